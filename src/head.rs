@@ -1,0 +1,247 @@
+//! What a head is: its labels, where they come from, and how it is trained ([`HeadSpec`], one small TOML file each), and the
+//! trainable layers that turn features into logits ([`Head`]).
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The loss of one head, on soft targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LossKind {
+    /// Cross-entropy: −Σ target · log p.
+    #[default]
+    CrossEntropy,
+    /// Focal loss (Lin et al. 2017, "Focal Loss for Dense Object Detection"): −Σ target · (1 − p)^γ · log p.
+    Focal {
+        /// γ ≥ 0; 0 is cross-entropy, 2 is the paper's choice.
+        gamma: f64,
+    },
+}
+
+/// The factor of each label in its head's loss.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ClassWeights {
+    /// Every label counts alike.
+    #[default]
+    Equal,
+    /// A rule by name.
+    Rule(ClassWeightRule),
+    /// One factor a label.
+    Given(Vec<f64>),
+}
+
+/// Rules that make class weights from the training split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeightRule {
+    /// photos / (labels · photos with the label), as scikit-learn's `class_weight="balanced"`.
+    Balanced,
+}
+
+/// One head, as written in `heads/<name>.toml`.
+///
+/// A label comes either from a text column whose cells are the labels' names, or, with `thresholds`, from a column of numbers:
+/// label i is `thresholds[i-1] <= value < thresholds[i]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadSpec {
+    /// The head's name; also the name of its tensors.
+    pub name: String,
+    /// The labels in order; a label's index is its digit of the final class.
+    pub labels: Vec<String>,
+    /// The column the label is read from; the head's name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<f64>,
+    /// Bands `[from, to]`, both included, of numbers that are left out of this head's training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<[f64; 2]>,
+    /// Width of a soft border in training: across it the target moves linearly from one label to the next, half and half at
+    /// the threshold. 0: a hard border. `thresholds = [30, 60]`, `soft_width = 20`: 58 counts 0.6 / 0.4.
+    #[serde(default)]
+    pub soft_width: f64,
+    /// The loss.
+    #[serde(default)]
+    pub loss: LossKind,
+    /// Factor of this head's loss in the joint loss.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Factor of each label within the loss.
+    #[serde(default, skip_serializing_if = "is_equal")]
+    pub class_weights: ClassWeights,
+    /// Label smoothing ε: target = (1 − ε) · target + ε / labels (Szegedy et al. 2016).
+    #[serde(default)]
+    pub smoothing: f64,
+    /// Dropout probability on the features before the head.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Width of a hidden layer with ReLU; 0 for a linear head.
+    #[serde(default)]
+    pub hidden: usize,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_equal(w: &ClassWeights) -> bool {
+    *w == ClassWeights::Equal
+}
+
+impl HeadSpec {
+    /// A linear head with cross-entropy, weight 1 and every other setting at its default.
+    pub fn new(
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            labels: labels.into_iter().map(Into::into).collect(),
+            column: None,
+            thresholds: Vec::new(),
+            drop: Vec::new(),
+            soft_width: 0.0,
+            loss: LossKind::default(),
+            weight: 1.0,
+            class_weights: ClassWeights::default(),
+            smoothing: 0.0,
+            dropout: 0.0,
+            hidden: 0,
+        }
+    }
+
+    /// The column the label is read from.
+    pub fn column(&self) -> &str {
+        self.column.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Number of labels.
+    pub fn num_labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the head, the setting, what is expected and what was found.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |what: &str, expected: String, found: String| {
+            Err(Error::Invalid {
+                what: format!("head `{}`, {what}", self.name),
+                expected,
+                found,
+            })
+        };
+        let well_named = |s: &str| {
+            !s.is_empty()
+                && s.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        };
+        if !well_named(&self.name) {
+            return fail(
+                "name",
+                "letters, digits, `_` and `-`".into(),
+                format!("`{}`", self.name),
+            );
+        }
+        if self.labels.len() < 2 {
+            return fail(
+                "labels",
+                "at least two".into(),
+                self.labels.len().to_string(),
+            );
+        }
+        if let Some(l) = self.labels.iter().find(|l| l.trim().is_empty()) {
+            return fail("labels", "names".into(), format!("`{l}`"));
+        }
+        if !self.thresholds.is_empty() {
+            if self.thresholds.len() + 1 != self.labels.len() {
+                let expected = format!(
+                    "{} borders for {} labels",
+                    self.labels.len() - 1,
+                    self.labels.len()
+                );
+                return fail("thresholds", expected, self.thresholds.len().to_string());
+            }
+            if !self.thresholds.windows(2).all(|w| w[0] < w[1])
+                || self.thresholds.iter().any(|t| !t.is_finite())
+            {
+                return fail(
+                    "thresholds",
+                    "ascending numbers".into(),
+                    format!("{:?}", self.thresholds),
+                );
+            }
+            let gap = self
+                .thresholds
+                .windows(2)
+                .map(|w| w[1] - w[0])
+                .fold(f64::INFINITY, f64::min);
+            if !(self.soft_width >= 0.0 && self.soft_width <= gap && self.soft_width.is_finite()) {
+                return fail(
+                    "soft_width",
+                    format!("a number from 0 to {gap}, the least distance of two thresholds"),
+                    self.soft_width.to_string(),
+                );
+            }
+        } else if self.soft_width != 0.0 || !self.drop.is_empty() {
+            return fail(
+                "soft_width and drop",
+                "`thresholds` beside them".into(),
+                "none".into(),
+            );
+        }
+        if let Some(band) = self
+            .drop
+            .iter()
+            .find(|b| b[0].is_nan() || b[1].is_nan() || b[0] > b[1])
+        {
+            return fail(
+                "drop",
+                "bands [from, to] with from ≤ to".into(),
+                format!("{band:?}"),
+            );
+        }
+        if let LossKind::Focal { gamma } = self.loss
+            && !(gamma >= 0.0 && gamma.is_finite())
+        {
+            return fail(
+                "loss.focal.gamma",
+                "a number of at least 0".into(),
+                gamma.to_string(),
+            );
+        }
+        if !(self.weight >= 0.0 && self.weight.is_finite()) {
+            return fail(
+                "weight",
+                "a number of at least 0".into(),
+                self.weight.to_string(),
+            );
+        }
+        if let ClassWeights::Given(w) = &self.class_weights {
+            if w.len() != self.labels.len() {
+                return fail(
+                    "class_weights",
+                    format!("{}, one a label", self.labels.len()),
+                    w.len().to_string(),
+                );
+            }
+            if w.iter().any(|v| !(*v >= 0.0 && v.is_finite())) || w.iter().all(|v| *v == 0.0) {
+                return fail(
+                    "class_weights",
+                    "numbers of at least 0, not all 0".into(),
+                    format!("{w:?}"),
+                );
+            }
+        }
+        for (what, v) in [("smoothing", self.smoothing), ("dropout", self.dropout)] {
+            if !(0.0..1.0).contains(&v) {
+                return fail(what, "a number from 0 to below 1".into(), v.to_string());
+            }
+        }
+        Ok(())
+    }
+}

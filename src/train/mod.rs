@@ -1,0 +1,21 @@
+//! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
+
+pub mod augment;
+pub mod check;
+pub mod config;
+pub mod dataset;
+pub mod loader;
+pub mod loss;
+pub mod manifest;
+pub mod metrics;
+pub mod mix;
+pub mod optim;
+pub mod person_folder;
+pub mod portraits;
+pub mod rng;
+pub mod schedule;
+pub mod score;
+pub mod split;
+pub mod targets;
+pub mod trainer;
+pub mod variables;

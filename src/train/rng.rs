@@ -1,0 +1,36 @@
+//! Seeded random draws. Every draw comes from a generator keyed by what it is for, never by who draws first, so the same seed gives
+//! the same numbers for any number of threads.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// What a draw is for; keeps the streams of one sample apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Splitting people into train, valid and test, and into folds.
+    Split = 1,
+    /// First values of new variables.
+    Init = 2,
+    /// The order of photos in an epoch.
+    Shuffle = 3,
+    /// Augmentation of one photo.
+    Augment = 4,
+    /// Mix-up's λ and partners.
+    Mix = 5,
+    /// Dropout and drop-path.
+    Dropout = 6,
+    /// Synthetic portraits.
+    Portrait = 7,
+}
+
+/// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.
+///
+/// ChaCha with 8 rounds: its output is fixed by its specification, on every platform and in every version.
+pub fn keyed(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    for (chunk, value) in key.chunks_exact_mut(8).zip([seed, purpose as u64, a, b]) {
+        chunk.copy_from_slice(&value.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}

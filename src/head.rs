@@ -2,6 +2,9 @@
 //! trainable layers that turn features into logits ([`Head`]).
 
 use crate::error::{Error, Result};
+use crate::layers::{Linear, Mode, dropout};
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 /// The loss of one head, on soft targets.
@@ -244,4 +247,62 @@ impl HeadSpec {
         }
         Ok(())
     }
+}
+
+/// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the logits.
+pub struct Head {
+    dropout: f32,
+    hidden: Option<Linear>,
+    fc: Linear,
+    stream: u64,
+}
+
+impl Head {
+    /// Over tensors `hidden.weight`, `hidden.bias` (if there is a hidden layer), `fc.weight` and `fc.bias`; `index`, the head's
+    /// place in the model, keeps the dropout of several heads apart.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn new(
+        spec: &HeadSpec,
+        num_features: usize,
+        index: usize,
+        vb: VarBuilder,
+    ) -> candle_core::Result<Self> {
+        let hidden = match spec.hidden {
+            0 => None,
+            width => Some(Linear::new(num_features, width, vb.pp("hidden"))?),
+        };
+        let inputs = if spec.hidden == 0 {
+            num_features
+        } else {
+            spec.hidden
+        };
+        Ok(Self {
+            dropout: spec.dropout as f32,
+            hidden,
+            fc: Linear::new(inputs, spec.num_labels(), vb.pp("fc"))?,
+            // Streams below 2³² are the backbone's.
+            stream: (1 << 32) + index as u64,
+        })
+    }
+
+    /// # Shapes
+    /// `features` `(batch, num_features)`; result `(batch, num_labels)`.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn logits(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        let x = dropout(features, self.dropout, mode, self.stream)?;
+        match &self.hidden {
+            Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
+            None => self.fc.forward(&x),
+        }
+    }
+}
+
+/// max(x, 0) with gradient 0 at 0: candle's own has gradient 1 there.
+fn relu(x: &Tensor) -> candle_core::Result<Tensor> {
+    let positive = x.detach().gt(0.0)?.to_dtype(x.dtype())?;
+    x * positive
 }

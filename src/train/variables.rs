@@ -1,1 +1,182 @@
-//! See the module list in `train`.
+//! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
+
+use super::rng::{Purpose, keyed};
+use crate::checkpoint::Tensors;
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The tensors of a model in training. Three kinds: variables (optimised), buffers (batch-norm statistics: they move, but have no
+/// gradient), constants (everything frozen).
+#[derive(Clone)]
+pub struct Variables(Arc<Mutex<Inner>>);
+
+struct Inner {
+    given: Tensors,
+    trainable: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    may_be_new: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    seed: u64,
+    vars: BTreeMap<String, Var>,
+    /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
+    all: Tensors,
+    problems: Vec<String>,
+}
+
+/// Whether a tensor is a buffer: saved, never optimised.
+pub fn is_buffer(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+impl Variables {
+    /// `given` holds the values there are; a name for which `may_be_new` holds is drawn afresh from `seed` and its name if it is
+    /// not among them; one for which `trainable` holds becomes a variable, unless it is a buffer.
+    pub fn new(
+        given: Tensors,
+        seed: u64,
+        trainable: impl Fn(&str) -> bool + Send + Sync + 'static,
+        may_be_new: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            given,
+            trainable: Box::new(trainable),
+            may_be_new: Box::new(may_be_new),
+            seed,
+            vars: BTreeMap::new(),
+            all: Tensors::new(),
+            problems: Vec::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A `VarBuilder` over these tensors.
+    pub fn builder(&self) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, Device::Cpu)
+    }
+
+    /// After the model is built: an error if something was missing, of another shape, or never asked for.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with the list.
+    pub fn verdict(&self, origin: &str) -> Result<()> {
+        let inner = self.lock();
+        let mut problems = inner.problems.clone();
+        let unused: Vec<&str> = inner
+            .given
+            .keys()
+            .filter(|k| !inner.all.contains_key(*k))
+            .map(String::as_str)
+            .collect();
+        if !unused.is_empty() {
+            problems.push(format!(
+                "{} unexpected tensors: {}",
+                unused.len(),
+                unused[..unused.len().min(6)].join(", ")
+            ));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let more = problems.len().saturating_sub(6);
+        problems.truncate(6);
+        if more > 0 {
+            problems.push(format!("and {more} more"));
+        }
+        Err(Error::Checkpoint {
+            origin: origin.into(),
+            problem: problems.join("; "),
+        })
+    }
+
+    /// The variables in order of name.
+    pub fn vars(&self) -> BTreeMap<String, Var> {
+        self.lock().vars.clone()
+    }
+
+    /// Copies of all tensors as they are now, in order of name.
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    pub fn snapshot(&self) -> Result<Tensors> {
+        self.lock()
+            .all
+            .iter()
+            .map(|(name, t)| Ok((name.clone(), t.detach().copy()?)))
+            .collect()
+    }
+}
+
+/// Draws a new tensor from the seed and its own name: adding a head does not change the first values of another.
+fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> candle_core::Result<Tensor> {
+    // FNV-1a, for a number that is the same everywhere.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    });
+    let mut rng = keyed(seed, Purpose::Init, hash, 0);
+    let n = shape.elem_count();
+    let values: Vec<f32> = match init {
+        Init::Const(c) => vec![c as f32; n],
+        Init::Uniform { lo, up } => (0..n).map(|_| rng.random_range(lo..up) as f32).collect(),
+        Init::Randn { mean, stdev } => (0..n)
+            .map(|_| {
+                let z: f64 = StandardNormal.sample(&mut rng);
+                (mean + stdev * z) as f32
+            })
+            .collect(),
+        Init::Kaiming { .. } => {
+            candle_core::bail!("{name}: hydranet's layers give their bounds themselves")
+        }
+    };
+    Tensor::from_vec(values, shape.clone(), &Device::Cpu)
+}
+
+impl SimpleBackend for Variables {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        _: DType,
+        _: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let mut inner = self.lock();
+        let value = match inner.given.get(name) {
+            // A copy: training must not move the tensors the caller holds.
+            Some(t) if *t.shape() == shape => t.copy()?.detach(),
+            Some(t) => {
+                let problem = format!("{name} is {:?}, expected {:?}", t.dims(), shape.dims());
+                inner.problems.push(problem);
+                Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
+            }
+            None if (inner.may_be_new)(name) => draw(inner.seed, name, &shape, init)?,
+            None => {
+                inner.problems.push(format!("{name} is missing"));
+                Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
+            }
+        };
+        let tensor = if !is_buffer(name) && (inner.trainable)(name) {
+            let var = Var::from_tensor(&value)?;
+            inner.vars.insert(name.into(), var.clone());
+            var.as_tensor().clone()
+        } else {
+            value
+        };
+        inner.all.insert(name.into(), tensor.clone());
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name}: hydranet's layers always give a shape")
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.lock().given.contains_key(name)
+    }
+}

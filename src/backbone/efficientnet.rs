@@ -1,0 +1,196 @@
+//! EfficientNet-Lite: inverted residual blocks without squeeze-and-excitation, ReLU6 throughout.
+//!
+//! Tan and Le 2019, "EfficientNet"; the Lite variants are the TensorFlow authors' for edge devices (2020). Tensors are named as in
+//! timm's `tf_efficientnet_lite0`.
+
+use super::Backbone;
+use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, drop_path};
+use crate::ops::{self, Activation};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// An EfficientNet-Lite.
+pub struct EfficientNet {
+    stem: ConvNormAct,
+    stages: Vec<Vec<Block>>,
+    head: ConvNormAct,
+    num_features: usize,
+}
+
+/// A chain of convolutions, added to its input where shapes allow.
+struct Block {
+    convs: Vec<ConvNormAct>,
+    residual: bool,
+    drop_path: f32,
+    index: u64,
+}
+
+/// (repeats, kernel, stride, expansion, channels) of each stage; lite0.
+const LITE0: [(usize, usize, usize, usize, usize); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+];
+
+fn conv(
+    (inputs, outputs): (usize, usize),
+    (kernel, stride, groups): (usize, usize, usize),
+    activation: Activation,
+    conv: VarBuilder,
+    norm: VarBuilder,
+) -> Result<ConvNormAct> {
+    // TensorFlow's constants: eps 1e-3, running statistics decay 0.99.
+    let config = ConvNormActConfig {
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        groups,
+        activation,
+        eps: 1e-3,
+        momentum: 0.01,
+    };
+    ConvNormAct::new(config, conv, norm)
+}
+
+impl EfficientNet {
+    /// EfficientNet-Lite0 over tensors named as in timm's `tf_efficientnet_lite0`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn lite0(vb: VarBuilder, drop_path: f32) -> Result<Self> {
+        let relu6 = Activation::Relu6;
+        let stem = conv((3, 32), (3, 2, 1), relu6, vb.pp("conv_stem"), vb.pp("bn1"))?;
+        let blocks: usize = LITE0.iter().map(|s| s.0).sum();
+        let (mut inputs, mut index) = (32, 0);
+        let mut stages = Vec::new();
+        for (s, (repeats, kernel, first_stride, expansion, outputs)) in
+            LITE0.into_iter().enumerate()
+        {
+            let mut stage = Vec::new();
+            for b in 0..repeats {
+                let vb = vb.pp(format!("blocks.{s}.{b}"));
+                let stride = if b == 0 { first_stride } else { 1 };
+                let mid = inputs * expansion;
+                let convs = if expansion == 1 {
+                    vec![
+                        conv(
+                            (mid, mid),
+                            (kernel, stride, mid),
+                            relu6,
+                            vb.pp("conv_dw"),
+                            vb.pp("bn1"),
+                        )?,
+                        conv(
+                            (mid, outputs),
+                            (1, 1, 1),
+                            Activation::Identity,
+                            vb.pp("conv_pw"),
+                            vb.pp("bn2"),
+                        )?,
+                    ]
+                } else {
+                    vec![
+                        conv(
+                            (inputs, mid),
+                            (1, 1, 1),
+                            relu6,
+                            vb.pp("conv_pw"),
+                            vb.pp("bn1"),
+                        )?,
+                        conv(
+                            (mid, mid),
+                            (kernel, stride, mid),
+                            relu6,
+                            vb.pp("conv_dw"),
+                            vb.pp("bn2"),
+                        )?,
+                        conv(
+                            (mid, outputs),
+                            (1, 1, 1),
+                            Activation::Identity,
+                            vb.pp("conv_pwl"),
+                            vb.pp("bn3"),
+                        )?,
+                    ]
+                };
+                let residual = stride == 1 && inputs == outputs;
+                let rate = drop_path * index as f32 / blocks as f32;
+                stage.push(Block {
+                    convs,
+                    residual,
+                    drop_path: rate,
+                    index: index as u64,
+                });
+                inputs = outputs;
+                index += 1;
+            }
+            stages.push(stage);
+        }
+        let head = conv(
+            (inputs, 1280),
+            (1, 1, 1),
+            relu6,
+            vb.pp("conv_head"),
+            vb.pp("bn2"),
+        )?;
+        Ok(Self {
+            stem,
+            stages,
+            head,
+            num_features: 1280,
+        })
+    }
+
+    /// The outputs of the stem, of each stage and of the last convolution, in order.
+    ///
+    /// # Shapes
+    /// `images` `(batch, 3, H, W)`; results `(batch, channels, H', W')`.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn feature_maps(&self, images: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        let mut maps = vec![self.stem.forward(images, mode)?];
+        for stage in &self.stages {
+            let mut x = maps[maps.len() - 1].clone();
+            for block in stage {
+                x = block.forward(&x, mode)?;
+            }
+            maps.push(x);
+        }
+        maps.push(self.head.forward(&maps[maps.len() - 1], mode)?);
+        Ok(maps)
+    }
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut y = x.clone();
+        for conv in &self.convs {
+            y = conv.forward(&y, mode)?;
+        }
+        if self.residual {
+            drop_path(&y, self.drop_path, mode, self.index)? + x
+        } else {
+            Ok(y)
+        }
+    }
+}
+
+impl Backbone for EfficientNet {
+    fn num_features(&self) -> usize {
+        self.num_features
+    }
+
+    fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut x = self.stem.forward(images, mode)?;
+        for block in self.stages.iter().flatten() {
+            x = block.forward(&x, mode)?;
+        }
+        ops::global_avg_pool(&self.head.forward(&x, mode)?)
+    }
+}

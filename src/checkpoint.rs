@@ -1,0 +1,332 @@
+//! One file = one model: a safetensors file whose metadata says everything about it.
+//!
+//! The only metadata key is `hydranet`; its value is JSON ([`Description`]) with sorted keys, so equal models are equal bytes.
+//! Tensors are `backbone.<timm's name>` and `heads.<head>.fc.weight`, `.fc.bias`, `.hidden.weight`, `.hidden.bias`.
+
+use crate::combine::Decision;
+use crate::error::{Error, Result, write_atomically};
+use crate::model::{ModelSpec, MultiTaskModel};
+use candle_core::{DType, Device, Shape, Tensor};
+use candle_nn::VarBuilder;
+use candle_nn::var_builder::SimpleBackend;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// The metadata key.
+const KEY: &str = "hydranet";
+
+/// The version of the format this crate writes.
+const FORMAT: u32 = 1;
+
+/// What a model file says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// `"model"`.
+    pub kind: String,
+    /// Version of the format: 1.
+    pub format: u32,
+    /// Backbone, heads, input.
+    pub model: ModelSpec,
+    /// The rule for the final class.
+    pub decision: Decision,
+    /// The final classes' names in order; follows from the heads, written for other readers.
+    pub classes: Vec<String>,
+    /// How it was trained: configuration, fingerprint of the data, scores. Free-form.
+    #[serde(default)]
+    pub training: serde_json::Value,
+}
+
+impl Description {
+    /// The description of a model.
+    ///
+    /// # Errors
+    /// If the specification is not valid.
+    pub fn new(model: ModelSpec, training: serde_json::Value) -> Result<Self> {
+        model.validate()?;
+        let classes = model.taxonomy()?.class_names();
+        Ok(Self {
+            kind: "model".into(),
+            format: FORMAT,
+            model,
+            decision: Decision::default(),
+            classes,
+            training,
+        })
+    }
+}
+
+/// Named tensors, in order of name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// A model file in memory.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    /// What it is.
+    pub description: Description,
+    /// Its tensors.
+    pub tensors: Tensors,
+}
+
+impl ModelFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// Reads bytes; `origin` names them in errors.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if they are not a whole hydranet model.
+    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+        let fail = |problem: String| Error::Checkpoint {
+            origin: origin.into(),
+            problem,
+        };
+        let (metadata, tensors) = read_tensors(bytes, origin)?;
+        let Some(text) = metadata.get(KEY) else {
+            return Err(fail(format!(
+                "a safetensors file, but not a hydranet model: its metadata has no key `{KEY}`; its tensors are {}",
+                few(tensors.keys())
+            )));
+        };
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+        match (value["kind"].as_str(), value["format"].as_u64()) {
+            (Some("model"), Some(f)) if f == u64::from(FORMAT) => {}
+            (Some("model"), Some(f)) => {
+                return Err(fail(format!(
+                    "model format {f}; this version of hydranet reads format {FORMAT}"
+                )));
+            }
+            (Some("backbone"), _) => {
+                return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));
+            }
+            _ => {
+                return Err(fail(
+                    "metadata has no `kind` \"model\" with a `format`".into(),
+                ));
+            }
+        }
+        let description: Description =
+            serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;
+        description
+            .model
+            .validate()
+            .map_err(|e| fail(e.to_string()))?;
+        let file = Self {
+            description,
+            tensors,
+        };
+        file.build_as(origin)?;
+        Ok(file)
+    }
+
+    /// The file's bytes; equal models give equal bytes.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let value = serde_json::to_value(&self.description).map_err(json_error)?;
+        let text = serde_json::to_string(&value).map_err(json_error)?;
+        to_bytes(&self.tensors, Some(text))
+    }
+
+    /// Writes the file: to a sibling first, then renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path.as_ref(), &self.to_bytes()?)
+    }
+
+    /// The model over this file's tensors: constants, without gradients.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] listing missing, unexpected and mis-shaped tensors.
+    pub fn build(&self) -> Result<MultiTaskModel> {
+        self.build_as("the model")
+    }
+
+    fn build_as(&self, origin: &str) -> Result<MultiTaskModel> {
+        let source = Source::new(self.tensors.clone());
+        let vb = VarBuilder::from_backend(Box::new(source.clone()), DType::F32, Device::Cpu);
+        let model = MultiTaskModel::new(&self.description.model, 0.0, &vb)?;
+        source.verdict(origin)?;
+        Ok(model)
+    }
+}
+
+fn json_error(e: serde_json::Error) -> Error {
+    Error::Checkpoint {
+        origin: "the model's description".into(),
+        problem: e.to_string(),
+    }
+}
+
+/// Reads the metadata and the tensors of safetensors bytes; `origin` names them in errors. Half-precision tensors become `f32`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the bytes are not a whole safetensors file or hold integer tensors.
+pub fn read_tensors(bytes: &[u8], origin: &str) -> Result<(HashMap<String, String>, Tensors)> {
+    let fail = |problem: String| Error::Checkpoint {
+        origin: origin.into(),
+        problem,
+    };
+    let broken = |e: safetensors::SafeTensorError| {
+        fail(format!(
+            "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
+            bytes.len()
+        ))
+    };
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(broken)?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.iter() {
+        let tensor = candle_core::safetensors::Load::load(&view, &Device::Cpu)?;
+        match tensor.dtype() {
+            DType::F32 | DType::F64 | DType::F16 | DType::BF16 => {}
+            other => {
+                return Err(fail(format!(
+                    "tensor `{name}` is of type {other:?}; expected a floating-point type"
+                )));
+            }
+        }
+        tensors.insert(name.to_string(), tensor.to_dtype(DType::F32)?);
+    }
+    Ok((metadata.metadata().clone().unwrap_or_default(), tensors))
+}
+
+/// The bytes of a safetensors file with these tensors, and `description` under the key `hydranet`.
+///
+/// # Errors
+/// If a tensor cannot be read.
+pub fn to_bytes(tensors: &Tensors, description: Option<String>) -> Result<Vec<u8>> {
+    // One key only: with several, their order in the file would be that of a hash map.
+    let metadata = description.map(|d| HashMap::from([(KEY.to_string(), d)]));
+    safetensors::serialize(tensors, metadata).map_err(|e| Error::Checkpoint {
+        origin: "the file to write".into(),
+        problem: e.to_string(),
+    })
+}
+
+fn few<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&String> = names.collect();
+    let shown: Vec<&str> = names.iter().take(6).map(|n| n.as_str()).collect();
+    match names.len() {
+        0 => "none".into(),
+        n if n > 6 => format!("{} and {} more", shown.join(", "), n - 6),
+        _ => shown.join(", "),
+    }
+}
+
+/// Tensors of a file as a `VarBuilder`'s source. It answers every request, with zeros where the file has nothing fitting, and
+/// keeps account, so that everything wrong with a file is said at once.
+#[derive(Clone)]
+pub(crate) struct Source {
+    tensors: Arc<Tensors>,
+    account: Arc<Mutex<Account>>,
+}
+
+#[derive(Default)]
+struct Account {
+    used: BTreeSet<String>,
+    missing: Vec<String>,
+    misshaped: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn new(tensors: Tensors) -> Self {
+        Self {
+            tensors: Arc::new(tensors),
+            account: Arc::default(),
+        }
+    }
+
+    /// Nothing missing, nothing left over, every shape as expected; or an error that lists what is not.
+    pub(crate) fn verdict(&self, origin: &str) -> Result<()> {
+        let account = self
+            .account
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let unexpected: Vec<&String> = self
+            .tensors
+            .keys()
+            .filter(|k| !account.used.contains(*k))
+            .collect();
+        let mut problems = Vec::new();
+        if !account.missing.is_empty() {
+            problems.push(format!(
+                "{} missing tensors: {}",
+                account.missing.len(),
+                few(account.missing.iter())
+            ));
+        }
+        if !unexpected.is_empty() {
+            problems.push(format!(
+                "{} unexpected tensors: {}",
+                unexpected.len(),
+                few(unexpected.iter().copied())
+            ));
+        }
+        if !account.misshaped.is_empty() {
+            problems.push(format!(
+                "{} tensors of another shape: {}",
+                account.misshaped.len(),
+                few(account.misshaped.iter())
+            ));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Checkpoint {
+            origin: origin.into(),
+            problem: problems.join("; "),
+        })
+    }
+}
+
+impl SimpleBackend for Source {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: candle_nn::Init,
+        dtype: DType,
+        dev: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let mut account = self
+            .account
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        account.used.insert(name.into());
+        match self.tensors.get(name) {
+            Some(t) if *t.shape() == shape => return t.to_dtype(dtype),
+            Some(t) => account.misshaped.push(format!(
+                "{name} is {:?}, expected {:?}",
+                t.dims(),
+                shape.dims()
+            )),
+            None => account.missing.push(name.into()),
+        }
+        Tensor::zeros(shape, dtype, dev)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, _: &Device) -> candle_core::Result<Tensor> {
+        match self.tensors.get(name) {
+            Some(t) => t.to_dtype(dtype),
+            None => candle_core::bail!("no tensor named {name}"),
+        }
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+}

@@ -1,0 +1,201 @@
+//! Sizes of a convolution, and how its output positions are cut into tiles.
+
+use candle_core::{Result, bail};
+
+/// Stride, zero padding, dilation and groups of a convolution.
+///
+/// # Shapes
+/// input `(batch, C, H, W)`, weight `(O, C / groups, kernel height, kernel width)`, output `(batch, O, H', W')` with
+/// H' = (H + top + bottom − dilation·(kernel height − 1) − 1) / stride + 1, rounded down, as in PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dParams {
+    /// (vertical, horizontal) step between output positions.
+    pub stride: (usize, usize),
+    /// Zero rows and columns around the input: `[top, bottom, left, right]`.
+    pub padding: [usize; 4],
+    /// (vertical, horizontal) step between kernel elements.
+    pub dilation: (usize, usize),
+    /// Groups of channels that do not see each other; `groups` = C is a depthwise convolution.
+    pub groups: usize,
+}
+
+impl Default for Conv2dParams {
+    fn default() -> Self {
+        Self {
+            stride: (1, 1),
+            padding: [0; 4],
+            dilation: (1, 1),
+            groups: 1,
+        }
+    }
+}
+
+impl Conv2dParams {
+    /// Padding as TensorFlow's `SAME`: output size = input size / stride, rounded up; an odd row or column goes to the bottom
+    /// or right.
+    pub fn same_padding(mut self, input: (usize, usize), kernel: (usize, usize)) -> Self {
+        let total = |size: usize, kernel: usize, stride: usize, dilation: usize| {
+            ((size.div_ceil(stride) - 1) * stride + dilation * (kernel - 1) + 1)
+                .saturating_sub(size)
+        };
+        let v = total(input.0, kernel.0, self.stride.0, self.dilation.0);
+        let h = total(input.1, kernel.1, self.stride.1, self.dilation.1);
+        self.padding = [v / 2, v - v / 2, h / 2, h - h / 2];
+        self
+    }
+}
+
+/// All sizes of one convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub batch: usize,
+    /// Input channels, height, width.
+    pub c: usize,
+    pub h: usize,
+    pub w: usize,
+    /// Output channels, height, width.
+    pub o: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kh: usize,
+    pub kw: usize,
+    pub p: Conv2dParams,
+}
+
+impl Geometry {
+    pub(crate) fn new(x: &[usize], weight: &[usize], p: Conv2dParams) -> Result<Self> {
+        let (&[batch, c, h, w], &[o, cg, kh, kw]) = (x, weight) else {
+            bail!(
+                "convolution: expected input (batch, C, H, W) and weight (O, C/groups, kh, kw), found {x:?} and {weight:?}"
+            )
+        };
+        let Conv2dParams {
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = p;
+        if groups == 0 || c != cg * groups || o % groups != 0 {
+            bail!(
+                "convolution: weight {weight:?} with {groups} groups does not fit an input of {c} channels"
+            )
+        }
+        if stride.0 == 0
+            || stride.1 == 0
+            || dilation.0 == 0
+            || dilation.1 == 0
+            || kh == 0
+            || kw == 0
+        {
+            bail!(
+                "convolution: stride, dilation and kernel must be at least 1, found {p:?} and weight {weight:?}"
+            )
+        }
+        let (span_h, span_w) = (dilation.0 * (kh - 1) + 1, dilation.1 * (kw - 1) + 1);
+        let (padded_h, padded_w) = (h + padding[0] + padding[1], w + padding[2] + padding[3]);
+        if padded_h < span_h || padded_w < span_w {
+            bail!(
+                "convolution: kernel {kh}×{kw} is larger than the padded input {padded_h}×{padded_w}"
+            )
+        }
+        let (oh, ow) = (
+            (padded_h - span_h) / stride.0 + 1,
+            (padded_w - span_w) / stride.1 + 1,
+        );
+        Ok(Self {
+            batch,
+            c,
+            h,
+            w,
+            o,
+            oh,
+            ow,
+            kh,
+            kw,
+            p,
+        })
+    }
+
+    /// One filter a channel, undilated: the direct kernel's case.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.p.groups == self.c && self.o == self.c && self.c > 1 && self.p.dilation == (1, 1)
+    }
+
+    /// 1×1, stride 1, unpadded: the matrix product needs no copy of the input.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        (self.kh, self.kw) == (1, 1) && self.p.stride == (1, 1) && self.p.padding == [0; 4]
+    }
+
+    pub(crate) fn in_plane(&self) -> usize {
+        self.h * self.w
+    }
+
+    pub(crate) fn out_plane(&self) -> usize {
+        self.oh * self.ow
+    }
+
+    /// Values a weight row holds: (C / groups)·kh·kw.
+    pub(crate) fn depth(&self) -> usize {
+        self.c / self.p.groups * self.kh * self.kw
+    }
+}
+
+/// Output columns that one matrix product makes: positions `at..at + len` of one image, or all positions of several images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub image: usize,
+    pub images: usize,
+    pub at: usize,
+    pub len: usize,
+}
+
+impl Tile {
+    /// Columns in all.
+    pub(crate) fn cols(&self) -> usize {
+        self.images * self.len
+    }
+}
+
+/// Cuts the output positions of all images into tiles of a few hundred columns: large planes into pieces that stay in the
+/// cache, small planes joined so that the matrix product has enough columns. The cut depends on sizes alone.
+pub(crate) fn tiles(g: &Geometry, images: std::ops::Range<usize>) -> Vec<Tile> {
+    let plane = g.out_plane();
+    let target = (128 * 1024 / g.o.max(g.depth()).max(1)).clamp(192, 1024);
+    let mut tiles = Vec::new();
+    if plane >= 192 {
+        let pieces = plane.div_ceil(target);
+        let len = plane.div_ceil(pieces).next_multiple_of(16);
+        for image in images {
+            for at in (0..plane).step_by(len) {
+                tiles.push(Tile {
+                    image,
+                    images: 1,
+                    at,
+                    len: len.min(plane - at),
+                });
+            }
+        }
+    } else {
+        let group = (target / plane.max(1)).max(1);
+        let mut image = images.start;
+        while image < images.end {
+            let count = group.min(images.end - image);
+            tiles.push(Tile {
+                image,
+                images: count,
+                at: 0,
+                len: plane,
+            });
+            image += count;
+        }
+    }
+    tiles
+}
+
+/// The images cut into at most `parts` consecutive ranges of like length.
+pub(crate) fn parts(images: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
+    let parts = parts.min(images).max(1);
+    (0..parts)
+        .map(|i| images * i / parts..images * (i + 1) / parts)
+        .collect()
+}

@@ -1,0 +1,24 @@
+//! Differentiable operators with right gradients and fast CPU kernels.
+//!
+//! Each is a candle custom operator with its own backward pass, so candle's graph and [`backward`](candle_core::Tensor::backward)
+//! work on as usual. The work is cut into pieces by sizes alone and joined in order: results have the same bytes for any number
+//! of threads.
+
+mod conv;
+mod conv_norm;
+mod depthwise;
+mod geometry;
+mod linear;
+mod matmul;
+mod norm;
+mod pool;
+mod shared;
+mod simd;
+
+pub use conv_norm::{BatchMoments, Norm, Statistics, conv2d, conv2d_norm_act};
+pub use geometry::Conv2dParams;
+pub use linear::linear;
+pub use norm::Activation;
+pub use pool::{global_avg_pool, scale};
+#[cfg(feature = "train")]
+pub(crate) use shared::with_values;

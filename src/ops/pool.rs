@@ -1,0 +1,132 @@
+//! Global average pooling, and scaling by constants (drop-path and dropout).
+
+use super::norm::sum;
+use super::shared::{tensor, values, with_values};
+use super::simd::Real;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+/// The mean of each channel over all positions.
+///
+/// # Shapes
+/// `x` `(batch, C, H, W)`; result `(batch, C)`.
+///
+/// # Errors
+/// If `x` has another rank, is empty, is not on the CPU, or its type is neither `f32` nor `f64`.
+pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(GlobalAvgPool)
+}
+
+/// `x` multiplied by constants, each covering `x.elem_count() / factors.len()` consecutive values: one factor an image is
+/// drop-path (Huang et al. 2016), one a value is dropout (Srivastava et al. 2014).
+///
+/// # Shapes
+/// `x` of any shape; the result has the same.
+///
+/// # Errors
+/// If the number of factors does not divide that of values, or as [`global_avg_pool`].
+pub fn scale(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Scale { factors })
+}
+
+struct GlobalAvgPool;
+
+impl GlobalAvgPool {
+    fn fwd<T: Real>(x: &[T], plane: usize) -> Vec<T> {
+        x.par_chunks(plane)
+            .with_min_len(64)
+            .map(|p| T::from_f64(sum(p) / plane as f64))
+            .collect()
+    }
+
+    fn back<T: Real>(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let plane = h * w;
+        let share = T::from_f64(1.0 / plane as f64);
+        with_values(dy, |dy: &[T]| {
+            let mut dx = vec![T::ZERO; x.elem_count()];
+            dx.par_chunks_mut(plane)
+                .with_min_len(64)
+                .zip(dy)
+                .for_each(|(dx, d)| dx.fill(*d * share));
+            tensor(dx, x.dims())
+        })
+    }
+}
+
+impl CustomOp1 for GlobalAvgPool {
+    fn name(&self) -> &'static str {
+        "hydranet-global-avg-pool"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let &[batch, c, h, w] = layout.dims() else {
+            bail!(
+                "global average pool: expected (batch, C, H, W), found {:?}",
+                layout.dims()
+            )
+        };
+        if h * w == 0 {
+            bail!("global average pool: expected at least one position, found {h}×{w}")
+        }
+        let storage = match x {
+            CpuStorage::F32(_) => CpuStorage::F32(Self::fwd(values(x, layout)?, h * w)),
+            CpuStorage::F64(_) => CpuStorage::F64(Self::fwd(values(x, layout)?, h * w)),
+            _ => bail!("global average pool: expected f32 or f64"),
+        };
+        Ok((storage, Shape::from_dims(&[batch, c])))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(match x.dtype() {
+            DType::F32 => Self::back::<f32>(x, dy)?,
+            _ => Self::back::<f64>(x, dy)?,
+        }))
+    }
+}
+
+struct Scale {
+    factors: Vec<f32>,
+}
+
+impl Scale {
+    fn apply<T: Real>(&self, x: &[T]) -> Vec<T> {
+        let share = x.len() / self.factors.len();
+        x.chunks(share.max(1))
+            .zip(&self.factors)
+            .flat_map(|(x, f)| {
+                let f = T::from_f64(f64::from(*f));
+                x.iter().map(move |v| *v * f)
+            })
+            .collect()
+    }
+}
+
+impl CustomOp1 for Scale {
+    fn name(&self) -> &'static str {
+        "hydranet-scale"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let n = layout.shape().elem_count();
+        if self.factors.is_empty() || n % self.factors.len() != 0 {
+            bail!(
+                "scale: {} factors do not divide {n} values",
+                self.factors.len()
+            )
+        }
+        let storage = match x {
+            CpuStorage::F32(_) => CpuStorage::F32(self.apply(values(x, layout)?)),
+            CpuStorage::F64(_) => CpuStorage::F64(self.apply(values(x, layout)?)),
+            _ => bail!("scale: expected f32 or f64"),
+        };
+        Ok((storage, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(match x.dtype() {
+            DType::F32 => with_values(dy, |dy: &[f32]| tensor(self.apply(dy), x.dims()))?,
+            _ => with_values(dy, |dy: &[f64]| tensor(self.apply(dy), x.dims()))?,
+        }))
+    }
+}

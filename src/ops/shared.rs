@@ -1,0 +1,68 @@
+//! Slices out of candle tensors, and one output written by several threads at disjoint places.
+
+use super::simd::Real;
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+
+/// The contiguous values of one argument of a custom operator.
+pub(crate) fn values<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
+        None => bail!(
+            "hydranet's kernels take contiguous tensors, found strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+/// Calls `f` with the values of a CPU tensor, which is made contiguous first if need be.
+pub(crate) fn with_values<T: Real, R>(
+    tensor: &Tensor,
+    f: impl FnOnce(&[T]) -> Result<R>,
+) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(values(storage, layout)?),
+        _ => bail!(
+            "hydranet's kernels run on the CPU, found a tensor on {:?}",
+            tensor.device()
+        ),
+    }
+}
+
+/// A tensor owning `data`, on the CPU and without history.
+pub(crate) fn tensor<T: Real>(data: Vec<T>, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(data, shape, &candle_core::Device::Cpu)
+}
+
+/// A buffer that tasks write at disjoint places.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedMut<T> {
+    start: *mut T,
+    len: usize,
+}
+
+// SAFETY: a `SharedMut` is only a pointer; `range` and `pointer` put the duty of disjointness on their callers.
+unsafe impl<T: Send> Send for SharedMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedMut<T> {}
+
+impl<T> SharedMut<T> {
+    pub(crate) fn new(buffer: &mut [T]) -> Self {
+        Self {
+            start: buffer.as_mut_ptr(),
+            len: buffer.len(),
+        }
+    }
+
+    /// The values `at..at + len`.
+    ///
+    /// # Safety
+    /// The buffer must be alive, and no other task may touch this range while the slice lives.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn range(&self, at: usize, len: usize) -> &mut [T] {
+        assert!(at + len <= self.len, "range {at}+{len} beyond {}", self.len);
+        // SAFETY: in bounds by the assertion, alive and exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+}

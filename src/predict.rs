@@ -1,0 +1,218 @@
+//! Prediction: where another Rust application stops reading.
+
+use crate::checkpoint::{Description, ModelFile};
+use crate::combine::{argmax, joint_log_probs, log_softmax};
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use crate::layers::Mode;
+use crate::model::MultiTaskModel;
+use crate::taxonomy::Taxonomy;
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+use std::path::Path;
+
+/// One head's part of a prediction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadPrediction {
+    /// The head.
+    pub head: String,
+    /// Index of the label the final class has for this head.
+    pub index: usize,
+    /// Its name.
+    pub label: String,
+    /// The probability of each label of the head, in order.
+    pub probs: Vec<f64>,
+}
+
+/// What a model says of one photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The final class.
+    pub class: usize,
+    /// Its name.
+    pub name: String,
+    /// Its joint probability.
+    pub prob: f64,
+    /// Each head's label and probabilities, in the order of the heads.
+    pub heads: Vec<HeadPrediction>,
+}
+
+impl Prediction {
+    /// The label of the head named `head`, if there is one.
+    pub fn label(&self, head: &str) -> Option<&str> {
+        self.heads
+            .iter()
+            .find(|h| h.head == head)
+            .map(|h| h.label.as_str())
+    }
+
+    /// The final class of one photo, from each head's logits.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`].
+    pub fn from_logits(taxonomy: &Taxonomy, logits: &[Vec<f32>]) -> Result<Self> {
+        let log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
+        let joint = joint_log_probs(taxonomy, &log_probs)?;
+        let class = argmax(&joint);
+        let labels = taxonomy.decode(class)?;
+        let heads = labels
+            .into_iter()
+            .enumerate()
+            .map(|(i, index)| HeadPrediction {
+                head: taxonomy.heads()[i].clone(),
+                index,
+                label: taxonomy.labels(i)[index].clone(),
+                probs: log_probs[i].iter().map(|p| p.exp()).collect(),
+            })
+            .collect();
+        Ok(Self {
+            class,
+            name: taxonomy.class_name(class)?,
+            prob: joint[class].exp(),
+            heads,
+        })
+    }
+}
+
+/// A trained model, ready to predict; can be shared between threads.
+pub struct Predictor {
+    description: Description,
+    taxonomy: Taxonomy,
+    model: MultiTaskModel,
+}
+
+impl Predictor {
+    /// Loads a model file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(&ModelFile::read(path)?)
+    }
+
+    /// Loads a model from memory, for instance from `include_bytes!`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::new(&ModelFile::from_bytes(bytes, "bytes")?)
+    }
+
+    /// A predictor over a model file in memory.
+    ///
+    /// # Errors
+    /// As [`ModelFile::build`].
+    pub fn new(file: &ModelFile) -> Result<Self> {
+        let description = file.description.clone();
+        Ok(Self {
+            taxonomy: description.model.taxonomy()?,
+            model: file.build()?,
+            description,
+        })
+    }
+
+    /// What the file says about the model.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Labels and final classes.
+    pub fn taxonomy(&self) -> &Taxonomy {
+        &self.taxonomy
+    }
+
+    /// The path from photo to tensor.
+    pub fn input(&self) -> &InputSpec {
+        &self.description.model.input
+    }
+
+    /// The underlying model.
+    pub fn model(&self) -> &MultiTaskModel {
+        &self.model
+    }
+
+    /// Predicts from normalised images.
+    ///
+    /// # Shapes
+    /// `images` `(batch, 3, H, W)`; one prediction an image.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is not `(batch, 3, H, W)`.
+    pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        if images.rank() != 4 || images.dims()[1] != 3 {
+            let (what, expected) = ("images".to_string(), "(batch, 3, H, W)".to_string());
+            return Err(Error::Shape {
+                what,
+                expected,
+                found: images.dims().to_vec(),
+            });
+        }
+        let logits = self.logits(images)?;
+        (0..images.dims()[0])
+            .map(|i| {
+                let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
+                Prediction::from_logits(&self.taxonomy, &photo)
+            })
+            .collect()
+    }
+
+    /// Each head's logits, one row an image.
+    ///
+    /// # Shapes
+    /// `images` `(batch, 3, H, W)`, normalised.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+        let features = self.model.features(images, Mode::Eval)?;
+        self.model
+            .logits(&features, Mode::Eval)?
+            .iter()
+            .map(|l| Ok(l.to_vec2::<f32>()?))
+            .collect()
+    }
+
+    /// Predicts one image of the model's input size from its pixels.
+    ///
+    /// `rgb` holds `height · width · 3` bytes, rows from the top, red first, already cropped and resized to
+    /// [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that for photos of any size.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of bytes is another.
+    pub fn predict_rgb(&self, rgb: &[u8]) -> Result<Prediction> {
+        let [h, w] = self.input().size;
+        let mut values = vec![0f32; 3 * h * w];
+        self.input().normalise_into(rgb, &mut values)?;
+        let images = Tensor::from_vec(values, (1, 3, h, w), &Device::Cpu)?;
+        Ok(self.predict_tensor(&images)?.remove(0))
+    }
+}
+
+#[cfg(feature = "image")]
+mod photos {
+    use super::{Error, Path, Prediction, Predictor, Result};
+    use crate::input::Photo;
+
+    impl Predictor {
+        /// Predicts one photo file (JPEG or PNG).
+        ///
+        /// # Errors
+        /// [`Error::Image`] or [`Error::Io`] naming the photo.
+        pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
+            self.predict_photo(&Photo::open(path.as_ref())?)
+        }
+
+        /// Predicts one decoded photo of any size.
+        ///
+        /// # Errors
+        /// [`Error::Image`] if it cannot be resized.
+        pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
+            self.predict_rgb(&self.input().prepare(photo)?)
+        }
+    }
+
+    // Only to say in one place that a predictor may be shared between threads.
+    const fn shared<T: Send + Sync>() {}
+    const _: () = shared::<Predictor>();
+    const _: () = shared::<Error>();
+}

@@ -1,0 +1,295 @@
+//! Operators: gradients against central differences in f64, values against candle's (right, slow) forward.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use hydranet::ops::{
+    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, global_avg_pool, linear,
+    scale,
+};
+use proptest::prelude::*;
+
+/// Values that look random and are the same everywhere.
+fn values(shape: &[usize], seed: u64) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0
+    };
+    let data: Vec<f64> = (0..shape.iter().product()).map(|_| next()).collect();
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+
+/// The greatest difference between the gradient that backward gives and central differences, over all values of all arguments,
+/// relative to the greatest gradient. The loss is Σ result · fixed weights.
+fn gradient_error(args: &[Tensor], f: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> f64 {
+    let vars: Vec<Var> = args.iter().map(|a| Var::from_tensor(a).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let out = f(&tensors).unwrap();
+    let weights = values(out.dims(), 99);
+    let loss = |args: &[Tensor]| -> f64 {
+        (f(args).unwrap() * &weights)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap()
+    };
+    let grads = (out * &weights)
+        .unwrap()
+        .sum_all()
+        .unwrap()
+        .backward()
+        .unwrap();
+    let (mut worst, mut greatest) = (0f64, 1e-3f64);
+    let h = 1e-6;
+    for (i, arg) in args.iter().enumerate() {
+        let grad = grads
+            .get(&tensors[i])
+            .unwrap_or_else(|| panic!("argument {i} has no gradient"));
+        assert_eq!(grad.dims(), arg.dims());
+        let grad: Vec<f64> = grad.flatten_all().unwrap().to_vec1().unwrap();
+        let flat: Vec<f64> = arg.flatten_all().unwrap().to_vec1().unwrap();
+        for j in 0..flat.len() {
+            let moved = |d: f64| {
+                let mut flat = flat.clone();
+                flat[j] += d;
+                let mut args = args.to_vec();
+                args[i] = Tensor::from_vec(flat, arg.dims(), &Device::Cpu).unwrap();
+                loss(&args)
+            };
+            let numeric = (moved(h) - moved(-h)) / (2.0 * h);
+            worst = worst.max((numeric - grad[j]).abs());
+            greatest = greatest.max(numeric.abs());
+        }
+    }
+    worst / greatest
+}
+
+fn params(stride: usize, padding: [usize; 4], dilation: usize, groups: usize) -> Conv2dParams {
+    Conv2dParams {
+        stride: (stride, stride),
+        padding,
+        dilation: (dilation, dilation),
+        groups,
+    }
+}
+
+type Case = ([usize; 4], [usize; 4], Conv2dParams);
+
+/// Every kind of convolution the kernels tell apart, at odd sizes.
+fn cases() -> Vec<Case> {
+    vec![
+        ([2, 3, 5, 7], [4, 3, 1, 1], params(1, [0; 4], 1, 1)),
+        ([2, 3, 14, 15], [2, 3, 1, 1], params(1, [0; 4], 1, 1)),
+        ([2, 3, 5, 8], [4, 3, 3, 3], params(2, [1; 4], 1, 1)),
+        ([2, 3, 6, 5], [2, 3, 3, 3], params(2, [0, 1, 0, 1], 1, 1)),
+        ([1, 2, 7, 5], [2, 2, 3, 2], params(1, [1, 0, 2, 1], 2, 1)),
+        ([3, 4, 4, 3], [6, 2, 3, 3], params(1, [1; 4], 1, 2)),
+        ([2, 4, 3, 3], [4, 4, 1, 1], params(2, [0; 4], 1, 1)),
+        ([2, 3, 7, 5], [3, 1, 3, 3], params(1, [1; 4], 1, 3)),
+        ([2, 3, 8, 5], [3, 1, 5, 5], params(2, [1, 2, 2, 2], 1, 3)),
+        ([1, 2, 6, 9], [2, 1, 5, 3], params(3, [2, 2, 1, 1], 1, 2)),
+        ([2, 2, 1, 1], [2, 1, 3, 3], params(1, [1; 4], 1, 2)),
+        ([2, 2, 5, 1], [2, 1, 3, 3], params(1, [2; 4], 2, 2)),
+        ([1, 1, 4, 4], [3, 1, 3, 3], params(1, [1; 4], 1, 1)),
+        ([2, 2, 5, 5], [2, 1, 1, 1], params(3, [0; 4], 1, 2)),
+    ]
+}
+
+#[test]
+fn convolution_has_the_gradients_of_central_differences() {
+    let mut failed = Vec::new();
+    for (x, w, p) in cases() {
+        let args = [values(&x, 1), values(&w, 2), values(&w[..1], 3)];
+        let error = gradient_error(&args, &|a| {
+            conv2d(&a[0], &a[1], Some(&a[2]), p, Activation::Identity)
+        });
+        if error.is_nan() || error > 1e-7 {
+            failed.push(format!("{x:?} {w:?} {p:?}: {error:e}"));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn convolution_norm_activation_has_the_gradients_of_central_differences_with_batch_and_fixed_statistics()
+ {
+    let mut failed = Vec::new();
+    for (x, w, p) in cases() {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+            for batch in [true, false] {
+                let args = [
+                    values(&x, 1),
+                    values(&w, 2),
+                    (values(&w[..1], 3) * 5.0).unwrap(),
+                    values(&w[..1], 4),
+                ];
+                let error = gradient_error(&args, &|a| {
+                    let statistics = if batch {
+                        Statistics::Batch
+                    } else {
+                        Statistics::Fixed {
+                            mean: values(&w[..1], 5),
+                            var: (values(&w[..1], 6) + 1.5)?,
+                        }
+                    };
+                    let norm = Norm {
+                        gamma: &a[2],
+                        beta: &a[3],
+                        eps: 1e-3,
+                        statistics,
+                    };
+                    Ok(conv2d_norm_act(&a[0], &a[1], p, &norm, activation)?.0)
+                });
+                if error.is_nan() || error > 3e-6 {
+                    failed.push(format!(
+                        "{x:?} {w:?} {p:?} {activation:?} batch {batch}: {error:e}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn other_operators_have_the_gradients_of_central_differences() {
+    let error = gradient_error(&[values(&[3, 4, 3, 5], 1)], &|a| global_avg_pool(&a[0]));
+    assert!(error < 1e-8, "global average pool {error:e}");
+    let args = [values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)];
+    let error = gradient_error(&args, &|a| linear(&a[0], &a[1], &a[2]));
+    assert!(error < 1e-8, "linear {error:e}");
+    let error = gradient_error(&[values(&[4, 6], 1)], &|a| {
+        scale(&a[0], vec![0.0, 2.0, 1.0, 0.5])
+    });
+    assert!(error < 1e-8, "scale {error:e}");
+}
+
+#[test]
+fn a_tensor_used_twice_gets_the_sum_of_both_gradients() {
+    let p = params(1, [1; 4], 1, 3);
+    let args = [values(&[2, 3, 4, 5], 1), values(&[3, 1, 3, 3], 2)];
+    let error = gradient_error(&args, &|a| {
+        let y = conv2d(&a[0], &a[1], None, p, Activation::Identity)?;
+        (conv2d(&y, &a[1], None, p, Activation::Identity)? + &a[0])? + y
+    });
+    assert!(error < 1e-7, "{error:e}");
+}
+
+#[test]
+fn a_transposed_input_gives_what_its_copy_gives() {
+    let x = values(&[2, 5, 6, 4], 1).transpose(1, 3).unwrap();
+    let w = values(&[3, 4, 3, 3], 2).transpose(2, 3).unwrap();
+    let p = params(1, [1; 4], 1, 1);
+    let (a, b) = (x.contiguous().unwrap(), w.contiguous().unwrap());
+    let first = conv2d(&x, &w, None, p, Activation::Relu).unwrap();
+    let second = conv2d(&a, &b, None, p, Activation::Relu).unwrap();
+    assert_eq!(
+        first.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+        second.flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    );
+}
+
+#[test]
+fn what_is_no_variable_gets_no_gradient_and_costs_none() {
+    let (x, w) = (
+        values(&[2, 3, 5, 5], 1),
+        Var::from_tensor(&values(&[4, 3, 3, 3], 2)).unwrap(),
+    );
+    let y = conv2d(
+        &x,
+        w.as_tensor(),
+        None,
+        params(1, [1; 4], 1, 1),
+        Activation::Relu6,
+    )
+    .unwrap();
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    assert!(grads.get(&x).is_none());
+    assert!(grads.get(w.as_tensor()).is_some());
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors_not_panics() {
+    let x = values(&[1, 3, 4, 4], 1);
+    for (w, p) in [
+        (vec![2, 2, 1, 1], params(1, [0; 4], 1, 1)),
+        (vec![2, 3, 5, 5], params(1, [0; 4], 1, 1)),
+        (vec![2, 3, 1, 1], params(0, [0; 4], 1, 1)),
+        (vec![2, 3, 1, 1], params(1, [0; 4], 1, 0)),
+        (vec![2, 1, 1, 1], params(1, [0; 4], 1, 3)),
+        (vec![2, 3, 1], params(1, [0; 4], 1, 1)),
+    ] {
+        assert!(
+            conv2d(&x, &values(&w, 2), None, p, Activation::Identity).is_err(),
+            "{w:?} {p:?}"
+        );
+    }
+    assert!(
+        conv2d(
+            &x.to_dtype(DType::U8).unwrap(),
+            &x,
+            None,
+            params(1, [0; 4], 1, 1),
+            Activation::Identity
+        )
+        .is_err()
+    );
+    assert!(linear(&values(&[2, 3], 1), &values(&[4, 2], 2), &values(&[4], 3)).is_err());
+    assert!(scale(&values(&[2, 3], 1), vec![1.0; 4]).is_err());
+    assert!(global_avg_pool(&values(&[2, 3], 1)).is_err());
+}
+
+/// The same sums as candle's forward convolution, which is right on every shape it accepts.
+fn agrees_with_candle(
+    n: usize,
+    c: usize,
+    o: usize,
+    hw: (usize, usize),
+    k: usize,
+    s: usize,
+    pad: usize,
+    groups: usize,
+) {
+    let x = values(&[n, c * groups, hw.0, hw.1], 1)
+        .to_dtype(DType::F32)
+        .unwrap();
+    let w = values(&[o * groups, c, k, k], 2)
+        .to_dtype(DType::F32)
+        .unwrap();
+    if hw.0.min(hw.1) + 2 * pad < k {
+        return;
+    }
+    let ours = conv2d(
+        &x,
+        &w,
+        None,
+        params(s, [pad; 4], 1, groups),
+        Activation::Identity,
+    )
+    .unwrap();
+    let theirs = x.conv2d(&w, pad, s, 1, groups).unwrap();
+    assert_eq!(ours.dims(), theirs.dims());
+    let error = (ours - theirs)
+        .unwrap()
+        .abs()
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .max(0)
+        .unwrap()
+        .to_scalar::<f32>()
+        .unwrap();
+    assert!(error < 1e-4, "{error:e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn convolution_agrees_with_candle_forward(n in 1usize..4, c in 1usize..5, o in 1usize..5, h in 1usize..20, w in 1usize..20,
+                                  k in 1usize..6, s in 1usize..4, pad in 0usize..3, groups in 1usize..4) {
+        agrees_with_candle(n, c, o, (h, w), k, s, pad, groups);
+        agrees_with_candle(n, 1, 1, (h, w), k, s, pad, groups * c);
+    }
+}

@@ -142,36 +142,28 @@ kernel! {
 #[inline(always)]
 fn masked<T: Real, const FMA: bool>(y: T, dz: T, scale: T, shift: T, bounds: (T, T)) -> T {
     let v = y.madd::<FMA>(scale, shift);
-    if v <= bounds.0 || v >= bounds.1 {
-        T::ZERO
-    } else {
-        dz
-    }
+    let d = if v > bounds.0 { dz } else { T::ZERO };
+    if v < bounds.1 { d } else { T::ZERO }
 }
 
 kernel! {
     /// (Σ d, Σ d·(y − mean)) with d the gradient behind the activation.
     fn backward_sums<T>(y: &[T], dz: &[T], mean: T, scale: T, shift: T, bounds: (T, T)) -> (f64, f64) {
-        let n = y.len().min(dz.len());
-        let (y, dz) = (&y[..n], &dz[..n]);
         let mut first = [T::ZERO; LANES];
         let mut second = [T::ZERO; LANES];
-        let mut i = 0;
-        while i + LANES <= n {
-            let (y, dz) = (&y[i..i + LANES], &dz[i..i + LANES]);
+        let (mut ys, mut dzs) = (y.chunks_exact(LANES), dz.chunks_exact(LANES));
+        for (y, dz) in (&mut ys).zip(&mut dzs) {
             for l in 0..LANES {
                 let d = masked::<T, FMA>(y[l], dz[l], scale, shift, bounds);
                 first[l] += d;
                 second[l] = d.madd::<FMA>(y[l] - mean, second[l]);
             }
-            i += LANES;
         }
         let (mut s1, mut s2) = (0.0, 0.0);
-        while i < n {
-            let d = masked::<T, FMA>(y[i], dz[i], scale, shift, bounds);
-            s1 += d.to_f64();
-            s2 += d.to_f64() * (y[i] - mean).to_f64();
-            i += 1;
+        for (y, dz) in ys.remainder().iter().zip(dzs.remainder()) {
+            let d = masked::<T, FMA>(*y, *dz, scale, shift, bounds).to_f64();
+            s1 += d;
+            s2 += d * (*y - mean).to_f64();
         }
         for l in 0..LANES {
             s1 += first[l].to_f64();

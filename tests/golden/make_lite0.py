@@ -19,6 +19,7 @@ frozen.*  as train.*, the norms on their running statistics (eval mode): loss an
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import timm
@@ -140,7 +141,7 @@ def main():
     }
     tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
     save_file(tensors, HERE / "lite0.safetensors")
-    (HERE / "lite0.json").write_text(json.dumps(index, indent=1) + "\n")
+    (HERE / "lite0.json").write_text(re.sub(r"\[[\d\s,]+\]", lambda m: re.sub(r"\s+", "", m[0]), json.dumps(index, indent=1)) + "\n")
     print(json.dumps(index["f32_error_of_pytorch"], indent=1), tensors["train.loss"], tensors["frozen.loss"])
     print(len(tensors), "tensors,", (HERE / "lite0.safetensors").stat().st_size, "bytes")
 

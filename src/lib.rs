@@ -10,5 +10,7 @@ pub mod train;
 
 pub use error::{Error, Result, write_atomically};
 pub use head::{ClassWeightRule, ClassWeights, HeadSpec, LossKind};
+#[cfg(feature = "image")]
+pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use taxonomy::{MAX_CLASSES, Taxonomy};

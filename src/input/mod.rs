@@ -3,6 +3,11 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "image")]
+mod decode;
+#[cfg(feature = "image")]
+pub use decode::{MAX_BYTES, MAX_SIDE, MIN_SIDE, Photo, Region, find_images, is_image_name};
+
 /// How pixels are interpolated when a photo is resized. Always antialiased: the filter widens with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

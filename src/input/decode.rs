@@ -1,0 +1,331 @@
+//! Photos from files: decode, orient, crop, resize, normalise. Needs the feature `image`.
+
+use super::{InputSpec, Interpolation};
+use crate::error::{Error, Result};
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+/// The longest side of a photo, in pixels; a longer one is refused before anything is allocated.
+pub const MAX_SIDE: u32 = 16_384;
+/// The most bytes of a decoded photo, and of its file; more are refused before anything is allocated.
+pub const MAX_BYTES: u64 = 512 << 20;
+/// The shortest side of a photo, in pixels: below it there is nothing to recognise, and the file is probably broken.
+pub const MIN_SIDE: u32 = 8;
+
+/// A decoded, upright photo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Photo {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Red, green and blue of each pixel, row by row: `height · width · 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+/// A rectangle of a photo, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Number of rows.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+}
+
+impl Photo {
+    /// Reads a JPEG or PNG file; see [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let about = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+        if !about.is_file() {
+            return Err(refused(path, "a photo file is needed, found a folder"));
+        }
+        if about.len() > MAX_BYTES {
+            let found = format!("{} bytes; at most {MAX_BYTES} are allowed", about.len());
+            return Err(refused(path, found));
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::decode(&bytes, path)
+    }
+
+    /// Decodes a JPEG or PNG, told apart by content, and turns it upright by its EXIF orientation. `name` is for messages.
+    ///
+    /// Grey and palette pictures become RGB, 16 bits become 8, CMYK JPEGs are converted. An alpha channel is left out: the
+    /// colours are taken as they are stored, as Pillow's `convert("RGB")` does.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is smaller than
+    /// [`MIN_SIDE`] or larger than [`MAX_SIDE`] or [`MAX_BYTES`].
+    pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
+        let fail = |reason: String| refused(name, reason);
+        if bytes.is_empty() {
+            return Err(fail("the file is empty (0 bytes)".into()));
+        }
+        let format = match image::guess_format(bytes) {
+            Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
+            Ok(other) => {
+                return Err(fail(format!(
+                    "JPEG or PNG is needed, the content is {other:?}"
+                )));
+            }
+            Err(_) => return Err(fail("the content is neither JPEG nor PNG".into())),
+        };
+        // The PNG decoder allocates rows when it is made, so its size is looked up before.
+        if let (ImageFormat::Png, Some(size)) = (format, bytes.get(16..24)) {
+            let side =
+                |i: usize| u32::from_be_bytes([size[i], size[i + 1], size[i + 2], size[i + 3]]);
+            check_size(side(0), side(4), 1).map_err(fail)?;
+        }
+        // The JPEG decoder fills what is missing with grey and says nothing, so a missing end is looked for here.
+        if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
+            return Err(fail(format!(
+                "the JPEG is truncated: its {} bytes hold no end-of-image marker",
+                bytes.len()
+            )));
+        }
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MAX_BYTES);
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        reader.limits(limits);
+        let broken = |e: image::ImageError| refused(name, e.to_string());
+        let mut decoder = reader.into_decoder().map_err(broken)?;
+        let (width, height) = decoder.dimensions();
+        let pixel = u64::from(decoder.color_type().bytes_per_pixel()).max(3);
+        check_size(width, height, pixel).map_err(fail)?;
+        // A damaged EXIF block does not make the pixels wrong.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+        picture.apply_orientation(orientation);
+        let rgb = picture.into_rgb8();
+        Ok(Self {
+            height: rgb.height() as usize,
+            width: rgb.width() as usize,
+            rgb: rgb.into_raw(),
+        })
+    }
+
+    /// The whole photo as a region.
+    pub fn region(&self) -> Region {
+        Region {
+            top: 0,
+            left: 0,
+            height: self.height,
+            width: self.width,
+        }
+    }
+
+    /// Resizes `region` to `size` = `[height, width]`, antialiased; pixels outside the region are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes, [`Error::Invalid`] if the region does not lie in the photo.
+    pub fn resize(
+        &self,
+        region: Region,
+        size: [usize; 2],
+        interpolation: Interpolation,
+    ) -> Result<Vec<u8>> {
+        if self.rgb.len() != self.height * self.width * 3 {
+            return Err(Error::Shape {
+                what: "photo".into(),
+                expected: format!("({}, {}, 3)", self.height, self.width),
+                found: vec![self.rgb.len()],
+            });
+        }
+        let outside = |e: &dyn std::fmt::Display| Error::Invalid {
+            what: "resize".into(),
+            expected: format!("a region within {}×{} pixels", self.height, self.width),
+            found: format!("{region:?} to {size:?} ({e})"),
+        };
+        let from = ImageRef::new(
+            self.width as u32,
+            self.height as u32,
+            &self.rgb,
+            PixelType::U8x3,
+        )
+        .map_err(|e| outside(&e))?;
+        let from = CroppedImage::new(
+            &from,
+            region.left as u32,
+            region.top as u32,
+            region.width as u32,
+            region.height as u32,
+        )
+        .map_err(|e| outside(&e))?;
+        let filter = match interpolation {
+            Interpolation::Bilinear => FilterType::Bilinear,
+            Interpolation::Bicubic => FilterType::CatmullRom,
+        };
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(filter))
+            .use_alpha(false);
+        // Rows first, then columns, as Pillow does (13 turns it round where the height shrinks much more than the width); the
+        // resizer by itself takes the other order, and since bytes are rounded and clipped in between, a bicubic edge then
+        // differs by more than ten levels.
+        let mut resizer = Resizer::new();
+        let mut rows = Image::new(size[1] as u32, region.height as u32, PixelType::U8x3);
+        resizer
+            .resize(&from, &mut rows, &options)
+            .map_err(|e| outside(&e))?;
+        if size[0] == region.height {
+            return Ok(rows.into_vec());
+        }
+        let mut to = Image::new(size[1] as u32, size[0] as u32, PixelType::U8x3);
+        resizer
+            .resize(&rows, &mut to, &options)
+            .map_err(|e| outside(&e))?;
+        Ok(to.into_vec())
+    }
+}
+
+impl InputSpec {
+    /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it. An odd remainder goes to
+    /// the bottom and the right.
+    pub fn region(&self, height: usize, width: usize) -> Region {
+        let [h, w] = self.crop.unwrap_or([height, width]);
+        let (h, w) = (h.min(height), w.min(width));
+        Region {
+            top: (height - h) / 2,
+            left: (width - w) / 2,
+            height: h,
+            width: w,
+        }
+    }
+
+    /// Crops and resizes a photo to [`size`](Self::size): `(H, W, 3)` bytes.
+    ///
+    /// # Errors
+    /// As [`Photo::resize`].
+    pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
+        let region = self.region(photo.height, photo.width);
+        photo.resize(region, self.size, self.interpolation)
+    }
+
+    /// Writes `(x / 255 − mean) / std`, turning pixels into planes.
+    ///
+    /// # Shapes
+    /// - `rgb`: `(H, W, 3)`, as [`prepare`](Self::prepare) gives it
+    /// - `out`: `(3, H, W)`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the two do not have `3 · H · W` values.
+    pub fn normalise_into(&self, rgb: &[u8], out: &mut [f32]) -> Result<()> {
+        let [height, width] = self.size;
+        for (what, len) in [("prepared photo", rgb.len()), ("pixel planes", out.len())] {
+            if len != 3 * height * width {
+                return Err(Error::Shape {
+                    what: what.into(),
+                    expected: format!("3 · {height} · {width} values"),
+                    found: vec![len],
+                });
+            }
+        }
+        for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let table: [f32; 256] = std::array::from_fn(|x| (x as f32 / 255.0 - mean) / std);
+            for (to, pixel) in plane.iter_mut().zip(rgb.chunks_exact(3)) {
+                *to = table[usize::from(pixel[channel])];
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The JPEG and PNG files below `folder`, by the ends of their names, sorted. Hidden files and folders and linked folders are
+/// passed over.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be listed.
+pub fn find_images(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.as_ref().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let failed = |e| Error::io("list", &folder, e);
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if entry.file_type().map_err(failed)?.is_dir() {
+                folders.push(entry.path());
+            } else if is_image_name(&entry.path()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a file's name ends as that of a JPEG or PNG, in either case.
+pub fn is_image_name(path: &Path) -> bool {
+    let end = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    ["jpg", "jpeg", "png"]
+        .iter()
+        .any(|e| end.eq_ignore_ascii_case(e))
+}
+
+fn refused(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Image {
+        path: path.into(),
+        reason: reason.into(),
+    }
+}
+
+/// Refuses what is too small or too large; `pixel` is the number of bytes of one decoded pixel.
+fn check_size(width: u32, height: u32, pixel: u64) -> std::result::Result<(), String> {
+    let size = format!("{height}×{width} pixels (height × width)");
+    let bytes = u64::from(width) * u64::from(height) * pixel;
+    if width.min(height) < MIN_SIDE {
+        Err(format!("{size}; at least {MIN_SIDE}×{MIN_SIDE} is needed"))
+    } else if width.max(height) > MAX_SIDE {
+        Err(format!("{size}; at most {MAX_SIDE} a side are allowed"))
+    } else if bytes > MAX_BYTES {
+        Err(format!(
+            "{size}, {} MiB decoded; at most {} MiB are allowed",
+            bytes >> 20,
+            MAX_BYTES >> 20
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the end-of-image marker is reached when the segments are walked. Within compressed data, FF is followed by 0 or a
+/// restart marker, and an embedded thumbnail lies inside a segment, so neither is taken for the end.
+fn jpeg_has_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        let Some(mark) = rest.iter().position(|b| *b == 0xFF) else {
+            return false;
+        };
+        at += mark;
+        while bytes.get(at) == Some(&0xFF) {
+            at += 1;
+        }
+        let Some(kind) = bytes.get(at) else {
+            return false;
+        };
+        at += 1;
+        match kind {
+            0xD9 => return true,
+            // Stuffing and the markers that carry no length.
+            0x00 | 0x01 | 0xD0..=0xD8 => {}
+            _ => match bytes.get(at..at + 2) {
+                Some(length) => at += usize::from(u16::from_be_bytes([length[0], length[1]])),
+                None => return false,
+            },
+        }
+    }
+}

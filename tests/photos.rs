@@ -108,6 +108,11 @@ fn grey_and_progressive_jpegs_are_read() {
 }
 
 #[test]
+fn a_palette_png_becomes_the_rgb_that_pillow_gives() {
+    assert_eq!(open("palette.png"), open("palette_as_rgb.png"));
+}
+
+#[test]
 fn sixteen_bit_grey_and_alpha_pngs_become_eight_bit_rgb() {
     let deep = image::ImageBuffer::from_pixel(9, 8, image::Rgb([65_535u16, 32_768, 0]));
     let deep = decode(&png(DynamicImage::ImageRgb16(deep))).unwrap();

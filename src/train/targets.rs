@@ -12,46 +12,50 @@ pub fn label(head: &HeadSpec, value: &Value) -> usize {
     }
 }
 
-/// The label of each head, `None` where it is not known.
+/// The label of each head, `None` where it is not known (or none of the head's).
 pub fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
     heads
         .iter()
         .zip(&sample.values)
-        .map(|(head, value)| value.as_ref().map(|v| label(head, v)))
+        .map(|(head, value)| {
+            let label = value.as_ref().map(|v| label(head, v));
+            label.filter(|l| *l < head.num_labels())
+        })
         .collect()
 }
 
 /// The training target: one weight a label, together 1. `None` if the number lies in a dropped band of the head, both ends
-/// included.
+/// included, or the label is none of the head's.
 ///
 /// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
 /// threshold itself. Smoothing is the loss's business.
 pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
-    let mut weights = vec![0.0; head.num_labels()];
     match value {
-        Value::Label(label) => *weights.get_mut(*label)? = 1.0,
+        Value::Label(label) => {
+            let mut weights = vec![0.0; head.num_labels()];
+            *weights.get_mut(*label)? = 1.0;
+            Some(weights)
+        }
         Value::Number(number) => {
-            if head
-                .drop
-                .iter()
-                .any(|[from, to]| (*from..=*to).contains(number))
-            {
+            let dropped = |[from, to]: &[f64; 2]| (*from..=*to).contains(number);
+            if head.drop.iter().any(dropped) {
                 return None;
             }
             // The part of the weight that lies beyond each threshold; differences of neighbours then add up to 1.
+            let mut weights = Vec::with_capacity(head.num_labels());
             let mut above = 1.0;
-            for (i, threshold) in head.thresholds.iter().enumerate() {
+            for threshold in &head.thresholds {
                 let beyond = match head.soft_width {
                     w if w > 0.0 => ((number - threshold) / w + 0.5).clamp(0.0, 1.0),
                     _ => f64::from(u8::from(number >= threshold)),
                 };
-                weights[i] = (above - beyond) as f32;
+                weights.push((above - beyond) as f32);
                 above = beyond;
             }
-            weights[head.thresholds.len()] = above as f32;
+            weights.push(above as f32);
+            Some(weights)
         }
     }
-    Some(weights)
 }
 
 #[cfg(test)]

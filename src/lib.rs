@@ -20,6 +20,8 @@ pub use checkpoint::{Description, ModelFile};
 pub use combine::Decision;
 pub use error::{Error, Result, write_atomically};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind};
+#[cfg(feature = "image")]
+pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
 pub use model::{ModelSpec, MultiTaskModel};

@@ -16,6 +16,7 @@ pub mod rng;
 pub mod schedule;
 pub mod score;
 pub mod split;
+pub mod split_report;
 pub mod targets;
 pub mod trainer;
 pub mod variables;

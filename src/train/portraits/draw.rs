@@ -47,7 +47,7 @@ pub fn body(canvas: &mut Canvas, photo: &Photo) {
 /// The head with all its features; returns the pixels of the face.
 pub fn face(canvas: &mut Canvas, photo: &Photo) -> Coverage {
     let p = photo.person;
-    let (w, jaw, sag) = (p.width, p.jaw, 0.05 * p.wear);
+    let (w, jaw, sag) = (p.width, p.jaw, 0.035 * p.wear);
     ears(canvas, photo);
     let outline = Outline::mirrored(&[
         (0.0, -1.17),
@@ -133,7 +133,7 @@ fn age_lines(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
     let wear = p.wear;
     let late = ((wear - 0.55) * 2.5).clamp(0.0, 1.0);
     for (i, y) in [-0.50, -0.60, -0.70, -0.41].into_iter().enumerate() {
-        let strength = wear * 1.0 - 0.22 * i as f32;
+        let strength = 1.25 * wear - 0.22 * i as f32;
         let half = 0.34 - 0.04 * i as f32;
         let wave = 0.02 * (hash(p.index as i32, i as i32) - 0.5);
         let points = [
@@ -142,15 +142,15 @@ fn age_lines(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
             (x + 0.12, y - wave),
             (x + half, y + 0.03),
         ];
-        crease(canvas, p, &points, 0.034, strength, face);
+        crease(canvas, p, &points, 0.046, strength, face);
     }
     for sign in [-1.0, 1.0] {
         let at = sign * p.eye_gap + x;
         for (y, to) in [(-0.04, -0.13), (0.0, 0.01), (0.04, 0.14)] {
             let points = [(at + sign * 0.2, y), (at + sign * 0.36, to)];
-            crease(canvas, p, &points, 0.032, late * 0.95, face);
+            crease(canvas, p, &points, 0.044, late * 0.95, face);
         }
-        let bag = 1.15 * wear - 0.1;
+        let bag = (1.4 * wear - 0.1).min(1.1);
         let points = [
             (at - sign * 0.15, 0.10),
             (at, 0.20 + 0.03 * late),
@@ -163,7 +163,7 @@ fn age_lines(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
             0.8 * bag.max(0.0),
             face,
         );
-        crease(canvas, p, &points, 0.032, bag, face);
+        crease(canvas, p, &points, 0.040, bag, face);
         let fold = [
             (x + sign * 0.19, 0.34),
             (x + sign * 0.32, 0.52),

@@ -10,12 +10,12 @@ const GREY: Rgb = [208.0, 206.0, 204.0];
 /// A strand's colour: each is either grey or not, and some are lighter.
 fn strand(person: &Person, (x, y): Point) -> Rgb {
     // Strands run downwards and a little outwards.
-    let lane = (x * 30.0 + y * 2.0 * x).floor() as i32;
-    let piece = (y * 5.0 + hash(lane, 1) * 3.0).floor() as i32;
+    let lane = (x * 46.0 + y * 3.0 * x).floor() as i32;
+    let piece = (y * 3.0 + hash(lane, 1) * 5.0).floor() as i32;
     let grey = if hash(lane, piece) < person.grey {
-        0.92
+        0.35 + 0.5 * person.grey
     } else {
-        0.55 * person.grey
+        0.6 * person.grey
     };
     let light = 0.84 + 0.32 * hash(lane, 77) + 0.10 * (-y).clamp(-0.5, 1.0);
     shade(blend(person.hair, GREY, grey), light)
@@ -51,8 +51,8 @@ pub fn behind(canvas: &mut Canvas, photo: &Photo) {
         HairStyle::Bun => Outline::ellipse((-0.1 * photo.turn, -1.34), (0.30, 0.24)),
         HairStyle::Curly => (0..13).fold(Outline::default(), |outline, i| {
             let t = i as f32 / 6.0 - 1.0;
-            let y = -1.05 + 1.0 * t * t + 0.06 * hash(i, 3);
-            outline.and(Outline::ellipse((t * 0.84 * w, y), (0.22, 0.24)))
+            let y = -1.05 + 0.85 * t * t * t * t + 0.06 * hash(i, 3);
+            outline.and(Outline::ellipse((t * 0.80 * w, y), (0.22, 0.26)))
         }),
         _ => return,
     };
@@ -65,7 +65,12 @@ pub fn behind(canvas: &mut Canvas, photo: &Photo) {
 pub fn front(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
     let p = photo.person;
     let (w, back) = (p.width, p.receding);
-    let part = 0.12 * photo.turn + if p.index % 3 == 0 { 0.15 } else { -0.12 };
+    let part = 0.12 * photo.turn
+        + if p.index.is_multiple_of(3) {
+            0.15
+        } else {
+            -0.12
+        };
     // Hairline in the middle and in the corners.
     let (middle, corner) = (-0.70 - 0.16 * back, -0.62 - 0.40 * back);
     let crown = match p.style {
@@ -104,9 +109,9 @@ pub fn front(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
         (-inner * w, low),
         (-out * w, low - 0.1),
         (-(out + 0.02) * w, -0.5),
-        (-0.60 * w, -1.10),
+        (-0.55 * w, -1.05),
         (0.0, crown),
-        (0.60 * w, -1.10),
+        (0.55 * w, -1.05),
         ((out + 0.02) * w, -0.5),
         (out * w, low - 0.1),
         (inner * w, low),

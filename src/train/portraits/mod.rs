@@ -32,7 +32,7 @@ pub struct PortraitConfig {
 impl Default for PortraitConfig {
     fn default() -> Self {
         Self {
-            people: 120,
+            people: 240,
             seed: 0,
             size: (144, 112),
         }

@@ -1,6 +1,6 @@
 //! Who is drawn: everything that stays the same from photo to photo.
 
-use super::dice::{Dice, Rgb, blend};
+use super::dice::{Dice, Rgb, blend, shade};
 
 /// How hair is worn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ const HAIRS: [Rgb; 6] = [
     [88.0, 58.0, 38.0],
     [124.0, 84.0, 52.0],
     [180.0, 140.0, 86.0],
-    [136.0, 66.0, 38.0],
+    [120.0, 62.0, 40.0],
 ];
 const WALLS: [Rgb; 8] = [
     [214.0, 214.0, 208.0],
@@ -122,7 +122,7 @@ impl Person {
         let (youngest, oldest) = [(18, 26), (34, 55), (65, 85)][band];
         let age = (d.between(youngest as f32, oldest as f32 + 1.0) as u32).min(oldest);
         let within = (age - youngest) as f32 / (oldest - youngest) as f32;
-        let (fresh, worn) = [(0.0, 0.1), (0.36, 0.58), (0.84, 1.0)][band];
+        let (fresh, worn) = [(0.0, 0.07), (0.42, 0.58), (0.9, 1.05)][band];
         let wear = (fresh + (worn - fresh) * within + d.normal(0.0, 0.035)).clamp(0.0, 1.1);
         let either = |d: &mut Dice, f: f32, m: f32| d.chance(if female { f } else { m });
         let by = |f: f32, m: f32| if female { f } else { m };
@@ -134,10 +134,10 @@ impl Person {
         let grey = match band {
             0 => 0.0,
             1 if d.chance(0.6) => d.between(0.0, 0.12),
-            1 => d.between(0.12, 0.45),
+            1 => d.between(0.12, 0.40),
             // Some dye it.
-            _ if either(d, 0.16, 0.06) => 0.05,
-            _ => d.between(0.65, 1.0),
+            _ if either(d, 0.10, 0.04) => 0.05,
+            _ => d.between(0.72, 1.0),
         };
         let style = Self::style(d, female, band);
         let receding = match (female, band) {
@@ -165,7 +165,7 @@ impl Person {
             [150.0, 44.0, 70.0],
         ];
         let wall = d.pick(WALLS);
-        let wall = d.near(wall, 14.0);
+        let wall = d.near(wall, 8.0);
         Self {
             seed,
             index,
@@ -174,7 +174,7 @@ impl Person {
             wear,
             skin,
             width: d.normal(by(0.96, 1.02), 0.035),
-            jaw: d.normal(by(-0.035, 0.065), 0.03),
+            jaw: d.normal(by(-0.035, 0.05), 0.03),
             neck: d.normal(by(0.34, 0.47), 0.03),
             hair: {
                 let hair = d.pick(HAIRS);
@@ -182,9 +182,9 @@ impl Person {
             },
             grey,
             style,
-            fringe: either(d, 0.34, 0.08) && band < 2,
+            fringe: d.chance([by(0.36, 0.1), by(0.12, 0.0), 0.0][band]),
             receding,
-            brow: d.normal(by(0.055, 0.098), 0.012).max(0.03),
+            brow: d.normal(by(0.050, 0.106), 0.010).max(0.03),
             eye_gap: d.normal(0.335, 0.015),
             eye_size: d.normal(by(0.165, 0.150), 0.008) * (1.0 - 0.1 * wear),
             iris: d.pick([
@@ -193,7 +193,7 @@ impl Person {
                 [86.0, 110.0, 70.0],
                 [78.0, 116.0, 150.0],
             ]),
-            lashes: if made_up || either(d, 0.5, 0.03) {
+            lashes: if made_up || either(d, 0.65, 0.03) {
                 d.between(0.6, 1.0)
             } else {
                 d.between(0.0, by(0.5, 0.25))
@@ -202,7 +202,7 @@ impl Person {
             lips: d.normal(by(0.085, 0.062), 0.01) * (1.0 - 0.3 * wear),
             lip_colour: if made_up { d.pick(lipsticks) } else { natural },
             beard,
-            earrings: either(d, 0.5, 0.05),
+            earrings: either(d, 0.6, 0.04),
             glasses: if d.chance([0.14, 0.22, 0.36][band]) {
                 Some(d.pick([
                     [30.0, 28.0, 30.0],
@@ -215,7 +215,7 @@ impl Person {
             shirt: d.pick(SHIRTS),
             collar: either(d, 0.22, 0.55),
             wall,
-            wall_edge: (d.near(wall, 40.0), d.between(-0.4, 1.4)),
+            wall_edge: (shade(wall, d.between(0.7, 1.2)), d.between(-0.4, 1.4)),
         }
     }
 
@@ -229,7 +229,7 @@ impl Person {
         match (female, band) {
             (true, 0) => d.weighted([(Long, 0.66), (Bob, 0.14), (Bun, 0.14), (Short, 0.06)]),
             (true, 1) => d.weighted([(Long, 0.46), (Bob, 0.3), (Bun, 0.14), (Short, 0.1)]),
-            (true, _) => d.weighted([(Long, 0.2), (Bob, 0.3), (Curly, 0.26), (Short, 0.24)]),
+            (true, _) => d.weighted([(Long, 0.24), (Bob, 0.36), (Curly, 0.26), (Short, 0.14)]),
             (false, 0) => d.weighted([
                 (Short, 0.66),
                 (Buzz, 0.14),

@@ -131,16 +131,16 @@ impl<'a> Photo<'a> {
     /// Light, colour temperature, softness and noise.
     fn develop(&mut self, canvas: &mut Canvas) {
         let d = &mut self.dice;
-        let (gain, side) = (d.normal(1.0, 0.11), d.normal(0.0, 0.16));
+        let (gain, side) = (d.normal(0.95, 0.10), d.normal(0.0, 0.14));
         let warm = d.normal(0.0, 0.04);
         let tint: Rgb = [gain * (1.0 + warm), gain, gain * (1.0 - warm)];
         canvas.each(|_, x, c| {
             let light = 1.0 + side * (x - 0.5) * 2.0;
             [0, 1, 2].map(|i| c[i] * tint[i] * light)
         });
-        let soft = d.between(0.0, 0.6);
+        let soft = d.between(0.0, 0.5);
         blur(canvas, soft);
-        let grain = d.between(1.5, 7.0);
+        let grain = d.between(1.0, 5.0);
         for pixel in &mut canvas.pixels {
             let shared = d.normal(0.0, grain);
             *pixel = pixel.map(|c| c + shared);

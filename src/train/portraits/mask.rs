@@ -1,8 +1,9 @@
 //! Face masks: their kinds, colours and how they sit.
 
+use super::canvas::Canvas;
 use super::dice::{Dice, Rgb, blend, shade, smoothstep};
+use super::outline::{Outline, Point};
 use super::photo::{MaskState, Photo};
-use super::shapes::{Canvas, Outline, Point};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

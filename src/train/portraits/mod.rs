@@ -4,13 +4,15 @@
 //! gender shows by hair, brows, jaw, beard, lashes, lips and earrings, each only likely; age by wrinkles, eye bags, sagging and
 //! grey or receding hair. A mask hides some of them. Drawings are no substitute for photos: they show that training works.
 
+mod canvas;
 mod dice;
 mod draw;
+mod features;
 mod hair;
 mod mask;
+mod outline;
 mod person;
 mod photo;
-mod shapes;
 
 use crate::error::{Error, Result};
 use person::Person;

@@ -1,10 +1,10 @@
 //! One photo of a person: pose, light, mask, and what a camera adds.
 
+use super::canvas::{Canvas, View};
 use super::dice::{Dice, Rgb, blend, smoothstep};
 use super::mask::Mask;
 use super::person::Person;
-use super::shapes::{Canvas, View};
-use super::{draw, hair};
+use super::{draw, features, hair};
 use crate::error::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
 
@@ -122,7 +122,7 @@ impl<'a> Photo<'a> {
         draw::body(&mut canvas, &self);
         let face = draw::face(&mut canvas, &self);
         hair::front(&mut canvas, &self, &face);
-        draw::glasses(&mut canvas, &self);
+        features::glasses(&mut canvas, &self);
         self.mask.draw(&mut canvas, &self);
         self.develop(&mut canvas);
         canvas

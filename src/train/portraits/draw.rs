@@ -119,7 +119,7 @@ fn crease(
     }
     let line = Outline::line(points, [width * 0.4, width, width * 0.4]);
     let cover = canvas.cover(&line).within(face);
-    canvas.fill(&cover, shade(p.skin, 0.52), strength.min(1.0));
+    canvas.fill(&cover, shade(p.skin, 0.44), strength.min(1.0));
     let light = canvas.cover(&line.moved((0.0, width))).within(face);
     canvas.fill(
         &light,
@@ -132,7 +132,7 @@ fn crease(
 fn age_lines(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
     let (p, x) = (photo.person, 0.06 * photo.turn);
     let wear = p.wear;
-    let late = ((wear - 0.55) * 2.5).clamp(0.0, 1.0);
+    let late = ((wear - 0.58) * 3.0).clamp(0.0, 1.0);
     for (i, y) in [-0.50, -0.60, -0.70, -0.41].into_iter().enumerate() {
         let strength = 1.25 * wear - 0.22 * i as f32;
         let half = 0.34 - 0.04 * i as f32;
@@ -178,7 +178,7 @@ fn age_lines(canvas: &mut Canvas, photo: &Photo, face: &Coverage) {
         ];
         crease(canvas, p, &jowl, 0.036, late * 0.8, face);
         let frown = [(x + sign * 0.06, -0.32), (x + sign * 0.05, -0.18)];
-        crease(canvas, p, &frown, 0.03, wear - 0.4, face);
+        crease(canvas, p, &frown, 0.036, 1.5 * wear - 0.3, face);
     }
     for i in 0..6 {
         let place = |k: i32| hash(p.index as i32 * 31 + i, k) - 0.5;

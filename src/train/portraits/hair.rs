@@ -52,7 +52,7 @@ pub fn behind(canvas: &mut Canvas, photo: &Photo) {
         HairStyle::Bun => Outline::ellipse((-0.1 * photo.turn, -1.34), (0.30, 0.24)),
         HairStyle::Curly => (0..13).fold(Outline::default(), |outline, i| {
             let t = i as f32 / 6.0 - 1.0;
-            let y = -1.05 + 0.85 * t * t * t * t + 0.06 * hash(i, 3);
+            let y = -1.05 + 0.62 * t * t * t * t + 0.06 * hash(i, 3);
             outline.and(Outline::ellipse((t * 0.80 * w, y), (0.22, 0.26)))
         }),
         _ => return,

@@ -37,37 +37,61 @@ pub enum Beard {
 /// A person's looks. Lengths are in face units, amounts from 0 to 1.
 #[derive(Clone, Debug)]
 pub struct Person {
+    /// Seed of the set; with the index, the key of every draw.
     pub seed: u64,
+    /// Place in the set.
     pub index: u64,
+    /// Female or male.
     pub female: bool,
+    /// Years.
     pub age: u32,
     /// How strongly age shows in the skin.
     pub wear: f32,
+    /// Tone of the skin.
     pub skin: Rgb,
     /// Factor of the face's width.
     pub width: f32,
     /// How far the jaw stands out.
     pub jaw: f32,
+    /// Half width of the neck.
     pub neck: f32,
+    /// Colour of the hair before it greyed.
     pub hair: Rgb,
+    /// Share of grey strands.
     pub grey: f32,
+    /// How hair is worn.
     pub style: HairStyle,
+    /// Hair over the forehead.
     pub fringe: bool,
     /// How far the hairline has gone back.
     pub receding: f32,
+    /// Thickness of the brows.
     pub brow: f32,
+    /// From the middle of the face to an eye.
     pub eye_gap: f32,
+    /// Half width of an eye.
     pub eye_size: f32,
+    /// Colour of the eyes.
     pub iris: Rgb,
+    /// How far lashes or their make-up show.
     pub lashes: f32,
+    /// Half width of the nose.
     pub nose: f32,
+    /// Thickness of a lip.
     pub lips: f32,
+    /// Natural, or lipstick.
     pub lip_colour: Rgb,
+    /// What grows on the jaw.
     pub beard: Beard,
+    /// Whether there are earrings.
     pub earrings: bool,
+    /// Colour of the frame of glasses.
     pub glasses: Option<Rgb>,
+    /// Colour of the clothes.
     pub shirt: Rgb,
+    /// Whether they have a collar.
     pub collar: bool,
+    /// Background.
     pub wall: Rgb,
     /// A second colour of the background and where it begins.
     pub wall_edge: (Rgb, f32),
@@ -122,8 +146,8 @@ impl Person {
         let (youngest, oldest) = [(18, 26), (34, 55), (65, 85)][band];
         let age = (d.between(youngest as f32, oldest as f32 + 1.0) as u32).min(oldest);
         let within = (age - youngest) as f32 / (oldest - youngest) as f32;
-        let (fresh, worn) = [(0.0, 0.07), (0.42, 0.58), (0.9, 1.05)][band];
-        let wear = (fresh + (worn - fresh) * within + d.normal(0.0, 0.035)).clamp(0.0, 1.1);
+        let (fresh, worn) = [(0.0, 0.07), (0.42, 0.55), (0.94, 1.08)][band];
+        let wear = (fresh + (worn - fresh) * within + d.normal(0.0, 0.025)).clamp(0.0, 1.1);
         let either = |d: &mut Dice, f: f32, m: f32| d.chance(if female { f } else { m });
         let by = |f: f32, m: f32| if female { f } else { m };
 
@@ -133,10 +157,10 @@ impl Person {
         let skin = blend(skin, pale, (wear - 0.5).max(0.0) * 2.0);
         let grey = match band {
             0 => 0.0,
-            1 if d.chance(0.6) => d.between(0.0, 0.12),
+            1 if d.chance(0.45) => d.between(0.0, 0.12),
             1 => d.between(0.12, 0.40),
             // Some dye it.
-            _ if either(d, 0.10, 0.04) => 0.05,
+            _ if either(d, 0.07, 0.03) => 0.05,
             _ => d.between(0.72, 1.0),
         };
         let style = Self::style(d, female, band);
@@ -157,7 +181,7 @@ impl Person {
                 (Beard::Full, bearded),
             ])
         };
-        let made_up = either(d, 0.62, 0.02);
+        let made_up = either(d, 0.66, 0.02);
         let natural = blend(skin, [176.0, 84.0, 84.0], 0.5);
         let lipsticks = [
             [176.0, 36.0, 52.0],
@@ -182,7 +206,7 @@ impl Person {
             },
             grey,
             style,
-            fringe: d.chance([by(0.36, 0.1), by(0.12, 0.0), 0.0][band]),
+            fringe: d.chance([by(0.36, 0.1), by(0.04, 0.0), 0.0][band]),
             receding,
             brow: d.normal(by(0.050, 0.106), 0.010).max(0.03),
             eye_gap: d.normal(0.335, 0.015),
@@ -193,7 +217,7 @@ impl Person {
                 [86.0, 110.0, 70.0],
                 [78.0, 116.0, 150.0],
             ]),
-            lashes: if made_up || either(d, 0.65, 0.03) {
+            lashes: if made_up || either(d, 0.75, 0.03) {
                 d.between(0.6, 1.0)
             } else {
                 d.between(0.0, by(0.5, 0.25))
@@ -234,14 +258,14 @@ impl Person {
                 (Short, 0.66),
                 (Buzz, 0.14),
                 (Curly, 0.09),
-                (Long, 0.07),
-                (Bald, 0.04),
+                (Long, 0.05),
+                (Bald, 0.02),
             ]),
             (false, 1) => d.weighted([
                 (Short, 0.62),
                 (Buzz, 0.14),
-                (Bald, 0.16),
-                (Long, 0.05),
+                (Bald, 0.10),
+                (Long, 0.03),
                 (Curly, 0.03),
             ]),
             (false, _) => d.weighted([(Short, 0.58), (Bald, 0.36), (Long, 0.03), (Buzz, 0.03)]),

@@ -51,12 +51,17 @@ impl MaskState {
 
 /// Everything that differs between two photos of a person.
 pub struct Photo<'a> {
+    /// Who.
     pub person: &'a Person,
+    /// How the mask is worn.
     pub state: MaskState,
+    /// Which mask, if any is worn.
     pub mask: Mask,
     /// Turn of the head to the side; near features move by it.
     pub turn: f32,
+    /// How far the corners of the mouth go up.
     pub smile: f32,
+    /// How far the eyes are open, about 1.
     pub lids: f32,
     tilt: f32,
     zoom: f32,

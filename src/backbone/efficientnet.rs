@@ -43,7 +43,7 @@ fn conv(
     conv: VarBuilder,
     norm: VarBuilder,
 ) -> Result<ConvNormAct> {
-    // TensorFlow's constants: eps 1e-3, running statistics decay 0.99.
+    // TensorFlow's eps; timm's momentum (TensorFlow's 0.01 is made for training from scratch).
     let config = ConvNormActConfig {
         inputs,
         outputs,
@@ -52,7 +52,7 @@ fn conv(
         groups,
         activation,
         eps: 1e-3,
-        momentum: 0.01,
+        momentum: 0.1,
     };
     ConvNormAct::new(config, conv, norm)
 }

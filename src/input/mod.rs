@@ -86,4 +86,33 @@ impl InputSpec {
         }
         Ok(())
     }
+
+    /// Writes `(x / 255 − mean) / std`, turning pixels into planes.
+    ///
+    /// # Shapes
+    /// - `rgb`: `(H, W, 3)`, rows from the top, red first
+    /// - `out`: `(3, H, W)`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the two do not have `3 · H · W` values.
+    pub fn normalise_into(&self, rgb: &[u8], out: &mut [f32]) -> Result<()> {
+        let [height, width] = self.size;
+        for (what, len) in [("prepared photo", rgb.len()), ("pixel planes", out.len())] {
+            if len != 3 * height * width {
+                return Err(Error::Shape {
+                    what: what.into(),
+                    expected: format!("3 · {height} · {width} values"),
+                    found: vec![len],
+                });
+            }
+        }
+        for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let table: [f32; 256] = std::array::from_fn(|x| (x as f32 / 255.0 - mean) / std);
+            for (to, pixel) in plane.iter_mut().zip(rgb.chunks_exact(3)) {
+                *to = table[usize::from(pixel[channel])];
+            }
+        }
+        Ok(())
+    }
 }

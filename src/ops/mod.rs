@@ -10,6 +10,8 @@ mod depthwise;
 mod geometry;
 mod linear;
 mod matmul;
+#[cfg(feature = "cli")]
+mod memory;
 mod norm;
 mod pool;
 mod shared;
@@ -18,6 +20,8 @@ mod simd;
 pub use conv_norm::{BatchMoments, Norm, Statistics, conv2d, conv2d_norm_act};
 pub use geometry::Conv2dParams;
 pub use linear::linear;
+#[cfg(feature = "cli")]
+pub use memory::keep_freed_memory;
 pub use norm::Activation;
 pub use pool::{global_avg_pool, scale};
 #[cfg(feature = "train")]

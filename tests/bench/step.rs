@@ -20,6 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LABELS: [usize; 3] = [3, 2, 3];
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    hydranet::ops::keep_freed_memory();
     let mut options: BTreeMap<String, String> = BTreeMap::new();
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(arg) = args.next() {

@@ -1,1 +1,11 @@
-fn main() {}
+//! The `hydranet` command.
+
+mod cli;
+
+// A training step frees and asks for the same large buffers again and again; mimalloc keeps them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

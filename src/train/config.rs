@@ -344,3 +344,51 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
+///
+/// `model.weights` is a file, or the name of one in the folder `weights` beside the heads folder or in the working folder. It may
+/// be a backbone's weights with timm's names (a classifier is left out) or a hydranet model, whose backbone is taken.
+///
+/// # Errors
+/// [`Error::UnknownName`] listing the files there are; [`Error::Checkpoint`] if it cannot be read.
+pub fn load_weights(config: &Config, heads: &Path) -> Result<crate::checkpoint::Tensors> {
+    let Some(name) = &config.model.weights else {
+        return Ok(Default::default());
+    };
+    let beside = heads
+        .parent()
+        .map(|p| p.join("weights"))
+        .unwrap_or_else(|| "weights".into());
+    let folders = [beside, "weights".into()];
+    let candidates =
+        std::iter::once(std::path::PathBuf::from(name)).chain(folders.iter().map(|f| f.join(name)));
+    let Some(path) = candidates.into_iter().find(|p| p.is_file()) else {
+        let mut known: Vec<String> = folders
+            .iter()
+            .filter_map(|f| std::fs::read_dir(f).ok())
+            .flatten()
+            .flatten()
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .filter(|n| n.ends_with(".safetensors"))
+            .collect();
+        known.sort();
+        known.dedup();
+        return Err(Error::UnknownName {
+            what: "weights file",
+            found: name.clone(),
+            known,
+        });
+    };
+    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let (_, tensors) = crate::checkpoint::read_tensors(&bytes, &path.display().to_string())?;
+    let of_model = tensors.keys().any(|k| k.starts_with("backbone."));
+    let keep = |name: String| match of_model {
+        true => name.starts_with("backbone.").then_some(name),
+        false => (!name.starts_with("classifier.")).then(|| format!("backbone.{name}")),
+    };
+    Ok(tensors
+        .into_iter()
+        .filter_map(|(name, t)| Some((keep(name)?, t)))
+        .collect())
+}

@@ -1,0 +1,57 @@
+//! `hydranet check`.
+
+use super::ConfigArgs;
+use super::output::{Progress, say, say_json};
+use clap::Args;
+use hydranet::train::check::check;
+use hydranet::train::dataset::Dataset;
+use hydranet::train::split;
+use hydranet::train::split_report::SplitReport;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Arguments of `hydranet check`.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// A CSV listing or a person folder; may be given several times.
+    #[arg(long, required = true, value_name = "PATH")]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let config = self.config.load()?;
+        let spec = config.model_spec()?;
+        let progress = Mutex::new(Progress::new("check"));
+        let report = check(&self.data, &spec.heads, &spec.input, &|done, of| {
+            if let Ok(mut progress) = progress.try_lock() {
+                progress.show("check", done, of);
+            }
+        })?;
+        if let Ok(progress) = progress.lock() {
+            progress.end();
+        }
+        let good = report.faults.is_empty();
+        if self.json {
+            say_json(&report)?;
+        } else {
+            say(&report);
+            if good {
+                let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+                split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+                say(SplitReport::new(&dataset)?);
+            }
+        }
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}

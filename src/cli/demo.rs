@@ -1,0 +1,108 @@
+//! `hydranet demo`: the whole job on synthetic portraits.
+
+use super::ConfigArgs;
+use super::output::say;
+use clap::Args;
+use hydranet::Predictor;
+use hydranet::train::dataset::{Dataset, Split};
+use hydranet::train::evaluate::{Queue, features, logits, score};
+use hydranet::train::portraits::{PortraitConfig, write_portraits};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Arguments of `hydranet demo`.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Folder for portraits, model and figures.
+    #[arg(long, default_value = "hydranet-demo", value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Settings of the demo; `--set` wins over them.
+const SETTINGS: [&str; 4] = [
+    "train.epochs=8",
+    "train.batch=32",
+    "train.mix_up=0.0",
+    "model.input.size=[112,88]",
+];
+
+impl Demo {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let start = Instant::now();
+        let settings: Vec<String> = SETTINGS
+            .iter()
+            .map(ToString::to_string)
+            .chain(self.config.settings.iter().cloned())
+            .collect();
+        let config = hydranet::train::config::Config::load(
+            &self.config.heads,
+            self.config.config.as_deref(),
+            &settings,
+        )?;
+        std::fs::create_dir_all(&self.out)
+            .map_err(|e| hydranet::Error::io("create", &self.out, e))?;
+        let data = write_portraits(&self.out, &PortraitConfig::default())?;
+        say(format!("drew portraits: {}", data.display()));
+        let run = self.out.join("run");
+        // The demo is there to be repeated.
+        match std::fs::remove_dir_all(&run) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(hydranet::Error::io("remove", &run, e));
+            }
+            _ => {}
+        }
+        let outcome = super::train::run(&config, &self.config.heads, &[data.clone()], &run, false)?;
+        if outcome.stopped {
+            return Ok(ExitCode::from(130));
+        }
+        let model = run.join("best.safetensors");
+        let predictor = Predictor::from_file(&model)?;
+        let spec = &predictor.description().model;
+        let dataset = Dataset::open(&[data], &spec.heads)?;
+        let test = dataset.indices(Split::Test);
+        let kept = features(
+            predictor.model(),
+            &spec.input,
+            &dataset,
+            &test,
+            Queue::new(64),
+            &mut |_| (),
+        )?;
+        let (predictions, report) = score(
+            predictor.taxonomy(),
+            &dataset,
+            &test,
+            &logits(predictor.model(), &kept)?,
+        )?;
+        say("scores on people the model has never seen:");
+        say(&report);
+        say("some of them:");
+        for (i, p) in test
+            .iter()
+            .zip(&predictions)
+            .step_by(test.len().div_ceil(6).max(1))
+        {
+            say(format!(
+                "  {}  class {} ({}), probability {:.2}",
+                dataset.samples[*i].path.display(),
+                p.class,
+                p.name,
+                p.prob
+            ));
+        }
+        say(format!(
+            "macro F1 {:.3}, accuracy {:.3} over {} classes; {:.0} s in all",
+            report.class.macro_f1,
+            report.class.accuracy,
+            predictor.taxonomy().num_classes(),
+            start.elapsed().as_secs_f64()
+        ));
+        say(format!("model    {}", model.display()));
+        say(format!("figures  {}", run.join("metrics.csv").display()));
+        say(format!("portraits {}", self.out.join("images").display()));
+        Ok(ExitCode::SUCCESS)
+    }
+}

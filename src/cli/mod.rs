@@ -1,0 +1,98 @@
+//! Arguments in, library calls, text out.
+
+mod data;
+mod demo;
+mod heads;
+mod model;
+mod output;
+mod train;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// One pretrained image backbone, a separate head for each category, trained jointly, combined into one final class.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start with `hydranet demo`: it needs nothing but this repository."
+)]
+struct Cli {
+    /// Threads to compute with [default: one a core]. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read everything, decode every photo, list every fault with file and line.
+    Check(data::Check),
+    /// Fine-tune; everything is written to a run folder.
+    Train(train::Train),
+    /// Score a model on labelled photos.
+    Evaluate(model::Evaluate),
+    /// Predict the final class of photos, folders or a listing.
+    Predict(model::Predict),
+    /// Print what a model file says about itself.
+    Inspect(model::Inspect),
+    /// Replace, add, remove, rename, reset or graft a head of a model file.
+    Heads(heads::Heads),
+    /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
+    Demo(demo::Demo),
+}
+
+/// Where the configuration comes from.
+#[derive(Args)]
+struct ConfigArgs {
+    /// Folder with model.toml and one TOML file a head.
+    #[arg(long, default_value = "heads", value_name = "DIR")]
+    heads: PathBuf,
+    /// TOML file whose tables [train], [model] and [heads.<name>] win over the heads folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, which wins over everything: train.epochs=5, heads.age.thresholds=[30,58], model.input.size=[144,112].
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> hydranet::Result<hydranet::train::config::Config> {
+        hydranet::train::config::Config::load(&self.heads, self.config.as_deref(), &self.settings)
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    hydranet::ops::keep_freed_memory();
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        // Fails only if the pool was built before, which nothing here does.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.max(1))
+            .build_global();
+    }
+    let result = match cli.command {
+        Command::Check(c) => c.run(),
+        Command::Train(c) => c.run(),
+        Command::Evaluate(c) => c.run(),
+        Command::Predict(c) => c.run(),
+        Command::Inspect(c) => c.run(),
+        Command::Heads(c) => c.run(),
+        Command::Demo(c) => c.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // candle appends a backtrace to its messages; a user is served by the first line.
+            let text = error.to_string();
+            let text = match error {
+                hydranet::Error::Candle(_) => text.lines().next().unwrap_or_default(),
+                _ => text.trim_end(),
+            };
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

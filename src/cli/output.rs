@@ -1,0 +1,146 @@
+//! Text to the terminal, progress, Ctrl-C.
+
+use hydranet::train::trainer::Event;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Prints to standard output; a closed pipe ends the program quietly.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a value as JSON.
+pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| hydranet::Error::Config {
+        origin: "JSON output".into(),
+        message: e.to_string(),
+    })?;
+    say(text);
+    Ok(())
+}
+
+/// A bar with rate and time left on a terminal; plain lines, one every ten seconds, when piped.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    what: String,
+    start: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(0);
+            let style = "{msg} {bar:30} {pos}/{len} photos, {per_sec}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        Self {
+            bar,
+            what: what.into(),
+            start: now,
+            last: now,
+        }
+    }
+
+    pub(crate) fn show(&mut self, what: &str, done: usize, of: usize) {
+        if self.what != what {
+            self.what = what.into();
+            self.start = Instant::now();
+            if let Some(bar) = &self.bar {
+                bar.reset();
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.what.clone());
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        } else if self.last.elapsed() > Duration::from_secs(10) {
+            self.last = Instant::now();
+            let rate = done as f64 / self.start.elapsed().as_secs_f64();
+            let left = of.saturating_sub(done) as f64 / rate.max(1e-9);
+            eprintln!(
+                "{}: {done} of {of} photos, {rate:.1} a second, {left:.0} s left",
+                self.what
+            );
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows a training run's events.
+pub(crate) fn show_training(
+    progress: &mut Progress,
+    heads: &[String],
+    batch: usize,
+    event: &Event,
+) {
+    match event {
+        Event::Features { done, of } => progress.show("features", *done, *of),
+        Event::Step {
+            epoch,
+            step,
+            steps,
+            loss,
+            ..
+        } => {
+            let what = format!("epoch {epoch}");
+            progress.show(&what, step * batch, steps * batch);
+            if let Some(bar) = &progress.bar {
+                bar.set_message(format!("{what}, loss {loss:.3}"));
+            }
+        }
+        Event::Epoch(r) => {
+            let heads: Vec<String> = heads
+                .iter()
+                .zip(&r.head_accuracy)
+                .map(|(h, a)| format!("{h} {a:.3}"))
+                .collect();
+            let valid = r
+                .valid_loss
+                .map(|l| format!("{l:.3}"))
+                .unwrap_or_else(|| "–".into());
+            progress.line(&format!(
+                "epoch {}: loss {:.3}, valid loss {valid}, macro F1 {:.3}, accuracy {:.3}; {}",
+                r.epoch,
+                r.train_loss,
+                r.macro_f1,
+                r.accuracy,
+                heads.join(", ")
+            ));
+        }
+    }
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    // Fails only if a handler is set already, and then it is this one.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; once more to stop at once");
+    });
+    &STOP
+}

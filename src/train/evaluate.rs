@@ -1,0 +1,221 @@
+//! Running a finished model over a part of a data set.
+
+use super::dataset::Dataset;
+use super::loader::{Decoded, Job, Loader};
+use super::score::{ScoreReport, Scored};
+use super::targets::labels;
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use crate::layers::Mode;
+use crate::model::MultiTaskModel;
+use crate::predict::{Prediction, Predictor};
+use crate::taxonomy::Taxonomy;
+use candle_core::{Device, Tensor};
+
+/// Photos a step of evaluation; has no effect on the results.
+const BATCH: usize = 32;
+
+/// Worker threads that decode, and bytes they may decode ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// Threads.
+    pub workers: usize,
+    /// Bytes of normalised photos held at once.
+    pub bytes: usize,
+}
+
+impl Queue {
+    /// One worker for each of the threads there are, and a budget in MiB.
+    pub fn new(mib: usize) -> Self {
+        Self {
+            workers: rayon::current_num_threads(),
+            bytes: mib << 20,
+        }
+    }
+}
+
+/// The jobs that load these samples.
+pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
+    indices
+        .iter()
+        .map(|i| Job {
+            index: *i,
+            path: dataset.samples[*i].path.clone(),
+        })
+        .collect()
+}
+
+/// A batch tensor from loaded photos.
+///
+/// # Shapes
+/// Result `(batch, 3, H, W)`.
+///
+/// # Errors
+/// If the photos are not of the input's size.
+pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
+    let [h, w] = input.size;
+    let pixels: Vec<f32> = photos
+        .iter()
+        .flat_map(|p| p.pixels.iter().copied())
+        .collect();
+    Ok(Tensor::from_vec(
+        pixels,
+        (photos.len(), 3, h, w),
+        &Device::Cpu,
+    )?)
+}
+
+/// The features of these samples, in their order; `progress` is told the photos done.
+///
+/// # Shapes
+/// Result `(indices, num_features)`.
+///
+/// # Errors
+/// [`Error::Image`] naming a photo that cannot be read; [`Error::EmptySplit`] if there is none.
+pub fn features(
+    model: &MultiTaskModel,
+    input: &InputSpec,
+    dataset: &Dataset,
+    indices: &[usize],
+    queue: Queue,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Tensor> {
+    let mut loader = Loader::start(
+        jobs(dataset, indices),
+        input,
+        None,
+        0,
+        0,
+        queue.workers,
+        queue.bytes,
+    )?;
+    let mut all = Vec::new();
+    let mut done = 0;
+    loop {
+        let photos = loader.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+        if photos.is_empty() {
+            break;
+        }
+        done += photos.len();
+        all.push(model.features(&stack(&photos, input)?, Mode::Eval)?);
+        progress(done);
+    }
+    if all.is_empty() {
+        return Err(Error::EmptySplit {
+            split: "asked-for".into(),
+            origin: "the data".into(),
+            reason: "there is no photo to compute features of".into(),
+        });
+    }
+    Ok(Tensor::cat(&all, 0)?)
+}
+
+/// Each head's logits of some features: for each photo one list a head.
+///
+/// # Shapes
+/// `features` `(photos, num_features)`.
+///
+/// # Errors
+/// If the shape does not fit.
+pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+    let heads: Vec<Vec<Vec<f32>>> = model
+        .logits(features, Mode::Eval)?
+        .iter()
+        .map(|l| Ok(l.to_vec2()?))
+        .collect::<Result<_>>()?;
+    Ok((0..features.dims()[0])
+        .map(|i| heads.iter().map(|h| h[i].clone()).collect())
+        .collect())
+}
+
+/// The predictions of these samples and their scores.
+///
+/// # Errors
+/// As [`Prediction::from_logits`] and [`ScoreReport::new`].
+pub fn score(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    logits: &[Vec<Vec<f32>>],
+) -> Result<(Vec<Prediction>, ScoreReport)> {
+    let predictions: Vec<Prediction> = logits
+        .iter()
+        .map(|l| Prediction::from_logits(taxonomy, l))
+        .collect::<Result<_>>()?;
+    let scored: Vec<Scored> = predictions
+        .iter()
+        .zip(indices)
+        .map(|(p, i)| Scored {
+            truth: labels(&dataset.heads, &dataset.samples[*i]),
+            // Each head by itself; the final class is given beside it.
+            predicted: p
+                .heads
+                .iter()
+                .map(|h| crate::combine::argmax(&h.probs))
+                .collect(),
+            class: p.class,
+        })
+        .collect();
+    let report = ScoreReport::new(taxonomy, &scored)?;
+    Ok((predictions, report))
+}
+
+/// Predicts photo files, in their order; `each` gets every file's place and its prediction or what is wrong with it. One that
+/// cannot be read does not stop the rest.
+///
+/// # Errors
+/// If the model itself fails.
+pub fn predict_files(
+    predictor: &Predictor,
+    paths: &[std::path::PathBuf],
+    queue: Queue,
+    each: &mut dyn FnMut(usize, Result<Prediction>),
+) -> Result<()> {
+    let jobs = paths
+        .iter()
+        .enumerate()
+        .map(|(index, path)| Job {
+            index,
+            path: path.clone(),
+        })
+        .collect();
+    let mut loader = Loader::start(
+        jobs,
+        predictor.input(),
+        None,
+        0,
+        0,
+        queue.workers,
+        queue.bytes,
+    )?
+    .enumerate();
+    loop {
+        let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
+        for (place, photo) in loader.by_ref().take(BATCH) {
+            match photo {
+                Ok(photo) => {
+                    photos.push(photo);
+                    outcomes.push((place, None));
+                }
+                Err(e) => outcomes.push((place, Some(e))),
+            }
+        }
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        let mut predictions = match photos.is_empty() {
+            true => Vec::new(),
+            false => predictor.predict_tensor(&stack(&photos, predictor.input())?)?,
+        }
+        .into_iter();
+        for (place, error) in outcomes {
+            match error {
+                Some(error) => each(place, Err(error)),
+                None => predictions
+                    .next()
+                    .into_iter()
+                    .for_each(|p| each(place, Ok(p))),
+            }
+        }
+    }
+}

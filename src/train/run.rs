@@ -1,0 +1,253 @@
+//! The run folder: what a training run leaves behind, and what it needs to go on.
+//!
+//! `config.toml`, `split.csv`, `metrics.csv`, `best.safetensors`, `last.safetensors`, `state.safetensors`,
+//! `valid_predictions.csv`, `scores.json`. Every file is written to a sibling, then renamed.
+
+use super::config::Config;
+use super::dataset::Dataset;
+use super::targets::labels;
+use crate::checkpoint::{Tensors, read_tensors, to_bytes};
+use crate::error::{Error, Result, write_atomically};
+use crate::predict::Prediction;
+use crate::taxonomy::Taxonomy;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// One epoch's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean joint loss over the epoch's steps.
+    pub train_loss: f64,
+    /// Joint loss on the validation split; `None` without one.
+    pub valid_loss: Option<f64>,
+    /// Final-class macro F1 on the validation split (on heads alone, their mean, where no photo has every label).
+    pub macro_f1: f64,
+    /// Final-class accuracy on the validation split.
+    pub accuracy: f64,
+    /// Each head's accuracy on the validation split, in order.
+    pub head_accuracy: Vec<f64>,
+    /// Each head's macro F1 on the validation split, in order.
+    pub head_macro_f1: Vec<f64>,
+}
+
+/// Where a run stands; with the tensors beside it, everything needed to go on as if it had never stopped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Whole epochs done.
+    pub epochs: usize,
+    /// Steps done in the epoch after them.
+    pub steps: usize,
+    /// Steps the optimiser has done.
+    pub optimizer_steps: u64,
+    /// Sum of the joint losses of those `steps`.
+    pub loss_sum: f64,
+    /// Best final-class macro F1 so far, and its epoch.
+    pub best: Option<(f64, usize)>,
+    /// The epochs' figures.
+    pub records: Vec<EpochRecord>,
+    /// Fingerprint of the data; a run goes on only with the same.
+    pub data: String,
+    /// Whether training has ended.
+    pub finished: bool,
+}
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// Creates the folder if need be. One that holds a run already is refused unless `resume`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Invalid`] if there is a run and `resume` is false.
+    pub fn create(path: &Path, resume: bool) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
+        let folder = Self(path.to_path_buf());
+        let holds_run = folder.path("state.safetensors").exists();
+        if holds_run && !resume {
+            return Err(Error::Invalid {
+                what: format!("--out {}", path.display()),
+                expected: "a new folder, or --resume to go on with the run in it".into(),
+                found: "a folder that holds a run".into(),
+            });
+        }
+        if resume && !holds_run {
+            return Err(Error::Invalid {
+                what: format!("--resume with --out {}", path.display()),
+                expected: "a folder that holds a run (state.safetensors)".into(),
+                found: "none".into(),
+            });
+        }
+        Ok(folder)
+    }
+
+    /// The path of one of its files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes the resolved configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        write_atomically(&self.path("config.toml"), config.to_toml()?.as_bytes())
+    }
+
+    /// Writes which photo stands on which side.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_split(&self, dataset: &Dataset) -> Result<()> {
+        let rows = dataset.samples.iter().map(|s| {
+            let split = s.split.map(|s| s.name()).unwrap_or_default();
+            vec![
+                s.name.clone(),
+                s.person.clone().unwrap_or_default(),
+                split.to_string(),
+            ]
+        });
+        write_csv(
+            &self.path("split.csv"),
+            &["path", "person", "split"].map(String::from),
+            rows,
+        )
+    }
+
+    /// Writes the epochs' figures.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_metrics(&self, heads: &[String], records: &[EpochRecord]) -> Result<()> {
+        let mut header: Vec<String> = ["epoch", "train_loss", "valid_loss", "macro_f1", "accuracy"]
+            .map(String::from)
+            .to_vec();
+        for head in heads {
+            header.extend([format!("{head}_accuracy"), format!("{head}_macro_f1")]);
+        }
+        let rows = records.iter().map(|r| {
+            let mut row = vec![
+                r.epoch.to_string(),
+                format!("{:.6}", r.train_loss),
+                r.valid_loss.map(|l| format!("{l:.6}")).unwrap_or_default(),
+                format!("{:.6}", r.macro_f1),
+                format!("{:.6}", r.accuracy),
+            ];
+            for (a, f) in r.head_accuracy.iter().zip(&r.head_macro_f1) {
+                row.extend([format!("{a:.6}"), format!("{f:.6}")]);
+            }
+            row
+        });
+        write_csv(&self.path("metrics.csv"), &header, rows)
+    }
+
+    /// Writes where the run stands.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_state(
+        &self,
+        progress: &Progress,
+        model: Tensors,
+        optimizer: Tensors,
+    ) -> Result<()> {
+        let mut tensors: Tensors = model
+            .into_iter()
+            .map(|(n, t)| (format!("model.{n}"), t))
+            .collect();
+        tensors.extend(
+            optimizer
+                .into_iter()
+                .map(|(n, t)| (format!("optimizer.{n}"), t)),
+        );
+        let text = serde_json::to_string(progress).map_err(|e| self.broken(e.to_string()))?;
+        write_atomically(
+            &self.path("state.safetensors"),
+            &to_bytes(&tensors, Some(text))?,
+        )
+    }
+
+    /// Reads where the run stands: progress, the model's tensors, the optimiser's.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Checkpoint`].
+    pub fn read_state(&self) -> Result<(Progress, Tensors, Tensors)> {
+        let path = self.path("state.safetensors");
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
+        let text = metadata
+            .get("hydranet")
+            .ok_or_else(|| self.broken("it has no description".into()))?;
+        let progress = serde_json::from_str(text).map_err(|e| self.broken(e.to_string()))?;
+        let part = |prefix: &str| {
+            tensors
+                .iter()
+                .filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())))
+                .collect()
+        };
+        Ok((progress, part("model."), part("optimizer.")))
+    }
+
+    fn broken(&self, problem: String) -> Error {
+        Error::Checkpoint {
+            origin: self.path("state.safetensors").display().to_string(),
+            problem,
+        }
+    }
+}
+
+/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, and the
+/// probability of each of its labels.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_predictions(
+    path: &Path,
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    predictions: &[Prediction],
+) -> Result<()> {
+    let mut header: Vec<String> = ["path", "class", "name", "prob"].map(String::from).to_vec();
+    for (i, head) in taxonomy.heads().iter().enumerate() {
+        header.extend([head.clone(), format!("{head}_truth")]);
+        header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
+    }
+    let rows = indices.iter().zip(predictions).map(|(i, p)| {
+        let sample = &dataset.samples[*i];
+        let mut row = vec![
+            sample.name.clone(),
+            p.class.to_string(),
+            p.name.clone(),
+            format!("{:.6}", p.prob),
+        ];
+        for ((h, truth), head) in p.heads.iter().zip(labels(&dataset.heads, sample)).zip(0..) {
+            let truth = truth
+                .map(|t| taxonomy.labels(head)[t].clone())
+                .unwrap_or_default();
+            row.extend([h.label.clone(), truth]);
+            row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
+        }
+        row
+    });
+    write_csv(path, &header, rows)
+}
+
+fn write_csv(
+    path: &Path,
+    header: &[String],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Result<()> {
+    let fail = |e: csv::Error| Error::io("write", path, std::io::Error::other(e.to_string()));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).map_err(fail)?;
+    for row in rows {
+        writer.write_record(row).map_err(fail)?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|e| Error::io("write", path, std::io::Error::other(e.to_string())))?;
+    write_atomically(path, &bytes)
+}

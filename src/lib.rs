@@ -1,4 +1,44 @@
 //! hydranet: one pretrained image backbone, a separate head for each category, trained jointly and combined into one final class.
+//!
+//! Three lines hold the design:
+//!
+//! - Images → features → one set of logits per head → one final class.
+//! - A head is *data* ([`HeadSpec`], one small TOML file each). A model is *one file* ([`ModelFile`], safetensors that describes
+//!   itself).
+//! - What is trained is decided by *where the variables come from*, not by flags inside the layers.
+//!
+//! # Predicting
+//!
+#![cfg_attr(feature = "image", doc = "```no_run")]
+#![cfg_attr(not(feature = "image"), doc = "```ignore")]
+//! let predictor = hydranet::Predictor::from_file("best.safetensors")?;
+//! let prediction = predictor.predict_file("photo.jpg")?;
+//! println!("class {}: {} ({:.2})", prediction.class, prediction.name, prediction.prob);
+//! for head in &prediction.heads {
+//!     println!("{}: {} {:.2?}", head.head, head.label, head.probs);
+//! }
+//! # Ok::<(), hydranet::Error>(())
+//! ```
+//!
+//! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_rgb`] takes pixels and
+//! [`Predictor::predict_tensor`] normalised tensors.
+//!
+//! # Reading order
+//!
+//! | read | to learn |
+//! |---|---|
+//! | [`Taxonomy`] | how labels make a final class |
+//! | [`head`], [`model`] | what a head is, and a backbone that feeds several |
+//! | [`combine`] | from logits to the final class |
+//! | [`predict`], [`checkpoint`] | how a model file is used, and what is in it: another application stops here |
+//! | [`input`] | from photo to tensor, alike in training and prediction |
+//! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
+//! | `train` | losses, mixing, data, optimisers, the trainer |
+//!
+//! # Features
+//!
+//! `image` reads photos from files, `train` (with `image`) fine-tunes, `cli` (with both, on by default) is the command. An
+//! application that only predicts takes `default-features = false`.
 #![deny(missing_docs)]
 
 pub mod backbone;

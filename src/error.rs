@@ -125,7 +125,7 @@ pub enum Error {
     },
 
     /// A trainable variable received no gradient.
-    #[error("no gradient reached {}; the graph between {} and the loss is cut", names.join(", "), if names.len() == 1 { "this variable" } else { "these variables" })]
+    #[error("no gradient reached {} variables ({}{}); the graph between them and the loss is cut", names.len(), names[..names.len().min(5)].join(", "), if names.len() > 5 { ", …" } else { "" })]
     LostGradient {
         /// The variables, sorted.
         names: Vec<String>,

@@ -18,6 +18,7 @@ use crate::error::{Error, Result, write_atomically};
 use crate::head::{ClassWeights, HeadSpec};
 use crate::layers::Mode;
 use crate::model::{ModelSpec, MultiTaskModel};
+use crate::ops::scale;
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -367,7 +368,7 @@ impl<'a> Run<'a> {
             let Some(loss) = loss.loss(logits, &rows, &weights)? else {
                 // No photo of this batch has the label: the head still takes part, with gradient 0, so that a variable without
                 // a gradient always means a cut graph.
-                joint = (joint + (logits.sum_all()? * 0.0)?)?;
+                joint = (joint + scale(&logits.sum_all()?, vec![0.0])?)?;
                 continue;
             };
             let value = f64::from(loss.to_scalar::<f32>()?);
@@ -377,9 +378,13 @@ impl<'a> Run<'a> {
                     value,
                 ));
             }
-            joint = (joint + (loss * head.weight)?)?;
+            // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
+            joint = (joint + scale(&loss, vec![head.weight as f32])?)?;
         }
         let value = f64::from(joint.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(not_finite("the joint loss".into(), value));
+        }
         let grads = self.optimizer.collect(&joint.backward()?)?;
         let norms = self.optimizer.norms(&grads)?;
         if let Some((name, norm)) = norms.iter().find(|(_, n)| !n.is_finite()) {

@@ -86,6 +86,9 @@ pub struct HeadSpec {
     pub hidden: usize,
 }
 
+/// A wider hidden layer is refused, so that a damaged file cannot ask for all memory.
+const MAX_HIDDEN: usize = 65_536;
+
 fn one() -> f64 {
     1.0
 }
@@ -239,6 +242,10 @@ impl HeadSpec {
                     format!("{w:?}"),
                 );
             }
+        }
+        if self.hidden > MAX_HIDDEN {
+            let expected = format!("at most {MAX_HIDDEN}");
+            return fail("hidden", expected, self.hidden.to_string());
         }
         for (what, v) in [("smoothing", self.smoothing), ("dropout", self.dropout)] {
             if !(0.0..1.0).contains(&v) {

@@ -51,6 +51,7 @@ pub mod layers;
 pub mod model;
 pub mod ops;
 pub mod predict;
+pub mod surgery;
 mod taxonomy;
 #[cfg(feature = "train")]
 pub mod train;

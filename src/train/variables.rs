@@ -3,6 +3,7 @@
 use super::rng::{Purpose, keyed};
 use crate::checkpoint::Tensors;
 use crate::error::{Error, Result};
+use crate::layers::stream_of;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -115,11 +116,7 @@ impl Variables {
 
 /// Draws a new tensor from the seed and its own name: adding a head does not change the first values of another.
 fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> candle_core::Result<Tensor> {
-    // FNV-1a, for a number that is the same everywhere.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    });
-    let mut rng = keyed(seed, Purpose::Init, hash, 0);
+    let mut rng = keyed(seed, Purpose::Init, stream_of(name), 0);
     let n = shape.elem_count();
     let values: Vec<f32> = match init {
         Init::Const(c) => vec![c as f32; n],

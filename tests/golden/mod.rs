@@ -1,0 +1,42 @@
+//! Reading golden files, and how far a tensor is from one.
+
+use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+fn path(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+pub fn json(name: &str) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
+}
+
+/// The tensors of a safetensors file in the types they are stored in.
+pub fn tensors(name: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
+}
+
+pub fn flat(t: &Tensor) -> Vec<f64> {
+    let t = t.to_dtype(DType::F64).unwrap();
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// max |ours − golden| / max |golden|; infinite if shapes differ or a value is not finite.
+pub fn distance(ours: &Tensor, golden: &Tensor) -> f64 {
+    if ours.dims() != golden.dims() {
+        return f64::INFINITY;
+    }
+    let (ours, golden) = (flat(ours), flat(golden));
+    if !ours.iter().all(|v| v.is_finite()) {
+        return f64::INFINITY;
+    }
+    let greatest = golden.iter().fold(0f64, |m, v| m.max(v.abs()));
+    let off = ours
+        .iter()
+        .zip(&golden)
+        .fold(0f64, |m, (a, b)| m.max((a - b).abs()));
+    if greatest > 0.0 { off / greatest } else { off }
+}

@@ -1,14 +1,190 @@
 //! `hydranet heads`.
 
-use clap::Args;
+use super::output::say;
+use clap::{Args, Subcommand};
+use hydranet::surgery::{self, Graft, NewTensors, Place};
+use hydranet::train::config::read_head;
+use hydranet::{ModelFile, Result};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `hydranet heads`.
 #[derive(Args)]
-pub(crate) struct Heads {}
+pub(crate) struct Heads {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// The files every action takes.
+#[derive(Args)]
+struct Files {
+    /// The model file to start from; it is not changed.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The model file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Put an untrained head from a TOML file in the place of another.
+    Replace {
+        #[command(flatten)]
+        files: Files,
+        /// The head to take out.
+        name: String,
+        /// TOML file of the new head.
+        #[arg(long, value_name = "FILE")]
+        spec: PathBuf,
+        /// Seed of its first values.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Add an untrained head from a TOML file.
+    Add {
+        #[command(flatten)]
+        files: Files,
+        /// TOML file of the new head.
+        #[arg(long, value_name = "FILE")]
+        spec: PathBuf,
+        /// Its place among the heads, from 0 [default: last].
+        #[arg(long, value_name = "N")]
+        at: Option<usize>,
+        /// Seed of its first values.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Take a head out.
+    Remove {
+        #[command(flatten)]
+        files: Files,
+        /// The head.
+        name: String,
+    },
+    /// Give a head another name.
+    Rename {
+        #[command(flatten)]
+        files: Files,
+        /// Its name.
+        name: String,
+        /// Its new name.
+        to: String,
+    },
+    /// Make a head untrained again.
+    Reset {
+        #[command(flatten)]
+        files: Files,
+        /// The head.
+        name: String,
+        /// Seed of its first values.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Take a trained head over from another model file with the same backbone.
+    Graft {
+        #[command(flatten)]
+        files: Files,
+        /// The head, by its name in --from.
+        name: String,
+        /// The model file it is taken from.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Its name in the new model [default: the same].
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        /// The head whose place it takes [default: none, it comes last].
+        #[arg(long, value_name = "NAME")]
+        replacing: Option<String>,
+        /// Take it even if the backbones differ: it then predicts nonsense until it is trained again.
+        #[arg(long)]
+        allow_other_backbone: bool,
+    },
+}
 
 impl Heads {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        let fresh = |seed: &u64| NewTensors::Fresh { seed: *seed };
+        let (files, model) = match &self.action {
+            Action::Replace {
+                files,
+                name,
+                spec,
+                seed,
+            } => (
+                files,
+                surgery::replace(
+                    &ModelFile::read(&files.model)?,
+                    name,
+                    read_head(spec)?,
+                    fresh(seed),
+                )?,
+            ),
+            Action::Add {
+                files,
+                spec,
+                at,
+                seed,
+            } => (
+                files,
+                surgery::add(
+                    &ModelFile::read(&files.model)?,
+                    read_head(spec)?,
+                    *at,
+                    fresh(seed),
+                )?,
+            ),
+            Action::Remove { files, name } => (
+                files,
+                surgery::remove(&ModelFile::read(&files.model)?, name)?,
+            ),
+            Action::Rename { files, name, to } => (
+                files,
+                surgery::rename(&ModelFile::read(&files.model)?, name, to)?,
+            ),
+            Action::Reset { files, name, seed } => (
+                files,
+                surgery::reset(&ModelFile::read(&files.model)?, name, *seed)?,
+            ),
+            Action::Graft {
+                files,
+                name,
+                from,
+                rename,
+                replacing,
+                allow_other_backbone,
+            } => {
+                let place = replacing.clone().map_or(Place::Last, Place::Replacing);
+                let how = Graft {
+                    rename: rename.clone(),
+                    place,
+                    allow_other_backbone: *allow_other_backbone,
+                };
+                (
+                    files,
+                    surgery::graft(
+                        &ModelFile::read(&files.model)?,
+                        &ModelFile::read(from)?,
+                        name,
+                        &how,
+                    )?,
+                )
+            }
+        };
+        model.write(&files.out)?;
+        let heads: Vec<&str> = model
+            .description
+            .model
+            .heads
+            .iter()
+            .map(|h| h.name.as_str())
+            .collect();
+        say(format!(
+            "{}: heads {}, {} final classes",
+            files.out.display(),
+            heads.join(", "),
+            model.description.classes.len()
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -345,10 +345,25 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
     Ok(())
 }
 
+/// Reads one head's TOML file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Config`] with the line, or [`Error::Invalid`].
+pub fn read_head(path: &Path) -> Result<HeadSpec> {
+    let table = read_table::<HeadSpec>(path)?;
+    let head = HeadSpec::deserialize(table).map_err(|e| Error::Config {
+        origin: path.display().to_string(),
+        message: e.to_string(),
+    })?;
+    head.validate()?;
+    Ok(head)
+}
+
 /// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
 ///
 /// `model.weights` is a file, or the name of one in the folder `weights` beside the heads folder or in the working folder. It may
-/// be a backbone's weights with timm's names (a classifier is left out) or a hydranet model, whose backbone is taken.
+/// be a backbone's weights with timm's names (a classifier is left out) or a hydranet model, whose backbone is taken, and those of
+/// its heads whose names are among the configuration's.
 ///
 /// # Errors
 /// [`Error::UnknownName`] listing the files there are; [`Error::Checkpoint`] if it cannot be read.
@@ -384,7 +399,13 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<crate::checkpoint::
     let (_, tensors) = crate::checkpoint::read_tensors(&bytes, &path.display().to_string())?;
     let of_model = tensors.keys().any(|k| k.starts_with("backbone."));
     let keep = |name: String| match of_model {
-        true => name.starts_with("backbone.").then_some(name),
+        true => {
+            let head = name
+                .strip_prefix("heads.")
+                .and_then(|n| n.split('.').next());
+            head.is_none_or(|h| config.model.heads.iter().any(|n| n == h))
+                .then_some(name)
+        }
         false => (!name.starts_with("classifier.")).then(|| format!("backbone.{name}")),
     };
     Ok(tensors

@@ -330,7 +330,7 @@ fn a_training_step_in_f32_is_as_close_to_f64_as_pytorch_but_for_a_value_at_a_kin
         assert!(error < 1e-3, "{name}: {error:e}");
     }
     let (worst, _) = worst_and_median(&ours, &exact);
-    assert!(worst < 0.1, "{worst:e}");
+    assert!(worst < 0.2, "{worst:e}");
 }
 
 #[test]

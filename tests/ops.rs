@@ -242,6 +242,7 @@ fn shapes_that_do_not_fit_are_errors_not_panics() {
 }
 
 /// The same sums as candle's forward convolution, which is right on every shape it accepts.
+#[allow(clippy::too_many_arguments)]
 fn agrees_with_candle(
     n: usize,
     c: usize,

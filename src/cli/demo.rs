@@ -54,7 +54,13 @@ impl Demo {
             }
             _ => {}
         }
-        let outcome = super::train::run(&config, &self.config.heads, &[data.clone()], &run, false)?;
+        let outcome = super::train::run(
+            &config,
+            &self.config.heads,
+            std::slice::from_ref(&data),
+            &run,
+            false,
+        )?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));
         }

@@ -72,8 +72,8 @@ kernel! {
         for v in chunks.remainder() {
             total += v.to_f64();
         }
-        for l in 0..LANES {
-            total += acc[0][l].to_f64() + acc[1][l].to_f64();
+        for (a, b) in acc[0].iter().zip(&acc[1]) {
+            total += a.to_f64() + b.to_f64();
         }
         total
     }
@@ -98,8 +98,8 @@ kernel! {
             let d = (*v - mean).to_f64();
             total += d * d;
         }
-        for l in 0..LANES {
-            total += acc[0][l].to_f64() + acc[1][l].to_f64();
+        for (a, b) in acc[0].iter().zip(&acc[1]) {
+            total += a.to_f64() + b.to_f64();
         }
         total
     }

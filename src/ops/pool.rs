@@ -109,7 +109,7 @@ impl CustomOp1 for Scale {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let n = layout.shape().elem_count();
-        if self.factors.is_empty() || n % self.factors.len() != 0 {
+        if self.factors.is_empty() || !n.is_multiple_of(self.factors.len()) {
             bail!(
                 "scale: {} factors do not divide {n} values",
                 self.factors.len()

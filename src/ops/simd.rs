@@ -131,8 +131,9 @@ kernel! {
             sum = a[i].madd::<FMA>(b[i], sum);
             i += 1;
         }
-        for l in 0..LANES {
-            sum += (acc[0][l] + acc[1][l]) + (acc[2][l] + acc[3][l]);
+        let [first, second, third, fourth] = &acc;
+        for (((a, b), c), d) in first.iter().zip(second).zip(third).zip(fourth) {
+            sum += (*a + *b) + (*c + *d);
         }
         sum
     }

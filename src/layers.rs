@@ -1,4 +1,4 @@
-//! Thin layers over [`ops`](crate::ops) and candle's `VarBuilder`.
+//! Thin layers over `ops` and candle's `VarBuilder`.
 //!
 //! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
 //! constant, and so are its batch-norm statistics.

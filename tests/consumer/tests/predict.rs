@@ -27,6 +27,7 @@ fn model() -> ModelFile {
     let (_, backbone) = read_tensors(&bytes.unwrap(), "weights").unwrap();
     let mut tensors: Tensors = backbone
         .into_iter()
+        .filter(|(name, _)| !name.starts_with("classifier."))
         .map(|(name, t)| match name.strip_prefix("backbone.") {
             Some(_) => (name, t),
             None => (format!("backbone.{name}"), t),

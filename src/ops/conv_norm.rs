@@ -3,7 +3,7 @@
 use super::conv::{Finish, OutputGradient, backward, forward};
 use super::geometry::{Conv2dParams, Geometry};
 use super::norm::{Activation, ChannelBackward, affine, backward_sums};
-use super::shared::{tensor, values, with_values};
+use super::shared::{tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -358,21 +358,12 @@ impl CustomOp3 for ConvNorm {
             )
         }
         let shape = Shape::from_dims(&[g.batch, g.o, g.oh, g.ow]);
-        let storage = match x {
-            CpuStorage::F32(_) => CpuStorage::F32(self.fwd(
-                &g,
-                values(x, x_layout)?,
-                values(w, w_layout)?,
-                values(affine, affine_layout)?,
-            )?),
-            CpuStorage::F64(_) => CpuStorage::F64(self.fwd(
-                &g,
-                values(x, x_layout)?,
-                values(w, w_layout)?,
-                values(affine, affine_layout)?,
-            )?),
-            _ => bail!("convolution: expected f32 or f64"),
-        };
+        let storage = typed_storage!("convolution", x, T => self.fwd::<T>(
+            &g,
+            values(x, x_layout)?,
+            values(w, w_layout)?,
+            values(affine, affine_layout)?,
+        )?);
         Ok((storage, shape))
     }
 
@@ -384,9 +375,6 @@ impl CustomOp3 for ConvNorm {
         _z: &Tensor,
         dz: &Tensor,
     ) -> Result<Gradients> {
-        match x.dtype() {
-            DType::F32 => self.back::<f32>(x, w, affine, dz),
-            _ => self.back::<f64>(x, w, affine, dz),
-        }
+        typed!("convolution", x, T => self.back::<T>(x, w, affine, dz))
     }
 }

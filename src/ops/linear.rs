@@ -2,9 +2,9 @@
 
 use super::geometry::parts;
 use super::matmul::{Matrix, matmul};
-use super::shared::{tensor, values, with_values};
+use super::shared::{tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// A linear layer.
@@ -133,21 +133,12 @@ impl CustomOp3 for Linear {
             )
         }
         let sizes = (inputs, outputs);
-        let storage = match x {
-            CpuStorage::F32(_) => CpuStorage::F32(Self::fwd(
-                sizes,
-                values(x, x_layout)?,
-                values(w, w_layout)?,
-                values(b, b_layout)?,
-            )),
-            CpuStorage::F64(_) => CpuStorage::F64(Self::fwd(
-                sizes,
-                values(x, x_layout)?,
-                values(w, w_layout)?,
-                values(b, b_layout)?,
-            )),
-            _ => bail!("linear: expected f32 or f64"),
-        };
+        let storage = typed_storage!("linear", x, T => Self::fwd::<T>(
+            sizes,
+            values(x, x_layout)?,
+            values(w, w_layout)?,
+            values(b, b_layout)?,
+        ));
         Ok((storage, Shape::from_dims(&[batch, outputs])))
     }
 
@@ -159,9 +150,6 @@ impl CustomOp3 for Linear {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        match x.dtype() {
-            DType::F32 => Self::back::<f32>(x, w, dy),
-            _ => Self::back::<f64>(x, w, dy),
-        }
+        typed!("linear", x, T => Self::back::<T>(x, w, dy))
     }
 }

@@ -1,9 +1,9 @@
 //! Global average pooling, and scaling by constants (drop-path and dropout).
 
 use super::norm::sum;
-use super::shared::{tensor, values, with_values};
+use super::shared::{tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// The mean of each channel over all positions.
@@ -69,19 +69,12 @@ impl CustomOp1 for GlobalAvgPool {
         if h * w == 0 {
             bail!("global average pool: expected at least one position, found {h}×{w}")
         }
-        let storage = match x {
-            CpuStorage::F32(_) => CpuStorage::F32(Self::fwd(values(x, layout)?, h * w)),
-            CpuStorage::F64(_) => CpuStorage::F64(Self::fwd(values(x, layout)?, h * w)),
-            _ => bail!("global average pool: expected f32 or f64"),
-        };
+        let storage = typed_storage!("global average pool", x, T => Self::fwd::<T>(values(x, layout)?, h * w));
         Ok((storage, Shape::from_dims(&[batch, c])))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(match x.dtype() {
-            DType::F32 => Self::back::<f32>(x, dy)?,
-            _ => Self::back::<f64>(x, dy)?,
-        }))
+        typed!("global average pool", x, T => Self::back::<T>(x, dy).map(Some))
     }
 }
 
@@ -115,18 +108,11 @@ impl CustomOp1 for Scale {
                 self.factors.len()
             )
         }
-        let storage = match x {
-            CpuStorage::F32(_) => CpuStorage::F32(self.apply(values(x, layout)?)),
-            CpuStorage::F64(_) => CpuStorage::F64(self.apply(values(x, layout)?)),
-            _ => bail!("scale: expected f32 or f64"),
-        };
+        let storage = typed_storage!("scale", x, T => self.apply::<T>(values(x, layout)?));
         Ok((storage, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(match x.dtype() {
-            DType::F32 => with_values(dy, |dy: &[f32]| tensor(self.apply(dy), x.dims()))?,
-            _ => with_values(dy, |dy: &[f64]| tensor(self.apply(dy), x.dims()))?,
-        }))
+        typed!("scale", x, T => with_values(dy, |dy: &[T]| tensor(self.apply(dy), x.dims())).map(Some))
     }
 }

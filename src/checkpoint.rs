@@ -121,6 +121,14 @@ impl ModelFile {
             .model
             .validate()
             .map_err(|e| fail(e.to_string()))?;
+        let classes = description.model.taxonomy()?.class_names();
+        if description.classes != classes {
+            return Err(fail(format!(
+                "its `classes` are not those of its heads; expected {}, found {}",
+                few(classes.iter()),
+                few(description.classes.iter())
+            )));
+        }
         let file = Self {
             description,
             tensors,

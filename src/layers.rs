@@ -3,6 +3,7 @@
 //! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
 //! constant, and so are its batch-norm statistics.
 
+use crate::draws::uniform;
 use crate::ops::{self, Activation, Conv2dParams, Norm, Statistics};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
@@ -31,25 +32,6 @@ pub enum Mode {
         /// Key of this step's dropout and drop-path draws; the same key gives the same draws.
         key: u64,
     },
-}
-
-/// Uniform draws from 0 to below 1, the i-th of stream `stream` under `key` (SplitMix64; Steele, Lea, Flood 2014).
-pub(crate) fn uniform(key: u64, stream: u64, i: u64) -> f32 {
-    let mix = |mut z: u64| {
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
-    let start = mix(key ^ mix(stream.wrapping_add(0x9E37_79B9_7F4A_7C15)));
-    let bits = mix(start.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    (bits >> 40) as f32 / (1u64 << 24) as f32
-}
-
-/// A number of a name, the same everywhere (FNV-1a); keeps draws for different tensors apart.
-pub(crate) fn stream_of(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }
 
 /// Each factor 0 with probability `rate`, else 1 / (1 − rate).

@@ -44,6 +44,7 @@
 pub mod backbone;
 pub mod checkpoint;
 pub mod combine;
+mod draws;
 mod error;
 pub mod head;
 pub mod input;

@@ -180,6 +180,11 @@ fn a_description_that_does_not_fit_is_refused() {
             &["unknown field", "colour"],
         ),
         (
+            "classes",
+            |v| v["classes"][1] = json!("worn / male / old"),
+            &["classes", "worn / male / middle", "worn / male / old"],
+        ),
+        (
             "head's key",
             |v| v["model"]["heads"][0]["wieght"] = json!(1),
             &["unknown field", "wieght"],

@@ -298,7 +298,21 @@ fn wrong_input_gives_messages_to_act_on() {
     );
     expect(
         train(&["--data", data, "--set", "model.weights=nope.safetensors"]),
-        &["nope.safetensors", "tf_efficientnet_lite0"],
+        &["nope.safetensors", "weights (", "tf_efficientnet_lite0"],
+    );
+    expect(
+        fails(
+            &path,
+            &[
+                "train", "--heads", "no-heads", "--data", data, "--out", "new",
+            ],
+        ),
+        &["no-heads/model.toml", "--heads"],
+    );
+    // An empty value takes a key away: this one must be there.
+    expect(
+        train(&["--data", data, "--set", "model.backbone="]),
+        &["--set model.backbone=", "missing field `backbone`"],
     );
     expect(
         train(&["--data", data, "--set", "model.backbone=resnet999"]),

@@ -3,7 +3,8 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::LossKind;
-use hydranet::train::loss::{HeadLoss, balanced_weights};
+use hydranet::train::balance::balanced_weights;
+use hydranet::train::loss::HeadLoss;
 use hydranet::train::mix::{Targets, draw_lambda, mix_up};
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
 use hydranet::train::schedule::factor;

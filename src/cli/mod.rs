@@ -53,7 +53,8 @@ struct ConfigArgs {
     /// TOML file whose tables [train], [model] and [heads.<name>] win over the heads folder.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, which wins over everything: train.epochs=5, heads.age.thresholds=[30,58], model.input.size=[144,112].
+    /// One setting, which wins over everything: train.epochs=5, heads.age.thresholds=[30,58], model.input.size=[144,112]. An empty
+    /// value takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }

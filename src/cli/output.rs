@@ -27,7 +27,8 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     what: String,
-    start: Instant,
+    /// When this stretch was first heard of, and how far it was then: the rate counts from there.
+    start: (Instant, usize),
     last: Instant,
 }
 
@@ -45,7 +46,7 @@ impl Progress {
         Self {
             bar,
             what: what.into(),
-            start: now,
+            start: (now, 0),
             last: now,
         }
     }
@@ -53,9 +54,10 @@ impl Progress {
     pub(crate) fn show(&mut self, what: &str, done: usize, of: usize) {
         if self.what != what {
             self.what = what.into();
-            self.start = Instant::now();
+            self.start = (Instant::now(), done);
             if let Some(bar) = &self.bar {
-                bar.reset();
+                bar.set_position(done as u64);
+                bar.reset_eta();
             }
         }
         if let Some(bar) = &self.bar {
@@ -64,7 +66,8 @@ impl Progress {
             bar.set_position(done as u64);
         } else if self.last.elapsed() > Duration::from_secs(10) {
             self.last = Instant::now();
-            let rate = done as f64 / self.start.elapsed().as_secs_f64();
+            let (since, before) = self.start;
+            let rate = (done - before.min(done)) as f64 / since.elapsed().as_secs_f64();
             let left = of.saturating_sub(done) as f64 / rate.max(1e-9);
             eprintln!(
                 "{}: {done} of {of} photos, {rate:.1} a second, {left:.0} s left",

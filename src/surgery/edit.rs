@@ -2,9 +2,9 @@
 
 use super::NewTensors;
 use crate::checkpoint::{ModelFile, Tensors};
+use crate::draws::first_values;
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
-use crate::layers::{stream_of, uniform};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -113,17 +113,7 @@ impl SimpleBackend for Fresh {
         _: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
-        let stream = stream_of(&(prefix(&self.head) + name));
-        let value = |i| match init {
-            _ if name.ends_with("bias") => 0.0,
-            Init::Uniform { lo, up } => {
-                (lo + (up - lo) * f64::from(uniform(self.seed, stream, i))) as f32
-            }
-            Init::Const(c) => c as f32,
-            _ => f32::NAN,
-        };
-        let values: Vec<f32> = (0..shape.elem_count() as u64).map(value).collect();
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        let tensor = first_values(self.seed, &(prefix(&self.head) + name), &shape, init)?;
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         drawn.insert(name.into(), tensor.clone());
         Ok(tensor)

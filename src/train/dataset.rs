@@ -270,3 +270,18 @@ impl Dataset {
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
 }
+
+/// The error that a part of the data has nothing to work on.
+pub(super) fn empty_split(dataset: &Dataset, split: Split, reason: &str) -> Error {
+    let origin = dataset
+        .sources
+        .iter()
+        .map(|s| s.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Error::EmptySplit {
+        split: split.name().into(),
+        origin,
+        reason: reason.into(),
+    }
+}

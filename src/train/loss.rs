@@ -63,13 +63,3 @@ impl HeadLoss {
         Ok(Some(((terms * factors)?.sum_all()? * (-1.0 / total))?))
     }
 }
-
-/// "balanced" class weights: photos / (labels · photos with the label), as scikit-learn; 0 for a label no photo has.
-pub fn balanced_weights(counts: &[usize]) -> Vec<f64> {
-    let total: usize = counts.iter().sum();
-    let share = total as f64 / counts.len().max(1) as f64;
-    counts
-        .iter()
-        .map(|c| if *c == 0 { 0.0 } else { share / *c as f64 })
-        .collect()
-}

@@ -1,6 +1,7 @@
 //! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
 
 pub mod augment;
+pub mod balance;
 pub mod check;
 pub mod config;
 pub mod dataset;
@@ -17,8 +18,11 @@ pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod score;
+mod source;
 pub mod split;
 pub mod split_report;
+mod step;
 pub mod targets;
 pub mod trainer;
+mod validation;
 pub mod variables;

@@ -10,16 +10,12 @@ use rand_chacha::rand_core::SeedableRng;
 pub enum Purpose {
     /// Splitting people into train, valid and test, and into folds.
     Split = 1,
-    /// First values of new variables.
-    Init = 2,
     /// The order of photos in an epoch.
     Shuffle = 3,
     /// Augmentation of one photo.
     Augment = 4,
     /// Mix-up's λ and partners.
     Mix = 5,
-    /// Dropout and drop-path.
-    Dropout = 6,
     /// Synthetic portraits.
     Portrait = 7,
 }

@@ -1,25 +1,20 @@
 //! The training loop.
 
+use super::balance::head_loss;
 use super::config::{Config, FineTune};
-use super::dataset::{Dataset, Split};
-use super::evaluate::{Queue, features, jobs, logits, score};
+use super::dataset::{Dataset, Split, empty_split};
+use super::evaluate::{Queue, jobs, score};
 use super::loader::Loader;
-use super::loss::{HeadLoss, balanced_weights};
-use super::mix::{Targets, draw_lambda, mix_up};
+use super::loss::HeadLoss;
 use super::optim::{Group, Optimizer};
 use super::rng::{Purpose, keyed};
 use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
-use super::schedule;
 use super::score::ScoreReport;
-use super::targets::{label, target};
+use super::source::Source;
 use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::error::{Error, Result, write_atomically};
-use crate::head::{ClassWeights, HeadSpec};
-use crate::layers::Mode;
 use crate::model::{ModelSpec, MultiTaskModel};
-use crate::ops::scale;
-use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,31 +86,20 @@ pub fn train(
     run.finish()
 }
 
-/// Where a step's features come from.
-enum Source {
-    /// Photos, loaded and run through the backbone each time.
-    Photos,
-    /// Features of a frozen backbone, computed once; a row for each of `train`, and of `valid`.
-    Kept {
-        train: Tensor,
-        valid: Option<Tensor>,
-    },
-}
-
-struct Run<'a> {
-    config: &'a Config,
-    spec: ModelSpec,
-    dataset: &'a Dataset,
-    folder: RunFolder,
-    train: Vec<usize>,
-    valid: Vec<usize>,
-    losses: Vec<HeadLoss>,
-    variables: Variables,
-    model: MultiTaskModel,
-    optimizer: Optimizer,
-    source: Source,
-    queue: Queue,
-    progress: Progress,
+pub(super) struct Run<'a> {
+    pub(super) config: &'a Config,
+    pub(super) spec: ModelSpec,
+    pub(super) dataset: &'a Dataset,
+    pub(super) folder: RunFolder,
+    pub(super) train: Vec<usize>,
+    pub(super) valid: Vec<usize>,
+    pub(super) losses: Vec<HeadLoss>,
+    pub(super) variables: Variables,
+    pub(super) model: MultiTaskModel,
+    pub(super) optimizer: Optimizer,
+    pub(super) source: Source,
+    pub(super) queue: Queue,
+    pub(super) progress: Progress,
 }
 
 impl<'a> Run<'a> {
@@ -298,228 +282,6 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// One step; gives the joint loss.
-    fn step(
-        &mut self,
-        epoch: usize,
-        step: usize,
-        steps: usize,
-        batch: &[usize],
-        loader: Option<&mut Loader>,
-    ) -> Result<f64> {
-        let config = &self.config.train;
-        let mut targets: Vec<Targets> = self
-            .spec
-            .heads
-            .iter()
-            .enumerate()
-            .map(|(i, h)| self.targets(i, h, batch))
-            .collect();
-        let key =
-            config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((epoch as u64) << 32 | step as u64);
-        let mode = Mode::Train {
-            batch_norm: config.batch_norm,
-            key,
-        };
-        let features = match (&self.source, loader) {
-            (Source::Kept { train, .. }, _) => {
-                let rows: Vec<u32> = batch.iter().map(|i| *i as u32).collect();
-                train.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?
-            }
-            (Source::Photos, Some(loader)) => {
-                let photos = loader.take(batch.len()).collect::<Result<Vec<_>>>()?;
-                let [h, w] = self.spec.input.size;
-                let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
-                let lambda = draw_lambda(config.mix_up, config.seed, epoch as u64, step as u64)?;
-                mix_up(&mut pixels, &mut targets, batch.len(), lambda);
-                let images = Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?;
-                self.model.features(&images, mode)?
-            }
-            (Source::Photos, None) => {
-                return Err(Error::Invalid {
-                    what: "a step on photos".into(),
-                    expected: "a loader".into(),
-                    found: "none".into(),
-                });
-            }
-        };
-        let not_finite = |what: String, value: f64| Error::NotFinite {
-            what,
-            value,
-            epoch: epoch + 1,
-            step: step + 1,
-        };
-        let logits = self.model.logits(&features, mode)?;
-        let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for (((head, loss), logits), targets) in self
-            .spec
-            .heads
-            .iter()
-            .zip(&self.losses)
-            .zip(&logits)
-            .zip(&targets)
-        {
-            let rows = Tensor::from_slice(
-                &targets.rows,
-                (batch.len(), targets.num_labels),
-                &Device::Cpu,
-            )?;
-            let weights = Tensor::from_slice(&targets.weights, batch.len(), &Device::Cpu)?;
-            let Some(loss) = loss.loss(logits, &rows, &weights)? else {
-                // No photo of this batch has the label: the head still takes part, with gradient 0, so that a variable without
-                // a gradient always means a cut graph.
-                joint = (joint + scale(&logits.sum_all()?, vec![0.0])?)?;
-                continue;
-            };
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(not_finite(
-                    format!("the loss of head `{}`", head.name),
-                    value,
-                ));
-            }
-            // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
-            joint = (joint + scale(&loss, vec![head.weight as f32])?)?;
-        }
-        let value = f64::from(joint.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(not_finite("the joint loss".into(), value));
-        }
-        let grads = self.optimizer.collect(&joint.backward()?)?;
-        let norms = self.optimizer.norms(&grads)?;
-        if let Some((name, norm)) = norms.iter().find(|(_, n)| !n.is_finite()) {
-            return Err(not_finite(format!("the gradient of `{name}`"), *norm));
-        }
-        let norm = norms.iter().map(|(_, n)| n * n).sum::<f64>().sqrt();
-        let shorten = if config.clip > 0.0 && norm > config.clip {
-            config.clip / norm
-        } else {
-            1.0
-        };
-        let lr = schedule::factor(
-            epoch * steps + step,
-            config.epochs * steps,
-            config.warm_up,
-            config.final_lr,
-        );
-        self.optimizer.step(&grads, lr, shorten)?;
-        Ok(value)
-    }
-
-    /// One head's targets for a batch of places in `train`.
-    fn targets(&self, head: usize, spec: &HeadSpec, batch: &[usize]) -> Targets {
-        let n = spec.num_labels();
-        let mut rows = vec![0.0; batch.len() * n];
-        let mut weights = vec![0.0; batch.len()];
-        for ((i, row), weight) in batch.iter().zip(rows.chunks_exact_mut(n)).zip(&mut weights) {
-            let value = &self.dataset.samples[self.train[*i]].values[head];
-            if let Some(soft) = value.as_ref().and_then(|v| target(spec, v)) {
-                row.copy_from_slice(&soft);
-                *weight = 1.0;
-            }
-        }
-        Targets {
-            rows,
-            weights,
-            num_labels: n,
-        }
-    }
-
-    /// The model as it stands, as constants.
-    fn frozen(&self) -> Result<ModelFile> {
-        let description = Description::new(self.spec.clone(), serde_json::Value::Null)?;
-        Ok(ModelFile {
-            description,
-            tensors: self.variables.snapshot()?,
-        })
-    }
-
-    fn valid_logits(&self, model: &MultiTaskModel) -> Result<Vec<Vec<Vec<f32>>>> {
-        match &self.source {
-            Source::Kept {
-                valid: Some(valid), ..
-            } => logits(model, valid),
-            _ => {
-                let all = features(
-                    model,
-                    &self.spec.input,
-                    self.dataset,
-                    &self.valid,
-                    self.queue,
-                    &mut |_| (),
-                )?;
-                logits(model, &all)
-            }
-        }
-    }
-
-    fn validate(&self, epoch: usize, train_loss: f64) -> Result<EpochRecord> {
-        if self.valid.is_empty() {
-            let none = vec![0.0; self.spec.heads.len()];
-            return Ok(EpochRecord {
-                epoch,
-                train_loss,
-                valid_loss: None,
-                macro_f1: 0.0,
-                accuracy: 0.0,
-                head_accuracy: none.clone(),
-                head_macro_f1: none,
-            });
-        }
-        let model = self.frozen()?.build()?;
-        let logits = self.valid_logits(&model)?;
-        let (_, report) = score(&self.spec.taxonomy()?, self.dataset, &self.valid, &logits)?;
-        let mut valid_loss = 0.0;
-        for (i, (head, loss)) in self.spec.heads.iter().zip(&self.losses).enumerate() {
-            let labels: Vec<Option<usize>> = self
-                .valid
-                .iter()
-                .map(|s| {
-                    self.dataset.samples[*s].values[i]
-                        .as_ref()
-                        .map(|v| label(head, v))
-                })
-                .collect();
-            let n = head.num_labels();
-            let one_hot: Vec<f32> = labels
-                .iter()
-                .flat_map(|l| (0..n).map(move |c| if *l == Some(c) { 1.0 } else { 0.0 }))
-                .collect();
-            let weights: Vec<f32> = labels
-                .iter()
-                .map(|l| if l.is_some() { 1.0 } else { 0.0 })
-                .collect();
-            let values: Vec<f32> = logits.iter().flat_map(|l| l[i].iter().copied()).collect();
-            let rows = labels.len();
-            let (one_hot, values) = (
-                Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?,
-                Tensor::from_vec(values, (rows, n), &Device::Cpu)?,
-            );
-            if let Some(l) = loss.loss(
-                &values,
-                &one_hot,
-                &Tensor::from_vec(weights, rows, &Device::Cpu)?,
-            )? {
-                valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
-            }
-        }
-        let head_macro_f1: Vec<f64> = report.heads.iter().map(|h| h.macro_f1).collect();
-        let macro_f1 = if report.class.photos > 0 {
-            report.class.macro_f1
-        } else {
-            head_macro_f1.iter().sum::<f64>() / head_macro_f1.len() as f64
-        };
-        Ok(EpochRecord {
-            epoch,
-            train_loss,
-            valid_loss: Some(valid_loss),
-            macro_f1,
-            accuracy: report.class.accuracy,
-            head_accuracy: report.heads.iter().map(|h| h.accuracy).collect(),
-            head_macro_f1,
-        })
-    }
-
     fn model_file(&self, record: &EpochRecord) -> Result<ModelFile> {
         let training = serde_json::json!({
             "config": self.config.train,
@@ -568,51 +330,6 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Source {
-    /// Features are kept if the backbone is frozen and nothing random touches the photos.
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        config: &Config,
-        spec: &ModelSpec,
-        model: &MultiTaskModel,
-        dataset: &Dataset,
-        train: &[usize],
-        valid: &[usize],
-        queue: Queue,
-        tell: &mut dyn FnMut(&Event),
-    ) -> Result<Self> {
-        let t = &config.train;
-        let fixed = t.fine_tune == FineTune::Frozen
-            && t.augment == super::augment::AugmentConfig::off()
-            && t.mix_up == 0.0;
-        if !fixed {
-            return Ok(Self::Photos);
-        }
-        let of = train.len() + valid.len();
-        let kept = features(model, &spec.input, dataset, train, queue, &mut |done| {
-            tell(&Event::Features { done, of })
-        })?;
-        let mut later = |done| {
-            tell(&Event::Features {
-                done: train.len() + done,
-                of,
-            })
-        };
-        let valid = match valid {
-            [] => None,
-            valid => Some(features(
-                model,
-                &spec.input,
-                dataset,
-                valid,
-                queue,
-                &mut later,
-            )?),
-        };
-        Ok(Self::Kept { train: kept, valid })
-    }
-}
-
 /// The prefixes of the backbone's tensors that are trained.
 fn trained_prefixes(config: &Config) -> Vec<String> {
     let stages = config.model.backbone.stages();
@@ -625,51 +342,4 @@ fn trained_prefixes(config: &Config) -> Vec<String> {
         .iter()
         .flat_map(|s| s.iter().map(|p| format!("backbone.{p}")))
         .collect()
-}
-
-fn empty_split(dataset: &Dataset, split: Split, reason: &str) -> Error {
-    let origin = dataset
-        .sources
-        .iter()
-        .map(|s| s.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
-    Error::EmptySplit {
-        split: split.name().into(),
-        origin,
-        reason: reason.into(),
-    }
-}
-
-/// The loss of one head, its class weights as numbers.
-fn head_loss(head: &HeadSpec, dataset: &Dataset, train: &[usize]) -> Result<HeadLoss> {
-    let place = dataset
-        .heads
-        .iter()
-        .position(|h| h.name == head.name)
-        .unwrap_or(0);
-    let mut counts = vec![0; head.num_labels()];
-    for i in train {
-        if let Some(v) = &dataset.samples[*i].values[place] {
-            counts[label(head, v)] += 1;
-        }
-    }
-    if counts.iter().all(|c| *c == 0) {
-        let reason = format!(
-            "no photo of it has a label for head `{}` (column `{}`)",
-            head.name,
-            head.column()
-        );
-        return Err(empty_split(dataset, Split::Train, &reason));
-    }
-    let class_weights = match &head.class_weights {
-        ClassWeights::Equal => vec![1.0; counts.len()],
-        ClassWeights::Given(w) => w.clone(),
-        ClassWeights::Rule(crate::head::ClassWeightRule::Balanced) => balanced_weights(&counts),
-    };
-    Ok(HeadLoss {
-        kind: head.loss,
-        class_weights,
-        smoothing: head.smoothing,
-    })
 }

@@ -1,14 +1,11 @@
 //! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
 
-use super::rng::{Purpose, keyed};
 use crate::checkpoint::Tensors;
+use crate::draws::first_values;
 use crate::error::{Error, Result};
-use crate::layers::stream_of;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
-use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -114,26 +111,6 @@ impl Variables {
     }
 }
 
-/// Draws a new tensor from the seed and its own name: adding a head does not change the first values of another.
-fn draw(seed: u64, name: &str, shape: &Shape, init: Init) -> candle_core::Result<Tensor> {
-    let mut rng = keyed(seed, Purpose::Init, stream_of(name), 0);
-    let n = shape.elem_count();
-    let values: Vec<f32> = match init {
-        Init::Const(c) => vec![c as f32; n],
-        Init::Uniform { lo, up } => (0..n).map(|_| rng.random_range(lo..up) as f32).collect(),
-        Init::Randn { mean, stdev } => (0..n)
-            .map(|_| {
-                let z: f64 = StandardNormal.sample(&mut rng);
-                (mean + stdev * z) as f32
-            })
-            .collect(),
-        Init::Kaiming { .. } => {
-            candle_core::bail!("{name}: hydranet's layers give their bounds themselves")
-        }
-    };
-    Tensor::from_vec(values, shape.clone(), &Device::Cpu)
-}
-
 impl SimpleBackend for Variables {
     fn get(
         &self,
@@ -152,7 +129,7 @@ impl SimpleBackend for Variables {
                 inner.problems.push(problem);
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
-            None if (inner.may_be_new)(name) => draw(inner.seed, name, &shape, init)?,
+            None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
             None => {
                 inner.problems.push(format!("{name} is missing"));
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?

@@ -2,18 +2,25 @@
 //!
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
-use super::augment::AugmentConfig;
-use super::optim::OptimizerKind;
-use super::split::SplitConfig;
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::model::ModelSpec;
+use crate::train::augment::AugmentConfig;
+use crate::train::optim::OptimizerKind;
+use crate::train::split::SplitConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+mod files;
+mod weights;
+
+pub use files::read_head;
+use files::{parse, read_table};
+pub use weights::load_weights;
 
 /// How much of the backbone is trained. The heads always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,50 +132,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Puts a configuration together.
-    ///
-    /// `heads` is a folder with `model.toml` and one `<name>.toml` a head; `file` a TOML file with any of the tables `train`,
-    /// `model`, `heads.<name>`; `settings` are `dotted.key=value`, the value in TOML, or else taken as text.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the file or setting, the key and what is expected; [`Error::Invalid`] for values out of range.
-    pub fn load(heads: &Path, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let mut table = toml::Table::new();
-        let model_path = heads.join("model.toml");
-        let model = read_table::<ModelConfig>(&model_path)?;
-        // The heads of the folder: those `model.toml` names; overriding files and settings may name others.
-        let mut head_tables = toml::Table::new();
-        for entry in std::fs::read_dir(heads).map_err(|e| Error::io("read", heads, e))? {
-            let path = entry.map_err(|e| Error::io("read", heads, e))?.path();
-            let stem = path
-                .file_stem()
-                .and_then(|s| s.to_str())
-                .unwrap_or_default()
-                .to_string();
-            if path.extension().is_some_and(|e| e == "toml") && stem != "model" {
-                head_tables.insert(stem, toml::Value::Table(read_table::<HeadSpec>(&path)?));
-            }
-        }
-        table.insert("model".into(), toml::Value::Table(model));
-        table.insert("heads".into(), toml::Value::Table(head_tables));
-        let mut origin = heads.display().to_string();
-        if let Some(path) = file {
-            let overlay = read_table::<toml::Table>(path)?;
-            merge(&mut table, overlay);
-            origin = path.display().to_string();
-            // Checked here as well, so that an error names this file and not a later setting.
-            parse(&table, &origin)?;
-        }
-        for setting in settings {
-            apply(&mut table, setting)?;
-            origin = format!("--set {setting}");
-            parse(&table, &origin)?;
-        }
-        let config = parse(&table, &origin)?;
-        config.validate()?;
-        Ok(config)
-    }
-
     /// A configuration from one TOML text that holds everything, as a run folder's `config.toml`.
     ///
     /// # Errors
@@ -290,126 +253,4 @@ impl TrainConfig {
         self.augment.validate()?;
         self.split.validate()
     }
-}
-
-/// Reads a TOML file and checks that it is a `T`, so that an error has the file's line; gives the table.
-fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-    let fail = |e: toml::de::Error| Error::Config {
-        origin: path.display().to_string(),
-        message: e.to_string(),
-    };
-    toml::from_str::<T>(&text).map_err(fail)?;
-    toml::from_str(&text).map_err(fail)
-}
-
-fn parse(table: &toml::Table, origin: &str) -> Result<Config> {
-    Config::deserialize(table.clone()).map_err(|e| Error::Config {
-        origin: origin.into(),
-        message: e.to_string().trim().to_string(),
-    })
-}
-
-/// Lays `over` on `base`: tables are merged, everything else is replaced.
-fn merge(base: &mut toml::Table, over: toml::Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
-}
-
-/// Sets one `dotted.key=value`.
-fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
-    let fail = |message: &str| Error::Config {
-        origin: format!("--set {setting}"),
-        message: message.into(),
-    };
-    let (key, value) = setting
-        .split_once('=')
-        .ok_or_else(|| fail("expected key=value, as in train.epochs=5"))?;
-    let value = toml::from_str::<toml::Table>(&format!("v = {value}"))
-        .ok()
-        .and_then(|mut t| t.remove("v"))
-        .unwrap_or_else(|| toml::Value::String(value.into()));
-    let mut over = value;
-    for part in key.trim().rsplit('.') {
-        over = toml::Value::Table(toml::Table::from_iter([(part.to_string(), over)]));
-    }
-    if let toml::Value::Table(over) = over {
-        merge(table, over);
-    }
-    Ok(())
-}
-
-/// Reads one head's TOML file.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Config`] with the line, or [`Error::Invalid`].
-pub fn read_head(path: &Path) -> Result<HeadSpec> {
-    let table = read_table::<HeadSpec>(path)?;
-    let head = HeadSpec::deserialize(table).map_err(|e| Error::Config {
-        origin: path.display().to_string(),
-        message: e.to_string(),
-    })?;
-    head.validate()?;
-    Ok(head)
-}
-
-/// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
-///
-/// `model.weights` is a file, or the name of one in the folder `weights` beside the heads folder or in the working folder. It may
-/// be a backbone's weights with timm's names (a classifier is left out) or a hydranet model, whose backbone is taken, and those of
-/// its heads whose names are among the configuration's.
-///
-/// # Errors
-/// [`Error::UnknownName`] listing the files there are; [`Error::Checkpoint`] if it cannot be read.
-pub fn load_weights(config: &Config, heads: &Path) -> Result<crate::checkpoint::Tensors> {
-    let Some(name) = &config.model.weights else {
-        return Ok(Default::default());
-    };
-    let beside = heads
-        .parent()
-        .map(|p| p.join("weights"))
-        .unwrap_or_else(|| "weights".into());
-    let folders = [beside, "weights".into()];
-    let candidates =
-        std::iter::once(std::path::PathBuf::from(name)).chain(folders.iter().map(|f| f.join(name)));
-    let Some(path) = candidates.into_iter().find(|p| p.is_file()) else {
-        let mut known: Vec<String> = folders
-            .iter()
-            .filter_map(|f| std::fs::read_dir(f).ok())
-            .flatten()
-            .flatten()
-            .map(|e| e.file_name().to_string_lossy().into_owned())
-            .filter(|n| n.ends_with(".safetensors"))
-            .collect();
-        known.sort();
-        known.dedup();
-        return Err(Error::UnknownName {
-            what: "weights file",
-            found: name.clone(),
-            known,
-        });
-    };
-    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-    let (_, tensors) = crate::checkpoint::read_tensors(&bytes, &path.display().to_string())?;
-    let of_model = tensors.keys().any(|k| k.starts_with("backbone."));
-    let keep = |name: String| match of_model {
-        true => {
-            let head = name
-                .strip_prefix("heads.")
-                .and_then(|n| n.split('.').next());
-            head.is_none_or(|h| config.model.heads.iter().any(|n| n == h))
-                .then_some(name)
-        }
-        false => (!name.starts_with("classifier.")).then(|| format!("backbone.{name}")),
-    };
-    Ok(tensors
-        .into_iter()
-        .filter_map(|(name, t)| Some((keep(name)?, t)))
-        .collect())
 }

@@ -1,0 +1,108 @@
+//! The figures of an epoch, on the validation split.
+
+use super::evaluate::{features, logits, score};
+use super::run::EpochRecord;
+use super::source::Source;
+use super::targets::label;
+use super::trainer::Run;
+use crate::checkpoint::{Description, ModelFile};
+use crate::error::Result;
+use crate::model::MultiTaskModel;
+use candle_core::{Device, Tensor};
+
+impl Run<'_> {
+    /// The model as it stands, as constants.
+    fn frozen(&self) -> Result<ModelFile> {
+        let description = Description::new(self.spec.clone(), serde_json::Value::Null)?;
+        Ok(ModelFile {
+            description,
+            tensors: self.variables.snapshot()?,
+        })
+    }
+
+    pub(super) fn valid_logits(&self, model: &MultiTaskModel) -> Result<Vec<Vec<Vec<f32>>>> {
+        match &self.source {
+            Source::Kept {
+                valid: Some(valid), ..
+            } => logits(model, valid),
+            _ => {
+                let all = features(
+                    model,
+                    &self.spec.input,
+                    self.dataset,
+                    &self.valid,
+                    self.queue,
+                    &mut |_| (),
+                )?;
+                logits(model, &all)
+            }
+        }
+    }
+
+    pub(super) fn validate(&self, epoch: usize, train_loss: f64) -> Result<EpochRecord> {
+        if self.valid.is_empty() {
+            let none = vec![0.0; self.spec.heads.len()];
+            return Ok(EpochRecord {
+                epoch,
+                train_loss,
+                valid_loss: None,
+                macro_f1: 0.0,
+                accuracy: 0.0,
+                head_accuracy: none.clone(),
+                head_macro_f1: none,
+            });
+        }
+        let model = self.frozen()?.build()?;
+        let logits = self.valid_logits(&model)?;
+        let (_, report) = score(&self.spec.taxonomy()?, self.dataset, &self.valid, &logits)?;
+        let mut valid_loss = 0.0;
+        for (i, (head, loss)) in self.spec.heads.iter().zip(&self.losses).enumerate() {
+            let labels: Vec<Option<usize>> = self
+                .valid
+                .iter()
+                .map(|s| {
+                    self.dataset.samples[*s].values[i]
+                        .as_ref()
+                        .map(|v| label(head, v))
+                })
+                .collect();
+            let n = head.num_labels();
+            let one_hot: Vec<f32> = labels
+                .iter()
+                .flat_map(|l| (0..n).map(move |c| if *l == Some(c) { 1.0 } else { 0.0 }))
+                .collect();
+            let weights: Vec<f32> = labels
+                .iter()
+                .map(|l| if l.is_some() { 1.0 } else { 0.0 })
+                .collect();
+            let values: Vec<f32> = logits.iter().flat_map(|l| l[i].iter().copied()).collect();
+            let rows = labels.len();
+            let (one_hot, values) = (
+                Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?,
+                Tensor::from_vec(values, (rows, n), &Device::Cpu)?,
+            );
+            if let Some(l) = loss.loss(
+                &values,
+                &one_hot,
+                &Tensor::from_vec(weights, rows, &Device::Cpu)?,
+            )? {
+                valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
+            }
+        }
+        let head_macro_f1: Vec<f64> = report.heads.iter().map(|h| h.macro_f1).collect();
+        let macro_f1 = if report.class.photos > 0 {
+            report.class.macro_f1
+        } else {
+            head_macro_f1.iter().sum::<f64>() / head_macro_f1.len() as f64
+        };
+        Ok(EpochRecord {
+            epoch,
+            train_loss,
+            valid_loss: Some(valid_loss),
+            macro_f1,
+            accuracy: report.class.accuracy,
+            head_accuracy: report.heads.iter().map(|h| h.accuracy).collect(),
+            head_macro_f1,
+        })
+    }
+}

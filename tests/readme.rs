@@ -1,0 +1,77 @@
+//! The README's commands: the main one is run, the others must at least be understood.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn hydranet(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hydranet"))
+        .current_dir(ROOT)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The words of every command of ours in the README's code blocks, without comments; continued lines are joined.
+fn commands() -> Vec<Vec<String>> {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let readme = readme.replace("\\\n", " ");
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in readme.lines() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+        } else if inside {
+            let line = line.split(" #").next().unwrap();
+            let rest = line
+                .strip_prefix("cargo run --release -- ")
+                .or_else(|| line.strip_prefix("hydranet "));
+            // `hydranet = …` is a line of a Cargo.toml.
+            if let Some(rest) = rest.filter(|r| !r.starts_with('=')) {
+                found.push(rest.split_whitespace().map(String::from).collect());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_readme_is_one_the_program_knows() {
+    let commands = commands();
+    assert!(commands.len() >= 10, "{commands:?}");
+    let mut wrong = Vec::new();
+    for words in &commands {
+        let names = if words[0] == "heads" { 2 } else { 1 };
+        let mut args: Vec<&str> = words[..names].iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = text(&hydranet(&args).stdout);
+        for word in words.iter().filter(|w| w.starts_with("--")) {
+            if !help.contains(&format!("{word} ")) && !help.contains(&format!("{word}\n")) {
+                wrong.push(format!("{}: {word}", words.join(" ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_demo_learns_and_leaves_the_files_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("demo");
+    let result = hydranet(&["demo", "--out", out.to_str().unwrap()]);
+    let said = text(&result.stdout);
+    assert!(result.status.success(), "{said}{}", text(&result.stderr));
+    let figure = said
+        .lines()
+        .find_map(|l| l.strip_prefix("macro F1 ")?.split(',').next())
+        .unwrap_or_else(|| panic!("no figure in {said}"));
+    assert!(figure.parse::<f64>().unwrap() >= 0.85, "{said}");
+    for file in ["portraits.csv", "run/best.safetensors", "run/metrics.csv"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+}

@@ -4,7 +4,7 @@
 //! constant, and so are its batch-norm statistics.
 
 use crate::draws::uniform;
-use crate::ops::{self, Activation, Conv2dParams, Norm, Statistics};
+use crate::ops::{self, Activation, Conv2dParams, Map, Norm, Statistics, Tape};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -64,21 +64,24 @@ pub fn dropout(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor>
     }
 }
 
-/// Drop-path (stochastic depth, Huang et al. 2016): in training the whole branch of an image is 0 with probability `rate`, else
-/// divided by 1 − rate.
-///
-/// # Shapes
-/// `x` `(batch, …)`; the result has the same.
+/// A residual connection with drop-path (stochastic depth, Huang et al. 2016): x + branch; in training an image's branch is left
+/// out with probability `rate`, else divided by 1 − rate. `stream` tells layers apart.
 ///
 /// # Errors
-/// As [`ops::scale`].
-pub fn drop_path(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor> {
-    match mode {
-        Mode::Train { key, .. } if rate > 0.0 => {
-            ops::scale(x, survival(rate, x.dim(0)?, key, stream))
-        }
-        _ => Ok(x.clone()),
-    }
+/// As [`Tape::add`].
+pub fn residual(
+    tape: &mut Tape,
+    x: &Map,
+    branch: &Map,
+    rate: f32,
+    mode: Mode,
+    stream: u64,
+) -> Result<Map> {
+    let factors = match mode {
+        Mode::Train { key, .. } if rate > 0.0 => Some(survival(rate, x.batch(), key, stream)),
+        _ => None,
+    };
+    tape.add(x, branch, factors)
 }
 
 /// y = x·Wᵀ + b.
@@ -184,8 +187,8 @@ impl ConvNormAct {
     /// `x` `(batch, inputs, H, W)`; result `(batch, outputs, ⌈H / stride⌉, ⌈W / stride⌉)`.
     ///
     /// # Errors
-    /// As [`ops::conv2d_norm_act`].
-    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    /// As [`Tape::conv_norm`].
+    pub fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let ConvNormActConfig {
             kernel,
             stride,
@@ -195,13 +198,12 @@ impl ConvNormAct {
             momentum,
             ..
         } = self.config;
-        let (_, _, h, w) = x.dims4()?;
         let params = Conv2dParams {
             stride: (stride, stride),
             groups,
             ..Default::default()
         };
-        let params = params.same_padding((h, w), (kernel, kernel));
+        let params = params.same_padding(x.size(), (kernel, kernel));
         let of_batch = matches!(
             mode,
             Mode::Train {
@@ -223,7 +225,7 @@ impl ConvNormAct {
             eps,
             statistics,
         };
-        let (y, moments) = ops::conv2d_norm_act(x, &self.weight, params, &norm, activation)?;
+        let (y, moments) = tape.conv_norm(x, &self.weight, params, &norm, activation)?;
         if of_batch {
             if moments.count < 2.0 {
                 bail!(

@@ -4,8 +4,8 @@
 //! timm's `tf_efficientnet_lite0`.
 
 use super::Backbone;
-use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, drop_path};
-use crate::ops::{self, Activation};
+use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, residual};
+use crate::ops::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -146,7 +146,7 @@ impl EfficientNet {
         })
     }
 
-    /// The outputs of the stem, of each stage and of the last convolution, in order.
+    /// The outputs of the stem, of each stage and of the last convolution, in order, without history.
     ///
     /// # Shapes
     /// `images` `(batch, 3, H, W)`; results `(batch, channels, H', W')`.
@@ -154,29 +154,46 @@ impl EfficientNet {
     /// # Errors
     /// If the shape does not fit.
     pub fn feature_maps(&self, images: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
-        let mut maps = vec![self.stem.forward(images, mode)?];
-        for stage in &self.stages {
-            let mut x = maps[maps.len() - 1].clone();
-            for block in stage {
-                x = block.forward(&x, mode)?;
-            }
-            maps.push(x);
-        }
-        maps.push(self.head.forward(&maps[maps.len() - 1], mode)?);
+        let (mut tape, x) = Tape::new(images)?;
+        let mut maps = Vec::new();
+        self.run(&mut tape, &x, mode, &mut |tape, map| {
+            maps.push(tape.tensor(map)?);
+            Ok(())
+        })?;
         Ok(maps)
+    }
+
+    /// Runs everything up to the last convolution; `each` sees the outputs of the stem, of each stage and of the last convolution.
+    fn run(
+        &self,
+        tape: &mut Tape,
+        images: &Map,
+        mode: Mode,
+        each: &mut dyn FnMut(&mut Tape, &Map) -> Result<()>,
+    ) -> Result<Map> {
+        let mut x = self.stem.forward(tape, images, mode)?;
+        each(tape, &x)?;
+        for stage in &self.stages {
+            for block in stage {
+                x = block.forward(tape, &x, mode)?;
+            }
+            each(tape, &x)?;
+        }
+        let x = self.head.forward(tape, &x, mode)?;
+        each(tape, &x)?;
+        Ok(x)
     }
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let mut y = x.clone();
         for conv in &self.convs {
-            y = conv.forward(&y, mode)?;
+            y = conv.forward(tape, &y, mode)?;
         }
-        if self.residual {
-            drop_path(&y, self.drop_path, mode, self.index)? + x
-        } else {
-            Ok(y)
+        match self.residual {
+            true => residual(tape, x, &y, self.drop_path, mode, self.index),
+            false => Ok(y),
         }
     }
 }
@@ -187,10 +204,9 @@ impl Backbone for EfficientNet {
     }
 
     fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, mode)?;
-        for block in self.stages.iter().flatten() {
-            x = block.forward(&x, mode)?;
-        }
-        ops::global_avg_pool(&self.head.forward(&x, mode)?)
+        let (mut tape, x) = Tape::new(images)?;
+        let x = self.run(&mut tape, &x, mode, &mut |_, _| Ok(()))?;
+        let x = tape.global_avg_pool(&x)?;
+        tape.finish(&x)?.flatten_from(1)
     }
 }

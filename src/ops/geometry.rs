@@ -133,63 +133,6 @@ impl Geometry {
     pub(crate) fn out_plane(&self) -> usize {
         self.oh * self.ow
     }
-
-    /// Values a weight row holds: (C / groups)·kh·kw.
-    pub(crate) fn depth(&self) -> usize {
-        self.c / self.p.groups * self.kh * self.kw
-    }
-}
-
-/// Output columns that one matrix product makes: positions `at..at + len` of one image, or all positions of several images.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tile {
-    pub image: usize,
-    pub images: usize,
-    pub at: usize,
-    pub len: usize,
-}
-
-impl Tile {
-    /// Columns in all.
-    pub(crate) fn cols(&self) -> usize {
-        self.images * self.len
-    }
-}
-
-/// Cuts the output positions of all images into tiles of a few hundred columns: large planes into pieces that stay in the
-/// cache, small planes joined so that the matrix product has enough columns. The cut depends on sizes alone.
-pub(crate) fn tiles(g: &Geometry, images: std::ops::Range<usize>) -> Vec<Tile> {
-    let plane = g.out_plane();
-    let target = (128 * 1024 / g.o.max(g.depth()).max(1)).clamp(192, 1024);
-    let mut tiles = Vec::new();
-    if plane >= 192 {
-        let pieces = plane.div_ceil(target);
-        let len = plane.div_ceil(pieces).next_multiple_of(16);
-        for image in images {
-            for at in (0..plane).step_by(len) {
-                tiles.push(Tile {
-                    image,
-                    images: 1,
-                    at,
-                    len: len.min(plane - at),
-                });
-            }
-        }
-    } else {
-        let group = (target / plane.max(1)).max(1);
-        let mut image = images.start;
-        while image < images.end {
-            let count = group.min(images.end - image);
-            tiles.push(Tile {
-                image,
-                images: count,
-                at: 0,
-                len: plane,
-            });
-            image += count;
-        }
-    }
-    tiles
 }
 
 /// The images cut into at most `parts` consecutive ranges of like length.

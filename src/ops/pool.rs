@@ -1,8 +1,7 @@
 //! Global average pooling, and scaling by constants (drop-path and dropout).
 
-use super::norm::sum;
 use super::shared::{tensor, typed, typed_storage, values, with_values};
-use super::simd::Real;
+use super::simd::{Real, sum};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 

@@ -94,6 +94,16 @@ impl<T> SharedMut<T> {
         }
     }
 
+    /// Where the values `at..at + len` begin.
+    ///
+    /// # Safety
+    /// The buffer must be alive while the pointer is used.
+    pub(crate) unsafe fn pointer(&self, at: usize, len: usize) -> *mut T {
+        assert!(at + len <= self.len, "range {at}+{len} beyond {}", self.len);
+        // SAFETY: in bounds by the assertion.
+        unsafe { self.start.add(at) }
+    }
+
     /// The values `at..at + len`.
     ///
     /// # Safety

@@ -1,5 +1,6 @@
 //! Element types, and loops compiled once for each instruction set and chosen at run time.
 
+use super::micro::Product;
 use candle_core::WithDType;
 use std::ops::{Add, AddAssign, Mul, Sub};
 use std::sync::OnceLock;
@@ -18,10 +19,17 @@ pub(crate) trait Real:
     /// `self * b + c`, fused where the instruction set has it. Unfused elsewhere: without the instruction `mul_add` is a
     /// call into the mathematics library.
     fn madd<const FMA: bool>(self, b: Self, c: Self) -> Self;
+    /// Values in one vector of the matrix product.
+    fn vector() -> usize;
+    /// [`product`](super::micro::product).
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn product(p: &Product<Self>);
 }
 
 macro_rules! real {
-    ($t:ty) => {
+    ($t:ty, $product:path, $vector:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             #[inline(always)]
@@ -32,11 +40,26 @@ macro_rules! real {
                     self * b + c
                 }
             }
+            fn vector() -> usize {
+                $vector
+            }
+            unsafe fn product(p: &Product<Self>) {
+                // SAFETY: the caller's promise.
+                unsafe { $product(p) }
+            }
         }
     };
 }
-real!(f32);
-real!(f64);
+real!(
+    f32,
+    super::micro::product_f32,
+    match isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => 8,
+        _ => LANES,
+    }
+);
+real!(f64, super::micro::product_f64, LANES);
 
 /// The instruction sets the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,31 +133,24 @@ pub(crate) use kernel;
 pub(crate) const LANES: usize = 16;
 
 kernel! {
-    /// Σ aᵢ·bᵢ over four independent vector accumulators.
-    fn dot<T>(a: &[T], b: &[T]) -> T {
-        let n = a.len().min(b.len());
-        let (a, b) = (&a[..n], &b[..n]);
-        let mut acc = [[T::ZERO; LANES]; 4];
-        let mut i = 0;
-        while i + 4 * LANES <= n {
-            for (v, acc) in acc.iter_mut().enumerate() {
-                let at = i + v * LANES;
-                let (a, b) = (&a[at..at + LANES], &b[at..at + LANES]);
-                for l in 0..LANES {
-                    acc[l] = a[l].madd::<FMA>(b[l], acc[l]);
-                }
+    /// Σ row.
+    fn sum<T>(row: &[T]) -> f64 {
+        let mut acc = [[T::ZERO; LANES]; 2];
+        let mut chunks = row.chunks_exact(2 * LANES);
+        for chunk in &mut chunks {
+            let (first, second) = chunk.split_at(LANES);
+            for l in 0..LANES {
+                acc[0][l] += first[l];
+                acc[1][l] += second[l];
             }
-            i += 4 * LANES;
         }
-        let mut sum = T::ZERO;
-        while i < n {
-            sum = a[i].madd::<FMA>(b[i], sum);
-            i += 1;
+        let mut total = 0.0;
+        for v in chunks.remainder() {
+            total += v.to_f64();
         }
-        let [first, second, third, fourth] = &acc;
-        for (((a, b), c), d) in first.iter().zip(second).zip(third).zip(fourth) {
-            sum += (*a + *b) + (*c + *d);
+        for (a, b) in acc[0].iter().zip(&acc[1]) {
+            total += a.to_f64() + b.to_f64();
         }
-        sum
+        total
     }
 }

@@ -1,0 +1,324 @@
+//! The innermost matrix product: eight rows times a panel of columns, held in registers.
+//!
+//! Every product of a convolution or linear layer over channels-last data is of the form
+//! out(i, j) = Σ_s Σ_k a(i, s, k) · b(s, k, j): forward with i a position and j an output channel, the input's gradient with j an
+//! input channel, the weight's gradient with i an output channel and k a position. Rows of `b` are contiguous; elements of `a` are
+//! broadcast, so `a` is read where it lies and nothing is packed but the weights.
+
+use super::simd::{LANES, Real};
+
+/// Rows that one call computes.
+pub(crate) const ROWS: usize = 8;
+
+/// Values behind the end of every buffer that a kernel may read (and ignore): one whole panel.
+pub(crate) const SLACK: usize = 3 * LANES;
+
+/// One stretch of the sum: where it starts, relative to the rows of `a` and to `b`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub a: usize,
+    pub b: usize,
+}
+
+/// What one call computes.
+pub(crate) struct Product<'a, T> {
+    /// Start of each row of `a`.
+    pub a: [*const T; ROWS],
+    /// From one element of a row to the next.
+    pub a_step: usize,
+    /// First row of `b`.
+    pub b: *const T,
+    /// From one row of `b` to the next.
+    pub b_step: usize,
+    /// The stretches of the sum, each `depth` long.
+    pub stretches: &'a [Stretch],
+    pub depth: usize,
+    /// Start of each row of the result. Where there are fewer rows than [`ROWS`], the last is repeated, and so is its `a`.
+    pub out: [*mut T; ROWS],
+    /// Columns, at most [`panel`].
+    pub columns: usize,
+    /// Whether to add to what the result holds.
+    pub accumulate: bool,
+}
+
+/// Columns in the widest panel.
+pub(crate) fn panel<T: Real>() -> usize {
+    3 * T::vector()
+}
+
+/// Cuts `n` columns into panels of like width, each (first column, columns).
+pub(crate) fn panels<T: Real>(n: usize) -> Vec<(usize, usize)> {
+    let lanes = T::vector();
+    let vectors = n.div_ceil(lanes);
+    let count = vectors.div_ceil(3);
+    (0..count)
+        .map(|i| {
+            (
+                vectors * i / count * lanes,
+                vectors * (i + 1) / count * lanes,
+            )
+        })
+        .map(|(from, to)| (from, to.min(n) - from))
+        .collect()
+}
+
+macro_rules! vector_product {
+    ($name:ident, $feature:literal, $t:ty, $rows:literal, $lanes:literal, $load:path, $store:path, $splat:path, $zero:path, $fma:path) => {
+        /// # Safety
+        /// The processor must have the instruction set. For every row, stretch and k below `depth`, `a` must be readable, and `b`
+        /// over whole vectors; `out` must be writable over `columns`, and no other thread may use it.
+        #[target_feature(enable = $feature)]
+        unsafe fn $name<const V: usize>(p: &Product<$t>, first: usize) {
+            // SAFETY: all addresses are inside what the caller vouches for: rows `first..first + $rows`, V vectors of `b`, and
+            // `columns` values of `out`, the last vector being completed in a local array.
+            unsafe {
+                let partial = p.columns % $lanes;
+                let mut acc = [[$zero(); V]; $rows];
+                if p.accumulate {
+                    for m in 0..$rows {
+                        for v in 0..V {
+                            acc[m][v] = if v + 1 == V && partial > 0 {
+                                let mut last = [0.0; $lanes];
+                                std::ptr::copy_nonoverlapping(
+                                    p.out[first + m].add(v * $lanes),
+                                    last.as_mut_ptr(),
+                                    partial,
+                                );
+                                $load(last.as_ptr())
+                            } else {
+                                $load(p.out[first + m].add(v * $lanes))
+                            };
+                        }
+                    }
+                }
+                for s in p.stretches {
+                    let mut b = p.b.add(s.b);
+                    let mut at = s.a;
+                    for _ in 0..p.depth {
+                        let mut columns = [$zero(); V];
+                        for v in 0..V {
+                            columns[v] = $load(b.add(v * $lanes));
+                        }
+                        for m in 0..$rows {
+                            let value = $splat(*p.a[first + m].add(at));
+                            for v in 0..V {
+                                acc[m][v] = $fma(value, columns[v], acc[m][v]);
+                            }
+                        }
+                        b = b.wrapping_add(p.b_step);
+                        at += p.a_step;
+                    }
+                }
+                for m in 0..$rows {
+                    for v in 0..V {
+                        let out = p.out[first + m].add(v * $lanes);
+                        if v + 1 == V && partial > 0 {
+                            let mut last = [0.0; $lanes];
+                            $store(last.as_mut_ptr(), acc[m][v]);
+                            std::ptr::copy_nonoverlapping(last.as_ptr(), out, partial);
+                        } else {
+                            $store(out, acc[m][v]);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Product, ROWS};
+    use std::arch::x86_64::{
+        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    vector_product!(
+        wide,
+        "avx512f",
+        f32,
+        8,
+        16,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_setzero_ps,
+        _mm512_fmadd_ps
+    );
+    vector_product!(
+        narrow,
+        "avx2,fma",
+        f32,
+        4,
+        8,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        _mm256_setzero_ps,
+        _mm256_fmadd_ps
+    );
+
+    /// # Safety
+    /// As `wide`, with AVX-512 F.
+    pub(super) unsafe fn avx512(p: &Product<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match p.columns.div_ceil(16) {
+                1 => wide::<1>(p, 0),
+                2 => wide::<2>(p, 0),
+                _ => wide::<3>(p, 0),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `narrow`, with AVX2 and FMA.
+    pub(super) unsafe fn avx2(p: &Product<f32>) {
+        for first in (0..ROWS).step_by(4) {
+            // Rows that only repeat the one before are done: adding to them again would count them twice.
+            if first > 0 && p.out[first] == p.out[first - 1] {
+                return;
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                match p.columns.div_ceil(8) {
+                    1 => narrow::<1>(p, first),
+                    2 => narrow::<2>(p, first),
+                    _ => narrow::<3>(p, first),
+                }
+            }
+        }
+    }
+}
+
+/// In plain code, for every type and processor.
+///
+/// # Safety
+/// `a`, `b` and `out` as in [`product`].
+unsafe fn portable<T: Real>(p: &Product<T>) {
+    for m in 0..ROWS {
+        // A row that only repeats the one before is done: adding to it again would count it twice.
+        if m > 0 && p.out[m] == p.out[m - 1] {
+            return;
+        }
+        let mut acc = [T::ZERO; SLACK];
+        let acc = &mut acc[..p.columns];
+        // SAFETY: `out` is writable over `columns`, by the caller's promise; `acc` is local.
+        let out = unsafe { std::slice::from_raw_parts_mut(p.out[m], p.columns) };
+        if p.accumulate {
+            acc.copy_from_slice(out);
+        }
+        for s in p.stretches {
+            for k in 0..p.depth {
+                // SAFETY: readable by the caller's promise.
+                let (value, row) = unsafe {
+                    (
+                        *p.a[m].add(s.a + k * p.a_step),
+                        std::slice::from_raw_parts(p.b.add(s.b + k * p.b_step), p.columns),
+                    )
+                };
+                for (acc, b) in acc.iter_mut().zip(row) {
+                    *acc += value * *b;
+                }
+            }
+        }
+        out.copy_from_slice(acc);
+    }
+}
+
+/// Computes the product.
+///
+/// # Safety
+/// For every row, stretch and k below `depth`, `a[row] + stretch.a + k · a_step` must be readable, and [`SLACK`] values from
+/// `b + stretch.b + k · b_step`; `columns` values from each `out` must be writable, and no other thread may use them.
+pub(crate) unsafe fn product<T: Real>(p: &Product<T>) {
+    debug_assert!(p.columns <= panel::<T>());
+    // SAFETY: the caller's promise; each instruction set was found on this processor.
+    unsafe { T::product(p) }
+}
+
+/// [`product`] for `f32`.
+///
+/// # Safety
+/// As [`product`].
+pub(crate) unsafe fn product_f32(p: &Product<f32>) {
+    // SAFETY: the caller's promise; each instruction set was found on this processor.
+    unsafe {
+        match super::simd::isa() {
+            #[cfg(target_arch = "x86_64")]
+            super::simd::Isa::Avx512 => x86::avx512(p),
+            #[cfg(target_arch = "x86_64")]
+            super::simd::Isa::Avx2 => x86::avx2(p),
+            super::simd::Isa::Portable => portable(p),
+        }
+    }
+}
+
+/// [`product`] for `f64`, which serves tests.
+///
+/// # Safety
+/// As [`product`].
+pub(crate) unsafe fn product_f64(p: &Product<f64>) {
+    // SAFETY: the caller's promise.
+    unsafe { portable(p) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_sums_of_plain_loops() {
+        type Kernel = unsafe fn(&Product<f32>);
+        let mut kernels: Vec<(&str, usize, Kernel)> = vec![("portable", LANES, portable::<f32>)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                kernels.push(("avx512", 16, x86::avx512));
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                kernels.push(("avx2", 8, x86::avx2));
+            }
+        }
+        let (depth, b_step) = (5, 61);
+        let stretches = [Stretch { a: 0, b: 0 }, Stretch { a: 7, b: 400 }];
+        let a: Vec<f32> = (0..ROWS * 40).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
+        let b: Vec<f32> = (0..900).map(|i| (i * 5 % 11) as f32 - 5.0).collect();
+        for (name, lanes, kernel) in kernels {
+            for columns in 1..=3 * lanes {
+                for (accumulate, rows) in [(false, 8), (true, 8), (true, 5), (true, 4), (true, 1)] {
+                    // Whole numbers: every order of the sum gives the same.
+                    let mut out: Vec<f32> = (0..ROWS * 64).map(|i| i as f32).collect();
+                    let mut expected = out.clone();
+                    for (i, row) in expected.chunks_mut(64).take(rows).enumerate() {
+                        for (j, v) in row[..columns].iter_mut().enumerate() {
+                            let mut sum = if accumulate { *v } else { 0.0 };
+                            for s in &stretches {
+                                for k in 0..depth {
+                                    sum += a[i * 40 + s.a + 2 * k] * b[s.b + k * b_step + j];
+                                }
+                            }
+                            *v = sum;
+                        }
+                    }
+                    let start = out.as_mut_ptr();
+                    let p = Product {
+                        a: std::array::from_fn(|i| a[i.min(rows - 1) * 40..].as_ptr()),
+                        a_step: 2,
+                        b: b.as_ptr(),
+                        b_step,
+                        stretches: &stretches,
+                        depth,
+                        out: std::array::from_fn(|i| start.wrapping_add(i.min(rows - 1) * 64)),
+                        columns,
+                        accumulate,
+                    };
+                    // SAFETY: all offsets lie inside the vectors above, `b`'s with room for a panel.
+                    unsafe { kernel(&p) };
+                    assert_eq!(out, expected, "{name} {columns} {accumulate} {rows}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Loops over channels-last rows with one constant a channel.
+//!
+//! Constants are kept as a pattern: the channels repeated until they fill a few vectors, so that the loops run over long stretches
+//! even where there are few channels.
+
+use crate::ops::norm::Moments;
+use crate::ops::simd::{Real, kernel};
+
+/// Values a pattern has at least.
+const PATTERN: usize = 128;
+
+/// How often the channels are repeated in a pattern.
+fn repeats(channels: usize) -> usize {
+    (PATTERN / channels.max(1)).max(1)
+}
+
+/// One constant a channel, as a pattern.
+pub(crate) fn pattern<T: Real>(channels: impl Iterator<Item = f64>) -> Vec<T> {
+    let one: Vec<T> = channels.map(T::from_f64).collect();
+    one.repeat(repeats(one.len()))
+}
+
+/// What is done to a channel when it is read: clamp(v · scale + shift).
+#[derive(Clone, Debug)]
+pub(crate) struct Transform<T> {
+    /// Patterns.
+    pub scale: Vec<T>,
+    pub shift: Vec<T>,
+    pub bounds: (T, T),
+}
+
+impl<T: Real> Transform<T> {
+    /// `out` := the transformed `rows`.
+    pub(crate) fn apply(&self, rows: &[T], out: &mut [T]) {
+        let n = self.scale.len();
+        for (rows, out) in rows.chunks(n).zip(out.chunks_mut(n)) {
+            transform(rows, &self.scale, &self.shift, self.bounds, out);
+        }
+    }
+
+    pub(crate) fn apply_in_place(&self, rows: &mut [T]) {
+        for rows in rows.chunks_mut(self.scale.len()) {
+            transform_in_place(rows, &self.scale, &self.shift, self.bounds);
+        }
+    }
+}
+
+/// From the gradient behind normalisation and activation to the one before:
+/// scale · d − offset − slope · (y − mean), d the gradient that passes the clamp.
+#[derive(Clone, Debug)]
+pub(crate) struct Behind<T> {
+    pub transform: Transform<T>,
+    /// Patterns.
+    pub mean: Vec<T>,
+    pub offset: Vec<T>,
+    pub slope: Vec<T>,
+}
+
+impl<T: Real> Behind<T> {
+    pub(crate) fn apply(&self, y: &[T], dz: &[T], out: &mut [T]) {
+        let n = self.mean.len();
+        let t = &self.transform;
+        for ((y, dz), out) in y.chunks(n).zip(dz.chunks(n)).zip(out.chunks_mut(n)) {
+            behind(
+                y,
+                dz,
+                &t.scale,
+                &t.shift,
+                t.bounds,
+                &self.mean,
+                &self.offset,
+                &self.slope,
+                out,
+            );
+        }
+    }
+}
+
+/// (Σ d, Σ d · (y − mean)) of each channel.
+pub(crate) fn sums<T: Real>(
+    y: &[T],
+    dz: &[T],
+    transform: &Transform<T>,
+    mean: &[T],
+    channels: usize,
+) -> Vec<(f64, f64)> {
+    let n = mean.len();
+    let (mut first, mut second) = (vec![T::ZERO; n], vec![T::ZERO; n]);
+    for (y, dz) in y.chunks(n).zip(dz.chunks(n)) {
+        add_sums(
+            y,
+            dz,
+            &transform.scale,
+            &transform.shift,
+            transform.bounds,
+            mean,
+            &mut first,
+            &mut second,
+        );
+    }
+    fold(&first, channels)
+        .into_iter()
+        .zip(fold(&second, channels))
+        .collect()
+}
+
+/// A pattern's values added up channel by channel.
+fn fold<T: Real>(pattern: &[T], channels: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; channels];
+    for row in pattern.chunks_exact(channels) {
+        for (sum, v) in sums.iter_mut().zip(row) {
+            *sum += v.to_f64();
+        }
+    }
+    sums
+}
+
+/// Moments of each channel over some rows, in two passes over values that are in the cache: no cancellation.
+pub(crate) fn moments<T: Real>(rows: &[T], channels: usize) -> Vec<Moments> {
+    let count = rows.len() / channels;
+    let n = channels * repeats(channels);
+    let mut acc = vec![T::ZERO; n];
+    for rows in rows.chunks(n) {
+        add(rows, &mut acc);
+    }
+    // Rounded to T before the second pass, so that it is about the very mean that is reported.
+    let mean: Vec<f64> = fold(&acc, channels)
+        .into_iter()
+        .map(|s| T::from_f64(s / count as f64).to_f64())
+        .collect();
+    let about: Vec<T> = pattern(mean.iter().copied());
+    acc.fill(T::ZERO);
+    for rows in rows.chunks(n) {
+        add_squares(rows, &about, &mut acc);
+    }
+    mean.into_iter()
+        .zip(fold(&acc, channels))
+        .map(|(mean, m2)| Moments {
+            count: count as f64,
+            mean,
+            m2,
+        })
+        .collect()
+}
+
+/// Clamps; a NaN stays a NaN, so that a broken value is seen and not hidden by an activation.
+#[inline(always)]
+fn clamp<T: Real>(v: T, bounds: (T, T)) -> T {
+    let v = if v < bounds.0 { bounds.0 } else { v };
+    if v > bounds.1 { bounds.1 } else { v }
+}
+
+/// The gradient strictly inside the interval, 0 outside and on its ends.
+#[inline(always)]
+fn passed<T: Real>(v: T, dz: T, bounds: (T, T)) -> T {
+    let d = if v > bounds.0 { dz } else { T::ZERO };
+    if v < bounds.1 { d } else { T::ZERO }
+}
+
+kernel! {
+    fn transform<T>(rows: &[T], scale: &[T], shift: &[T], bounds: (T, T), out: &mut [T]) {
+        for (((o, v), a), b) in out.iter_mut().zip(rows).zip(scale).zip(shift) {
+            *o = clamp(v.madd::<FMA>(*a, *b), bounds);
+        }
+    }
+}
+
+kernel! {
+    fn transform_in_place<T>(rows: &mut [T], scale: &[T], shift: &[T], bounds: (T, T)) {
+        for ((v, a), b) in rows.iter_mut().zip(scale).zip(shift) {
+            *v = clamp(v.madd::<FMA>(*a, *b), bounds);
+        }
+    }
+}
+
+kernel! {
+    fn behind<T>(
+        y: &[T], dz: &[T], scale: &[T], shift: &[T], bounds: (T, T), mean: &[T], offset: &[T], slope: &[T], out: &mut [T],
+    ) {
+        let n = out.len();
+        let (y, dz, scale, shift) = (&y[..n], &dz[..n], &scale[..n], &shift[..n]);
+        let (mean, offset, slope) = (&mean[..n], &offset[..n], &slope[..n]);
+        for i in 0..n {
+            let d = passed(y[i].madd::<FMA>(scale[i], shift[i]), dz[i], bounds);
+            out[i] = scale[i] * d - slope[i].madd::<FMA>(y[i] - mean[i], offset[i]);
+        }
+    }
+}
+
+kernel! {
+    fn add_sums<T>(
+        y: &[T], dz: &[T], scale: &[T], shift: &[T], bounds: (T, T), mean: &[T], first: &mut [T], second: &mut [T],
+    ) {
+        let n = y.len();
+        let (dz, scale, shift, mean) = (&dz[..n], &scale[..n], &shift[..n], &mean[..n]);
+        let (first, second) = (&mut first[..n], &mut second[..n]);
+        for i in 0..n {
+            let d = passed(y[i].madd::<FMA>(scale[i], shift[i]), dz[i], bounds);
+            first[i] += d;
+            second[i] = d.madd::<FMA>(y[i] - mean[i], second[i]);
+        }
+    }
+}
+
+kernel! {
+    /// acc += rows.
+    fn add<T>(rows: &[T], acc: &mut [T]) {
+        for (a, v) in acc.iter_mut().zip(rows) {
+            *a += *v;
+        }
+    }
+}
+
+kernel! {
+    fn add_squares<T>(rows: &[T], mean: &[T], acc: &mut [T]) {
+        for ((a, v), m) in acc.iter_mut().zip(rows).zip(mean) {
+            let d = *v - *m;
+            *a = d.madd::<FMA>(d, *a);
+        }
+    }
+}
+
+kernel! {
+    /// out := a + factor · b.
+    fn add_scaled<T>(a: &[T], b: &[T], factor: T, out: &mut [T]) {
+        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+            *o = b.madd::<FMA>(factor, *a);
+        }
+    }
+}
+
+kernel! {
+    /// out := factor · a.
+    fn scaled<T>(a: &[T], factor: T, out: &mut [T]) {
+        for (o, a) in out.iter_mut().zip(a) {
+            *o = *a * factor;
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Depthwise convolution, channels last: every loop runs over the channels of one position.
+
+use super::dense::Seen;
+use super::plan::{Phase, Tap};
+use crate::ops::geometry::Geometry;
+use crate::ops::shared::SharedMut;
+use crate::ops::simd::{LANES, Real, kernel};
+
+/// Positions a call keeps in registers.
+const BLOCK: usize = 4;
+
+/// A kernel (C, 1, kh, kw) as (kernel element, C).
+pub(crate) fn by_element<T: Real>(g: &Geometry, w: &[T]) -> Vec<T> {
+    let k = g.kh * g.kw;
+    (0..k * g.c).map(|i| w[i % g.c * k + i / g.c]).collect()
+}
+
+/// Output rows of one image.
+///
+/// # Safety
+/// These rows of `y` belong to this task alone.
+pub(crate) unsafe fn forward<T: Real>(
+    g: &Geometry,
+    taps: &[Tap],
+    weight: &[T],
+    x: Seen<T>,
+    rows: std::ops::Range<usize>,
+    y: &SharedMut<T>,
+    y_at: usize,
+) {
+    let offsets: Vec<usize> = taps
+        .iter()
+        .map(|t| (t.dy as usize * x.window.cols + t.dx as usize) * g.c)
+        .collect();
+    for r in rows.clone() {
+        let from = (r - rows.start) * g.p.stride.0 * x.window.cols * g.c;
+        // SAFETY: a row of this task.
+        let out = unsafe { y.range(y_at + r * g.ow * g.c, g.ow * g.c) };
+        correlate(
+            &x.values[from..],
+            &offsets,
+            weight,
+            g.p.stride.1 * g.c,
+            g.c,
+            g.c,
+            out,
+        );
+    }
+}
+
+/// The input's gradient at rows `inputs` of every phase of one image.
+///
+/// # Safety
+/// Rows `stride · inputs` of `dx` belong to this task alone.
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe fn backward_input<T: Real>(
+    g: &Geometry,
+    phases: &[Phase],
+    weight: &[T],
+    dy: Seen<T>,
+    inputs: std::ops::Range<usize>,
+    dx: &SharedMut<T>,
+    dx_at: usize,
+    accumulate: bool,
+    scratch: &mut Vec<T>,
+) {
+    let (s, t) = g.p.stride;
+    for phase in phases {
+        let w: Vec<T> = phase
+            .taps
+            .iter()
+            .flat_map(|tap| &weight[tap.element * g.c..][..g.c])
+            .copied()
+            .collect();
+        scratch.resize(phase.cols * g.c, T::ZERO);
+        for i in inputs.start..inputs.end.min(phase.rows) {
+            let offsets: Vec<usize> = phase
+                .taps
+                .iter()
+                .map(|tap| {
+                    ((i as isize + tap.dy - dy.window.row) as usize * dy.window.cols
+                        + (tap.dx - dy.window.col) as usize)
+                        * g.c
+                })
+                .collect();
+            let at = dx_at + ((phase.row + s * i) * g.w + phase.col) * g.c;
+            let span = ((phase.cols - 1) * t + 1) * g.c;
+            // SAFETY: a row of this task.
+            let row = unsafe { dx.range(at, span) };
+            if t == 1 && !accumulate {
+                correlate(dy.values, &offsets, &w, g.c, g.c, g.c, row);
+                continue;
+            }
+            correlate(dy.values, &offsets, &w, g.c, g.c, g.c, scratch);
+            for (j, values) in scratch.chunks_exact(g.c).enumerate() {
+                let out = &mut row[j * t * g.c..][..g.c];
+                if accumulate {
+                    out.iter_mut().zip(values).for_each(|(o, v)| *o += *v);
+                } else {
+                    out.copy_from_slice(values);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a tile's share to the weight's gradient, kept as (kernel element, C).
+pub(crate) fn backward_weight<T: Real>(
+    g: &Geometry,
+    x: Seen<T>,
+    dy: Seen<T>,
+    rows: std::ops::Range<usize>,
+    dw: &mut [T],
+) {
+    let (s, t) = g.p.stride;
+    for r in rows.clone() {
+        let d = ((r as isize - dy.window.row) as usize * dy.window.cols
+            + (-dy.window.col) as usize)
+            * g.c;
+        let d = &dy.values[d..][..g.ow * g.c];
+        for ky in 0..g.kh {
+            let from = ((r - rows.start) * s + ky * g.p.dilation.0) * x.window.cols * g.c;
+            let x = &x.values[from..];
+            let dw = &mut dw[ky * g.kw * g.c..][..g.kw * g.c];
+            let step = g.p.dilation.1 * g.c;
+            let mut kx = 0;
+            // As many kernel elements at once as registers hold.
+            while kx < g.kw {
+                let (x, dw) = (&x[kx * step..], &mut dw[kx * g.c..]);
+                let left = g.kw - kx;
+                kx += match left {
+                    1 => inner::<T, 1>(x, d, step, t * g.c, g.c, dw),
+                    2 => inner::<T, 2>(x, d, step, t * g.c, g.c, dw),
+                    4 => inner::<T, 2>(x, d, step, t * g.c, g.c, dw),
+                    5 => inner::<T, 5>(x, d, step, t * g.c, g.c, dw),
+                    7 => inner::<T, 7>(x, d, step, t * g.c, g.c, dw),
+                    _ => inner::<T, 3>(x, d, step, t * g.c, g.c, dw),
+                };
+            }
+        }
+    }
+}
+
+fn inner<T: Real, const K: usize>(
+    x: &[T],
+    d: &[T],
+    tap: usize,
+    step: usize,
+    c: usize,
+    dw: &mut [T],
+) -> usize {
+    match K {
+        1 => inner_1(x, d, tap, step, c, dw),
+        2 => inner_2(x, d, tap, step, c, dw),
+        3 => inner_3(x, d, tap, step, c, dw),
+        5 => inner_5(x, d, tap, step, c, dw),
+        _ => inner_7(x, d, tap, step, c, dw),
+    }
+    K
+}
+
+macro_rules! inner_kernel {
+    ($name:ident, $k:literal) => {
+        kernel! {
+            /// dw[k · c + l] += Σ over positions p of d[p · c + l] · x[p · step + k · tap + l].
+            fn $name<T>(x: &[T], d: &[T], tap: usize, step: usize, c: usize, dw: &mut [T]) {
+                let whole = c / LANES * LANES;
+                let positions = d.len() / c;
+                for l in (0..whole).step_by(LANES) {
+                    let mut acc = [[T::ZERO; LANES]; $k];
+                    for p in 0..positions {
+                        let d = &d[p * c + l..p * c + l + LANES];
+                        for k in 0..$k {
+                            let x = &x[p * step + k * tap + l..p * step + k * tap + l + LANES];
+                            for i in 0..LANES {
+                                acc[k][i] = d[i].madd::<FMA>(x[i], acc[k][i]);
+                            }
+                        }
+                    }
+                    for k in 0..$k {
+                        for i in 0..LANES {
+                            dw[k * c + l + i] += acc[k][i];
+                        }
+                    }
+                }
+                for l in whole..c {
+                    for k in 0..$k {
+                        let mut acc = T::ZERO;
+                        for p in 0..positions {
+                            acc = d[p * c + l].madd::<FMA>(x[p * step + k * tap + l], acc);
+                        }
+                        dw[k * c + l] += acc;
+                    }
+                }
+            }
+        }
+    };
+}
+inner_kernel!(inner_1, 1);
+inner_kernel!(inner_2, 2);
+inner_kernel!(inner_3, 3);
+inner_kernel!(inner_5, 5);
+inner_kernel!(inner_7, 7);
+
+kernel! {
+    /// out[p · c + l] = Σ_k weight[k · w_step + l] · source[offsets[k] + p · step + l].
+    fn correlate<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, w_step: usize, c: usize, out: &mut [T]) {
+        let positions = out.len() / c;
+        let whole = c / LANES * LANES;
+        let mut p = 0;
+        while p < positions {
+            let n = BLOCK.min(positions - p);
+            for l in (0..whole).step_by(LANES) {
+                let mut acc = [[T::ZERO; LANES]; BLOCK];
+                if n == BLOCK {
+                    for (k, offset) in offsets.iter().enumerate() {
+                        let w = &weight[k * w_step + l..k * w_step + l + LANES];
+                        for (b, acc) in acc.iter_mut().enumerate() {
+                            let at = offset + (p + b) * step + l;
+                            let x = &source[at..at + LANES];
+                            for i in 0..LANES {
+                                acc[i] = x[i].madd::<FMA>(w[i], acc[i]);
+                            }
+                        }
+                    }
+                } else {
+                    for (k, offset) in offsets.iter().enumerate() {
+                        let w = &weight[k * w_step + l..k * w_step + l + LANES];
+                        for (b, acc) in acc[..n].iter_mut().enumerate() {
+                            let at = offset + (p + b) * step + l;
+                            let x = &source[at..at + LANES];
+                            for i in 0..LANES {
+                                acc[i] = x[i].madd::<FMA>(w[i], acc[i]);
+                            }
+                        }
+                    }
+                }
+                for (b, acc) in acc[..n].iter().enumerate() {
+                    out[(p + b) * c + l..(p + b) * c + l + LANES].copy_from_slice(acc);
+                }
+            }
+            for b in 0..n {
+                for l in whole..c {
+                    let mut acc = T::ZERO;
+                    for (k, offset) in offsets.iter().enumerate() {
+                        acc = source[offset + (p + b) * step + l].madd::<FMA>(weight[k * w_step + l], acc);
+                    }
+                    out[(p + b) * c + l] = acc;
+                }
+            }
+            p += n;
+        }
+    }
+}

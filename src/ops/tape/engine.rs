@@ -1,0 +1,202 @@
+//! What a tape is made of: maps (values, channels last), and nodes that know their way back.
+
+use super::columns::Transform;
+use crate::ops::buffer::Buffer;
+use crate::ops::simd::Real;
+use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+/// One map: the values a node wrote, and what is still to be done to them when they are read.
+pub(crate) struct Slot<T: Real> {
+    /// Batch, height, width, channels.
+    pub dims: [usize; 4],
+    /// `None` once nobody needs them any more.
+    pub values: Option<Arc<Buffer<T>>>,
+    pub transform: Option<Arc<Transform<T>>>,
+    /// The mean of each channel, as a pattern, where a batch normalisation follows whose backward pass needs sums about it.
+    pub centre: Option<Arc<Vec<T>>>,
+    /// Whether a gradient is wanted.
+    pub tracked: bool,
+    /// Nodes that read it and will hand a gradient back.
+    pub readers: usize,
+    /// Counts the handles outside.
+    pub token: Arc<()>,
+}
+
+impl<T: Real> Slot<T> {
+    /// Values of one image.
+    pub(crate) fn image_len(&self) -> usize {
+        self.dims[1..].iter().product()
+    }
+}
+
+/// The gradient of what readers see of a map.
+pub(crate) struct Gradient<T: Real> {
+    pub values: Arc<Buffer<T>>,
+    /// (Σ d, Σ d · (y − centre)) of each channel, where they were found on the way.
+    pub sums: Option<Vec<(f64, f64)>>,
+}
+
+/// The state of a backward pass.
+pub(crate) struct Back<'a, T: Real> {
+    pub slots: &'a [Slot<T>],
+    pub params: &'a [Param],
+    gradients: Vec<Option<Gradient<T>>>,
+    /// Readers of each map that have not handed their gradient back yet.
+    pending: Vec<usize>,
+    /// Gradients of the parameters.
+    found: Vec<Option<Vec<T>>>,
+}
+
+/// A parameter: its tensor, and whether its gradient is wanted.
+pub(crate) struct Param {
+    pub tensor: Tensor,
+    pub tracked: bool,
+}
+
+/// A step of the tape.
+pub(crate) trait Node<T: Real>: Send + Sync {
+    /// Takes the gradient of its result and hands on those of its arguments.
+    fn backward(&self, back: &mut Back<T>) -> Result<()>;
+}
+
+impl<'a, T: Real> Back<'a, T> {
+    pub(crate) fn new(slots: &'a [Slot<T>], params: &'a [Param]) -> Self {
+        Self {
+            slots,
+            params,
+            gradients: slots.iter().map(|_| None).collect(),
+            pending: slots.iter().map(|s| s.readers).collect(),
+            found: params.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// The whole gradient of a map; all its readers have been asked before. `None` if none of them reached the result.
+    pub(crate) fn take(&mut self, slot: usize) -> Option<Gradient<T>> {
+        self.gradients[slot].take()
+    }
+
+    /// Whether the next gradient handed to a map is its last.
+    pub(crate) fn is_last(&self, slot: usize) -> bool {
+        self.pending[slot] == 1
+    }
+
+    /// The gradient so far, to be added to in place: taken out, and handed back with [`put`](Self::put).
+    pub(crate) fn so_far(&mut self, slot: usize) -> Option<Buffer<T>> {
+        let Gradient { values, .. } = self.gradients[slot].take()?;
+        Some(Arc::try_unwrap(values).unwrap_or_else(|shared| {
+            let mut own = Buffer::new(shared.len());
+            own.copy_from_slice(&shared);
+            own
+        }))
+    }
+
+    /// Hands a map the gradient that holds everything so far.
+    pub(crate) fn put(&mut self, slot: usize, gradient: Gradient<T>) {
+        self.pending[slot] -= 1;
+        self.gradients[slot] = Some(gradient);
+    }
+
+    /// Counts a reader that has no gradient to hand back.
+    pub(crate) fn skip(&mut self, slot: usize) {
+        self.pending[slot] = self.pending[slot].saturating_sub(1);
+    }
+
+    /// Adds a gradient made elsewhere.
+    pub(crate) fn add(&mut self, slot: usize, values: Arc<Buffer<T>>) {
+        let values = match self.so_far(slot) {
+            None => values,
+            Some(mut sum) => {
+                use rayon::prelude::*;
+                sum.par_chunks_mut(1 << 14)
+                    .zip(values.par_chunks(1 << 14))
+                    .for_each(|(s, v)| super::columns::add(v, s));
+                Arc::new(sum)
+            }
+        };
+        self.put(slot, Gradient { values, sums: None });
+    }
+
+    /// Keeps a parameter's gradient.
+    pub(crate) fn param(&mut self, param: usize, gradient: Vec<T>) {
+        self.found[param] = Some(gradient);
+    }
+
+    /// The gradients of the tracked parameters, one after another; 0 for one that the result does not depend on.
+    pub(crate) fn into_flat(self) -> Vec<T> {
+        let mut flat = Vec::new();
+        for (param, found) in self.params.iter().zip(self.found) {
+            if param.tracked {
+                match found {
+                    Some(values) => flat.extend(values),
+                    None => flat.resize(flat.len() + param.tensor.elem_count(), T::ZERO),
+                }
+            }
+        }
+        flat
+    }
+}
+
+/// Maps, nodes and parameters of one forward pass.
+pub(crate) struct Engine<T: Real> {
+    pub slots: Vec<Slot<T>>,
+    pub nodes: Vec<Box<dyn Node<T>>>,
+    pub params: Vec<Param>,
+}
+
+impl<T: Real> Engine<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            nodes: Vec::new(),
+            params: Vec::new(),
+        }
+    }
+
+    /// Registers a parameter.
+    pub(crate) fn param(&mut self, tensor: &Tensor) -> usize {
+        self.params.push(Param {
+            tensor: tensor.clone(),
+            tracked: tensor.track_op(),
+        });
+        self.params.len() - 1
+    }
+
+    /// Adds a map; gives its place and the token its handle holds.
+    pub(crate) fn push(&mut self, slot: Slot<T>) -> (usize, Arc<()>) {
+        let token = slot.token.clone();
+        self.slots.push(slot);
+        (self.slots.len() - 1, token)
+    }
+
+    /// Lets go of values that no handle can reach and no backward pass will ask for.
+    pub(crate) fn sweep(&mut self) {
+        for slot in &mut self.slots {
+            if slot.readers == 0 && !slot.tracked && Arc::strong_count(&slot.token) == 1 {
+                slot.values = None;
+            }
+        }
+    }
+
+    /// Runs backward from the gradient of map `result`; gives the gradient of map 0, the input, and of the parameters.
+    pub(crate) fn backward(
+        &self,
+        result: usize,
+        gradient: Buffer<T>,
+    ) -> Result<(Option<Gradient<T>>, Vec<T>)> {
+        let mut back = Back::new(&self.slots, &self.params);
+        back.pending[result] += 1;
+        back.put(
+            result,
+            Gradient {
+                values: Arc::new(gradient),
+                sums: None,
+            },
+        );
+        for node in self.nodes.iter().rev() {
+            node.backward(&mut back)?;
+        }
+        let input = back.take(0);
+        Ok((input, back.into_flat()))
+    }
+}

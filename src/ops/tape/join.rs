@@ -1,0 +1,207 @@
+//! Sums of two maps (residual connections), and the mean over all positions.
+
+use super::columns::{add_scaled, scaled};
+use super::engine::{Back, Engine, Gradient, Node, Slot};
+use crate::ops::buffer::Buffer;
+use crate::ops::simd::Real;
+use candle_core::{Result, bail};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// z = x + factor · y, one factor an image.
+struct Add<T> {
+    x: usize,
+    y: usize,
+    z: usize,
+    factors: Option<Vec<T>>,
+}
+
+/// Calls `f(values as readers see them)` for a stretch of a map.
+pub(super) fn read<T: Real>(
+    slot: &Slot<T>,
+    range: std::ops::Range<usize>,
+    scratch: &mut Vec<T>,
+    f: impl FnOnce(&[T]),
+) {
+    let Some(values) = &slot.values else { return };
+    let values = &values[range];
+    match &slot.transform {
+        None => f(values),
+        Some(t) => {
+            scratch.resize(values.len(), T::ZERO);
+            t.apply(values, scratch);
+            f(scratch);
+        }
+    }
+}
+
+/// Values a task works on: whole positions, never more than one image.
+pub(super) fn stretch(dims: [usize; 4]) -> usize {
+    let [_, h, w, c] = dims;
+    let rows = (16_384 / c.max(1)).clamp(1, (h * w).max(1));
+    rows * c
+}
+
+impl<T: Real> Engine<T> {
+    /// Adds two maps; with `factors`, the second is multiplied by one factor an image.
+    pub(crate) fn add(
+        &mut self,
+        x: usize,
+        y: usize,
+        factors: Option<Vec<f32>>,
+    ) -> Result<(usize, Arc<()>)> {
+        let (a, b) = (&self.slots[x], &self.slots[y]);
+        if a.dims != b.dims || a.values.is_none() || b.values.is_none() {
+            bail!("sum of maps: shapes {:?} and {:?} differ", a.dims, b.dims)
+        }
+        let factors: Option<Vec<T>> =
+            factors.map(|f| f.into_iter().map(|f| T::from_f64(f64::from(f))).collect());
+        let (dims, image) = (a.dims, a.image_len());
+        let tracked = a.tracked || b.tracked;
+        let mut z = Buffer::new(dims.iter().product());
+        let len = stretch(dims);
+        z.par_chunks_mut(image.max(1))
+            .enumerate()
+            .for_each(|(i, z)| {
+                let factor = factors.as_ref().map_or(T::from_f64(1.0), |f| f[i]);
+                z.par_chunks_mut(len).enumerate().for_each_init(
+                    || (Vec::new(), Vec::new()),
+                    |(first, second), (j, z)| {
+                        let range = i * image + j * len..i * image + j * len + z.len();
+                        read(a, range.clone(), first, |a| {
+                            read(b, range, second, |b| add_scaled(a, b, factor, z));
+                        });
+                    },
+                );
+            });
+        let place = self.push(Slot {
+            dims,
+            values: Some(Arc::new(z)),
+            transform: None,
+            centre: None,
+            tracked,
+            readers: 0,
+            token: Arc::default(),
+        });
+        if tracked {
+            for slot in [x, y] {
+                self.slots[slot].readers += 1;
+            }
+            self.nodes.push(Box::new(Add {
+                x,
+                y,
+                z: place.0,
+                factors,
+            }));
+        }
+        Ok(place)
+    }
+
+    /// The mean of each channel over all positions: a map of 1 × 1.
+    pub(crate) fn global_avg_pool(&mut self, x: usize) -> Result<(usize, Arc<()>)> {
+        let slot = &self.slots[x];
+        let [batch, h, w, c] = slot.dims;
+        if h * w == 0 || slot.values.is_none() {
+            bail!("global average pool: expected at least one position, found {h} × {w}")
+        }
+        let image = slot.image_len();
+        let mut y = Buffer::new(batch * c);
+        y.par_chunks_mut(c.max(1)).enumerate().for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(scratch, sums), (i, y)| {
+                sums.clear();
+                sums.resize(c, 0.0f64);
+                let len = stretch(slot.dims);
+                for from in (0..image).step_by(len) {
+                    let to = (from + len).min(image);
+                    read(slot, i * image + from..i * image + to, scratch, |rows| {
+                        // Few positions at a time in T, then joined in f64.
+                        let mut acc = vec![T::ZERO; c];
+                        for row in rows.chunks_exact(c) {
+                            super::columns::add(row, &mut acc);
+                        }
+                        for (s, a) in sums.iter_mut().zip(&acc) {
+                            *s += a.to_f64();
+                        }
+                    });
+                }
+                for (y, s) in y.iter_mut().zip(sums.iter()) {
+                    *y = T::from_f64(s / (h * w) as f64);
+                }
+            },
+        );
+        let tracked = slot.tracked;
+        let place = self.push(Slot {
+            dims: [batch, 1, 1, c],
+            values: Some(Arc::new(y)),
+            transform: None,
+            centre: None,
+            tracked,
+            readers: 0,
+            token: Arc::default(),
+        });
+        if tracked {
+            self.slots[x].readers += 1;
+            self.nodes.push(Box::new(Mean { x, y: place.0 }));
+        }
+        Ok(place)
+    }
+}
+
+impl<T: Real> Node<T> for Add<T> {
+    fn backward(&self, back: &mut Back<T>) -> Result<()> {
+        let Some(Gradient { values, .. }) = back.take(self.z) else {
+            back.skip(self.x);
+            back.skip(self.y);
+            return Ok(());
+        };
+        let slots = back.slots;
+        if slots[self.y].tracked {
+            let scaled_values = match &self.factors {
+                None => values.clone(),
+                Some(factors) => {
+                    let mut own = Buffer::new(values.len());
+                    let image = (values.len() / factors.len().max(1)).max(1);
+                    own.par_chunks_mut(image)
+                        .zip(values.par_chunks(image))
+                        .zip(factors)
+                        .for_each(|((out, v), f)| scaled(v, *f, out));
+                    Arc::new(own)
+                }
+            };
+            back.add(self.y, scaled_values);
+        }
+        if slots[self.x].tracked {
+            back.add(self.x, values);
+        }
+        Ok(())
+    }
+}
+
+/// y = mean over the positions of x.
+struct Mean {
+    x: usize,
+    y: usize,
+}
+
+impl<T: Real> Node<T> for Mean {
+    fn backward(&self, back: &mut Back<T>) -> Result<()> {
+        let Some(gradient) = back.take(self.y) else {
+            back.skip(self.x);
+            return Ok(());
+        };
+        let [_, h, w, c] = back.slots[self.x].dims;
+        let share = T::from_f64(1.0 / (h * w) as f64);
+        let mut dx = Buffer::new(back.slots[self.x].dims.iter().product());
+        dx.par_chunks_mut(h * w * c)
+            .zip(gradient.values.par_chunks(c))
+            .for_each(|(dx, dy)| {
+                let (first, rest) = dx.split_at_mut(c);
+                scaled(dy, share, first);
+                rest.chunks_exact_mut(c)
+                    .for_each(|row| row.copy_from_slice(first));
+            });
+        back.add(self.x, Arc::new(dx));
+        Ok(())
+    }
+}

@@ -1,0 +1,382 @@
+//! A tape: a whole forward pass as one differentiable operator.
+//!
+//! candle's graph costs a zero-filled tensor, an addition and a kept output for every operator. A tape records a chain of fused
+//! operators over channels-last buffers instead: a convolution keeps only its sums, the normalisation and activation behind it are
+//! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
+//! result.
+
+mod columns;
+mod conv;
+mod dense;
+mod depthwise;
+mod engine;
+mod join;
+mod plan;
+mod window;
+
+use super::buffer::Buffer;
+use super::geometry::Conv2dParams;
+use super::norm::{Activation, BatchMoments, Norm};
+use super::shared::{tensor, with_values};
+use super::simd::Real;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use conv::Follow;
+use engine::{Engine, Slot};
+use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A handle of one map of a [`Tape`]; its memory is let go of with the last handle, unless a backward pass needs it.
+#[derive(Clone, Debug)]
+pub struct Map {
+    place: usize,
+    dims: [usize; 4],
+    _token: Arc<()>,
+}
+
+impl Map {
+    /// Images.
+    pub fn batch(&self) -> usize {
+        self.dims[0]
+    }
+
+    /// (height, width).
+    pub fn size(&self) -> (usize, usize) {
+        (self.dims[1], self.dims[2])
+    }
+
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.dims[3]
+    }
+}
+
+enum Inner {
+    F32(Engine<f32>),
+    F64(Engine<f64>),
+}
+
+/// A forward pass being recorded.
+pub struct Tape {
+    inner: Inner,
+    images: Tensor,
+}
+
+/// `$body` with `$e` the engine, of whatever type.
+macro_rules! engine {
+    ($tape:expr, $e:ident => $body:expr) => {
+        match &mut $tape.inner {
+            Inner::F32($e) => $body,
+            Inner::F64($e) => $body,
+        }
+    };
+}
+
+impl Tape {
+    /// Starts with some images.
+    ///
+    /// # Shapes
+    /// `images` `(batch, channels, H, W)`.
+    ///
+    /// # Errors
+    /// If `images` has another rank, is not on the CPU, or its type is neither `f32` nor `f64`.
+    pub fn new(images: &Tensor) -> Result<(Self, Map)> {
+        let (batch, c, h, w) = images.dims4()?;
+        if !images.device().is_cpu() {
+            bail!(
+                "hydranet's networks run on the CPU, found images on {:?}",
+                images.device()
+            )
+        }
+        let inner = match images.dtype() {
+            DType::F32 => Inner::F32(Engine::new()),
+            DType::F64 => Inner::F64(Engine::new()),
+            other => bail!("expected images of type f32 or f64, found {other:?}"),
+        };
+        let mut tape = Self {
+            inner,
+            images: images.clone(),
+        };
+        let dims = [batch, h, w, c];
+        let (place, token) = engine!(tape, e => input(e, images, dims))?;
+        Ok((
+            tape,
+            Map {
+                place,
+                dims,
+                _token: token,
+            },
+        ))
+    }
+
+    fn map(&mut self, (place, token): (usize, Arc<()>)) -> Map {
+        let dims = engine!(self, e => {
+            e.sweep();
+            e.slots[place].dims
+        });
+        Map {
+            place,
+            dims,
+            _token: token,
+        }
+    }
+
+    /// Convolution, batch normalisation, activation. The second value holds the batch's moments with
+    /// [`Statistics::Batch`](super::Statistics::Batch); it is empty with fixed ones.
+    ///
+    /// # Shapes
+    /// `weight` `(O, C / groups, kh, kw)`, see [`Conv2dParams`].
+    ///
+    /// # Errors
+    /// If shapes or types do not fit.
+    pub fn conv_norm(
+        &mut self,
+        x: &Map,
+        weight: &Tensor,
+        params: Conv2dParams,
+        norm: &Norm,
+        activation: Activation,
+    ) -> Result<(Map, BatchMoments)> {
+        let follow = Follow {
+            gamma: Some(norm.gamma),
+            beta: Some(norm.beta),
+            norm: Some((&norm.statistics, norm.eps)),
+            activation,
+        };
+        let (place, token, moments) = engine!(self, e => e.conv(x.place, weight, params, &follow))?;
+        Ok((self.map((place, token)), moments))
+    }
+
+    /// Convolution with optional bias, and an activation.
+    ///
+    /// # Shapes
+    /// `weight` as [`conv_norm`](Self::conv_norm), `bias` `(O)`.
+    ///
+    /// # Errors
+    /// As [`conv_norm`](Self::conv_norm).
+    pub fn conv(
+        &mut self,
+        x: &Map,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        params: Conv2dParams,
+        activation: Activation,
+    ) -> Result<Map> {
+        let follow = Follow {
+            gamma: None,
+            beta: bias,
+            norm: None,
+            activation,
+        };
+        let (place, token, _) = engine!(self, e => e.conv(x.place, weight, params, &follow))?;
+        Ok(self.map((place, token)))
+    }
+
+    /// x + factor · y, with one factor an image (drop-path) or none.
+    ///
+    /// # Errors
+    /// If shapes differ.
+    pub fn add(&mut self, x: &Map, y: &Map, factors: Option<Vec<f32>>) -> Result<Map> {
+        let placed = engine!(self, e => e.add(x.place, y.place, factors))?;
+        Ok(self.map(placed))
+    }
+
+    /// The mean of each channel over all positions, as a map of 1 × 1.
+    ///
+    /// # Errors
+    /// If there is no position.
+    pub fn global_avg_pool(&mut self, x: &Map) -> Result<Map> {
+        let placed = engine!(self, e => e.global_avg_pool(x.place))?;
+        Ok(self.map(placed))
+    }
+
+    /// A map's values as they stand, without history.
+    ///
+    /// # Shapes
+    /// Result `(batch, channels, H, W)`.
+    ///
+    /// # Errors
+    /// If the tensor cannot be made.
+    pub fn tensor(&mut self, map: &Map) -> Result<Tensor> {
+        let [batch, h, w, c] = map.dims;
+        engine!(self, e => tensor(channels_first(&e.slots[map.place]), &[batch, c, h, w]))
+    }
+
+    /// Ends the tape: the map as a tensor of candle's graph.
+    ///
+    /// # Shapes
+    /// Result `(batch, channels, H, W)`.
+    ///
+    /// # Errors
+    /// If the tensor cannot be made.
+    pub fn finish(mut self, map: &Map) -> Result<Tensor> {
+        let (tracked, parameters) = engine!(self, e => {
+            let tracked: Vec<Tensor> = e
+                .params
+                .iter()
+                .filter(|p| p.tracked)
+                .map(|p| p.tensor.flatten_all())
+                .collect::<Result<_>>()?;
+            (e.slots[map.place].tracked, tracked)
+        });
+        if !tracked {
+            return self.tensor(map);
+        }
+        let packed = match parameters.is_empty() {
+            true => Tensor::zeros(1, self.images.dtype(), self.images.device())?,
+            false => Tensor::cat(&parameters, 0)?,
+        };
+        let Self { inner, images } = self;
+        images.apply_op2(
+            &packed,
+            Whole {
+                inner: Mutex::new(inner),
+                result: map.place,
+            },
+        )
+    }
+}
+
+/// Makes the images the tape's first map.
+fn input<T: Real>(
+    engine: &mut Engine<T>,
+    images: &Tensor,
+    dims: [usize; 4],
+) -> Result<(usize, Arc<()>)> {
+    let [_, h, w, c] = dims;
+    let mut buffer = Buffer::new(dims.iter().product());
+    with_values(images, |x: &[T]| {
+        let plane = h * w;
+        buffer
+            .par_chunks_mut((plane * c).max(1))
+            .zip(x.par_chunks((plane * c).max(1)))
+            .for_each(|(out, image)| transpose(image, c, plane, out));
+        Ok(())
+    })?;
+    Ok(engine.push(Slot {
+        dims,
+        values: Some(Arc::new(buffer)),
+        transform: None,
+        centre: None,
+        tracked: images.track_op(),
+        readers: 0,
+        token: Arc::default(),
+    }))
+}
+
+/// out (columns × rows) := the transpose of `m` (rows × columns), in blocks that stay in the cache.
+fn transpose<T: Real>(m: &[T], rows: usize, columns: usize, out: &mut [T]) {
+    const BLOCK: usize = 32;
+    for r in (0..rows).step_by(BLOCK) {
+        for c in (0..columns).step_by(BLOCK) {
+            for j in c..(c + BLOCK).min(columns) {
+                for i in r..(r + BLOCK).min(rows) {
+                    out[j * rows + i] = m[i * columns + j];
+                }
+            }
+        }
+    }
+}
+
+/// A map's values as readers see them, `(batch, channels, H, W)`.
+fn channels_first<T: Real>(slot: &Slot<T>) -> Vec<T> {
+    let [_, h, w, c] = slot.dims;
+    let image = slot.image_len();
+    let mut out = vec![T::ZERO; slot.dims.iter().product()];
+    out.par_chunks_mut(image.max(1))
+        .enumerate()
+        .for_each_init(Vec::new, |scratch, (i, out)| {
+            join::read(slot, i * image..(i + 1) * image, scratch, |rows| {
+                transpose(rows, h * w, c, out);
+            });
+        });
+    out
+}
+
+/// The whole tape as one operator: of the images, and of all parameters in a row.
+struct Whole {
+    inner: Mutex<Inner>,
+    result: usize,
+}
+
+impl CustomOp2 for Whole {
+    fn name(&self) -> &'static str {
+        "hydranet-tape"
+    }
+
+    fn cpu_fwd(
+        &self,
+        images: &CpuStorage,
+        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        // The work is done already; only the result's values are handed over.
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (values, dims) = match &*inner {
+            Inner::F32(e) => {
+                let slot = &e.slots[self.result];
+                (CpuStorage::F32(channels_first(slot)), slot.dims)
+            }
+            Inner::F64(e) => {
+                let slot = &e.slots[self.result];
+                (CpuStorage::F64(channels_first(slot)), slot.dims)
+            }
+        };
+        let _ = (images, layout);
+        let [batch, h, w, c] = dims;
+        Ok((values, Shape::from_dims(&[batch, c, h, w])))
+    }
+
+    fn bwd(
+        &self,
+        images: &Tensor,
+        packed: &Tensor,
+        result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = result;
+        match &*inner {
+            Inner::F32(e) => backward(e, self.result, images, packed, gradient),
+            Inner::F64(e) => backward(e, self.result, images, packed, gradient),
+        }
+    }
+}
+
+fn backward<T: Real>(
+    engine: &Engine<T>,
+    result: usize,
+    images: &Tensor,
+    packed: &Tensor,
+    gradient: &Tensor,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let [_, h, w, c] = engine.slots[result].dims;
+    let mut start = Buffer::new(gradient.elem_count());
+    with_values(gradient, |d: &[T]| {
+        let image = (h * w * c).max(1);
+        start
+            .par_chunks_mut(image)
+            .zip(d.par_chunks(image))
+            .for_each(|(out, d)| transpose(d, c, h * w, out));
+        Ok(())
+    })?;
+    let (input, flat) = engine.backward(result, start)?;
+    let dx = match (images.track_op(), input) {
+        (true, Some(gradient)) => {
+            let [_, h, w, c] = engine.slots[0].dims;
+            let image = (h * w * c).max(1);
+            let mut dx = vec![T::ZERO; images.elem_count()];
+            dx.par_chunks_mut(image)
+                .zip(gradient.values.par_chunks(image))
+                .for_each(|(out, d)| transpose(d, h * w, c, out));
+            Some(tensor(dx, images.dims())?)
+        }
+        (true, None) => Some(images.zeros_like()?),
+        (false, _) => None,
+    };
+    let dp = match packed.track_op() {
+        true => Some(tensor(flat, packed.dims())?),
+        false => None,
+    };
+    Ok((dx, dp))
+}

@@ -270,6 +270,9 @@ impl<T: Real> Engine<T> {
     }
 }
 
+/// What a backward pass finds beside the input's gradient: the weight's, and the sums asked for.
+type Found<T> = (Option<Vec<T>>, Option<Vec<(f64, f64)>>);
+
 /// What a part of the tiles found.
 struct Share<T> {
     dw: Vec<T>,
@@ -421,6 +424,39 @@ impl<T: Real> Node<T> for Conv<T> {
     }
 }
 
+/// The sum of the shares, joined in order, whatever thread found which.
+fn joined<T: Real>(mut shares: Vec<Vec<T>>) -> Vec<T> {
+    const CHUNK: usize = 1 << 14;
+    let rest = shares.split_off(shares.len().min(1));
+    let mut total = shares.pop().unwrap_or_default();
+    total
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(i, total)| {
+            for share in &rest {
+                super::columns::add(&share[i * CHUNK..][..total.len()], total);
+            }
+        });
+    total
+}
+
+/// A weight's gradient from (O, kernel, C / groups), or (kernel, C) of a depthwise one, to candle's (O, C / groups, kernel).
+fn as_stored<T: Real>(g: &Geometry, dw: Vec<T>) -> Vec<T> {
+    let (k, inputs) = (g.kh * g.kw, g.c / g.p.groups);
+    if k == 1 {
+        return dw;
+    }
+    let mut out = vec![T::ZERO; dw.len()];
+    if g.is_depthwise() {
+        super::transpose(&dw, k, g.c, &mut out);
+    } else {
+        out.par_chunks_mut(k * inputs)
+            .zip(dw.par_chunks(k * inputs))
+            .for_each(|(out, dw)| super::transpose(dw, k, inputs, out));
+    }
+    out
+}
+
 /// One convolution's backward pass.
 struct Backward<'a, T: Real> {
     g: &'a Geometry,
@@ -438,7 +474,7 @@ struct Backward<'a, T: Real> {
 
 impl<T: Real> Backward<'_, T> {
     /// Writes the input's gradient; gives the weight's, and the sums asked for.
-    fn run(&self, w: &[T], dx: &mut Buffer<T>) -> (Option<Vec<T>>, Option<Vec<(f64, f64)>>) {
+    fn run(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
         let g = self.g;
         let phases = if self.want_input {
             phases(g)
@@ -485,33 +521,13 @@ impl<T: Real> Backward<'_, T> {
                 Share { dw, sums }
             })
             .collect();
-        let mut dw: Option<Vec<T>> = None;
         let mut sums = Vec::new();
-        // Joined in order, whatever thread found which.
+        let mut partial = Vec::new();
         for share in shares {
             sums.extend(share.sums);
-            dw = Some(match dw.take() {
-                None => share.dw,
-                Some(mut total) => {
-                    super::columns::add(&share.dw, &mut total);
-                    total
-                }
-            });
+            partial.push(share.dw);
         }
-        let dw = dw.filter(|_| self.want_weight).map(|dw| {
-            // From (O, kernel, C / groups) or (kernel, C) to candle's (O, C / groups, kernel).
-            let (k, inputs) = (g.kh * g.kw, g.c / g.p.groups);
-            let mut out = vec![T::ZERO; dw.len()];
-            for (i, v) in out.iter_mut().enumerate() {
-                let (o, c, e) = (i / (inputs * k), i / k % inputs, i % k);
-                *v = if g.is_depthwise() {
-                    dw[e * g.c + o]
-                } else {
-                    dw[(o * k + e) * inputs + c]
-                };
-            }
-            out
-        });
+        let dw = self.want_weight.then(|| as_stored(g, joined(partial)));
         (dw, self.ask.map(|_| total(sums, g.c)))
     }
 

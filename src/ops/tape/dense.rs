@@ -74,12 +74,14 @@ pub(crate) struct Packed<T> {
 }
 
 impl<T: Real> Packed<T> {
-    /// For each group `rows` × `columns` values `value(group, row, column)`.
+    /// For each group `blocks` × `rows` × `columns` values; `start(group, block)` is where they begin in `w`, and `steps` are the
+    /// distances there from row to row and from column to column.
     fn new(
         groups: usize,
-        rows: usize,
-        columns: usize,
-        value: impl Fn(usize, usize, usize) -> T + Sync,
+        [blocks, rows, columns]: [usize; 3],
+        w: &[T],
+        start: impl Fn(usize, usize) -> usize + Sync,
+        (row_step, column_step): (usize, usize),
     ) -> Self {
         let mut list = Vec::new();
         let mut len = 0;
@@ -87,7 +89,7 @@ impl<T: Real> Packed<T> {
             for (first, count) in panels::<T>(columns) {
                 let width = count.next_multiple_of(T::vector());
                 list.push((group, first, count, len, width));
-                len += rows * width;
+                len += blocks * rows * width;
             }
         }
         let mut data = vec![T::ZERO; len + SLACK];
@@ -95,10 +97,14 @@ impl<T: Real> Packed<T> {
         list.par_iter()
             .for_each(|(group, first, count, at, width)| {
                 // SAFETY: each panel is written by one task.
-                let panel = unsafe { shared.range(*at, rows * width) };
-                for (row, panel) in panel.chunks_exact_mut(*width).enumerate() {
-                    for (j, v) in panel[..*count].iter_mut().enumerate() {
-                        *v = value(*group, row, first + j);
+                let panel = unsafe { shared.range(*at, blocks * rows * width) };
+                for (block, panel) in panel.chunks_exact_mut((rows * width).max(1)).enumerate() {
+                    let from = start(*group, block) + first * column_step;
+                    for (row, panel) in panel.chunks_exact_mut(*width).enumerate() {
+                        let source = w[from + row * row_step..].iter().step_by(column_step);
+                        for (v, w) in panel[..*count].iter_mut().zip(source) {
+                            *v = *w;
+                        }
                     }
                 }
             });
@@ -111,11 +117,10 @@ impl<T: Real> Packed<T> {
         let outputs = g.o / g.p.groups;
         Self::new(
             g.p.groups,
-            elements * inputs,
-            outputs,
-            |group, row, column| {
-                w[((group * outputs + column) * inputs + row % inputs) * elements + row / inputs]
-            },
+            [elements, inputs, outputs],
+            w,
+            |group, element| group * outputs * inputs * elements + element,
+            (elements, inputs * elements),
         )
     }
 
@@ -125,12 +130,10 @@ impl<T: Real> Packed<T> {
         let outputs = g.o / g.p.groups;
         Self::new(
             g.p.groups,
-            phase.taps.len() * outputs,
-            inputs,
-            |group, row, column| {
-                let element = phase.taps[row / outputs].element;
-                w[((group * outputs + row % outputs) * inputs + column) * elements + element]
-            },
+            [phase.taps.len(), outputs, inputs],
+            w,
+            |group, tap| group * outputs * inputs * elements + phase.taps[tap].element,
+            (inputs * elements, elements),
         )
     }
 }

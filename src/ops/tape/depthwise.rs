@@ -11,8 +11,9 @@ const BLOCK: usize = 4;
 
 /// A kernel (C, 1, kh, kw) as (kernel element, C).
 pub(crate) fn by_element<T: Real>(g: &Geometry, w: &[T]) -> Vec<T> {
-    let k = g.kh * g.kw;
-    (0..k * g.c).map(|i| w[i % g.c * k + i / g.c]).collect()
+    let mut out = vec![T::ZERO; w.len()];
+    super::transpose(w, g.c, g.kh * g.kw, &mut out);
+    out
 }
 
 /// Output rows of one image.

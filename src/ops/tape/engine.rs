@@ -122,20 +122,14 @@ impl<'a, T: Real> Back<'a, T> {
         self.found[param] = Some(gradient);
     }
 
-    /// The gradients of the tracked parameters, one after another; 0 for one that the result does not depend on.
-    pub(crate) fn into_flat(self) -> Vec<T> {
-        let mut flat = Vec::new();
-        for (param, found) in self.params.iter().zip(self.found) {
-            if param.tracked {
-                match found {
-                    Some(values) => flat.extend(values),
-                    None => flat.resize(flat.len() + param.tensor.elem_count(), T::ZERO),
-                }
-            }
-        }
-        flat
+    /// The gradients of the parameters; those of untracked ones, and of those the result does not depend on, may be missing.
+    pub(crate) fn into_params(self) -> Vec<Option<Vec<T>>> {
+        self.found
     }
 }
+
+/// What a backward pass finds: the gradient of the input, and of each parameter.
+pub(crate) type Found<T> = (Option<Gradient<T>>, Vec<Option<Vec<T>>>);
 
 /// Maps, nodes and parameters of one forward pass.
 pub(crate) struct Engine<T: Real> {
@@ -179,11 +173,7 @@ impl<T: Real> Engine<T> {
     }
 
     /// Runs backward from the gradient of map `result`; gives the gradient of map 0, the input, and of the parameters.
-    pub(crate) fn backward(
-        &self,
-        result: usize,
-        gradient: Buffer<T>,
-    ) -> Result<(Option<Gradient<T>>, Vec<T>)> {
+    pub(crate) fn backward(&self, result: usize, gradient: Buffer<T>) -> Result<Found<T>> {
         let mut back = Back::new(&self.slots, &self.params);
         back.pending[result] += 1;
         back.put(
@@ -197,6 +187,6 @@ impl<T: Real> Engine<T> {
             node.backward(&mut back)?;
         }
         let input = back.take(0);
-        Ok((input, back.into_flat()))
+        Ok((input, back.into_params()))
     }
 }

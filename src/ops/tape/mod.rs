@@ -11,19 +11,20 @@ mod dense;
 mod depthwise;
 mod engine;
 mod join;
+mod max_pool;
 mod plan;
 mod window;
 
 use super::buffer::Buffer;
 use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
-use super::shared::{tensor, with_values};
+use super::shared::{tensor, typed_storage, with_values};
 use super::simd::Real;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use conv::Follow;
 use engine::{Engine, Slot};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A handle of one map of a [`Tape`]; its memory is let go of with the last handle, unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -189,6 +190,22 @@ impl Tape {
         Ok(self.map(placed))
     }
 
+    /// The greatest value of each window of `kernel` × `kernel`, `stride` apart, as PyTorch's `max_pool2d`: the first of equal
+    /// ones gets the gradient, padding is never taken.
+    ///
+    /// # Errors
+    /// If the window does not fit.
+    pub fn max_pool(
+        &mut self,
+        x: &Map,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Result<Map> {
+        let placed = engine!(self, e => e.max_pool(x.place, kernel, stride, padding))?;
+        Ok(self.map(placed))
+    }
+
     /// A map's values as they stand, without history.
     ///
     /// # Shapes
@@ -210,27 +227,31 @@ impl Tape {
     /// If the tensor cannot be made.
     pub fn finish(mut self, map: &Map) -> Result<Tensor> {
         let (tracked, parameters) = engine!(self, e => {
-            let tracked: Vec<Tensor> = e
-                .params
-                .iter()
-                .filter(|p| p.tracked)
-                .map(|p| p.tensor.flatten_all())
-                .collect::<Result<_>>()?;
-            (e.slots[map.place].tracked, tracked)
+            let parameters: Vec<Option<Tensor>> =
+                e.params.iter().map(|p| p.tracked.then(|| p.tensor.clone())).collect();
+            (e.slots[map.place].tracked, parameters)
         });
         if !tracked {
             return self.tensor(map);
         }
-        let packed = match parameters.is_empty() {
-            true => Tensor::zeros(1, self.images.dtype(), self.images.device())?,
-            false => Tensor::cat(&parameters, 0)?,
-        };
         let Self { inner, images } = self;
+        let gradients: Gradients = Arc::new(Mutex::new(vec![None; parameters.len()]));
+        let mut thread = Tensor::zeros(1, images.dtype(), images.device())?;
+        for (place, parameter) in parameters.iter().enumerate() {
+            if let Some(parameter) = parameter {
+                let tie = Tie {
+                    place,
+                    gradients: gradients.clone(),
+                };
+                thread = parameter.apply_op2(&thread, tie)?;
+            }
+        }
         images.apply_op2(
-            &packed,
+            &thread,
             Whole {
                 inner: Mutex::new(inner),
                 result: map.place,
+                gradients,
             },
         )
     }
@@ -292,10 +313,60 @@ fn channels_first<T: Real>(slot: &Slot<T>) -> Vec<T> {
     out
 }
 
-/// The whole tape as one operator: of the images, and of all parameters in a row.
+/// The parameters' gradients, from the tape's backward pass to theirs.
+type Gradients = Arc<Mutex<Vec<Option<Tensor>>>>;
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A poisoned cell holds whole values all the same: they are only ever replaced.
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ties a parameter to the tape. An operator of candle's has three arguments at the most, a tape hundreds: so each parameter is
+/// the first argument of a tie, the tie before is its second, and the tape has the last tie as an argument. Backward reaches the
+/// tape first, which finds all gradients, and then the ties, which hand them out; nothing is copied or added up on the way.
+struct Tie {
+    place: usize,
+    gradients: Gradients,
+}
+
+impl CustomOp2 for Tie {
+    fn name(&self) -> &'static str {
+        "hydranet-tie"
+    }
+
+    fn cpu_fwd(
+        &self,
+        parameter: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((
+            typed_storage!("tape", parameter, T => vec![T::ZERO]),
+            Shape::from_dims(&[1]),
+        ))
+    }
+
+    fn bwd(
+        &self,
+        parameter: &Tensor,
+        thread: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = match lock(&self.gradients)[self.place].take() {
+            Some(gradient) => gradient,
+            None => parameter.zeros_like()?,
+        };
+        Ok((Some(gradient), Some(thread.zeros_like()?)))
+    }
+}
+
+/// The whole tape as one operator: of the images, and of the thread that ties the parameters to it.
 struct Whole {
     inner: Mutex<Inner>,
     result: usize,
+    gradients: Gradients,
 }
 
 impl CustomOp2 for Whole {
@@ -305,14 +376,13 @@ impl CustomOp2 for Whole {
 
     fn cpu_fwd(
         &self,
-        images: &CpuStorage,
-        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         // The work is done already; only the result's values are handed over.
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let (values, dims) = match &*inner {
+        let (values, [batch, h, w, c]) = match &*lock(&self.inner) {
             Inner::F32(e) => {
                 let slot = &e.slots[self.result];
                 (CpuStorage::F32(channels_first(slot)), slot.dims)
@@ -322,24 +392,22 @@ impl CustomOp2 for Whole {
                 (CpuStorage::F64(channels_first(slot)), slot.dims)
             }
         };
-        let _ = (images, layout);
-        let [batch, h, w, c] = dims;
         Ok((values, Shape::from_dims(&[batch, c, h, w])))
     }
 
     fn bwd(
         &self,
         images: &Tensor,
-        packed: &Tensor,
-        result: &Tensor,
+        thread: &Tensor,
+        _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = result;
-        match &*inner {
-            Inner::F32(e) => backward(e, self.result, images, packed, gradient),
-            Inner::F64(e) => backward(e, self.result, images, packed, gradient),
-        }
+        let (dx, found) = match &*lock(&self.inner) {
+            Inner::F32(e) => backward(e, self.result, images, gradient),
+            Inner::F64(e) => backward(e, self.result, images, gradient),
+        }?;
+        *lock(&self.gradients) = found;
+        Ok((dx, Some(thread.zeros_like()?)))
     }
 }
 
@@ -347,9 +415,8 @@ fn backward<T: Real>(
     engine: &Engine<T>,
     result: usize,
     images: &Tensor,
-    packed: &Tensor,
     gradient: &Tensor,
-) -> Result<(Option<Tensor>, Option<Tensor>)> {
+) -> Result<(Option<Tensor>, Vec<Option<Tensor>>)> {
     let [_, h, w, c] = engine.slots[result].dims;
     let mut start = Buffer::new(gradient.elem_count());
     with_values(gradient, |d: &[T]| {
@@ -360,7 +427,7 @@ fn backward<T: Real>(
             .for_each(|(out, d)| transpose(d, c, h * w, out));
         Ok(())
     })?;
-    let (input, flat) = engine.backward(result, start)?;
+    let (input, found) = engine.backward(result, start)?;
     let dx = match (images.track_op(), input) {
         (true, Some(gradient)) => {
             let [_, h, w, c] = engine.slots[0].dims;
@@ -374,9 +441,16 @@ fn backward<T: Real>(
         (true, None) => Some(images.zeros_like()?),
         (false, _) => None,
     };
-    let dp = match packed.track_op() {
-        true => Some(tensor(flat, packed.dims())?),
-        false => None,
-    };
-    Ok((dx, dp))
+    let found = engine
+        .params
+        .iter()
+        .zip(found)
+        .map(|(p, values)| {
+            values
+                .filter(|_| p.tracked)
+                .map(|v| tensor(v, p.tensor.dims()))
+                .transpose()
+        })
+        .collect::<Result<_>>()?;
+    Ok((dx, found))
 }

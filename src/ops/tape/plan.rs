@@ -160,7 +160,7 @@ pub(crate) fn joined(
     let follows =
         |p: &[Stretch]| p[1].a == p[0].a + depth * a_step && p[1].b == p[0].b + depth * b_step;
     let run = 1 + stretches.windows(2).take_while(|p| follows(p)).count();
-    let alike = stretches.len() % run == 0
+    let alike = stretches.len().is_multiple_of(run)
         && stretches
             .chunks(run)
             .all(|chunk| chunk.windows(2).all(follows));

@@ -3,7 +3,7 @@
 use super::conv::{Finish, OutputGradient, backward, forward};
 use super::geometry::{Conv2dParams, Geometry};
 use super::norm::{Activation, ChannelBackward, affine, backward_sums};
-use super::shared::{tensor, typed, typed_storage, values, with_values};
+use super::shared::{lock, tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -138,11 +138,6 @@ fn run(
 
 fn to_f64(t: &Tensor) -> Result<Vec<f64>> {
     t.to_dtype(DType::F64)?.to_vec1()
-}
-
-fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A poisoned cell holds whole values all the same: they are only ever replaced.
-    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 struct ConvNorm {

@@ -114,7 +114,7 @@ impl Linear {
     /// # Errors
     /// As [`ops::linear`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, &self.bias)
+        ops::linear(x, &self.weight, Some(&self.bias))
     }
 }
 

@@ -71,7 +71,7 @@ fn every_stage_the_features_and_the_logits_are_those_of_timm() {
             found.drain(..stages.start);
             let features = net.features(&x, Mode::Eval).unwrap();
             let (w, b) = (&tensors["classifier.weight"], &tensors["classifier.bias"]);
-            found.push(("logits".into(), ops::linear(&features, w, b).unwrap()));
+            found.push(("logits".into(), ops::linear(&features, w, Some(b)).unwrap()));
             found.push(("features".into(), features));
             let mut worst = (0.0, String::new());
             for (stage, ours) in &found {

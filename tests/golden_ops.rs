@@ -148,10 +148,8 @@ impl Case {
             }
             "global_avg_pool" => global_avg_pool(&leaf("x"))?,
             "linear" => {
-                let w = leaf("w");
-                let zeros = Tensor::zeros(w.dim(0)?, w.dtype(), &Device::Cpu)?;
-                let bias = leaves.get("b").map_or(&zeros, |b| b.as_tensor());
-                linear(&leaf("x"), &w, bias)?
+                let bias = leaves.get("b").map(|b| b.as_tensor());
+                linear(&leaf("x"), &leaf("w"), bias)?
             }
             other => panic!("{}: operator {other}", self.name),
         };

@@ -158,7 +158,7 @@ fn other_operators_have_the_gradients_of_central_differences() {
     let error = gradient_error(&[values(&[3, 4, 3, 5], 1)], &|a| global_avg_pool(&a[0]));
     assert!(error < 1e-8, "global average pool {error:e}");
     let args = [values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)];
-    let error = gradient_error(&args, &|a| linear(&a[0], &a[1], &a[2]));
+    let error = gradient_error(&args, &|a| linear(&a[0], &a[1], Some(&a[2])));
     assert!(error < 1e-8, "linear {error:e}");
     let error = gradient_error(&[values(&[4, 6], 1)], &|a| {
         scale(&a[0], vec![0.0, 2.0, 1.0, 0.5])
@@ -236,7 +236,14 @@ fn shapes_that_do_not_fit_are_errors_not_panics() {
         )
         .is_err()
     );
-    assert!(linear(&values(&[2, 3], 1), &values(&[4, 2], 2), &values(&[4], 3)).is_err());
+    assert!(
+        linear(
+            &values(&[2, 3], 1),
+            &values(&[4, 2], 2),
+            Some(&values(&[4], 3))
+        )
+        .is_err()
+    );
     assert!(scale(&values(&[2, 3], 1), vec![1.0; 4]).is_err());
     assert!(global_avg_pool(&values(&[2, 3], 1)).is_err());
 }

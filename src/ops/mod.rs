@@ -4,28 +4,42 @@
 //! work on as usual. The work is cut into pieces by sizes alone and joined in order: results have the same bytes for any number
 //! of threads.
 
+mod attention;
 mod buffer;
+pub mod composed;
 mod conv;
 mod geometry;
+mod heads;
+mod layer_norm;
 mod linear;
+mod math;
 mod matmul;
 #[cfg(feature = "cli")]
 mod memory;
 mod micro;
 mod norm;
+mod norm_columns;
+mod norm_rows;
+mod pointwise;
 mod pool;
+mod rows;
 mod shared;
 mod simd;
+mod softmax;
 mod tape;
 
+pub use attention::{attention, attention_qkv};
 pub use buffer::release_buffers;
 pub use conv::{conv2d, conv2d_norm_act};
 pub use geometry::Conv2dParams;
-pub use linear::linear;
+pub use layer_norm::{layer_norm, layer_norm_2d};
+pub use linear::{linear, linear_act};
 #[cfg(feature = "cli")]
 pub use memory::keep_freed_memory;
 pub use norm::{Activation, BatchMoments, Norm, Statistics};
+pub use pointwise::{Pointwise, pointwise};
 pub use pool::{global_avg_pool, scale};
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
+pub use softmax::{log_softmax, softmax};
 pub use tape::{Map, Tape};

@@ -1,8 +1,9 @@
 //! Element types, and loops compiled once for each instruction set and chosen at run time.
 
+use super::math::Elementary;
 use super::micro::Product;
 use candle_core::WithDType;
-use std::ops::{Add, AddAssign, Mul, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
 /// `f32` for use, `f64` for gradients checked against central differences.
@@ -12,10 +13,14 @@ pub(crate) trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
     + AddAssign
+    + Elementary
     + 'static
 {
     const ZERO: Self;
+    const ONE: Self;
     /// `self * b + c`, fused where the instruction set has it. Unfused elsewhere: without the instruction `mul_add` is a
     /// call into the mathematics library.
     fn madd<const FMA: bool>(self, b: Self, c: Self) -> Self;
@@ -32,6 +37,7 @@ macro_rules! real {
     ($t:ty, $product:path, $vector:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
             #[inline(always)]
             fn madd<const FMA: bool>(self, b: Self, c: Self) -> Self {
                 if FMA {

@@ -18,13 +18,13 @@ mod window;
 use super::buffer::Buffer;
 use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
-use super::shared::{tensor, typed_storage, with_values};
+use super::shared::{lock, tensor, typed_storage, with_values};
 use super::simd::Real;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use conv::Follow;
 use engine::{Engine, Slot};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A handle of one map of a [`Tape`]; its memory is let go of with the last handle, unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -315,11 +315,6 @@ fn channels_first<T: Real>(slot: &Slot<T>) -> Vec<T> {
 
 /// The parameters' gradients, from the tape's backward pass to theirs.
 type Gradients = Arc<Mutex<Vec<Option<Tensor>>>>;
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned cell holds whole values all the same: they are only ever replaced.
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Ties a parameter to the tape. An operator of candle's has three arguments at the most, a tape hundreds: so each parameter is
 /// the first argument of a tie, the tie before is its second, and the tape has the last tie as an argument. Backward reaches the

@@ -1,15 +1,15 @@
-//! EfficientNet-Lite: inverted residual blocks without squeeze-and-excitation, ReLU6 throughout.
+//! Networks of inverted residual blocks without squeeze-and-excitation, ReLU6 throughout: EfficientNet-Lite and MobileNetV2.
 //!
-//! Tan and Le 2019, "EfficientNet"; the Lite variants are the TensorFlow authors' for edge devices (2020). Tensors are named as in
-//! timm's `tf_efficientnet_lite0`.
+//! Sandler et al. 2018, "MobileNetV2"; Tan and Le 2019, "EfficientNet", whose Lite variants are the TensorFlow authors' for edge
+//! devices (2020). Tensors are named as in timm.
 
 use super::Backbone;
-use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, residual};
+use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// An EfficientNet-Lite.
+/// An EfficientNet-Lite or a MobileNetV2.
 pub struct EfficientNet {
     stem: ConvNormAct,
     stages: Vec<Vec<Block>>,
@@ -25,36 +25,90 @@ struct Block {
     index: u64,
 }
 
-/// (repeats, kernel, stride, expansion, channels) of each stage; lite0.
-const LITE0: [(usize, usize, usize, usize, usize); 7] = [
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-];
+/// What tells the families apart.
+struct Family {
+    /// (repeats, kernel, stride, expansion, channels) of each stage.
+    stages: [(usize, usize, usize, usize, usize); 7],
+    padding: Padding,
+    eps: f64,
+}
 
-fn conv(
-    (inputs, outputs): (usize, usize),
-    (kernel, stride, groups): (usize, usize, usize),
-    activation: Activation,
-    conv: VarBuilder,
-    norm: VarBuilder,
-) -> Result<ConvNormAct> {
-    // TensorFlow's eps; timm's momentum (TensorFlow's 0.01 is made for training from scratch).
-    let config = ConvNormActConfig {
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        groups,
-        activation,
-        eps: 1e-3,
-        momentum: 0.1,
-    };
-    ConvNormAct::new(config, conv, norm)
+const LITE0: Family = Family {
+    stages: [
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    ],
+    // TensorFlow's.
+    padding: Padding::Same,
+    eps: 1e-3,
+};
+
+const MOBILENET_V2: Family = Family {
+    stages: [
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (3, 3, 2, 6, 32),
+        (4, 3, 2, 6, 64),
+        (3, 3, 1, 6, 96),
+        (3, 3, 2, 6, 160),
+        (1, 3, 1, 6, 320),
+    ],
+    padding: Padding::Symmetric,
+    eps: 1e-5,
+};
+
+impl Family {
+    /// Convolution `name` and norm `norm` of a block.
+    fn conv(
+        &self,
+        (inputs, outputs): (usize, usize),
+        (kernel, stride, groups): (usize, usize, usize),
+        activation: Activation,
+        vb: &VarBuilder,
+        [name, norm]: [&str; 2],
+    ) -> Result<ConvNormAct> {
+        let config = ConvNormActConfig {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            groups,
+            padding: self.padding,
+            activation,
+            eps: self.eps,
+            // timm's; TensorFlow's 0.01 is made for training from scratch.
+            momentum: 0.1,
+        };
+        ConvNormAct::new(config, vb.pp(name), vb.pp(norm))
+    }
+
+    /// The convolutions of one block: expansion, depthwise, projection.
+    fn block(
+        &self,
+        (inputs, outputs): (usize, usize),
+        (kernel, stride, expansion): (usize, usize, usize),
+        vb: &VarBuilder,
+    ) -> Result<Vec<ConvNormAct>> {
+        let mid = inputs * expansion;
+        let (act, none) = (Activation::Relu6, Activation::Identity);
+        let depthwise = (kernel, stride, mid);
+        if expansion == 1 {
+            return Ok(vec![
+                self.conv((mid, mid), depthwise, act, vb, ["conv_dw", "bn1"])?,
+                self.conv((mid, outputs), (1, 1, 1), none, vb, ["conv_pw", "bn2"])?,
+            ]);
+        }
+        Ok(vec![
+            self.conv((inputs, mid), (1, 1, 1), act, vb, ["conv_pw", "bn1"])?,
+            self.conv((mid, mid), depthwise, act, vb, ["conv_dw", "bn2"])?,
+            self.conv((mid, outputs), (1, 1, 1), none, vb, ["conv_pwl", "bn3"])?,
+        ])
+    }
 }
 
 impl EfficientNet {
@@ -63,86 +117,53 @@ impl EfficientNet {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn lite0(vb: VarBuilder, drop_path: f32) -> Result<Self> {
-        let relu6 = Activation::Relu6;
-        let stem = conv((3, 32), (3, 2, 1), relu6, vb.pp("conv_stem"), vb.pp("bn1"))?;
-        let blocks: usize = LITE0.iter().map(|s| s.0).sum();
+        Self::new(&LITE0, &vb, drop_path)
+    }
+
+    /// MobileNetV2 over tensors named as in timm's `mobilenetv2_100`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn mobilenet_v2(vb: VarBuilder, drop_path: f32) -> Result<Self> {
+        Self::new(&MOBILENET_V2, &vb, drop_path)
+    }
+
+    fn new(family: &Family, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
+        let (act, num_features) = (Activation::Relu6, 1280);
+        let stem = family.conv((3, 32), (3, 2, 1), act, vb, ["conv_stem", "bn1"])?;
+        let blocks: usize = family.stages.iter().map(|s| s.0).sum();
         let (mut inputs, mut index) = (32, 0);
         let mut stages = Vec::new();
         for (s, (repeats, kernel, first_stride, expansion, outputs)) in
-            LITE0.into_iter().enumerate()
+            family.stages.into_iter().enumerate()
         {
             let mut stage = Vec::new();
             for b in 0..repeats {
-                let vb = vb.pp(format!("blocks.{s}.{b}"));
                 let stride = if b == 0 { first_stride } else { 1 };
-                let mid = inputs * expansion;
-                let convs = if expansion == 1 {
-                    vec![
-                        conv(
-                            (mid, mid),
-                            (kernel, stride, mid),
-                            relu6,
-                            vb.pp("conv_dw"),
-                            vb.pp("bn1"),
-                        )?,
-                        conv(
-                            (mid, outputs),
-                            (1, 1, 1),
-                            Activation::Identity,
-                            vb.pp("conv_pw"),
-                            vb.pp("bn2"),
-                        )?,
-                    ]
-                } else {
-                    vec![
-                        conv(
-                            (inputs, mid),
-                            (1, 1, 1),
-                            relu6,
-                            vb.pp("conv_pw"),
-                            vb.pp("bn1"),
-                        )?,
-                        conv(
-                            (mid, mid),
-                            (kernel, stride, mid),
-                            relu6,
-                            vb.pp("conv_dw"),
-                            vb.pp("bn2"),
-                        )?,
-                        conv(
-                            (mid, outputs),
-                            (1, 1, 1),
-                            Activation::Identity,
-                            vb.pp("conv_pwl"),
-                            vb.pp("bn3"),
-                        )?,
-                    ]
-                };
-                let residual = stride == 1 && inputs == outputs;
-                let rate = drop_path * index as f32 / blocks as f32;
+                let vb = vb.pp(format!("blocks.{s}.{b}"));
                 stage.push(Block {
-                    convs,
-                    residual,
-                    drop_path: rate,
-                    index: index as u64,
+                    convs: family.block((inputs, outputs), (kernel, stride, expansion), &vb)?,
+                    residual: stride == 1 && inputs == outputs,
+                    drop_path: drop_path * index as f32 / blocks as f32,
+                    index,
                 });
                 inputs = outputs;
                 index += 1;
             }
             stages.push(stage);
         }
-        let head = conv(
-            (inputs, 1280),
+        let head = family.conv(
+            (inputs, num_features),
             (1, 1, 1),
-            relu6,
-            vb.pp("conv_head"),
-            vb.pp("bn2"),
+            act,
+            vb,
+            ["conv_head", "bn2"],
         )?;
         Ok(Self {
             stem,
             stages,
             head,
-            num_features: 1280,
+            num_features,
         })
     }
 

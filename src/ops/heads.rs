@@ -163,29 +163,43 @@ pub(crate) fn forward<T: Real>(
     [q, k, v]: [Source<T>; 3],
     grid: Grid,
 ) -> (Vec<T>, Vec<T>) {
-    let n = s.tokens;
-    let mut notes = vec![T::ZERO; s.batch * s.heads * n * 2];
-    // SAFETY: each head's rows are written whole by its own task.
+    let mut notes = vec![T::ZERO; s.batch * s.heads * s.tokens * 2];
+    // SAFETY: `forward_into` writes all heads, which are all values.
     let [out] = unsafe {
         fill([s.elements()], |[out]| {
-            let out = Target(out, grid);
-            notes.par_chunks_mut(n * 2).enumerate().for_each_init(
-                || vec![T::ZERO; s.block() * n],
-                |scores, (head, notes)| {
-                    for (block, notes) in notes.chunks_mut(s.block() * 2).enumerate() {
-                        let (first, count) = (block * s.block(), notes.len() / 2);
-                        let scores = &mut scores[..count * n];
-                        let (q, k) = (q.rows(s, head, first), k.columns(s, head, 0));
-                        matmul((count, n, s.dim), q, k, scores, n, false);
-                        probabilities(scores, n, scale, notes);
-                        let (p, v) = (Matrix::rows(scores, n), v.rows(s, head, 0));
-                        out.product(s, head, (first, count), n, p, v, false);
-                    }
-                },
-            );
+            forward_into(s, scale, [q, k, v], Target(out, grid), &mut notes);
         })
     };
     (out, notes)
+}
+
+/// [`forward`] into a buffer that is there.
+///
+/// # Safety
+/// No other task may touch the target's heads.
+pub(crate) unsafe fn forward_into<T: Real>(
+    s: Sizes,
+    scale: T,
+    [q, k, v]: [Source<T>; 3],
+    out: Target<T>,
+    notes: &mut [T],
+) {
+    let n = s.tokens;
+    notes.par_chunks_mut(n * 2).enumerate().for_each_init(
+        || vec![T::ZERO; s.block() * n],
+        |scores, (head, notes)| {
+            for (block, notes) in notes.chunks_mut(s.block() * 2).enumerate() {
+                let (first, count) = (block * s.block(), notes.len() / 2);
+                let scores = &mut scores[..count * n];
+                let (q, k) = (q.rows(s, head, first), k.columns(s, head, 0));
+                matmul((count, n, s.dim), q, k, scores, n, false);
+                probabilities(scores, n, scale, notes);
+                let (p, v) = (Matrix::rows(scores, n), v.rows(s, head, 0));
+                // SAFETY: each head's rows are written whole by its own task.
+                unsafe { out.product(s, head, (first, count), n, p, v, false) };
+            }
+        },
+    );
 }
 
 /// Writes the whole gradients of queries, keys and values, from that of the result and from the notes of [`forward`].

@@ -1,9 +1,10 @@
 //! Batch normalisation: what it divides by, what is found on the way; and the activations that are done together with it.
 
+use super::pointwise::Pointwise;
 use super::simd::Real;
 use candle_core::Tensor;
 
-/// The activation after a normalisation or a bias, as the interval the value is clamped to.
+/// The activation after a normalisation or a bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// None.
@@ -13,12 +14,34 @@ pub enum Activation {
     Relu,
     /// min(max(v, 0), 6); gradient 0 at 0 and at 6, as in PyTorch.
     Relu6,
+    /// v · sigmoid(v), see [`Pointwise::Silu`].
+    Silu,
+    /// See [`Pointwise::HardSwish`].
+    HardSwish,
+    /// v · Φ(v), see [`Pointwise::Gelu`].
+    Gelu,
+    /// See [`Pointwise::GeluTanh`].
+    GeluTanh,
 }
 
 impl Activation {
+    /// The curve, where it is more than an interval.
+    pub(crate) fn curve(self) -> Option<Pointwise> {
+        match self {
+            Self::Identity | Self::Relu | Self::Relu6 => None,
+            Self::Silu => Some(Pointwise::Silu),
+            Self::HardSwish => Some(Pointwise::HardSwish),
+            Self::Gelu => Some(Pointwise::Gelu),
+            Self::GeluTanh => Some(Pointwise::GeluTanh),
+        }
+    }
+
+    /// The interval values are clamped to.
     pub(crate) fn bounds<T: Real>(self) -> (T, T) {
         let (low, high) = match self {
-            Self::Identity => (f64::NEG_INFINITY, f64::INFINITY),
+            Self::Identity | Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh => {
+                (f64::NEG_INFINITY, f64::INFINITY)
+            }
             Self::Relu => (0.0, f64::INFINITY),
             Self::Relu6 => (0.0, 6.0),
         };

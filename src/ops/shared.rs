@@ -134,6 +134,15 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Values to be written over by a kernel that expects room for new ones.
+///
+/// # Safety
+/// Nothing but whole values may be written to it.
+pub(crate) unsafe fn as_uninit<T: Real>(values: &mut [T]) -> &mut [MaybeUninit<T>] {
+    // SAFETY: the same layout; the caller answers for what is written.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<T>]) }
+}
+
 /// A buffer that tasks write at disjoint places.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<T> {

@@ -3,7 +3,9 @@
 //! Constants are kept as a pattern: the channels repeated until they fill a few vectors, so that the loops run over long stretches
 //! even where there are few channels.
 
-use crate::ops::norm::Moments;
+use crate::ops::norm::{Activation, Moments};
+use crate::ops::pointwise::{self, Pointwise};
+use crate::ops::shared::as_uninit;
 use crate::ops::simd::{Real, kernel};
 
 /// Values a pattern has at least.
@@ -20,33 +22,74 @@ pub(crate) fn pattern<T: Real>(channels: impl Iterator<Item = f64>) -> Vec<T> {
     one.repeat(repeats(one.len()))
 }
 
-/// What is done to a channel when it is read: clamp(v · scale + shift).
+/// What is done to a channel when it is read: f(v · scale + shift).
 #[derive(Clone, Debug)]
 pub(crate) struct Transform<T> {
     /// Patterns.
     pub scale: Vec<T>,
     pub shift: Vec<T>,
+    /// f clamps to this, and then follows the curve, if any.
     pub bounds: (T, T),
+    pub curve: Option<Pointwise>,
 }
 
+/// Values that a curve is followed over at once.
+const CHUNK: usize = 512;
+
 impl<T: Real> Transform<T> {
+    /// `activation(v · scale + shift)`, scale and shift as patterns.
+    pub(crate) fn new(scale: Vec<T>, shift: Vec<T>, activation: Activation) -> Self {
+        Self {
+            scale,
+            shift,
+            bounds: activation.bounds(),
+            curve: activation.curve(),
+        }
+    }
+
     /// `out` := the transformed `rows`.
     pub(crate) fn apply(&self, rows: &[T], out: &mut [T]) {
         let n = self.scale.len();
         for (rows, out) in rows.chunks(n).zip(out.chunks_mut(n)) {
             transform(rows, &self.scale, &self.shift, self.bounds, out);
         }
+        self.follow(out);
     }
 
     pub(crate) fn apply_in_place(&self, rows: &mut [T]) {
         for rows in rows.chunks_mut(self.scale.len()) {
             transform_in_place(rows, &self.scale, &self.shift, self.bounds);
         }
+        self.follow(rows);
+    }
+
+    fn follow(&self, rows: &mut [T]) {
+        let Some(curve) = self.curve else { return };
+        let mut before = [T::ZERO; CHUNK];
+        for rows in rows.chunks_mut(CHUNK) {
+            let before = &mut before[..rows.len()];
+            before.copy_from_slice(rows);
+            // SAFETY: `forward` writes whole values.
+            pointwise::forward(curve, before, unsafe { as_uninit(rows) });
+        }
+    }
+
+    /// `out` := f′ · `dz` at `y`, for at most one pattern of values.
+    fn slopes(&self, y: &[T], dz: &[T], before: &mut [T], out: &mut [T], curve: Pointwise) {
+        let before = &mut before[..y.len()];
+        transform(y, &self.scale, &self.shift, self.bounds, before);
+        // SAFETY: `backward` writes whole values.
+        pointwise::backward(curve, before, dz, unsafe { as_uninit(out) });
+    }
+
+    /// The same with no activation: what is left to do once its slope is taken into account.
+    fn straight(&self) -> (T, T) {
+        Activation::Identity.bounds()
     }
 }
 
 /// From the gradient behind normalisation and activation to the one before:
-/// scale · d − offset − slope · (y − mean), d the gradient that passes the clamp.
+/// scale · d − offset − slope · (y − mean), d the gradient that passes the activation.
 #[derive(Clone, Debug)]
 pub(crate) struct Behind<T> {
     pub transform: Transform<T>,
@@ -60,13 +103,27 @@ impl<T: Real> Behind<T> {
     pub(crate) fn apply(&self, y: &[T], dz: &[T], out: &mut [T]) {
         let n = self.mean.len();
         let t = &self.transform;
+        let (mut bounds, mut scratch) = (t.bounds, Vec::new());
+        if t.curve.is_some() {
+            bounds = t.straight();
+            scratch = vec![T::ZERO; 2 * n];
+        }
         for ((y, dz), out) in y.chunks(n).zip(dz.chunks(n)).zip(out.chunks_mut(n)) {
+            let dz = match t.curve {
+                None => dz,
+                Some(curve) => {
+                    let (before, d) = scratch.split_at_mut(n);
+                    let d = &mut d[..dz.len()];
+                    t.slopes(y, dz, before, d, curve);
+                    d
+                }
+            };
             behind(
                 y,
                 dz,
                 &t.scale,
                 &t.shift,
-                t.bounds,
+                bounds,
                 &self.mean,
                 &self.offset,
                 &self.slope,
@@ -80,19 +137,33 @@ impl<T: Real> Behind<T> {
 pub(crate) fn sums<T: Real>(
     y: &[T],
     dz: &[T],
-    transform: &Transform<T>,
+    t: &Transform<T>,
     mean: &[T],
     channels: usize,
 ) -> Vec<(f64, f64)> {
     let n = mean.len();
     let (mut first, mut second) = (vec![T::ZERO; n], vec![T::ZERO; n]);
+    let (mut bounds, mut scratch) = (t.bounds, Vec::new());
+    if t.curve.is_some() {
+        bounds = t.straight();
+        scratch = vec![T::ZERO; 2 * n];
+    }
     for (y, dz) in y.chunks(n).zip(dz.chunks(n)) {
+        let dz = match t.curve {
+            None => dz,
+            Some(curve) => {
+                let (before, d) = scratch.split_at_mut(n);
+                let d = &mut d[..dz.len()];
+                t.slopes(y, dz, before, d, curve);
+                d
+            }
+        };
         add_sums(
             y,
             dz,
-            &transform.scale,
-            &transform.shift,
-            transform.bounds,
+            &t.scale,
+            &t.shift,
+            bounds,
             mean,
             &mut first,
             &mut second,

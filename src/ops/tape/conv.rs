@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 /// What follows a convolution's sums.
 pub(crate) struct Follow<'a> {
-    /// Scale and shift of each channel; with neither, the sums are the result.
+    /// Added to the sums before the scale; only without a norm.
+    pub bias: Option<&'a Tensor>,
+    /// Scale and shift of each channel.
     pub gamma: Option<&'a Tensor>,
     pub beta: Option<&'a Tensor>,
     /// What is subtracted and divided by, if anything.
@@ -33,6 +35,7 @@ struct Conv<T> {
     x: usize,
     y: usize,
     weight: usize,
+    bias: Option<usize>,
     gamma: Option<usize>,
     beta: Option<usize>,
     /// 1 / √(variance + eps) of each channel, and whether the statistics are the batch's.
@@ -171,14 +174,21 @@ impl<T: Real> Engine<T> {
         follow: &Follow,
     ) -> Result<(usize, Arc<()>, BatchMoments)> {
         let [batch, h, w, c] = self.slots[x].dims;
-        let g = Geometry::new(&[batch, c, h, w], weight.dims(), params)?;
+        // A linear layer's weight is that of a pointwise convolution.
+        let weight_dims = match *weight.dims() {
+            [o, i] => vec![o, i, 1, 1],
+            ref dims => dims.to_vec(),
+        };
+        let g = Geometry::new(&[batch, c, h, w], &weight_dims, params)?;
         let dims = [batch, g.oh, g.ow, g.o];
         let g = flattened(g);
         let ones = || vec![1.0; g.o];
         let given = |t: Option<&Tensor>, what: &str| t.map(|t| to_f64(t, g.o, what)).transpose();
         let gamma = given(follow.gamma, "gamma")?;
         let beta = given(follow.beta, "beta")?;
-        let plain = gamma.is_none()
+        let bias = given(follow.bias, "bias")?;
+        let plain = bias.is_none()
+            && gamma.is_none()
             && beta.is_none()
             && follow.norm.is_none()
             && follow.activation == Activation::Identity;
@@ -203,11 +213,11 @@ impl<T: Real> Engine<T> {
                 .zip(mean)
                 .zip(&scale)
                 .map(|((b, m), s)| b - m * s);
-            Transform {
-                shift: pattern(shift),
-                scale: pattern(scale.iter().copied()),
-                bounds: follow.activation.bounds(),
-            }
+            Transform::new(
+                pattern(scale.iter().copied()),
+                pattern(shift),
+                follow.activation,
+            )
         };
         let mut y = Buffer::new(dims.iter().product());
         let run = |y: &mut Buffer<T>, finish: Option<&Transform<T>>, measure| {
@@ -217,7 +227,11 @@ impl<T: Real> Engine<T> {
         };
         let mut found = BatchMoments::default();
         let (mean, inverse) = match follow.norm {
-            None => (vec![0.0; g.o], ones()),
+            // Adding a bias is subtracting a mean.
+            None => match bias {
+                Some(bias) => (bias.iter().map(|b| -b).collect(), ones()),
+                None => (vec![0.0; g.o], ones()),
+            },
             Some((Statistics::Fixed { mean, var }, eps)) => (
                 to_f64(mean, g.o, "mean")?,
                 inverse(&to_f64(var, g.o, "variance")?, eps),
@@ -256,6 +270,7 @@ impl<T: Real> Engine<T> {
                 x,
                 y: place,
                 weight: self.param(weight),
+                bias: follow.bias.map(|t| self.param(t)),
                 gamma: follow.gamma.map(|t| self.param(t)),
                 beta: follow.beta.map(|t| self.param(t)),
 
@@ -345,7 +360,7 @@ impl<T: Real> Node<T> for Conv<T> {
                     None => vec![1.0; g.o],
                 };
                 let needs_sums = self.of_batch
-                    || [self.gamma, self.beta]
+                    || [self.bias, self.gamma, self.beta]
                         .into_iter()
                         .flatten()
                         .any(|p| back.params[p].tracked);
@@ -362,6 +377,12 @@ impl<T: Real> Node<T> for Conv<T> {
                             .collect::<Vec<_>>(),
                     ),
                     (self.beta, sums.iter().map(|s| T::from_f64(s.0)).collect()),
+                    (
+                        self.bias,
+                        (0..g.o)
+                            .map(|c| T::from_f64(gamma[c] * sums[c].0))
+                            .collect(),
+                    ),
                 ] {
                     if let Some(param) = param {
                         back.param(param, values);

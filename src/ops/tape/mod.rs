@@ -13,6 +13,8 @@ mod engine;
 mod join;
 mod max_pool;
 mod plan;
+mod rows;
+mod tokens;
 mod window;
 
 use super::buffer::Buffer;
@@ -138,6 +140,7 @@ impl Tape {
         activation: Activation,
     ) -> Result<(Map, BatchMoments)> {
         let follow = Follow {
+            bias: None,
             gamma: Some(norm.gamma),
             beta: Some(norm.beta),
             norm: Some((&norm.statistics, norm.eps)),
@@ -163,13 +166,121 @@ impl Tape {
         activation: Activation,
     ) -> Result<Map> {
         let follow = Follow {
+            bias: None,
             gamma: None,
             beta: bias,
             norm: None,
             activation,
         };
-        let (place, token, _) = engine!(self, e => e.conv(x.place, weight, params, &follow))?;
+        self.convolve(x, weight, params, &follow)
+    }
+
+    /// (Convolution + bias) · gamma: a convolution whose output is scaled channel by channel ("layer scale", Touvron et al. 2021).
+    ///
+    /// # Shapes
+    /// As [`conv`](Self::conv); `gamma` `(O)`.
+    ///
+    /// # Errors
+    /// As [`conv_norm`](Self::conv_norm).
+    pub fn conv_scaled(
+        &mut self,
+        x: &Map,
+        weight: &Tensor,
+        bias: &Tensor,
+        gamma: &Tensor,
+        params: Conv2dParams,
+    ) -> Result<Map> {
+        let follow = Follow {
+            bias: Some(bias),
+            gamma: Some(gamma),
+            beta: None,
+            norm: None,
+            activation: Activation::Identity,
+        };
+        self.convolve(x, weight, params, &follow)
+    }
+
+    fn convolve(
+        &mut self,
+        x: &Map,
+        weight: &Tensor,
+        params: Conv2dParams,
+        follow: &Follow,
+    ) -> Result<Map> {
+        let (place, token, _) = engine!(self, e => e.conv(x.place, weight, params, follow))?;
         Ok(self.map((place, token)))
+    }
+
+    /// A linear layer at every position, and an activation.
+    ///
+    /// # Shapes
+    /// `weight` `(O, C)`, `bias` `(O)`.
+    ///
+    /// # Errors
+    /// As [`conv_norm`](Self::conv_norm).
+    pub fn linear(
+        &mut self,
+        x: &Map,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Map> {
+        self.conv(x, weight, bias, Conv2dParams::default(), activation)
+    }
+
+    /// Layer normalisation over the channels of each position.
+    ///
+    /// # Shapes
+    /// `gamma` and `beta` `(C)`.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn layer_norm(&mut self, x: &Map, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Map> {
+        let placed = engine!(self, e => e.layer_norm(x.place, gamma, beta, eps))?;
+        Ok(self.map(placed))
+    }
+
+    /// An activation.
+    ///
+    /// # Errors
+    /// If the map was let go of.
+    pub fn activation(&mut self, x: &Map, activation: Activation) -> Result<Map> {
+        let placed = engine!(self, e => e.activation(x.place, activation))?;
+        Ok(self.map(placed))
+    }
+
+    /// Scaled dot-product attention of every image's positions to each other, scale 1 / √dim (Vaswani et al. 2017). The channels
+    /// are queries, keys and values of all heads: (3, heads, dim), as timm's `qkv`.
+    ///
+    /// # Shapes
+    /// `x` has 3 · heads · dim channels, the result heads · dim.
+    ///
+    /// # Errors
+    /// If the channels cannot be split so.
+    pub fn attention(&mut self, x: &Map, heads: usize) -> Result<Map> {
+        let placed = engine!(self, e => e.attention(x.place, heads))?;
+        Ok(self.map(placed))
+    }
+
+    /// Positions as tokens in a row, behind the tokens of `prefix`, with `positions` added to all of them.
+    ///
+    /// # Shapes
+    /// `prefix` `(1, p, channels)`, `positions` `(1, p + H · W, channels)`; the result is a map of 1 × (p + H · W).
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn tokens(&mut self, x: &Map, prefix: &Tensor, positions: &Tensor) -> Result<Map> {
+        let placed = engine!(self, e => e.tokens(x.place, prefix, positions))?;
+        Ok(self.map(placed))
+    }
+
+    /// One token of each image, as a map of 1 × 1.
+    ///
+    /// # Errors
+    /// If there is no such token.
+    pub fn token(&mut self, x: &Map, place: usize) -> Result<Map> {
+        let placed = engine!(self, e => e.token(x.place, place))?;
+        Ok(self.map(placed))
     }
 
     /// x + factor · y, with one factor an image (drop-path) or none.

@@ -1,122 +1,119 @@
-//! Thin layers over `ops` and candle's `VarBuilder`.
-//!
-//! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
-//! constant, and so are its batch-norm statistics.
+//! Convolutions as layers.
 
-use crate::draws::uniform;
-use crate::ops::{self, Activation, Conv2dParams, Map, Norm, Statistics, Tape};
+use super::{BatchNormMode, Mode};
+use crate::ops::{Activation, Conv2dParams, Map, Norm, Statistics, Tape};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
-/// Which statistics batch normalisation uses in training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchNormMode {
-    /// Those of the batch, and the running ones move.
+/// Zeros around an image before a convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// As TensorFlow's `SAME`: output size = input size / stride, rounded up; an odd row or column goes to the bottom or right.
+    Same,
+    /// (kernel − 1) / 2 on every side, as is usual in PyTorch.
     #[default]
-    Train,
-    /// The running ones, which stay.
-    Frozen,
+    Symmetric,
+    /// None.
+    None,
 }
 
-/// How a model runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Mode {
-    /// For prediction: running statistics, nothing random.
-    #[default]
-    Eval,
-    /// For one step of training.
-    Train {
-        /// Statistics of batch normalisation in layers that are trained.
-        batch_norm: BatchNormMode,
-        /// Key of this step's dropout and drop-path draws; the same key gives the same draws.
-        key: u64,
-    },
-}
-
-/// Each factor 0 with probability `rate`, else 1 / (1 − rate).
-fn survival(rate: f32, count: usize, key: u64, stream: u64) -> Vec<f32> {
-    let keep = 1.0 / (1.0 - rate);
-    (0..count as u64)
-        .map(|i| {
-            if uniform(key, stream, i) < rate {
-                0.0
-            } else {
-                keep
-            }
-        })
-        .collect()
-}
-
-/// Dropout: in training each value is 0 with probability `rate`, else divided by 1 − rate. `stream` tells layers apart.
-///
-/// # Shapes
-/// Any; the result has the same.
-///
-/// # Errors
-/// As [`ops::scale`].
-pub fn dropout(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor> {
-    match mode {
-        Mode::Train { key, .. } if rate > 0.0 => {
-            ops::scale(x, survival(rate, x.elem_count(), key, stream))
+impl Padding {
+    fn params(
+        self,
+        input: (usize, usize),
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> Conv2dParams {
+        let params = Conv2dParams {
+            stride: (stride, stride),
+            groups,
+            ..Default::default()
+        };
+        match self {
+            Self::Same => params.same_padding(input, (kernel, kernel)),
+            Self::Symmetric => Conv2dParams {
+                padding: [(kernel - 1) / 2; 4],
+                ..params
+            },
+            Self::None => params,
         }
-        _ => Ok(x.clone()),
     }
 }
 
-/// A residual connection with drop-path (stochastic depth, Huang et al. 2016): x + branch; in training an image's branch is left
-/// out with probability `rate`, else divided by 1 − rate. `stream` tells layers apart.
-///
-/// # Errors
-/// As [`Tape::add`].
-pub fn residual(
-    tape: &mut Tape,
-    x: &Map,
-    branch: &Map,
-    rate: f32,
-    mode: Mode,
-    stream: u64,
-) -> Result<Map> {
-    let factors = match mode {
-        Mode::Train { key, .. } if rate > 0.0 => Some(survival(rate, x.batch(), key, stream)),
-        _ => None,
-    };
-    tape.add(x, branch, factors)
-}
-
-/// y = x·Wᵀ + b.
+/// Convolution with bias, and an activation.
 #[derive(Clone, Debug)]
-pub struct Linear {
+pub struct Conv {
+    config: ConvConfig,
     weight: Tensor,
     bias: Tensor,
 }
 
-impl Linear {
-    /// A layer over `weight` `(outputs, inputs)` and `bias` `(outputs)`; new ones are drawn from ±1/√inputs, as in PyTorch.
+/// The settings of a [`Conv`].
+#[derive(Clone, Copy, Debug)]
+pub struct ConvConfig {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Vertical and horizontal stride.
+    pub stride: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Zeros around the input.
+    pub padding: Padding,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl Conv {
+    /// A layer over `weight` and `bias` of `vb`; new ones are drawn as timm's, from a normal distribution of deviation 0.02.
     ///
     /// # Errors
-    /// If `vb` lacks the tensors.
-    pub fn new(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
-        let bound = 1.0 / (inputs as f64).sqrt();
-        let init = Init::Uniform {
-            lo: -bound,
-            up: bound,
-        };
+    /// If `vb` lacks a tensor.
+    pub fn new(config: ConvConfig, vb: VarBuilder) -> Result<Self> {
+        let shape = (
+            config.outputs,
+            config.inputs / config.groups,
+            config.kernel,
+            config.kernel,
+        );
         Ok(Self {
-            weight: vb.get_with_hints((outputs, inputs), "weight", init)?,
-            bias: vb.get_with_hints(outputs, "bias", init)?,
+            config,
+            weight: vb.get_with_hints(shape, "weight", SMALL)?,
+            bias: vb.get_with_hints(config.outputs, "bias", Init::Const(0.0))?,
         })
     }
 
+    /// # Errors
+    /// As [`Tape::conv`].
+    pub fn forward(&self, tape: &mut Tape, x: &Map) -> Result<Map> {
+        let c = &self.config;
+        let params = c.padding.params(x.size(), c.kernel, c.stride, c.groups);
+        tape.conv(x, &self.weight, Some(&self.bias), params, c.activation)
+    }
+
+    /// The result scaled channel by channel; the layer must have no activation.
+    ///
     /// # Shapes
-    /// `x` `(batch, inputs)`; result `(batch, outputs)`.
+    /// `gamma` `(outputs)`.
     ///
     /// # Errors
-    /// As [`ops::linear`].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias))
+    /// As [`Tape::conv_scaled`].
+    pub fn forward_scaled(&self, tape: &mut Tape, x: &Map, gamma: &Tensor) -> Result<Map> {
+        let c = &self.config;
+        let params = c.padding.params(x.size(), c.kernel, c.stride, c.groups);
+        tape.conv_scaled(x, &self.weight, &self.bias, gamma, params)
     }
 }
+
+/// First values of the convolutions and linear layers of transformers and ConvNeXt, as timm.
+pub(crate) const SMALL: Init = Init::Randn {
+    mean: 0.0,
+    stdev: 0.02,
+};
 
 /// The settings of a [`ConvNormAct`].
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +128,8 @@ pub struct ConvNormActConfig {
     pub stride: usize,
     /// Groups of channels.
     pub groups: usize,
+    /// Zeros around the input.
+    pub padding: Padding,
     /// The activation.
     pub activation: Activation,
     /// Added to the variance.
@@ -139,7 +138,7 @@ pub struct ConvNormActConfig {
     pub momentum: f64,
 }
 
-/// Convolution without bias (padding as TensorFlow's `SAME`), batch normalisation, activation.
+/// Convolution without bias, batch normalisation, activation.
 #[derive(Clone, Debug)]
 pub struct ConvNormAct {
     config: ConvNormActConfig,
@@ -184,7 +183,7 @@ impl ConvNormAct {
     /// move towards them (the variance unbiased), as in PyTorch.
     ///
     /// # Shapes
-    /// `x` `(batch, inputs, H, W)`; result `(batch, outputs, ⌈H / stride⌉, ⌈W / stride⌉)`.
+    /// `x` `(batch, inputs, H, W)`; result `(batch, outputs, H', W')`.
     ///
     /// # Errors
     /// As [`Tape::conv_norm`].
@@ -198,12 +197,7 @@ impl ConvNormAct {
             momentum,
             ..
         } = self.config;
-        let params = Conv2dParams {
-            stride: (stride, stride),
-            groups,
-            ..Default::default()
-        };
-        let params = params.same_padding(x.size(), (kernel, kernel));
+        let params = self.config.padding.params(x.size(), kernel, stride, groups);
         let of_batch = matches!(
             mode,
             Mode::Train {

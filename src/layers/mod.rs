@@ -1,0 +1,170 @@
+//! Thin layers over `ops` and candle's `VarBuilder`.
+//!
+//! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
+//! constant, and so are its batch-norm statistics.
+
+use crate::draws::uniform;
+use crate::ops::{self, Activation, Map, Tape};
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+mod conv;
+
+pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
+
+/// Which statistics batch normalisation uses in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchNormMode {
+    /// Those of the batch, and the running ones move.
+    #[default]
+    Train,
+    /// The running ones, which stay.
+    Frozen,
+}
+
+/// How a model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Mode {
+    /// For prediction: running statistics, nothing random.
+    #[default]
+    Eval,
+    /// For one step of training.
+    Train {
+        /// Statistics of batch normalisation in layers that are trained.
+        batch_norm: BatchNormMode,
+        /// Key of this step's dropout and drop-path draws; the same key gives the same draws.
+        key: u64,
+    },
+}
+
+/// Each factor 0 with probability `rate`, else 1 / (1 − rate).
+fn survival(rate: f32, count: usize, key: u64, stream: u64) -> Vec<f32> {
+    let keep = 1.0 / (1.0 - rate);
+    (0..count as u64)
+        .map(|i| {
+            if uniform(key, stream, i) < rate {
+                0.0
+            } else {
+                keep
+            }
+        })
+        .collect()
+}
+
+/// Dropout: in training each value is 0 with probability `rate`, else divided by 1 − rate. `stream` tells layers apart.
+///
+/// # Shapes
+/// Any; the result has the same.
+///
+/// # Errors
+/// As [`ops::scale`].
+pub fn dropout(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor> {
+    match mode {
+        Mode::Train { key, .. } if rate > 0.0 => {
+            ops::scale(x, survival(rate, x.elem_count(), key, stream))
+        }
+        _ => Ok(x.clone()),
+    }
+}
+
+/// A residual connection with drop-path (stochastic depth, Huang et al. 2016): x + branch; in training an image's branch is left
+/// out with probability `rate`, else divided by 1 − rate. `stream` tells layers apart.
+///
+/// # Errors
+/// As [`Tape::add`].
+pub fn residual(
+    tape: &mut Tape,
+    x: &Map,
+    branch: &Map,
+    rate: f32,
+    mode: Mode,
+    stream: u64,
+) -> Result<Map> {
+    let factors = match mode {
+        Mode::Train { key, .. } if rate > 0.0 => Some(survival(rate, x.batch(), key, stream)),
+        _ => None,
+    };
+    tape.add(x, branch, factors)
+}
+
+/// y = x·Wᵀ + b.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// A layer over `weight` `(outputs, inputs)` and `bias` `(outputs)`; new ones are drawn from ±1/√inputs, as in PyTorch.
+    ///
+    /// # Errors
+    /// If `vb` lacks the tensors.
+    pub fn new(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Ok(Self {
+            weight: vb.get_with_hints((outputs, inputs), "weight", init)?,
+            bias: vb.get_with_hints(outputs, "bias", init)?,
+        })
+    }
+
+    /// A layer as in transformers: first values from a normal distribution of deviation 0.02, biases 0, as timm.
+    ///
+    /// # Errors
+    /// If `vb` lacks the tensors.
+    pub fn small(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints((outputs, inputs), "weight", conv::SMALL)?,
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+        })
+    }
+
+    /// The layer at every position of a map, and an activation.
+    ///
+    /// # Errors
+    /// As [`Tape::linear`].
+    pub fn on_tape(&self, tape: &mut Tape, x: &Map, activation: Activation) -> Result<Map> {
+        tape.linear(x, &self.weight, Some(&self.bias), activation)
+    }
+
+    /// # Shapes
+    /// `x` `(batch, inputs)`; result `(batch, outputs)`.
+    ///
+    /// # Errors
+    /// As [`ops::linear`].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::linear(x, &self.weight, Some(&self.bias))
+    }
+}
+
+/// Layer normalisation over the channels.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    gamma: Tensor,
+    beta: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// A layer over `weight` and `bias` of `vb`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn new(channels: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            gamma: vb.get_with_hints(channels, "weight", Init::Const(1.0))?,
+            beta: vb.get_with_hints(channels, "bias", Init::Const(0.0))?,
+            eps,
+        })
+    }
+
+    /// # Errors
+    /// As [`Tape::layer_norm`].
+    pub fn forward(&self, tape: &mut Tape, x: &Map) -> Result<Map> {
+        tape.layer_norm(x, &self.gamma, &self.beta, self.eps)
+    }
+}

@@ -1,6 +1,7 @@
 //! Convolution with what follows it, as one differentiable operator: bias, or batch normalisation, and an activation.
 
 use super::conv::{Finish, OutputGradient, backward, forward};
+use super::fallback;
 use super::geometry::{Conv2dParams, Geometry};
 use super::norm::{Activation, ChannelBackward, affine, backward_sums};
 use super::shared::{tensor, typed, typed_storage, values, with_values};
@@ -56,7 +57,7 @@ pub struct Norm<'a> {
 /// `x` `(batch, C, H, W)`, `weight` `(O, C / groups, kh, kw)`; result `(batch, O, H', W')`, see [`Conv2dParams`].
 ///
 /// # Errors
-/// If shapes do not fit, tensors are not on the CPU, or the type is neither `f32` nor `f64`.
+/// If shapes do not fit, or on the CPU if the type is neither `f32` nor `f64`.
 pub fn conv2d_norm_act(
     x: &Tensor,
     weight: &Tensor,
@@ -64,6 +65,9 @@ pub fn conv2d_norm_act(
     norm: &Norm,
     activation: Activation,
 ) -> Result<(Tensor, BatchMoments)> {
+    if !x.device().is_cpu() {
+        return fallback::conv2d_norm_act(x, weight, params, norm, activation);
+    }
     let fixed = match &norm.statistics {
         Statistics::Batch => None,
         Statistics::Fixed { mean, var } => Some((to_f64(mean)?, to_f64(var)?)),
@@ -99,6 +103,9 @@ pub fn conv2d(
     params: Conv2dParams,
     activation: Activation,
 ) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return fallback::conv2d(x, weight, bias, params, activation);
+    }
     // A bias is a normalisation with mean 0, variance 1, scale 1 and shift `bias`; a scale of exactly 1 changes no bit.
     let o = weight.dim(0)?;
     let ones = Tensor::ones(o, x.dtype(), x.device())?;
@@ -122,12 +129,6 @@ fn run(
     op: ConvNorm,
     tracked: bool,
 ) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        bail!(
-            "hydranet's convolution runs on the CPU, found a tensor on {:?}",
-            x.device()
-        )
-    }
     let (x, weight, affine) = (x.contiguous()?, weight.contiguous()?, affine.contiguous()?);
     if tracked {
         x.apply_op3(&weight, &affine, op)

@@ -157,13 +157,16 @@ fn pooling_and_resizing_have_the_gradients_of_central_differences_when_a_tensor_
         for (use_of, error) in [
             (
                 "x + f(x)",
-                gradient_error(&[x.clone()], &|a| &a[0] + f(&a[0])?),
+                gradient_error(std::slice::from_ref(x), &|a| &a[0] + f(&a[0])?),
             ),
             (
                 "f(x)·x",
-                gradient_error(&[x.clone()], &|a| f(&a[0])? * &a[0]),
+                gradient_error(std::slice::from_ref(x), &|a| f(&a[0])? * &a[0]),
             ),
-            ("f(f(x))", gradient_error(&[x.clone()], &|a| f(&f(&a[0])?))),
+            (
+                "f(f(x))",
+                gradient_error(std::slice::from_ref(x), &|a| f(&f(&a[0])?)),
+            ),
         ] {
             let error = error.unwrap();
             if error.is_nan() || error > 1e-7 {
@@ -399,7 +402,7 @@ fn results_have_the_same_bytes_for_any_number_of_threads() {
             .build()
             .unwrap();
         pool.install(|| {
-            let (y, grads) = gradients(&[x.clone()], None, &|a| {
+            let (y, grads) = gradients(std::slice::from_ref(&x), None, &|a| {
                 let y = ops::max_pool2d(&a[0], MaxPool2dParams::new(3, 2).padding(1))?;
                 let z = ops::avg_pool2d(&a[0], AvgPool2dParams::new(3, 2).padding(1))?;
                 let u = ops::interpolate(&a[0], (9, 10), ResizeFilter::Bicubic, true)?;

@@ -145,7 +145,7 @@ impl AvgPool {
                         add_row(&x[at..], g.cols.stride, &mut sum[windows]);
                     });
                 }
-                y.iter_mut().zip(&factors).for_each(|(y, f)| *y = *y * *f);
+                y.iter_mut().zip(&factors).for_each(|(y, f)| *y *= *f);
             });
         y
     }

@@ -72,6 +72,14 @@ pub fn conv2d_norm_act(
         Statistics::Batch => None,
         Statistics::Fixed { mean, var } => Some((to_f64(mean)?, to_f64(var)?)),
     };
+    let channels = weight.dim(0)?;
+    if norm.gamma.dims() != [channels] || norm.beta.dims() != [channels] {
+        bail!(
+            "convolution: a weight of {channels} output channels needs as many scales and shifts (or biases), found {:?} and {:?}",
+            norm.gamma.dims(),
+            norm.beta.dims()
+        )
+    }
     let affine = Tensor::stack(&[norm.gamma, norm.beta], 0)?;
     let tracked = x.track_op() || weight.track_op() || affine.track_op();
     let found = Arc::new(Mutex::new(BatchMoments::default()));

@@ -2,7 +2,7 @@
 
 use super::fallback;
 use super::shared::{tensor, typed, typed_storage, values, with_values};
-use super::simd::{Real, kernel};
+use super::simd::{LANES, Real, kernel};
 use super::window::{Pairs, Windows};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -98,25 +98,57 @@ fn take<T: Real>(v: T, at: u32, best: &mut T, place: &mut u32) {
 kernel! {
     /// best[i] = max(best[i], source[i · step]), with the place `first + i · step` of what is taken.
     fn take_row<T>(source: &[T], step: usize, first: u32, best: &mut [T], place: &mut [u32]) {
-        let n = best.len().min(place.len());
-        let (best, place) = (&mut best[..n], &mut place[..n]);
-        if step == 1 {
-            let source = &source[..n];
-            for i in 0..n {
-                take(source[i], first + i as u32, &mut best[i], &mut place[i]);
-            }
-        } else if step == 2 {
-            // All but the last lie in whole pairs.
-            let pairs = source[..2 * (n - 1)].chunks_exact(2);
-            for (i, ((pair, best), place)) in pairs.zip(best.iter_mut()).zip(place.iter_mut()).enumerate() {
-                take(pair[0], first + 2 * i as u32, best, place);
-            }
-            take(source[2 * (n - 1)], first + 2 * (n - 1) as u32, &mut best[n - 1], &mut place[n - 1]);
-        } else {
-            for i in 0..n {
-                take(source[i * step], first + (i * step) as u32, &mut best[i], &mut place[i]);
+        match step {
+            1 => take_blocks::<T, 1>(source, first, best, place),
+            2 => take_blocks::<T, 2>(source, first, best, place),
+            _ => {
+                for (i, (best, place)) in best.iter_mut().zip(place).enumerate() {
+                    take(source[i * step], first + (i * step) as u32, best, place);
+                }
             }
         }
+    }
+}
+
+/// [`take_row`] in blocks of a length that the compiler knows, as long as whole steps are left in the source, and then singly.
+#[inline(always)]
+fn take_blocks<T: Real, const STEP: usize>(
+    source: &[T],
+    first: u32,
+    best: &mut [T],
+    place: &mut [u32],
+) {
+    let blocks = (source.len() / (STEP * LANES)).min(best.len() / LANES);
+    let (best, last_best) = best.split_at_mut(blocks * LANES);
+    let (place, last_place) = place.split_at_mut(blocks * LANES);
+    let (source, last_source) = source.split_at(blocks * LANES * STEP);
+    let mut at = first;
+    for ((source, best), place) in source
+        .chunks_exact(LANES * STEP)
+        .zip(best.chunks_exact_mut(LANES))
+        .zip(place.chunks_exact_mut(LANES))
+    {
+        // Whole vectors are loaded, compared and stored one after another, or the compiler would gather across blocks.
+        let mut v = [T::ZERO; LANES];
+        for l in 0..LANES {
+            v[l] = source[l * STEP];
+        }
+        let mut found = [at; LANES];
+        for (l, found) in found.iter_mut().enumerate() {
+            *found += (l * STEP) as u32;
+        }
+        let (mut new_best, mut new_place) = ([T::ZERO; LANES], [0; LANES]);
+        new_best.copy_from_slice(best);
+        new_place.copy_from_slice(place);
+        for l in 0..LANES {
+            take(v[l], found[l], &mut new_best[l], &mut new_place[l]);
+        }
+        best.copy_from_slice(&new_best);
+        place.copy_from_slice(&new_place);
+        at += (LANES * STEP) as u32;
+    }
+    for (i, (best, place)) in last_best.iter_mut().zip(last_place).enumerate() {
+        take(last_source[i * STEP], at + (i * STEP) as u32, best, place);
     }
 }
 

@@ -1,13 +1,19 @@
 //! Image backbones: from pixels to features. One file a family, tensors named as in timm.
 
+mod convnext;
 mod efficientnet;
+mod resnet;
+mod vit;
 
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+pub use convnext::ConvNext;
 pub use efficientnet::EfficientNet;
+pub use resnet::ResNet;
+pub use vit::VisionTransformer;
 use serde::{Deserialize, Serialize};
 
 /// A network from normalised images to features.

@@ -113,7 +113,7 @@ impl Backbone for VisionTransformer {
         let grid = (h / PATCH, w / PATCH);
         let positions = match grid == (self.grid, self.grid) {
             true => self.positions.clone(),
-            false => resample_pos_embed(&self.positions, grid, (self.grid, self.grid), 1)?,
+            false => resample_pos_embed(&self.positions, 1, (self.grid, self.grid), grid)?,
         };
         let (mut tape, x) = Tape::new(images)?;
         let x = self.patches.forward(&mut tape, &x)?;

@@ -1,5 +1,6 @@
 //! Single convolutions over candle's tensors, as tapes of one step.
 
+use super::fallback;
 use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
 use super::tape::Tape;
@@ -13,7 +14,7 @@ use candle_core::{Result, Tensor};
 /// `x` `(batch, C, H, W)`, `weight` `(O, C / groups, kh, kw)`; result `(batch, O, H', W')`, see [`Conv2dParams`].
 ///
 /// # Errors
-/// If shapes do not fit, tensors are not on the CPU, or the type is neither `f32` nor `f64`.
+/// If shapes do not fit, or on the CPU if the type is neither `f32` nor `f64`.
 pub fn conv2d_norm_act(
     x: &Tensor,
     weight: &Tensor,
@@ -21,6 +22,9 @@ pub fn conv2d_norm_act(
     norm: &Norm,
     activation: Activation,
 ) -> Result<(Tensor, BatchMoments)> {
+    if !x.device().is_cpu() {
+        return fallback::conv2d_norm_act(x, weight, params, norm, activation);
+    }
     let (mut tape, x) = Tape::new(x)?;
     let (y, moments) = tape.conv_norm(&x, weight, params, norm, activation)?;
     Ok((tape.finish(&y)?, moments))
@@ -40,6 +44,9 @@ pub fn conv2d(
     params: Conv2dParams,
     activation: Activation,
 ) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return fallback::conv2d(x, weight, bias, params, activation);
+    }
     let (mut tape, x) = Tape::new(x)?;
     let y = tape.conv(&x, weight, bias, params, activation)?;
     tape.finish(&y)

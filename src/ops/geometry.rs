@@ -80,6 +80,11 @@ impl Geometry {
                 "convolution: weight {weight:?} with {groups} groups does not fit an input of {c} channels"
             )
         }
+        if batch == 0 || c == 0 || h == 0 || w == 0 || o == 0 {
+            bail!(
+                "convolution: expected at least one value, found input {x:?} and weight {weight:?}"
+            )
+        }
         if stride.0 == 0
             || stride.1 == 0
             || dilation.0 == 0

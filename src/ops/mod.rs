@@ -2,18 +2,23 @@
 //!
 //! Each is a candle custom operator with its own backward pass, so candle's graph and [`backward`](candle_core::Tensor::backward)
 //! work on as usual. The work is cut into pieces by sizes alone and joined in order: results have the same bytes for any number
-//! of threads.
+//! of threads. On other devices than the CPU they are compositions of those of candle's operators whose gradients are right.
 
 mod attention;
+mod avg_pool;
 mod buffer;
 pub mod composed;
 mod conv;
+#[doc(hidden)]
+pub mod fallback;
 mod geometry;
 mod heads;
+mod interpolate;
 mod layer_norm;
 mod linear;
 mod math;
 mod matmul;
+mod max_pool;
 #[cfg(feature = "cli")]
 mod memory;
 mod micro;
@@ -22,23 +27,29 @@ mod norm_columns;
 mod norm_rows;
 mod pointwise;
 mod pool;
+mod pos_embed;
 mod rows;
 mod shared;
 mod simd;
 mod softmax;
 mod tape;
+mod window;
 
 pub use attention::{attention, attention_qkv};
+pub use avg_pool::{AvgPool2dParams, avg_pool2d};
 pub use buffer::release_buffers;
 pub use conv::{conv2d, conv2d_norm_act};
 pub use geometry::Conv2dParams;
+pub use interpolate::{ResizeFilter, interpolate};
 pub use layer_norm::{layer_norm, layer_norm_2d};
 pub use linear::{linear, linear_act};
+pub use max_pool::{MaxPool2dParams, max_pool2d};
 #[cfg(feature = "cli")]
 pub use memory::keep_freed_memory;
 pub use norm::{Activation, BatchMoments, Norm, Statistics};
 pub use pointwise::{Pointwise, pointwise};
 pub use pool::{global_avg_pool, scale};
+pub use pos_embed::resample_pos_embed;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
 pub use softmax::{log_softmax, softmax};

@@ -25,15 +25,23 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The curve, where it is more than an interval.
-    pub(crate) fn curve(self) -> Option<Pointwise> {
+    /// The function of one value that it is.
+    pub(crate) fn pointwise(self) -> Option<Pointwise> {
         match self {
-            Self::Identity | Self::Relu | Self::Relu6 => None,
+            Self::Identity => None,
+            Self::Relu => Some(Pointwise::Relu),
+            Self::Relu6 => Some(Pointwise::Relu6),
             Self::Silu => Some(Pointwise::Silu),
             Self::HardSwish => Some(Pointwise::HardSwish),
             Self::Gelu => Some(Pointwise::Gelu),
             Self::GeluTanh => Some(Pointwise::GeluTanh),
         }
+    }
+
+    /// The same, where it is more than an interval.
+    pub(crate) fn curve(self) -> Option<Pointwise> {
+        self.pointwise()
+            .filter(|f| !matches!(f, Pointwise::Relu | Pointwise::Relu6))
     }
 
     /// The interval values are clamped to.

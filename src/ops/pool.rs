@@ -1,5 +1,6 @@
 //! Global average pooling, and scaling by constants (drop-path and dropout).
 
+use super::fallback;
 use super::shared::{tensor, typed, typed_storage, values, with_values};
 use super::simd::{Real, sum};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -11,8 +12,11 @@ use rayon::prelude::*;
 /// `x` `(batch, C, H, W)`; result `(batch, C)`.
 ///
 /// # Errors
-/// If `x` has another rank, is empty, is not on the CPU, or its type is neither `f32` nor `f64`.
+/// If `x` has another rank or is empty, or on the CPU if its type is neither `f32` nor `f64`.
 pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return fallback::global_avg_pool(x);
+    }
     x.contiguous()?.apply_op1(GlobalAvgPool)
 }
 
@@ -25,6 +29,9 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// If the number of factors does not divide that of values, or as [`global_avg_pool`].
 pub fn scale(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return fallback::scale(x, factors);
+    }
     x.contiguous()?.apply_op1(Scale { factors })
 }
 

@@ -5,10 +5,11 @@
 //! of threads.
 
 mod attention;
-pub mod composed;
 mod conv;
 mod conv_norm;
 mod depthwise;
+#[doc(hidden)]
+pub mod fallback;
 mod geometry;
 mod heads;
 mod layer_norm;

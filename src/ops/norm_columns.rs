@@ -14,7 +14,7 @@ const LONGEST: usize = 256;
 
 /// One stretch: its image's first value, its first position, its positions, and positions of a plane.
 #[derive(Clone, Copy)]
-struct Stretch {
+pub(crate) struct Stretch {
     image: usize,
     start: usize,
     len: usize,

@@ -1,5 +1,8 @@
 //! Reading golden files, and how far a tensor is from one.
 
+// Each test file uses a part of this.
+#![allow(dead_code)]
+
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;

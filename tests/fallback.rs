@@ -111,8 +111,8 @@ fn compositions_have_the_values_and_gradients_of_the_kernels() {
     failed.extend(compare(
         "linear",
         &[values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)],
-        &|a| ops::linear(&a[0], &a[1], &a[2]),
-        &|a| fallback::linear(&a[0], &a[1], &a[2]),
+        &|a| ops::linear(&a[0], &a[1], Some(&a[2])),
+        &|a| fallback::linear(&a[0], &a[1], Some(&a[2])),
     ));
     failed.extend(compare(
         "global_avg_pool",
@@ -219,7 +219,14 @@ fn shapes_that_do_not_fit_a_composition_are_errors() {
     assert!(conv(&[2, 2, 1, 1], 1).is_err());
     assert!(conv(&[2, 3, 5, 5], 1).is_err());
     assert!(conv(&[2, 1, 1, 1], 3).is_err());
-    assert!(fallback::linear(&values(&[2, 3], 1), &values(&[4, 2], 2), &values(&[4], 3)).is_err());
+    assert!(
+        fallback::linear(
+            &values(&[2, 3], 1),
+            &values(&[4, 2], 2),
+            Some(&values(&[4], 3))
+        )
+        .is_err()
+    );
     assert!(fallback::scale(&values(&[2, 3], 1), vec![1.0; 4]).is_err());
     assert!(fallback::scale(&values(&[2, 3], 1), vec![]).is_err());
     assert!(fallback::global_avg_pool(&values(&[2, 3], 1)).is_err());

@@ -5,7 +5,7 @@ mod golden;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use golden::distance;
-use hydranet::layers::{BatchNormMode, ConvNormAct, ConvNormActConfig, Mode};
+use hydranet::layers::{BatchNormMode, ConvNormAct, ConvNormActConfig, Mode, Padding};
 use hydranet::ops::{
     Activation, Conv2dParams, Norm, Statistics, Tape, conv2d, conv2d_norm_act, global_avg_pool,
     linear,
@@ -294,6 +294,7 @@ fn a_layer_in_training_moves_its_running_statistics_as_pytorch() {
                 kernel: weight.dim(2).unwrap(),
                 stride: params.stride.0,
                 groups: params.groups,
+                padding: Padding::Same,
                 activation: case.activation(),
                 eps: case.parameters["eps"].as_f64().unwrap(),
                 momentum: case.parameters["momentum"].as_f64().unwrap(),

@@ -7,9 +7,10 @@ use candle_core::{D, Device, Result, Tensor, Var, bail};
 use differences::{flat, gradient_error, gradients, values};
 use hydranet::LossKind;
 use hydranet::ops::{
-    Activation, AvgPool2dParams, Conv2dParams, MaxPool2dParams, Norm, ResizeFilter, Statistics,
-    avg_pool2d, conv2d, conv2d_norm_act, fallback, global_avg_pool, interpolate, linear,
-    max_pool2d, resample_pos_embed, scale,
+    Activation, AvgPool2dParams, Conv2dParams, Map, MaxPool2dParams, Norm, Pointwise, ResizeFilter,
+    Statistics, Tape, attention, attention_qkv, avg_pool2d, conv2d, conv2d_norm_act, fallback,
+    global_avg_pool, interpolate, layer_norm, layer_norm_2d, linear, log_softmax, max_pool2d,
+    pointwise, resample_pos_embed, scale, softmax,
 };
 use hydranet::train::loss::HeadLoss;
 
@@ -66,9 +67,60 @@ const TABLE: &[Row] = &[
     ("relu at exactly 0: gradient 0", || at_kink(0.0, Activation::Relu)),
     ("relu6, as a clamp", || check(&[(v([2, 4, 3, 5]) * 9.0)?], |a| activation(&a[0], Activation::Relu6))),
     ("relu6 at exactly 6: gradient 0", || at_kink(6.0, Activation::Relu6)),
+    ("sigmoid", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Sigmoid))),
+    ("silu", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Silu))),
+    ("hardswish", || check(&[(v([2, 4, 3, 5]) * 5.0)?], |a| pointwise(&a[0], Pointwise::HardSwish))),
+    ("gelu_erf", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Gelu))),
+    ("gelu", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::GeluTanh))),
+    // Tokens.
+    ("softmax of the last axis", || check(&[v([2, 3, 7])], |a| softmax(&a[0]))),
+    ("log_softmax of the last axis", || check(&[v([2, 3, 7])], |a| log_softmax(&a[0]))),
+    ("layer_norm with bias", || check(&[v([2, 3, 7]), v([7]), v([7])], |a| layer_norm(&a[0], &a[1], &a[2], 1e-6))),
+    ("layer_norm in a residual", || check(&[v([2, 3, 7]), v([7]), v([7])], |a| &a[0] + layer_norm(&a[0], &a[1], &a[2], 1e-6)?)),
+    ("layer_norm over channels", || check(&[v([2, 5, 3, 4]), v([5]), v([5])], |a| layer_norm_2d(&a[0], &a[1], &a[2], 1e-6))),
+    ("sdpa", || check(&[v([2, 2, 5, 3]), v([2, 2, 5, 3]), v([2, 2, 5, 3])], |a| attention(&a[0], &a[1], &a[2], 0.6))),
+    ("sdpa of packed queries, keys and values", || check(&[v([2, 5, 18])], |a| attention_qkv(&a[0], 2, 0.6))),
+    // The steps of a tape that are no operators of their own.
+    ("tape: max_pool 3×3, stride 2, behind norm and relu", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        tape.max_pool(&y, 3, 2, 1)
+    }))),
+    ("tape: global average pool of a map read twice", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let z = tape.add(&y, &y, Some(vec![0.0, 1.5, -0.5]))?;
+        let z = tape.add(&z, &y, None)?;
+        tape.global_avg_pool(&z)
+    }))),
+    ("tape: layer norm in a residual", || check(&[v([2, 5, 3, 4]), v([5]), v([5])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.layer_norm(x, &a[1], &a[2], 1e-6)?;
+        tape.add(x, &y, None)
+    }))),
+    ("tape: gelu between linear layers, both read twice", || check(&[v([2, 5, 3, 2]), v([7, 5]), v([7]), v([7, 7]), v([7])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.linear(x, &a[1], Some(&a[2]), Activation::Gelu)?;
+        let z = tape.linear(&y, &a[3], Some(&a[4]), Activation::Identity)?;
+        tape.add(&y, &z, None)
+    }))),
+    ("tape: silu behind a norm of the batch", || check(&norm_args(), |a| norm(a, Statistics::Batch, Activation::Silu))),
+    ("tape: an activation of a sum", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let y = tape.add(&y, &y, Some(vec![0.5, -1.5, 1.0]))?;
+        let y = tape.activation(&y, Activation::HardSwish)?;
+        tape.activation(&y, Activation::Silu)
+    }))),
+    ("tape: convolution with bias, scaled", || check(&[v([2, 3, 4, 5]), v([4, 3, 3, 3]), v([4]), v([4])], |a| on_tape(&a[0], |tape, x| {
+        tape.conv_scaled(x, &a[1], &a[2], &a[3], params(1, 1, 1, 1))
+    }))),
+    ("tape: tokens with class token and positions", || check(&[v([2, 6, 2, 3]), v([1, 1, 6]), v([1, 7, 6])], |a| on_tape(&a[0], |tape, x| {
+        tape.tokens(x, &a[1], &a[2])
+    }))),
+    ("tape: attention, and one token of it", || check(&[v([2, 4, 1, 5]), v([24, 4]), v([24])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.linear(x, &a[1], Some(&a[2]), Activation::Identity)?;
+        let y = tape.attention(&y, 2)?;
+        tape.token(&y, 1)
+    }))),
     // Linear algebra and scaling.
-    ("linear", || check(&[v([5, 7]), v([3, 7]), v([3])], |a| linear(&a[0], &a[1], &a[2]))),
-    ("linear, weight used twice", || check(&[v([5, 4]), v([4, 4]), v([4])], |a| linear(&linear(&a[0], &a[1], &a[2])?, &a[1], &a[2]))),
+    ("linear", || check(&[v([5, 7]), v([3, 7]), v([3])], |a| linear(&a[0], &a[1], Some(&a[2])))),
+    ("linear, weight used twice", || check(&[v([5, 4]), v([4, 4]), v([4])], |a| linear(&linear(&a[0], &a[1], Some(&a[2]))?, &a[1], Some(&a[2])))),
     ("scale, with factors 0", || check(&[v([4, 6])], |a| scale(&a[0], vec![0.0, 2.0, 1.0, 0.5]))),
     // Losses.
     ("cross-entropy with class weights, smoothing, soft targets", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::CrossEntropy))),
@@ -83,7 +135,7 @@ const TABLE: &[Row] = &[
     ("composition: avg_pool2d 2×2, size no multiple", || check(&[v([2, 3, 5, 7])], |a| fallback::avg_pool2d(&a[0], AvgPool2dParams::new(2, 2)))),
     ("composition: upsampling, bilinear, to no multiple", || check(&[v([2, 2, 3, 4])], |a| fallback::interpolate(&a[0], (5, 7), ResizeFilter::Bilinear, false))),
     ("composition: global average pool", || check(&[v([3, 4, 3, 5])], |a| fallback::global_avg_pool(&a[0]))),
-    ("composition: linear", || check(&[v([5, 7]), v([3, 7]), v([3])], |a| fallback::linear(&a[0], &a[1], &a[2]))),
+    ("composition: linear", || check(&[v([5, 7]), v([3, 7]), v([3])], |a| fallback::linear(&a[0], &a[1], Some(&a[2])))),
     ("composition: scale, with factors 0", || check(&[v([4, 6])], |a| fallback::scale(&a[0], vec![0.0, 2.0, 1.0, 0.5]))),
     // Pieces of networks.
     ("ResNet: stem with its pooling, and a block", || check(&resnet_args(), resnet)),
@@ -94,7 +146,26 @@ const TABLE: &[Row] = &[
 ];
 
 /// Rows so far; a row that is lost is noticed.
-const ROWS: usize = 62;
+const ROWS: usize = 83;
+
+/// A tape from `x` to its result.
+fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
+    let (mut tape, x) = Tape::new(x)?;
+    let y = f(&mut tape, &x)?;
+    tape.finish(&y)
+}
+
+/// Convolution, norm and relu of [`norm_args`] on a tape.
+fn normed(tape: &mut Tape, x: &Map, a: &[Tensor]) -> Result<Map> {
+    let norm = Norm {
+        gamma: &a[2],
+        beta: &a[3],
+        eps: 1e-3,
+        statistics: Statistics::Batch,
+    };
+    let (y, _) = tape.conv_norm(x, &a[1], params(1, 1, 1, 1), &norm, Activation::Relu)?;
+    Ok(y)
+}
 
 #[test]
 fn every_row_of_the_table_has_the_gradient_of_central_differences() {
@@ -370,7 +441,7 @@ fn vgg(a: &[Tensor]) -> Result<Tensor> {
         Activation::Relu,
     )?;
     let x = max_pool2d(&x, MaxPool2dParams::new(2, 2))?;
-    linear(&x.flatten_from(1)?, &a[3], &a[4])
+    linear(&x.flatten_from(1)?, &a[3], Some(&a[4]))
 }
 
 /// Weights that are fused or copied when a layer is built have gradients that change nothing: here the result after a step must be

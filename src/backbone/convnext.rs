@@ -66,7 +66,11 @@ impl ConvNext {
         for (s, (repeats, channels)) in ATTO.into_iter().enumerate() {
             let stage = vb.pp(format!("stages.{s}"));
             let (conv, norm, kernel) = match s {
-                0 => (vb.pp("stem.0"), LayerNorm::new(channels, EPS, vb.pp("stem.1"))?, 4),
+                0 => (
+                    vb.pp("stem.0"),
+                    LayerNorm::new(channels, EPS, vb.pp("stem.1"))?,
+                    4,
+                ),
                 _ => (
                     stage.pp("downsample.1"),
                     LayerNorm::new(inputs, EPS, stage.pp("downsample.0"))?,

@@ -65,13 +65,25 @@ impl ResNet {
                     false => {
                         let vb = vb.pp("downsample");
                         let sizes = (inputs, outputs);
-                        Some(conv(sizes, (1, stride), Activation::Identity, vb.pp(0), vb.pp(1))?)
+                        Some(conv(
+                            sizes,
+                            (1, stride),
+                            Activation::Identity,
+                            vb.pp(0),
+                            vb.pp(1),
+                        )?)
                     }
                 };
                 let index = blocks.len();
                 blocks.push(Block {
                     convs: [
-                        conv((inputs, outputs), (3, stride), relu, vb.pp("conv1"), vb.pp("bn1"))?,
+                        conv(
+                            (inputs, outputs),
+                            (3, stride),
+                            relu,
+                            vb.pp("conv1"),
+                            vb.pp("bn1"),
+                        )?,
                         conv(
                             (outputs, outputs),
                             (3, 1),

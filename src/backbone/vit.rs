@@ -108,7 +108,9 @@ impl Backbone for VisionTransformer {
     fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let (_, _, h, w) = images.dims4()?;
         if h == 0 || w == 0 || h % PATCH != 0 || w % PATCH != 0 {
-            bail!("vision transformer: expected an image of whole patches of {PATCH}, found {h} × {w}")
+            bail!(
+                "vision transformer: expected an image of whole patches of {PATCH}, found {h} × {w}"
+            )
         }
         let grid = (h / PATCH, w / PATCH);
         let positions = match grid == (self.grid, self.grid) {

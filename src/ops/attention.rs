@@ -5,7 +5,7 @@
 //! FlashAttention (Dao et al. 2022): with P the probabilities and dP = dO·Vᵀ, dV = Pᵀ·dO, dS = P ∘ (dP − rows' Σ P∘dP),
 //! dQ = scale · dS·K, dK = scale · dSᵀ·Q. Heads are read and written where they lie, by strides: nothing is transposed.
 
-use super::composed;
+use super::fallback;
 use super::heads::{Grid, Sizes, Source, Target, backward, forward};
 use super::shared::{fill, lock, tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
@@ -21,7 +21,7 @@ use std::sync::Mutex;
 /// If shapes do not fit or an axis is empty, or the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> {
     if !q.device().is_cpu() {
-        return composed::attention(q, k, v, scale);
+        return fallback::attention(q, k, v, scale);
     }
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let op = Attention::new(scale);
@@ -42,7 +42,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tenso
 /// As [`attention`].
 pub fn attention_qkv(qkv: &Tensor, heads: usize, scale: f64) -> Result<Tensor> {
     if !qkv.device().is_cpu() {
-        return composed::attention_qkv(qkv, heads, scale);
+        return fallback::attention_qkv(qkv, heads, scale);
     }
     let qkv = qkv.contiguous()?;
     let op = Packed {
@@ -140,11 +140,13 @@ impl Attention {
                 })
             })
         })?;
-        Ok((
-            Some(tensor(dq, q.dims())?),
-            Some(tensor(dk, q.dims())?),
-            Some(tensor(dv, q.dims())?),
-        ))
+        let of = |argument: &Tensor, gradient| {
+            let tracked = argument.track_op();
+            tracked
+                .then(|| tensor(gradient, argument.dims()))
+                .transpose()
+        };
+        Ok((of(q, dq)?, of(k, dk)?, of(v, dv)?))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::shared::{lock, tensor, typed, typed_storage, values, with_values};
 use super::simd::Real;
-use super::{composed, norm_columns, norm_rows};
+use super::{fallback, norm_columns, norm_rows};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ use std::sync::Mutex;
 /// If shapes do not fit, or the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::layer_norm(x, gamma, beta, eps);
+        return fallback::layer_norm(x, gamma, beta, eps);
     }
     run(x, gamma, beta, eps, Axis::Last)
 }
@@ -32,7 +32,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
 /// As [`layer_norm`].
 pub fn layer_norm_2d(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::layer_norm_2d(x, gamma, beta, eps);
+        return fallback::layer_norm_2d(x, gamma, beta, eps);
     }
     run(x, gamma, beta, eps, Axis::Channels)
 }
@@ -85,7 +85,7 @@ impl LayerNorm {
         Ok(y)
     }
 
-    fn back<T: Real>(&self, x: &Tensor, gamma: &Tensor, dy: &Tensor) -> Result<Gradients> {
+    fn back<T: Real>(&self, [x, gamma, beta]: [&Tensor; 3], dy: &Tensor) -> Result<Gradients> {
         let kept = lock(&self.kept);
         let Some(moments) = &*kept else {
             bail!("layer norm: backward without forward")
@@ -106,11 +106,13 @@ impl LayerNorm {
                 })
             })
         })?;
-        Ok((
-            Some(tensor(dx, x.dims())?),
-            Some(tensor(d_gamma, gamma.dims())?),
-            Some(tensor(d_beta, gamma.dims())?),
-        ))
+        let of = |argument: &Tensor, gradient| {
+            let tracked = argument.track_op();
+            tracked
+                .then(|| tensor(gradient, argument.dims()))
+                .transpose()
+        };
+        Ok((of(x, dx)?, of(gamma, d_gamma)?, of(beta, d_beta)?))
     }
 }
 
@@ -159,10 +161,10 @@ impl CustomOp3 for LayerNorm {
         &self,
         x: &Tensor,
         gamma: &Tensor,
-        _beta: &Tensor,
+        beta: &Tensor,
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<Gradients> {
-        typed!("layer norm", x, T => self.back::<T>(x, gamma, dy))
+        typed!("layer norm", x, T => self.back::<T>([x, gamma, beta], dy))
     }
 }

@@ -1,6 +1,6 @@
 //! y = x·Wᵀ + b, and an activation of it.
 
-use super::composed;
+use super::fallback;
 use super::matmul::{Matrix, matmul, matmul_at};
 use super::pointwise::{self, Pointwise};
 use super::shared::{
@@ -21,7 +21,7 @@ use std::sync::Mutex;
 /// If shapes do not fit, or the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::linear(x, weight, bias);
+        return fallback::linear(x, weight, bias);
     }
     run(x, weight, bias, None)
 }
@@ -40,7 +40,7 @@ pub fn linear_act(
     activation: Pointwise,
 ) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::pointwise(&composed::linear(x, weight, bias)?, activation);
+        return fallback::pointwise(&fallback::linear(x, weight, bias)?, activation);
     }
     run(x, weight, bias, Some(activation))
 }
@@ -132,19 +132,16 @@ impl Linear {
         Ok(y)
     }
 
-    fn back<T: Real>(&self, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Gradients> {
+    fn back<T: Real>(&self, [x, w, b]: [&Tensor; 3], dy: &Tensor) -> Result<Gradients> {
         let Some(activation) = self.activation else {
-            return with_values(dy, |dz: &[T]| {
-                let db = bias_gradient(dz, w.dim(0)?);
-                gradients(x, w, dz, db)
-            });
+            return with_values(dy, |dz: &[T]| gradients([x, w, b], dz));
         };
         let kept = lock(&self.kept);
         let Some(z) = &*kept else {
             bail!("linear: backward without forward")
         };
         let dz: Vec<T> = with_values(z, |z| with_values(dy, |dy| Ok(activation.back(z, dy))))?;
-        gradients(x, w, &dz, bias_gradient(&dz, w.dim(0)?))
+        gradients([x, w, b], &dz)
     }
 }
 
@@ -160,7 +157,7 @@ fn bias_gradient<T: Real>(dz: &[T], outputs: usize) -> Vec<T> {
 }
 
 /// The gradients of the arguments, from that of what the activation is of.
-fn gradients<T: Real>(x: &Tensor, w: &Tensor, dz: &[T], db: Vec<T>) -> Result<Gradients> {
+fn gradients<T: Real>([x, w, b]: [&Tensor; 3], dz: &[T]) -> Result<Gradients> {
     let (outputs, inputs) = w.dims2()?;
     let rows = dz.len() / outputs;
     let dx = x.track_op().then(|| {
@@ -208,11 +205,10 @@ fn gradients<T: Real>(x: &Tensor, w: &Tensor, dz: &[T], db: Vec<T>) -> Result<Gr
             tensor(dw, w.dims())
         })
     });
-    Ok((
-        dx.transpose()?,
-        dw.transpose()?,
-        Some(tensor(db, &[outputs])?),
-    ))
+    let db = b
+        .track_op()
+        .then(|| tensor(bias_gradient(dz, outputs), b.dims()));
+    Ok((dx.transpose()?, dw.transpose()?, db.transpose()?))
 }
 
 impl CustomOp3 for Linear {
@@ -258,10 +254,10 @@ impl CustomOp3 for Linear {
         &self,
         x: &Tensor,
         w: &Tensor,
-        _b: &Tensor,
+        b: &Tensor,
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<Gradients> {
-        typed!("linear", x, T => self.back::<T>(x, w, dy))
+        typed!("linear", x, T => self.back::<T>([x, w, b], dy))
     }
 }

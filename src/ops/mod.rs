@@ -7,7 +7,6 @@
 mod attention;
 mod avg_pool;
 mod buffer;
-pub mod composed;
 mod conv;
 #[doc(hidden)]
 pub mod fallback;

@@ -1,6 +1,6 @@
 //! Activations value by value, each with its own derivative.
 
-use super::composed;
+use super::fallback;
 use super::shared::{build, tensor, typed, typed_storage, values, with_values};
 use super::simd::{Real, kernel};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -47,7 +47,7 @@ impl Pointwise {
 /// If the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
 pub fn pointwise(x: &Tensor, function: Pointwise) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::pointwise(x, function);
+        return fallback::pointwise(x, function);
     }
     x.contiguous()?.apply_op1(function)
 }

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm along the last axis. Backward needs the result alone.
 
-use super::composed;
+use super::fallback;
 use super::rows::{max, sum, sum_two};
 use super::shared::{build, tensor, typed, typed_storage, values, with_values};
 use super::simd::{Real, kernel};
@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 /// If `x` has no axis or the last one is empty, or the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::softmax(x);
+        return fallback::softmax(x);
     }
     x.contiguous()?.apply_op1(Softmax { logarithm: false })
 }
@@ -30,7 +30,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// As [`softmax`].
 pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::log_softmax(x);
+        return fallback::log_softmax(x);
     }
     x.contiguous()?.apply_op1(Softmax { logarithm: true })
 }

@@ -7,10 +7,14 @@
 mod conv;
 mod interpolate;
 mod pool;
+mod tokens;
 
 pub use conv::{conv2d, conv2d_norm_act};
 pub use interpolate::interpolate;
 pub use pool::{avg_pool2d, max_pool2d};
+pub use tokens::{
+    attention, attention_qkv, layer_norm, layer_norm_2d, linear, log_softmax, pointwise, softmax,
+};
 
 use candle_core::{D, Result, Tensor, bail};
 

@@ -1,10 +1,9 @@
-//! The operators on tokens as compositions of candle's own, of those whose gradients are right: what runs on devices for which
-//! there are no kernels here. Slower, and the same functions: the tests compare the two.
+//! Operators on tokens: activations, layer normalisation, softmax, attention, linear layers.
 
-use super::pointwise::Pointwise;
+use crate::ops::Pointwise;
 use candle_core::{D, Result, Tensor};
 
-/// [`ops::pointwise`](super::pointwise()).
+/// [`ops::pointwise`](crate::ops::pointwise()).
 ///
 /// # Shapes
 /// `x` of any shape; the result has the same.
@@ -29,8 +28,16 @@ pub fn pointwise(x: &Tensor, function: Pointwise) -> Result<Tensor> {
             let y = x.ge(&three)?.where_cond(x, &y)?;
             x.le(&three.neg()?)?.where_cond(&zeros, &y)
         }
-        Pointwise::Gelu => x.gelu_erf(),
-        Pointwise::GeluTanh => x.gelu(),
+        // Spelt out: the constants in candle's own backward have but seven digits.
+        Pointwise::Gelu => {
+            let erf = (x * std::f64::consts::FRAC_1_SQRT_2)?.erf()?;
+            x * ((erf + 1.0)? * 0.5)?
+        }
+        Pointwise::GeluTanh => {
+            let factor = (2.0 / std::f64::consts::PI).sqrt();
+            let cubic = (x * (((x.sqr()? * 0.044715)? + 1.0)? * factor)?)?;
+            x * ((cubic.tanh()? + 1.0)? * 0.5)?
+        }
     }
 }
 
@@ -39,7 +46,7 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
     ((x * 0.5)?.tanh()? + 1.0)? * 0.5
 }
 
-/// [`ops::layer_norm`](super::layer_norm()).
+/// [`ops::layer_norm`](crate::ops::layer_norm()).
 ///
 /// # Shapes
 /// `x` `(…, d)`, `gamma` and `beta` `(d)`; the result is shaped as `x`.
@@ -53,7 +60,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
         .broadcast_add(beta)
 }
 
-/// [`ops::layer_norm_2d`](super::layer_norm_2d).
+/// [`ops::layer_norm_2d`](crate::ops::layer_norm_2d).
 ///
 /// # Shapes
 /// `x` `(batch, C, H, W)`, `gamma` and `beta` `(C)`; the result is shaped as `x`.
@@ -74,7 +81,7 @@ fn normalise(x: &Tensor, axis: usize, eps: f64) -> Result<Tensor> {
     centred.broadcast_div(&(variance + eps)?.sqrt()?)
 }
 
-/// [`ops::softmax`](super::softmax()).
+/// [`ops::softmax`](crate::ops::softmax()).
 ///
 /// # Shapes
 /// `x` `(…, n)`; the result has the same shape.
@@ -86,7 +93,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)
 }
 
-/// [`ops::log_softmax`](super::log_softmax).
+/// [`ops::log_softmax`](crate::ops::log_softmax).
 ///
 /// # Shapes
 /// `x` `(…, n)`; the result has the same shape.
@@ -103,7 +110,7 @@ fn greatest(x: &Tensor) -> Result<Tensor> {
     x.detach().max_keepdim(D::Minus1)
 }
 
-/// [`ops::attention`](super::attention()).
+/// [`ops::attention`](crate::ops::attention()).
 ///
 /// # Shapes
 /// `q`, `k`, `v` `(batch, heads, tokens, dim)`; the result has the same shape.
@@ -115,7 +122,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tenso
     softmax(&(q.matmul(&k)? * scale)?)?.matmul(&v)
 }
 
-/// [`ops::attention_qkv`](super::attention_qkv).
+/// [`ops::attention_qkv`](crate::ops::attention_qkv).
 ///
 /// # Shapes
 /// `qkv` `(batch, tokens, 3 · heads · dim)`; result `(batch, tokens, heads · dim)`.
@@ -134,7 +141,7 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize, scale: f64) -> Result<Tensor> {
         .reshape((batch, tokens, heads * dim))
 }
 
-/// [`ops::linear`](super::linear()).
+/// [`ops::linear`](crate::ops::linear()).
 ///
 /// # Shapes
 /// `x` `(…, in)`, `weight` `(out, in)`, `bias` `(out)`; result `(…, out)`.

@@ -1,17 +1,24 @@
-//! Throughput of EfficientNet-Lite0 side by side: hydranet, candle's own operators, and PyTorch if there is one.
+//! Throughput side by side, on the same work, in one run: hydranet, PyTorch, ONNX Runtime (inference) and candle's own operators
+//! (one network).
 //!
-//! `cargo bench --bench step -- [--batch 16] [--size 224x224] [--rounds 3] [--no-candle] [--python PYTHON]`
+//! `cargo bench --bench step -- [--networks tf_efficientnet_lite0,resnet18] [--modes train,infer] [--batch 16] [--size 224x224]
+//! [--rounds 5] [--threads 2] [--python PYTHON] [--candle]`
 //!
-//! A training step is forward, cross-entropy of three heads, backward and AdamW, batch norm in train mode; images a second, higher
-//! is better. Contestants take turns, round by round; the ratio printed is the median of the rounds' ratios.
+//! Every contestant is a process of its own that stays alive: they take turns, round by round, each for a second or so, and its
+//! peak memory is its own. A training step is forward, cross-entropy of three heads, backward and AdamW over all variables, batch
+//! norm on the batch's statistics; inference is features and heads in eval mode. Images a second; a ratio is the median of the
+//! rounds' ratios, beside its least and greatest.
+
+mod candle;
 
 use candle_core::{D, DType, Device, Result, Tensor};
-use candle_nn::{Optimizer as _, VarBuilder, VarMap};
 use hydranet::layers::{BatchNormMode, Mode};
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
 use hydranet::train::variables::Variables;
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 #[global_allocator]
@@ -19,142 +26,335 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LABELS: [usize; 3] = [3, 2, 3];
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    hydranet::ops::keep_freed_memory();
-    let mut options: BTreeMap<String, String> = BTreeMap::new();
+type Failure = Box<dyn std::error::Error>;
+
+/// Options by name.
+struct Options(BTreeMap<String, String>);
+
+impl Options {
+    fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.0.get(name).map_or(default, String::as_str)
+    }
+
+    fn number(&self, name: &str, default: usize) -> usize {
+        self.text(name, "").parse().unwrap_or(default)
+    }
+
+    fn size(&self) -> std::result::Result<(usize, usize), Failure> {
+        let size = self.text("--size", "224x224").split_once('x');
+        let (h, w) = size.ok_or("--size is HEIGHTxWIDTH")?;
+        Ok((h.parse()?, w.parse()?))
+    }
+}
+
+fn main() -> std::result::Result<(), Failure> {
+    let mut options = BTreeMap::new();
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(arg) = args.next() {
-        let value = if arg == "--no-candle" {
-            String::new()
-        } else {
-            args.next().unwrap_or_default()
+        let value = match arg.as_str() {
+            "--candle" => String::new(),
+            _ => args.next().unwrap_or_default(),
         };
         options.insert(arg, value);
     }
-    let number = |key: &str, default: usize| {
-        options
-            .get(key)
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(default)
-    };
-    let (batch, rounds) = (number("--batch", 16), number("--rounds", 3));
-    let size = options.get("--size").map_or("224x224", String::as_str);
-    let (h, w) = size
-        .split_once('x')
-        .and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)))
-        .ok_or("--size HxW")?;
+    let options = Options(options);
+    match options.0.get("--contestant") {
+        Some(name) => contest(name, &options),
+        None => compare(&options),
+    }
+}
 
+/// A contestant: answers every line of its input with a measurement.
+fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
+    hydranet::ops::keep_freed_memory();
+    let threads = options.number("--threads", 2);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()?;
+    let (batch, (h, w)) = (options.number("--batch", 16), options.size()?);
+    // A step of candle's of sixteen images takes a minute.
+    let batch = if name == "candle" {
+        batch.min(2)
+    } else {
+        batch
+    };
     let images = Tensor::randn(0f32, 1.0, (batch, 3, h, w), &Device::Cpu)?;
-    let mut ours = Ours::new()?;
-    let mut theirs = Theirs::new()?;
-    let mut rates: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    ours.step(&images)?;
-    for round in 0..rounds {
-        let rate = measure(batch, 3, || ours.step(&images))?;
-        rates.entry("hydranet train").or_default().push(rate);
-        let rate = measure(batch, 3, || ours.infer(&images))?;
-        rates.entry("hydranet infer").or_default().push(rate);
-        if !options.contains_key("--no-candle") {
-            // A few photos and one step: a step of sixteen takes a minute.
-            let few = images.narrow(0, 0, batch.min(2))?;
-            let rate = measure(few.dim(0)?, 1, || theirs.step(&few))?;
-            rates.entry("candle train").or_default().push(rate);
-        }
-        if let Some(python) = options.get("--python") {
-            for (name, value) in peer(python, batch, h, w)? {
-                rates
-                    .entry(if name.contains("train") {
-                        "pytorch train"
-                    } else {
-                        "pytorch infer"
-                    })
-                    .or_default()
-                    .push(value);
+    let architecture = Architecture::from_name(options.text("--networks", ""))?;
+    let mut work: Box<dyn FnMut() -> std::result::Result<(), Failure>> =
+        match (name, options.text("--modes", "")) {
+            ("candle", _) => {
+                let mut theirs = candle::Theirs::new()?;
+                Box::new(move || Ok(theirs.step(&images)?))
             }
+            (_, "train") => {
+                let mut ours = Training::new(architecture, (h, w))?;
+                Box::new(move || Ok(ours.step(&images)?))
+            }
+            _ => {
+                let model = constant(architecture, (h, w))?;
+                Box::new(move || {
+                    let features = model.features(&images, Mode::Eval)?;
+                    model.logits(&features, Mode::Eval)?;
+                    Ok(())
+                })
+            }
+        };
+    if name != "candle" {
+        work()?;
+    }
+    let mut out = std::io::stdout();
+    for line in std::io::stdin().lines() {
+        let seconds: f64 = line?.parse()?;
+        let (start, mut steps) = (Instant::now(), 0);
+        while steps == 0 || start.elapsed().as_secs_f64() < seconds {
+            work()?;
+            steps += 1;
         }
-        eprintln!("round {} of {rounds}", round + 1);
+        let rate = (steps * batch) as f64 / start.elapsed().as_secs_f64();
+        writeln!(out, "{rate} {}", peak_mib())?;
+        out.flush()?;
     }
-    println!(
-        "EfficientNet-Lite0, batch {batch}, {h} × {w}, {} threads; img/s",
-        rayon::current_num_threads()
-    );
-    for (name, values) in &rates {
-        println!(
-            "{name:15} median {:8.2}   rounds {values:.2?}",
-            median(values)
-        );
+    Ok(())
+}
+
+/// The most memory this process has held, in MiB; 0 where the system does not say.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// A contestant's process.
+struct Player {
+    name: String,
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    rates: Vec<f64>,
+    peak: f64,
+}
+
+impl Player {
+    fn start(name: &str, command: &mut Command) -> std::result::Result<Self, Failure> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("no pipe to a contestant".into());
+        };
+        Ok(Self {
+            name: name.into(),
+            child,
+            input,
+            output: BufReader::new(output),
+            rates: Vec::new(),
+            peak: 0.0,
+        })
     }
-    for (a, b) in [
-        ("hydranet train", "candle train"),
-        ("hydranet train", "pytorch train"),
-        ("hydranet infer", "pytorch infer"),
-    ] {
-        if let (Some(x), Some(y)) = (rates.get(a), rates.get(b)) {
-            let ratios: Vec<f64> = x.iter().zip(y).map(|(x, y)| x / y).collect();
-            println!(
-                "{a} / {b}: median {:.2}   rounds {ratios:.2?}",
-                median(&ratios)
+
+    fn play(&mut self, seconds: f64) -> std::result::Result<(), Failure> {
+        writeln!(self.input, "{seconds}")?;
+        self.input.flush()?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        let (rate, peak) = line
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| format!("{} stopped", self.name))?;
+        self.rates.push(rate.parse()?);
+        self.peak = peak.parse()?;
+        Ok(())
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Multiplications and additions of one image forward, in units of 10⁹, at 224 × 224 (timm).
+fn giga_macs(architecture: Architecture) -> f64 {
+    match architecture {
+        Architecture::TfEfficientnetLite0 => 0.39,
+        Architecture::MobilenetV2 => 0.30,
+        Architecture::Resnet18 => 1.81,
+        Architecture::ConvnextAtto => 0.55,
+        Architecture::VitTiny => 1.25,
+    }
+}
+
+/// 2048³ in `f32`, all threads: operations a second, in units of 10⁹.
+fn gemm_peak(threads: usize) -> f64 {
+    let n = 2048;
+    let (a, b, mut c) = (vec![0.5f32; n * n], vec![0.25f32; n * n], vec![0f32; n * n]);
+    let mut best = 0f64;
+    for _ in 0..4 {
+        let start = Instant::now();
+        let step = n as isize;
+        // SAFETY: three matrices of n × n, row after row.
+        unsafe {
+            gemm::gemm(
+                n,
+                n,
+                n,
+                c.as_mut_ptr(),
+                1,
+                step,
+                false,
+                a.as_ptr(),
+                1,
+                step,
+                b.as_ptr(),
+                1,
+                step,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::Rayon(threads),
             );
+        }
+        best = best.max(2.0 * (n as f64).powi(3) / start.elapsed().as_secs_f64() / 1e9);
+    }
+    best
+}
+
+fn compare(options: &Options) -> std::result::Result<(), Failure> {
+    let (threads, rounds) = (
+        options.number("--threads", 2),
+        options.number("--rounds", 5),
+    );
+    let (batch, (h, w)) = (options.number("--batch", 16), options.size()?);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()?;
+    let all = Architecture::ALL.map(|a| a.name()).join(",");
+    let peak = gemm_peak(threads);
+    println!(
+        "batch {batch}, {h} × {w}, {threads} threads; matrix product 2048³: {peak:.0} GFLOP/s"
+    );
+    for network in options.text("--networks", &all).split(',') {
+        let architecture = Architecture::from_name(network)?;
+        if architecture == Architecture::VitTiny && (h % 16 > 0 || w % 16 > 0) {
+            println!("{network}: no whole patches at {h} × {w}");
+            continue;
+        }
+        for mode in options.text("--modes", "train,infer").split(',') {
+            let mut players = players(options, network, mode)?;
+            for round in 0..=rounds {
+                for player in &mut players {
+                    player.play(if round == 0 { 0.2 } else { 1.5 })?;
+                }
+            }
+            println!("\n{network} {mode}");
+            for player in &mut players {
+                // The first round warms up.
+                player.rates.remove(0);
+                println!(
+                    "  {:22} {:8.2} img/s   peak {:6.0} MiB",
+                    player.name,
+                    median(&player.rates),
+                    player.peak
+                );
+            }
+            let passes = if mode == "train" { 3.0 } else { 1.0 };
+            let scale = (h * w) as f64 / (224.0 * 224.0);
+            let flops = median(&players[0].rates) * 2.0 * passes * scale * giga_macs(architecture);
+            println!(
+                "  hydranet runs at {:.0} % of the matrix product's rate",
+                100.0 * flops / peak
+            );
+            for group in ["pytorch", "onnxruntime", "candle"] {
+                let theirs: Vec<&Player> = players
+                    .iter()
+                    .filter(|p| p.name.starts_with(group))
+                    .collect();
+                if theirs.is_empty() {
+                    continue;
+                }
+                // The best of a group's variants, round by round.
+                let ratios: Vec<f64> = (0..rounds)
+                    .map(|r| {
+                        let best = theirs.iter().map(|p| p.rates[r]).fold(0.0, f64::max);
+                        players[0].rates[r] / best
+                    })
+                    .collect();
+                let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+                let most = ratios.iter().copied().fold(0.0, f64::max);
+                println!(
+                    "  hydranet / {group}: {:.2} (from {least:.2} to {most:.2})",
+                    median(&ratios)
+                );
+            }
         }
     }
     Ok(())
 }
 
-fn measure<E>(
-    images: usize,
-    steps: usize,
-    mut f: impl FnMut() -> std::result::Result<(), E>,
-) -> std::result::Result<f64, E> {
-    let start = Instant::now();
-    for _ in 0..steps {
-        f()?;
+/// The contestants of one network and mode, hydranet first.
+fn players(
+    options: &Options,
+    network: &str,
+    mode: &str,
+) -> std::result::Result<Vec<Player>, Failure> {
+    let (h, w) = options.size()?;
+    let (batch, threads) = (
+        options.number("--batch", 16).to_string(),
+        options.number("--threads", 2).to_string(),
+    );
+    let size = format!("{h}x{w}");
+    let common = [
+        "--networks",
+        network,
+        "--modes",
+        mode,
+        "--batch",
+        &batch,
+        "--size",
+        &size,
+        "--threads",
+        &threads,
+    ];
+    let own = |name: &str| {
+        Player::start(
+            name,
+            Command::new(std::env::current_exe()?)
+                .args(["--contestant", name])
+                .args(common),
+        )
+    };
+    let mut players = vec![own("hydranet")?];
+    if let Some(python) = options.0.get("--python") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peer.py");
+        let mut peers = vec!["pytorch default", "pytorch channels_last"];
+        if mode == "infer" {
+            peers.push("onnxruntime");
+        }
+        for peer in peers {
+            let mut command = Command::new(python);
+            command
+                .arg(script)
+                .args(["--contestant", peer])
+                .args(common);
+            players.push(Player::start(peer, &mut command)?);
+        }
     }
-    Ok((images * steps) as f64 / start.elapsed().as_secs_f64())
+    let lite0 = network == Architecture::TfEfficientnetLite0.name();
+    if options.0.contains_key("--candle") && lite0 && mode == "train" {
+        players.push(own("candle")?);
+    }
+    Ok(players)
 }
 
 fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Runs `peer.py`, which prints one JSON line a measurement.
-fn peer(
-    python: &str,
-    batch: usize,
-    h: usize,
-    w: usize,
-) -> std::result::Result<Vec<(String, f64)>, Box<dyn std::error::Error>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peer.py");
-    let (batch, (h, w), threads) = (
-        batch.to_string(),
-        (h.to_string(), w.to_string()),
-        rayon::current_num_threads().to_string(),
-    );
-    let out = std::process::Command::new(python)
-        .args([
-            script,
-            "--batch",
-            &batch,
-            "--size",
-            &h,
-            &w,
-            "--threads",
-            &threads,
-        ])
-        .output()?;
-    if !out.status.success() {
-        return Err(String::from_utf8_lossy(&out.stderr).into_owned().into());
-    }
-    let mut found = Vec::new();
-    for line in String::from_utf8_lossy(&out.stdout).lines() {
-        let value: serde_json::Value = serde_json::from_str(line)?;
-        found.push((
-            value["what"].as_str().unwrap_or("").to_string(),
-            value["img_per_s"].as_f64().unwrap_or(0.0),
-        ));
-    }
-    Ok(found)
 }
 
 fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
@@ -165,28 +365,36 @@ fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
         .neg()
 }
 
-struct Ours {
-    model: MultiTaskModel,
-    /// The same network over constants, for inference.
-    constant: MultiTaskModel,
-    optimizer: Optimizer,
-}
-
-impl Ours {
-    fn new() -> hydranet::Result<Self> {
-        let names = |n: usize| (0..n).map(|i| i.to_string());
-        let heads = LABELS
+fn spec(architecture: Architecture, (h, w): (usize, usize)) -> ModelSpec {
+    let names = |n: usize| (0..n).map(|i| i.to_string());
+    ModelSpec {
+        backbone: architecture,
+        heads: LABELS
             .iter()
             .enumerate()
             .map(|(i, n)| HeadSpec::new(format!("h{i}"), names(*n)))
-            .collect();
-        let spec = ModelSpec {
-            backbone: Architecture::TfEfficientnetLite0,
-            heads,
-            input: InputSpec::default(),
-        };
+            .collect(),
+        input: InputSpec {
+            size: [h, w],
+            ..InputSpec::default()
+        },
+    }
+}
+
+fn constant(architecture: Architecture, size: (usize, usize)) -> hydranet::Result<MultiTaskModel> {
+    let variables = Variables::new(BTreeMap::new(), 0, |_| false, |_| true);
+    MultiTaskModel::new(&spec(architecture, size), 0.0, &variables.builder())
+}
+
+struct Training {
+    model: MultiTaskModel,
+    optimizer: Optimizer,
+}
+
+impl Training {
+    fn new(architecture: Architecture, size: (usize, usize)) -> hydranet::Result<Self> {
         let variables = Variables::new(BTreeMap::new(), 0, |_| true, |_| true);
-        let model = MultiTaskModel::new(&spec, 0.0, &variables.builder())?;
+        let model = MultiTaskModel::new(&spec(architecture, size), 0.0, &variables.builder())?;
         let group = Group {
             lr: 1e-4,
             weight_decay: 0.01,
@@ -196,11 +404,8 @@ impl Ours {
             .into_iter()
             .map(|(n, v)| (n, (v, group)))
             .collect();
-        let constant = Variables::new(BTreeMap::new(), 0, |_| false, |_| true);
-        let constant = MultiTaskModel::new(&spec, 0.0, &constant.builder())?;
         Ok(Self {
             model,
-            constant,
             optimizer: Optimizer::new(OptimizerKind::AdamW, vars),
         })
     }
@@ -217,111 +422,5 @@ impl Ours {
         }
         let grads = self.optimizer.collect(&loss.backward()?)?;
         self.optimizer.step(&grads, 1.0, 1.0)
-    }
-
-    fn infer(&self, images: &Tensor) -> hydranet::Result<()> {
-        let features = self.constant.features(images, Mode::Eval)?;
-        self.constant.logits(&features, Mode::Eval).map(|_| ())
-    }
-}
-
-/// The same network out of candle's own layers.
-struct Theirs {
-    layers: Vec<(candle_nn::Conv2d, candle_nn::BatchNorm, bool)>,
-    /// (first layer, layers, residual) of each block.
-    blocks: Vec<(usize, usize, bool)>,
-    heads: Vec<candle_nn::Linear>,
-    optimizer: candle_nn::AdamW,
-}
-
-impl Theirs {
-    fn new() -> Result<Self> {
-        let map = VarMap::new();
-        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-        let (mut layers, mut blocks) = (Vec::new(), Vec::new());
-        let mut add =
-            |(i, o): (usize, usize), k: usize, s: usize, g: usize, act: bool| -> Result<()> {
-                let config = candle_nn::Conv2dConfig {
-                    stride: s,
-                    padding: k / 2,
-                    groups: g,
-                    ..Default::default()
-                };
-                let vb = vb.pp(layers.len());
-                layers.push((
-                    candle_nn::conv2d_no_bias(i, o, k, config, vb.pp("c"))?,
-                    candle_nn::batch_norm(o, 1e-3, vb.pp("n"))?,
-                    act,
-                ));
-                Ok(())
-            };
-        add((3, 32), 3, 2, 1, true)?;
-        blocks.push((0, 1, false));
-        let (mut inputs, mut at) = (32, 1);
-        for (n, k, s, e, o) in [
-            (1, 3, 1, 1, 16),
-            (2, 3, 2, 6, 24),
-            (2, 5, 2, 6, 40),
-            (3, 3, 2, 6, 80),
-            (3, 5, 1, 6, 112),
-            (4, 5, 2, 6, 192),
-            (1, 3, 1, 6, 320),
-        ] {
-            for b in 0..n {
-                let (mid, stride, start) = (inputs * e, if b == 0 { s } else { 1 }, at);
-                if e > 1 {
-                    add((inputs, mid), 1, 1, 1, true)?;
-                    at += 1;
-                }
-                add((mid, mid), k, stride, mid, true)?;
-                add((mid, o), 1, 1, 1, false)?;
-                at += 2;
-                blocks.push((start, at - start, stride == 1 && inputs == o));
-                inputs = o;
-            }
-        }
-        add((inputs, 1280), 1, 1, 1, true)?;
-        blocks.push((at, 1, false));
-        let heads = LABELS
-            .iter()
-            .enumerate()
-            .map(|(i, n)| candle_nn::linear(1280, *n, vb.pp(format!("h{i}"))))
-            .collect::<Result<_>>()?;
-        let vars = map
-            .data()
-            .lock()
-            .map_err(|_| candle_core::Error::Msg("lock".into()))?
-            .iter()
-            .filter(|(n, _)| !n.contains("running"))
-            .map(|(_, v)| v.clone())
-            .collect();
-        Ok(Self {
-            layers,
-            blocks,
-            heads,
-            optimizer: candle_nn::AdamW::new_lr(vars, 1e-4)?,
-        })
-    }
-
-    fn step(&mut self, images: &Tensor) -> Result<()> {
-        let mut x = images.clone();
-        for (start, len, residual) in &self.blocks {
-            let before = x.clone();
-            for (conv, norm, act) in &self.layers[*start..start + len] {
-                x = x.apply(conv)?.apply_t(norm, true)?;
-                if *act {
-                    x = x.clamp(0f32, 6f32)?;
-                }
-            }
-            if *residual {
-                x = (x + before)?;
-            }
-        }
-        let features = x.mean((2, 3))?;
-        let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for head in &self.heads {
-            loss = (loss + cross_entropy(&features.apply(head)?)?)?;
-        }
-        self.optimizer.backward_step(&loss)
     }
 }

@@ -186,21 +186,27 @@ fn fold<T: Real>(pattern: &[T], channels: usize) -> Vec<f64> {
     sums
 }
 
-/// Moments of each channel over some rows, in two passes over values that are in the cache: no cancellation.
-pub(crate) fn moments<T: Real>(rows: &[T], channels: usize) -> Vec<Moments> {
-    let count = rows.len() / channels;
+/// Σ of each channel over some rows.
+pub(crate) fn total<T: Real>(rows: &[T], channels: usize) -> Vec<f64> {
     let n = channels * repeats(channels);
     let mut acc = vec![T::ZERO; n];
     for rows in rows.chunks(n) {
         add(rows, &mut acc);
     }
+    fold(&acc, channels)
+}
+
+/// Moments of each channel over some rows, in two passes over values that are in the cache: no cancellation.
+pub(crate) fn moments<T: Real>(rows: &[T], channels: usize) -> Vec<Moments> {
+    let count = rows.len() / channels;
+    let n = channels * repeats(channels);
     // Rounded to T before the second pass, so that it is about the very mean that is reported.
-    let mean: Vec<f64> = fold(&acc, channels)
+    let mean: Vec<f64> = total(rows, channels)
         .into_iter()
         .map(|s| T::from_f64(s / count as f64).to_f64())
         .collect();
     let about: Vec<T> = pattern(mean.iter().copied());
-    acc.fill(T::ZERO);
+    let mut acc = vec![T::ZERO; n];
     for rows in rows.chunks(n) {
         add_squares(rows, &about, &mut acc);
     }

@@ -41,8 +41,6 @@ struct Conv<T> {
     /// 1 / √(variance + eps) of each channel, and whether the statistics are the batch's.
     inverse: Vec<f64>,
     of_batch: bool,
-    /// Whether anything follows the sums.
-    plain: bool,
     /// Patterns of the backward pass that are known already.
     transform: Arc<Transform<T>>,
 }
@@ -187,9 +185,8 @@ impl<T: Real> Engine<T> {
         let gamma = given(follow.gamma, "gamma")?;
         let beta = given(follow.beta, "beta")?;
         let bias = given(follow.bias, "bias")?;
-        let plain = bias.is_none()
+        let direct = bias.is_none()
             && gamma.is_none()
-            && beta.is_none()
             && follow.norm.is_none()
             && follow.activation == Activation::Identity;
         let of_batch = matches!(follow.norm, Some((Statistics::Batch, _)));
@@ -248,16 +245,17 @@ impl<T: Real> Engine<T> {
             }
         };
         let transform = Arc::new(transform(&mean, &inverse));
-        // Where no backward pass will come, what follows is done while a tile is in the cache.
-        let now = !of_batch && !plain && !tracked;
+        // Where no backward pass will come, or where it does not need the sums, what follows is done while a tile is in the cache.
+        let now = !of_batch && (direct || !tracked);
         if !of_batch {
-            run(&mut y, now.then_some(&*transform), false)?;
+            let nothing = direct && beta.is_none();
+            run(&mut y, (now && !nothing).then_some(&*transform), false)?;
         }
-        let centre = (tracked && !plain).then(|| Arc::new(pattern(mean.iter().copied())));
+        let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));
         let (place, token) = self.push(Slot {
             dims,
             values: Some(Arc::new(y)),
-            transform: (!now && !plain).then(|| transform.clone()),
+            transform: (!now).then(|| transform.clone()),
             centre,
             tracked,
             readers: 0,
@@ -276,7 +274,6 @@ impl<T: Real> Engine<T> {
 
                 inverse,
                 of_batch,
-                plain,
                 transform,
             };
             self.nodes.push(Box::new(node));
@@ -330,6 +327,22 @@ impl<T: Real> Conv<T> {
     }
 }
 
+/// The sum of each column, rows being added up in stretches of fixed length.
+fn column_sums<T: Real>(rows: &[T], channels: usize) -> Vec<T> {
+    let len = (32_768 / channels).max(1) * channels;
+    let found: Vec<Vec<f64>> = rows
+        .par_chunks(len)
+        .map(|rows| super::columns::total(rows, channels))
+        .collect();
+    let mut sums = vec![0.0; channels];
+    for piece in found {
+        for (sum, s) in sums.iter_mut().zip(piece) {
+            *sum += s;
+        }
+    }
+    sums.into_iter().map(T::from_f64).collect()
+}
+
 /// The channels' sums of all tiles, in order.
 fn total(found: Vec<Vec<(f64, f64)>>, channels: usize) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); channels];
@@ -354,7 +367,7 @@ impl<T: Real> Node<T> for Conv<T> {
             bail!("convolution: its values were let go of before backward")
         };
         let behind = match &y.centre {
-            Some(centre) if !self.plain => {
+            Some(centre) => {
                 let gamma = match self.gamma {
                     Some(p) => to_f64(&back.params[p].tensor, g.o, "gamma")?,
                     None => vec![1.0; g.o],
@@ -390,7 +403,14 @@ impl<T: Real> Node<T> for Conv<T> {
                 }
                 Some(self.behind(&sums, centre, &gamma))
             }
-            _ => None,
+            None => {
+                if let Some(beta) = self.beta
+                    && back.params[beta].tracked
+                {
+                    back.param(beta, column_sums(&gradient.values, g.o));
+                }
+                None
+            }
         };
         let want_weight = back.params[self.weight].tracked;
         let want_input = x.tracked;

@@ -126,7 +126,7 @@ kernel! {
             }
             let share = T::ONE / sum(row, |v| v);
             for v in row.iter_mut() {
-                *v = *v * share;
+                *v *= share;
             }
             note.copy_from_slice(&[greatest, share]);
         }

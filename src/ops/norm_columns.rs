@@ -134,7 +134,7 @@ kernel! {
             }
         }
         for m in means.iter_mut() {
-            *m = *m * share;
+            *m *= share;
         }
         for c in 0..channels {
             let sums = rest.iter_mut().zip(squares.iter_mut());
@@ -188,7 +188,7 @@ kernel! {
             }
         }
         for ((offset, slope), i) in offsets.iter_mut().zip(slopes.iter_mut()).zip(inverses) {
-            *offset = *offset * share;
+            *offset *= share;
             *slope = *slope * share * *i;
         }
         for c in 0..channels {

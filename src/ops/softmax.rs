@@ -65,7 +65,7 @@ kernel! {
                 // SAFETY: the loop above has written the whole row.
                 let out = unsafe { out.assume_init_mut() };
                 let share = T::ONE / sum(out, |v| v);
-                out.iter_mut().for_each(|v| *v = *v * share);
+                out.iter_mut().for_each(|v| *v *= share);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 mod differences;
 
-use candle_core::{DType, Var};
+use candle_core::{DType, Tensor, Var};
 use differences::{gradient_error, values};
 use hydranet::ops::{
-    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, global_avg_pool, linear,
-    scale,
+    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, fallback, global_avg_pool,
+    linear, scale,
 };
 use proptest::prelude::*;
 
@@ -248,4 +248,68 @@ proptest! {
         agrees_with_candle(n, c, o, (h, w), k, s, pad, groups);
         agrees_with_candle(n, 1, 1, (h, w), k, s, pad, groups * c);
     }
+}
+
+#[test]
+fn wide_3x3_convolutions_are_those_of_plain_sums_forward_and_backward() {
+    let mut failed = Vec::new();
+    for (x, o, padding) in [
+        ([2, 32, 5, 7], 40, [1; 4]),
+        ([1, 33, 8, 6], 32, [0, 2, 1, 0]),
+        ([3, 32, 4, 4], 35, [2, 1, 0, 2]),
+        ([1, 32, 1, 1], 32, [1; 4]),
+        ([5, 48, 13, 11], 32, [1; 4]),
+    ] {
+        let p = params(1, padding, 1, 1);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let args: Vec<Var> = [
+                values(&x, 1),
+                (values(&[o, x[1], 3, 3], 2) * 0.2).unwrap(),
+                (values(&[o], 3) + 1.5).unwrap(),
+                values(&[o], 4),
+            ]
+            .iter()
+            .map(|t| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap())
+            .collect();
+            let run = |ours: bool| -> Vec<Tensor> {
+                let norm = Norm {
+                    gamma: &args[2],
+                    beta: &args[3],
+                    eps: 1e-3,
+                    statistics: Statistics::Fixed {
+                        mean: args[3].as_detached_tensor(),
+                        var: args[2].as_detached_tensor(),
+                    },
+                };
+                let f = if ours {
+                    conv2d_norm_act
+                } else {
+                    fallback::conv2d_norm_act
+                };
+                let (y, _) = f(&args[0], &args[1], p, &norm, Activation::Identity).unwrap();
+                let weights = values(y.dims(), 9).to_dtype(dtype).unwrap();
+                let loss = (&y * weights).unwrap().sum_all().unwrap();
+                let grads = loss.backward().unwrap();
+                let mut found = vec![y];
+                found.extend(args.iter().map(|a| grads.get(a).unwrap().clone()));
+                found
+            };
+            for (i, (ours, plain)) in run(true).iter().zip(run(false)).enumerate() {
+                let size = |t: &Tensor| -> f64 {
+                    let t = t.to_dtype(DType::F64).unwrap().abs().unwrap();
+                    t.flatten_all()
+                        .unwrap()
+                        .max(0)
+                        .unwrap()
+                        .to_scalar()
+                        .unwrap()
+                };
+                let error = size(&(ours - &plain).unwrap()) / size(&plain);
+                if error.is_nan() || error > tolerance {
+                    failed.push(format!("{x:?} {dtype:?} {i}: {error:e}"));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -8,6 +8,7 @@ use super::plan::{
     Phase, Tile, flattened, input_window, output_window, phase_rows, phases, taps, tiles,
 };
 use super::window::Window;
+use super::winograd::{self, Scratch};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::{Conv2dParams, Geometry, parts};
 use crate::ops::norm::{Activation, BatchMoments, Moments, Statistics};
@@ -15,6 +16,7 @@ use crate::ops::shared::{SharedMut, with_values};
 use crate::ops::simd::Real;
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What follows a convolution's sums.
@@ -108,6 +110,9 @@ fn forward<T: Real>(
     let Some(values) = &x.values else {
         bail!("convolution: its input was let go of")
     };
+    if winograd::fits(g) {
+        return Ok(in_patches(g, x, values, w, y, finish, measure));
+    }
     let weight = if g.is_depthwise() {
         Weight::Depthwise(depthwise::by_element(g, w))
     } else {
@@ -152,14 +157,76 @@ fn forward<T: Real>(
             }
         })
         .collect();
-    // Joined in order, whatever thread found which.
-    let mut channels = vec![Moments::default(); if measure { g.o } else { 0 }];
+    Ok(together(found, if measure { g.o } else { 0 }))
+}
+
+/// The channels' moments of all tiles, joined in order, whatever thread found which.
+fn together(found: Vec<Vec<Moments>>, channels: usize) -> Vec<Moments> {
+    let mut all = vec![Moments::default(); channels];
     for piece in found {
-        for (channel, m) in channels.iter_mut().zip(piece) {
+        for (channel, m) in all.iter_mut().zip(piece) {
             *channel = channel.join(m);
         }
     }
-    Ok(channels)
+    all
+}
+
+/// [`forward`] by fewer multiplications, see [`winograd`].
+fn in_patches<T: Real>(
+    g: &Geometry,
+    x: &Slot<T>,
+    values: &[T],
+    w: &[T],
+    y: &mut Buffer<T>,
+    finish: Option<&Transform<T>>,
+    measure: bool,
+) -> Vec<Moments> {
+    let weight = winograd::pack(g, w, false);
+    let shared = SharedMut::new(y);
+    let found = winograd::ranges(g)
+        .par_iter()
+        .map_init(Scratch::default, |scratch, patches| {
+            let mut found = Vec::new();
+            winograd::forward(
+                g,
+                &weight,
+                patches.clone(),
+                scratch,
+                &mut reading(g, values, x.transform.as_deref()),
+                &mut |rows| {
+                    if let Some(finish) = finish {
+                        finish.apply_in_place(rows);
+                    }
+                    if measure {
+                        found = moments(rows, g.o);
+                    }
+                },
+                &mut |image, range, values| {
+                    let at = image * g.out_plane() * g.o + range.start;
+                    // SAFETY: each patch has its own outputs.
+                    unsafe { shared.range(at, range.len()) }.copy_from_slice(values);
+                },
+            );
+            found
+        })
+        .collect();
+    together(found, if measure { g.o } else { 0 })
+}
+
+/// Reads stretches of a convolution's input as they are seen.
+fn reading<'a, T: Real>(
+    g: &'a Geometry,
+    values: &'a [T],
+    transform: Option<&'a Transform<T>>,
+) -> impl FnMut(usize, Range<usize>, &mut [T]) + 'a {
+    move |image, range, out| {
+        let at = image * g.in_plane() * g.c;
+        let source = &values[at + range.start..at + range.end];
+        match transform {
+            Some(t) => t.apply(source, out),
+            None => out.copy_from_slice(source),
+        }
+    }
 }
 
 impl<T: Real> Engine<T> {
@@ -426,7 +493,9 @@ impl<T: Real> Node<T> for Conv<T> {
         // The input's own normalisation will ask for sums of this gradient: found while a tile is in the cache, if this is
         // the last of its parts.
         let ask = match (&x.centre, &x.transform) {
-            (Some(centre), Some(transform)) if want_input && back.is_last(self.x) => {
+            (Some(centre), Some(transform))
+                if want_input && back.is_last(self.x) && !winograd::fits(g) =>
+            {
                 Some((centre.as_slice(), transform.as_ref()))
             }
             _ => None,
@@ -517,6 +586,9 @@ impl<T: Real> Backward<'_, T> {
     /// Writes the input's gradient; gives the weight's, and the sums asked for.
     fn run(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
         let g = self.g;
+        if winograd::fits(g) {
+            return self.in_patches(w, dx);
+        }
         let phases = if self.want_input {
             phases(g)
         } else {
@@ -570,6 +642,76 @@ impl<T: Real> Backward<'_, T> {
         }
         let dw = self.want_weight.then(|| as_stored(g, joined(partial)));
         (dw, self.ask.map(|_| total(sums, g.c)))
+    }
+
+    /// [`run`](Self::run) by fewer multiplications, see [`winograd`].
+    fn in_patches(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
+        let g = self.g;
+        let read_dy = |image: usize, range: Range<usize>, out: &mut [T]| {
+            let at = image * g.out_plane() * g.o;
+            let range = at + range.start..at + range.end;
+            match self.behind {
+                Some(behind) => behind.apply(&self.y_values[range.clone()], &self.dz[range], out),
+                None => out.copy_from_slice(&self.dz[range]),
+            }
+        };
+        let dw = self.want_weight.then(|| {
+            let len = 16 * g.o * g.c;
+            let count = match len {
+                0..100_000 => 16,
+                100_000..600_000 => 8,
+                600_000..2_000_000 => 4,
+                _ => 2,
+            };
+            let ranges = winograd::ranges(g);
+            let shares = parts(ranges.len(), count)
+                .into_par_iter()
+                .map(|part| {
+                    let mut scratch = Scratch::default();
+                    let mut du = vec![T::ZERO; len];
+                    for patches in &ranges[part] {
+                        winograd::backward_weight(
+                            g,
+                            patches.clone(),
+                            &mut scratch,
+                            &mut reading(g, self.x_values, self.x.transform.as_deref()),
+                            &mut { read_dy },
+                            &mut du,
+                        );
+                    }
+                    du
+                })
+                .collect();
+            winograd::weight_gradient(&joined(shares))
+        });
+        if self.want_input {
+            let back = winograd::turned(g);
+            let weight = winograd::pack(g, w, true);
+            let shared = SharedMut::new(dx);
+            winograd::ranges(&back).par_iter().for_each_init(
+                Scratch::default,
+                |scratch, patches| {
+                    winograd::forward(
+                        &back,
+                        &weight,
+                        patches.clone(),
+                        scratch,
+                        &mut { read_dy },
+                        &mut |_| (),
+                        &mut |image, range, values| {
+                            let at = image * g.in_plane() * g.c + range.start;
+                            // SAFETY: each patch has its own part of the input.
+                            let dx = unsafe { shared.range(at, range.len()) };
+                            match self.accumulate {
+                                true => super::columns::add(values, dx),
+                                false => dx.copy_from_slice(values),
+                            }
+                        },
+                    );
+                },
+            );
+        }
+        (dw, None)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -9,17 +9,17 @@ use crate::ops::simd::Real;
 use rayon::prelude::*;
 
 /// A matrix product over offsets: out[out_at[i] + j] (+)= Σ a[a_at[i] + …] · b[b_at + … + j].
-struct Rows<'a, T> {
-    a: &'a [T],
-    a_at: &'a [usize],
-    a_step: usize,
-    b: &'a [T],
-    b_at: usize,
-    b_step: usize,
-    stretches: &'a [Stretch],
-    depth: usize,
-    columns: usize,
-    accumulate: bool,
+pub(crate) struct Rows<'a, T> {
+    pub a: &'a [T],
+    pub a_at: &'a [usize],
+    pub a_step: usize,
+    pub b: &'a [T],
+    pub b_at: usize,
+    pub b_step: usize,
+    pub stretches: &'a [Stretch],
+    pub depth: usize,
+    pub columns: usize,
+    pub accumulate: bool,
 }
 
 impl<T: Real> Rows<'_, T> {
@@ -27,7 +27,7 @@ impl<T: Real> Rows<'_, T> {
     ///
     /// # Safety
     /// No other task may touch `columns` values from each `out_at` in `out`.
-    unsafe fn run(&self, out: &SharedMut<T>, out_at: &[usize]) {
+    pub(crate) unsafe fn run(&self, out: &SharedMut<T>, out_at: &[usize]) {
         let Some(last) = self.depth.checked_sub(1) else {
             return;
         };
@@ -68,15 +68,15 @@ impl<T: Real> Rows<'_, T> {
 
 /// A weight as panels of columns, row after row of the sum.
 pub(crate) struct Packed<T> {
-    data: Vec<T>,
+    pub data: Vec<T>,
     /// Group, first column, columns, place in `data`, width there.
-    panels: Vec<(usize, usize, usize, usize, usize)>,
+    pub panels: Vec<(usize, usize, usize, usize, usize)>,
 }
 
 impl<T: Real> Packed<T> {
     /// For each group `blocks` × `rows` × `columns` values; `start(group, block)` is where they begin in `w`, and `steps` are the
     /// distances there from row to row and from column to column.
-    fn new(
+    pub(crate) fn new(
         groups: usize,
         [blocks, rows, columns]: [usize; 3],
         w: &[T],

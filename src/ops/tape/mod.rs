@@ -16,6 +16,7 @@ mod plan;
 mod rows;
 mod tokens;
 mod window;
+mod winograd;
 
 use super::buffer::Buffer;
 use super::geometry::Conv2dParams;

@@ -1,0 +1,404 @@
+//! 3 × 3 convolutions with fewer multiplications: F(2 × 2, 3 × 3) of Winograd's minimal filtering (Lavin and Gray 2016).
+//!
+//! Two by two outputs come from four by four inputs. With B, G and A as in the paper, V = Bᵀ·d·B of the inputs and U = G·g·Gᵀ of the
+//! kernel, the outputs are Aᵀ·(U ⊙ V)·A: sixteen products of matrices (patches × C)·(C × O) instead of 4 · 9, which is 2.25 times
+//! fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is
+//! Gᵀ·(Σ (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
+
+use super::dense::{Packed, Rows};
+use crate::ops::geometry::Geometry;
+use crate::ops::micro::{Stretch, panels};
+use crate::ops::shared::SharedMut;
+use crate::ops::simd::{LANES, Real, kernel};
+use std::ops::Range;
+
+/// Patches a task works on at once: enough rows for the products, few enough for the second-level cache.
+const PATCHES: usize = 64;
+
+/// Channels from which on the fewer multiplications outweigh the transformations.
+const CHANNELS: usize = 32;
+
+/// Whether the method fits a convolution.
+pub(crate) fn fits(g: &Geometry) -> bool {
+    (g.kh, g.kw) == (3, 3)
+        && g.p.stride == (1, 1)
+        && g.p.dilation == (1, 1)
+        && g.p.groups == 1
+        && g.p.padding.iter().all(|p| *p <= 2)
+        && g.c.min(g.o) >= CHANNELS
+}
+
+/// The convolution that gives the input's gradient from the output's.
+pub(crate) fn turned(g: &Geometry) -> Geometry {
+    let mut back = *g;
+    (back.c, back.h, back.w) = (g.o, g.oh, g.ow);
+    (back.o, back.oh, back.ow) = (g.c, g.h, g.w);
+    back.p.padding = g.p.padding.map(|p| 2 - p);
+    back
+}
+
+/// All patches of a batch, in ranges for tasks; by sizes alone.
+pub(crate) fn ranges(g: &Geometry) -> Vec<Range<usize>> {
+    let all = g.batch * g.oh.div_ceil(2) * g.ow.div_ceil(2);
+    let count = all.div_ceil(PATCHES);
+    (0..count)
+        .map(|i| all * i / count..all * (i + 1) / count)
+        .collect()
+}
+
+/// (image, first output row, first output column) of a patch.
+fn place(g: &Geometry, patch: usize) -> (usize, usize, usize) {
+    let (rows, cols) = (g.oh.div_ceil(2), g.ow.div_ceil(2));
+    (
+        patch / (rows * cols),
+        patch / cols % rows * 2,
+        patch % cols * 2,
+    )
+}
+
+/// The kernel's U, packed for the products: sixteen blocks of (C × O). With `turn`, of the kernel that gives the input's gradient.
+pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
+    let (c, o) = (g.c, g.o);
+    let n = o * c;
+    // As (16, O, C).
+    let mut u = vec![T::ZERO; 16 * n];
+    let half = T::from_f64(0.5);
+    for i in 0..n {
+        let g: &[T] = &w[i * 9..i * 9 + 9];
+        let k = |j: usize| if turn { g[8 - j] } else { g[j] };
+        // G·g, then ·Gᵀ.
+        let mut rows = [[T::ZERO; 3]; 4];
+        for x in 0..3 {
+            let (a, b, c) = (k(x), k(3 + x), k(6 + x));
+            rows[0][x] = a;
+            rows[1][x] = (a + b + c) * half;
+            rows[2][x] = (a - b + c) * half;
+            rows[3][x] = c;
+        }
+        for (y, [a, b, c]) in rows.into_iter().enumerate() {
+            let row = [a, (a + b + c) * half, (a - b + c) * half, c];
+            for (x, v) in row.into_iter().enumerate() {
+                u[(y * 4 + x) * n + i] = v;
+            }
+        }
+    }
+
+    let (rows, columns, steps) = match turn {
+        false => (c, o, (1, c)),
+        true => (o, c, (c, 1)),
+    };
+    Packed::new(1, [16, rows, columns], &u, |_, block| block * n, steps)
+}
+
+/// Scratch of one task.
+pub(crate) struct Scratch<T> {
+    patch: Vec<T>,
+    v: Vec<T>,
+    m: Vec<T>,
+    y: Vec<T>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self {
+            patch: Vec::new(),
+            v: Vec::new(),
+            m: Vec::new(),
+            y: Vec::new(),
+        }
+    }
+}
+
+/// Gathers the `size` × `size` inputs of a patch that begin at row and column (y, x): `read(range of the plane's values, out)`
+/// copies a stretch of a row; what lies outside is 0.
+fn gather<T: Real>(
+    (h, w, c): (usize, usize, usize),
+    size: usize,
+    (y, x): (isize, isize),
+    out: &mut [T],
+    read: &mut dyn FnMut(Range<usize>, &mut [T]),
+) {
+    let window = super::window::Window {
+        row: y,
+        rows: size,
+        col: x,
+        cols: size,
+    };
+    window.fill((h, w, c), out, read);
+}
+
+/// V of the patches: (patch, 16, C).
+fn transform_inputs<T: Real>(
+    g: &Geometry,
+    patches: Range<usize>,
+    patch: &mut Vec<T>,
+    v: &mut Vec<T>,
+    read: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+) {
+    patch.resize(16 * g.c, T::ZERO);
+    let len = patches.len() * 16 * g.c + crate::ops::micro::SLACK;
+    if v.len() < len {
+        v.resize(len, T::ZERO);
+    }
+    for (p, v) in patches.zip(v.chunks_exact_mut(16 * g.c)) {
+        let (image, y, x) = place(g, p);
+        let corner = (
+            y as isize - g.p.padding[0] as isize,
+            x as isize - g.p.padding[2] as isize,
+        );
+        gather((g.h, g.w, g.c), 4, corner, patch, &mut |range, out| {
+            read(image, range, out);
+        });
+        input_of(patch, g.c, v);
+    }
+}
+
+/// Computes the outputs of some patches. `read(image, range, out)` gives the input's values as they are seen; `write(image,
+/// range, values)` takes stretches of output rows, and `whole(rows)` sees all of the outputs before, row after row.
+pub(crate) fn forward<T: Real>(
+    g: &Geometry,
+    weight: &Packed<T>,
+    patches: Range<usize>,
+    scratch: &mut Scratch<T>,
+    read: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    whole: &mut dyn FnMut(&mut [T]),
+    write: &mut dyn FnMut(usize, Range<usize>, &[T]),
+) {
+    let Scratch { patch, v, m, y } = scratch;
+    transform_inputs(g, patches.clone(), patch, v, read);
+    m.resize(patches.len() * 16 * g.o, T::ZERO);
+    let shared = SharedMut::new(m);
+    let rows: Vec<usize> = (0..patches.len()).collect();
+    for xi in 0..16 {
+        let a_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.c).collect();
+        for (_, first, columns, at, width) in &weight.panels {
+            let product = Rows {
+                a: v,
+                a_at: &a_at,
+                a_step: 1,
+                b: &weight.data,
+                b_at: at + xi * g.c * width,
+                b_step: *width,
+                stretches: &[Stretch { a: 0, b: 0 }],
+                depth: g.c,
+                columns: *columns,
+                accumulate: false,
+            };
+            let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.o + first).collect();
+            // SAFETY: `m` is this task's own.
+            unsafe { product.run(&shared, &out_at) };
+        }
+    }
+    // The outputs that there are, in order of patches; two rows of one or two columns each.
+    y.clear();
+    patch.resize(4 * g.o, T::ZERO);
+    let mut places = Vec::with_capacity(2 * patches.len());
+    for (p, m) in patches.zip(m.chunks_exact(16 * g.o)) {
+        let (image, row, col) = place(g, p);
+        output_of(m, g.o, &mut patch[..4 * g.o]);
+        let cols = (g.ow - col).min(2);
+        for i in 0..(g.oh - row).min(2) {
+            let at = ((row + i) * g.ow + col) * g.o;
+            places.push((image, at..at + cols * g.o));
+            y.extend_from_slice(&patch[2 * i * g.o..(2 * i + cols) * g.o]);
+        }
+    }
+    whole(y);
+    let mut from = 0;
+    for (image, range) in places {
+        let to = from + range.len();
+        write(image, range, &y[from..to]);
+        from = to;
+    }
+}
+
+/// Adds the share of some patches to Σ (A·dy·Aᵀ) ⊙ V, kept as (16, O, C).
+pub(crate) fn backward_weight<T: Real>(
+    g: &Geometry,
+    patches: Range<usize>,
+    scratch: &mut Scratch<T>,
+    read_x: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    read_dy: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    du: &mut [T],
+) {
+    let Scratch { patch, v, m, .. } = scratch;
+    transform_inputs(g, patches.clone(), patch, v, read_x);
+    m.resize(patches.len() * 16 * g.o, T::ZERO);
+    patch.resize(4 * g.o, T::ZERO);
+    for (p, m) in patches.clone().zip(m.chunks_exact_mut(16 * g.o)) {
+        let (image, row, col) = place(g, p);
+        let corner = (row as isize, col as isize);
+        let plane = (g.oh, g.ow, g.o);
+        gather(
+            plane,
+            2,
+            corner,
+            &mut patch[..4 * g.o],
+            &mut |range, out| {
+                read_dy(image, range, out);
+            },
+        );
+        gradient_of(&patch[..4 * g.o], g.o, m);
+    }
+    let shared = SharedMut::new(du);
+    for xi in 0..16 {
+        let a_at: Vec<usize> = (0..g.o).map(|o| xi * g.o + o).collect();
+        for (first, columns) in panels::<T>(g.c) {
+            let product = Rows {
+                a: m,
+                a_at: &a_at,
+                a_step: 16 * g.o,
+                b: v,
+                b_at: xi * g.c + first,
+                b_step: 16 * g.c,
+                stretches: &[Stretch { a: 0, b: 0 }],
+                depth: patches.len(),
+                columns,
+                accumulate: true,
+            };
+            let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c + first).collect();
+            // SAFETY: `du` is this task's own.
+            unsafe { product.run(&shared, &out_at) };
+        }
+    }
+}
+
+/// Gᵀ·du·G: from (16, O, C) to candle's (O, C, 3, 3).
+pub(crate) fn weight_gradient<T: Real>(du: &[T]) -> Vec<T> {
+    let n = du.len() / 16;
+    let half = T::from_f64(0.5);
+    let mut dw = vec![T::ZERO; 9 * n];
+    for (i, dw) in dw.chunks_exact_mut(9).enumerate() {
+        let u = |y: usize, x: usize| du[(y * 4 + x) * n + i];
+        let mut rows = [[T::ZERO; 4]; 3];
+        for x in 0..4 {
+            let (a, b, c, d) = (u(0, x), u(1, x), u(2, x), u(3, x));
+            rows[0][x] = a + (b + c) * half;
+            rows[1][x] = (b - c) * half;
+            rows[2][x] = (b + c) * half + d;
+        }
+        for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
+            dw[3 * y] = a + (b + c) * half;
+            dw[3 * y + 1] = (b - c) * half;
+            dw[3 * y + 2] = (b + c) * half + d;
+        }
+    }
+    dw
+}
+
+/// A vector's worth of channels.
+type Lanes<T> = [T; LANES];
+
+#[inline(always)]
+fn load<T: Real>(values: &[T], at: usize, n: usize) -> Lanes<T> {
+    let mut out = [T::ZERO; LANES];
+    if n == LANES {
+        out.copy_from_slice(&values[at..at + LANES]);
+    } else {
+        out[..n].copy_from_slice(&values[at..at + n]);
+    }
+    out
+}
+
+#[inline(always)]
+fn store<T: Real>(lanes: Lanes<T>, values: &mut [T], at: usize, n: usize) {
+    if n == LANES {
+        values[at..at + LANES].copy_from_slice(&lanes);
+    } else {
+        values[at..at + n].copy_from_slice(&lanes[..n]);
+    }
+}
+
+#[inline(always)]
+fn plus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+    let mut out = a;
+    for (o, b) in out.iter_mut().zip(b) {
+        *o += b;
+    }
+    out
+}
+
+#[inline(always)]
+fn minus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+    let mut out = a;
+    for (o, b) in out.iter_mut().zip(b) {
+        *o = *o - b;
+    }
+    out
+}
+
+/// Bᵀ·(four values).
+#[inline(always)]
+fn by_b<T: Real>([a, b, c, d]: [Lanes<T>; 4]) -> [Lanes<T>; 4] {
+    [minus(a, c), plus(b, c), minus(c, b), minus(b, d)]
+}
+
+kernel! {
+    /// Bᵀ·d·B of a patch (16, c).
+    fn input_of<T>(d: &[T], c: usize, out: &mut [T]) {
+        for l in (0..c).step_by(LANES) {
+            let n = LANES.min(c - l);
+            let mut rows = [[[T::ZERO; LANES]; 4]; 4];
+            for x in 0..4 {
+                let column = by_b([
+                    load(d, x * c + l, n),
+                    load(d, (4 + x) * c + l, n),
+                    load(d, (8 + x) * c + l, n),
+                    load(d, (12 + x) * c + l, n),
+                ]);
+                for y in 0..4 {
+                    rows[y][x] = column[y];
+                }
+            }
+            for (y, row) in rows.into_iter().enumerate() {
+                for (x, v) in by_b(row).into_iter().enumerate() {
+                    store(v, out, (y * 4 + x) * c + l, n);
+                }
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Aᵀ·m·A: from (16, c) to (2 · 2, c).
+    fn output_of<T>(m: &[T], c: usize, out: &mut [T]) {
+        for l in (0..c).step_by(LANES) {
+            let n = LANES.min(c - l);
+            let mut rows = [[[T::ZERO; LANES]; 4]; 2];
+            for x in 0..4 {
+                let (m0, m1) = (load(m, x * c + l, n), load(m, (4 + x) * c + l, n));
+                let (m2, m3) = (load(m, (8 + x) * c + l, n), load(m, (12 + x) * c + l, n));
+                rows[0][x] = plus(plus(m0, m1), m2);
+                rows[1][x] = minus(minus(m1, m2), m3);
+            }
+            for (y, [m0, m1, m2, m3]) in rows.into_iter().enumerate() {
+                store(plus(plus(m0, m1), m2), out, 2 * y * c + l, n);
+                store(minus(minus(m1, m2), m3), out, (2 * y + 1) * c + l, n);
+            }
+        }
+    }
+}
+
+kernel! {
+    /// A·dy·Aᵀ: from (2 · 2, c) to (16, c).
+    fn gradient_of<T>(dy: &[T], c: usize, out: &mut [T]) {
+        for l in (0..c).step_by(LANES) {
+            let n = LANES.min(c - l);
+            let zero = [T::ZERO; LANES];
+            let mut rows = [[zero; 2]; 4];
+            for x in 0..2 {
+                let (a, b) = (load(dy, x * c + l, n), load(dy, (2 + x) * c + l, n));
+                rows[0][x] = a;
+                rows[1][x] = plus(a, b);
+                rows[2][x] = minus(a, b);
+                rows[3][x] = minus(zero, b);
+            }
+            for (y, [a, b]) in rows.into_iter().enumerate() {
+                store(a, out, y * 4 * c + l, n);
+                store(plus(a, b), out, (y * 4 + 1) * c + l, n);
+                store(minus(a, b), out, (y * 4 + 2) * c + l, n);
+                store(minus(zero, b), out, (y * 4 + 3) * c + l, n);
+            }
+        }
+    }
+}

@@ -68,11 +68,15 @@ impl Progress {
             self.last = Instant::now();
             let (since, before) = self.start;
             let rate = (done - before.min(done)) as f64 / since.elapsed().as_secs_f64();
-            let left = of.saturating_sub(done) as f64 / rate.max(1e-9);
-            eprintln!(
-                "{}: {done} of {of} photos, {rate:.1} a second, {left:.0} s left",
-                self.what
-            );
+            // Nothing to reckon with yet at the start of a stretch.
+            let pace = match rate > 0.0 {
+                true => {
+                    let left = of.saturating_sub(done) as f64 / rate;
+                    format!(", {rate:.1} a second, {left:.0} s left")
+                }
+                false => String::new(),
+            };
+            eprintln!("{}: {done} of {of} photos{pace}", self.what);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Convolutions as layers.
 
 use super::{BatchNormMode, Mode};
-use crate::ops::{Activation, Conv2dParams, Map, Norm, Statistics, Tape};
+use crate::ops::{Activation, Conv2dParams, Map, Norm, Statistics, Tape, Weight};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -45,7 +45,7 @@ impl Padding {
 #[derive(Clone, Debug)]
 pub struct Conv {
     config: ConvConfig,
-    weight: Tensor,
+    weight: Weight,
     bias: Tensor,
 }
 
@@ -82,7 +82,7 @@ impl Conv {
         );
         Ok(Self {
             config,
-            weight: vb.get_with_hints(shape, "weight", SMALL)?,
+            weight: Weight::new(vb.get_with_hints(shape, "weight", SMALL)?),
             bias: vb.get_with_hints(config.outputs, "bias", Init::Const(0.0))?,
         })
     }
@@ -142,7 +142,7 @@ pub struct ConvNormActConfig {
 #[derive(Clone, Debug)]
 pub struct ConvNormAct {
     config: ConvNormActConfig,
-    weight: Tensor,
+    weight: Weight,
     gamma: Tensor,
     beta: Tensor,
     running_mean: Tensor,
@@ -171,7 +171,7 @@ impl ConvNormAct {
         let shape = (outputs, inputs / groups, kernel, kernel);
         Ok(Self {
             config,
-            weight: conv.get_with_hints(shape, "weight", init)?,
+            weight: Weight::new(conv.get_with_hints(shape, "weight", init)?),
             gamma: norm.get_with_hints(outputs, "weight", Init::Const(1.0))?,
             beta: norm.get_with_hints(outputs, "bias", Init::Const(0.0))?,
             running_mean: norm.get_with_hints(outputs, "running_mean", Init::Const(0.0))?,

@@ -4,7 +4,7 @@
 //! constant, and so are its batch-norm statistics.
 
 use crate::draws::uniform;
-use crate::ops::{self, Activation, Map, Tape};
+use crate::ops::{self, Activation, ConvWeight, Map, Tape, Weight};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -91,7 +91,7 @@ pub fn residual(
 /// y = x·Wᵀ + b.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Tensor,
+    weight: Weight,
     bias: Tensor,
 }
 
@@ -107,7 +107,7 @@ impl Linear {
             up: bound,
         };
         Ok(Self {
-            weight: vb.get_with_hints((outputs, inputs), "weight", init)?,
+            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", init)?),
             bias: vb.get_with_hints(outputs, "bias", init)?,
         })
     }
@@ -118,7 +118,7 @@ impl Linear {
     /// If `vb` lacks the tensors.
     pub fn small(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            weight: vb.get_with_hints((outputs, inputs), "weight", conv::SMALL)?,
+            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", conv::SMALL)?),
             bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
         })
     }
@@ -137,7 +137,7 @@ impl Linear {
     /// # Errors
     /// As [`ops::linear`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias))
+        ops::linear(x, self.weight.tensor(), Some(&self.bias))
     }
 }
 

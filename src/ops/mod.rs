@@ -32,6 +32,8 @@ mod shared;
 mod simd;
 mod softmax;
 mod tape;
+#[cfg(feature = "train")]
+pub(crate) mod update;
 mod window;
 
 pub use attention::{attention, attention_qkv};
@@ -52,4 +54,4 @@ pub use pos_embed::resample_pos_embed;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
 pub use softmax::{log_softmax, softmax};
-pub use tape::{Map, Tape};
+pub use tape::{ConvWeight, Kept, Map, Tape, Weight};

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Tensors;
 use crate::error::{Error, Result};
-use crate::ops::with_values;
+use crate::ops::{update, with_values};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor, Var, bail};
 use rayon::prelude::*;
@@ -250,21 +250,21 @@ impl InplaceOp1 for Step<'_> {
                 pieces
                     .zip(second.par_chunks_mut(CHUNK))
                     .for_each(|(((p, m), g), v)| {
-                        let (b1, b2) = (BETA1 as f32, BETA2 as f32);
-                        for (((p, m), g), v) in p.iter_mut().zip(m).zip(g).zip(v) {
-                            let g = g * factor;
-                            *m = b1 * *m + (1.0 - b1) * g;
-                            *v = b2 * *v + (1.0 - b2) * g * g;
-                            *p = keep * *p - rate * *m / (v.sqrt() * correction + EPS as f32);
-                        }
+                        let step = update::AdamW {
+                            beta1: BETA1 as f32,
+                            beta2: BETA2 as f32,
+                            rate,
+                            correction,
+                            eps: EPS as f32,
+                            keep,
+                            factor,
+                        };
+                        update::adam_w(p, m, v, g, step);
                     });
             }
-            Update::Sgd { rate, momentum } => pieces.for_each(|((p, m), g)| {
-                for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
-                    *m = momentum * *m + g * factor;
-                    *p = keep * *p - rate * *m;
-                }
-            }),
+            Update::Sgd { rate, momentum } => {
+                pieces.for_each(|((p, m), g)| update::sgd(p, m, g, momentum, rate, keep, factor))
+            }
         }
         Ok(())
     }

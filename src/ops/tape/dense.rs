@@ -1,14 +1,16 @@
 //! The products of a convolution's tiles: forward, the input's gradient, the weight's gradient.
 
+use super::columns::Transform;
 use super::plan::{Phase, Tap, joined};
 use super::window::Window;
+use crate::ops::buffer::Buffer;
 use crate::ops::geometry::Geometry;
-use crate::ops::micro::{Product, ROWS, SLACK, Stretch, panels, product};
+use crate::ops::micro::{Finish, Product, SLACK, Stretch, panels, product};
 use crate::ops::shared::SharedMut;
 use crate::ops::simd::Real;
 use rayon::prelude::*;
 
-/// A matrix product over offsets: out[out_at[i] + j] (+)= Σ a[a_at[i] + …] · b[b_at + … + j].
+/// A matrix product over offsets: out[out_at[i] + out_first + j] (+)= Σ a[a_at[i] + …] · b[b_at + … + j].
 pub(crate) struct Rows<'a, T> {
     pub a: &'a [T],
     pub a_at: &'a [usize],
@@ -18,57 +20,92 @@ pub(crate) struct Rows<'a, T> {
     pub b_step: usize,
     pub stretches: &'a [Stretch],
     pub depth: usize,
+    pub out_at: &'a [usize],
+    pub out_first: usize,
     pub columns: usize,
     pub accumulate: bool,
+    /// What is done to each column before it is written, and the first column's place in it.
+    pub finish: Option<(&'a Shifts<T>, usize)>,
+}
+
+/// One scale and shift a column with a panel's slack behind them, and an interval to clamp to.
+pub(crate) struct Shifts<T> {
+    scale: Vec<T>,
+    shift: Vec<T>,
+    bounds: (T, T),
+}
+
+impl<T: Real> Shifts<T> {
+    /// Of a transformation that follows no curve, over `channels`.
+    pub(crate) fn new(transform: &Transform<T>, channels: usize) -> Option<Self> {
+        let padded = |values: &[T]| {
+            let mut padded = values[..channels].to_vec();
+            padded.resize(channels + SLACK, T::ZERO);
+            padded
+        };
+        transform.curve.is_none().then(|| Self {
+            scale: padded(&transform.scale),
+            shift: padded(&transform.shift),
+            bounds: transform.bounds,
+        })
+    }
 }
 
 impl<T: Real> Rows<'_, T> {
-    /// Computes it, eight rows at a time.
+    /// Computes it.
     ///
     /// # Safety
-    /// No other task may touch `columns` values from each `out_at` in `out`.
-    pub(crate) unsafe fn run(&self, out: &SharedMut<T>, out_at: &[usize]) {
+    /// No other task may touch `columns` values from each `out_at + out_first` in `out`.
+    pub(crate) unsafe fn run(&self, out: &SharedMut<T>) {
         let Some(last) = self.depth.checked_sub(1) else {
             return;
         };
-        let greatest = |values: &mut dyn Iterator<Item = usize>| values.max().unwrap_or(0);
-        let a_end = greatest(&mut self.a_at.iter().copied())
-            + greatest(&mut self.stretches.iter().map(|s| s.a))
-            + last * self.a_step;
-        let b_end = self.b_at
-            + greatest(&mut self.stretches.iter().map(|s| s.b))
-            + last * self.b_step
-            + SLACK;
+        let greatest = |values: &[usize]| values.iter().copied().max();
+        let (Some(a_last), Some(out_last)) = (greatest(self.a_at), greatest(self.out_at)) else {
+            return;
+        };
+        let (mut a_far, mut b_far) = (0, 0);
+        for s in self.stretches {
+            (a_far, b_far) = (a_far.max(s.a), b_far.max(s.b));
+        }
+        let a_end = a_last + a_far + last * self.a_step;
+        let b_end = self.b_at + b_far + last * self.b_step + SLACK;
         assert!(
-            a_end < self.a.len() && b_end <= self.b.len() && self.a_at.len() == out_at.len(),
+            a_end < self.a.len() && b_end <= self.b.len() && self.a_at.len() == self.out_at.len(),
             "product beyond its operands: {a_end} of {}, {b_end} of {}",
             self.a.len(),
             self.b.len()
         );
-        for (a_at, out_at) in self.a_at.chunks(ROWS).zip(out_at.chunks(ROWS)) {
-            // A short last block repeats its last row: the same sums, written to the same place.
-            let row = |i: usize| i.min(a_at.len() - 1);
-            let p = Product {
-                a: std::array::from_fn(|i| self.a[a_at[row(i)]..].as_ptr()),
-                a_step: self.a_step,
-                b: self.b[self.b_at..].as_ptr(),
-                b_step: self.b_step,
-                stretches: self.stretches,
-                depth: self.depth,
-                // SAFETY: `pointer` checks the range; it is this task's alone by the caller's promise.
-                out: std::array::from_fn(|i| unsafe { out.pointer(out_at[row(i)], self.columns) }),
-                columns: self.columns,
-                accumulate: self.accumulate,
-            };
-            // SAFETY: every operand was bounded by the assertion above, with a panel's slack behind `b`.
-            unsafe { product(&p) };
-        }
+        let p = Product {
+            a: self.a.as_ptr(),
+            a_at: self.a_at,
+            a_step: self.a_step,
+            b: self.b[self.b_at..].as_ptr(),
+            b_step: self.b_step,
+            stretches: self.stretches,
+            depth: self.depth,
+            // SAFETY: `pointer` checks the range up to the last row; it is this task's alone by the caller's promise.
+            out: unsafe {
+                out.pointer(self.out_first, out_last + self.columns);
+                out.pointer(self.out_first, 0)
+            },
+            out_at: self.out_at,
+            columns: self.columns,
+            accumulate: self.accumulate,
+            finish: self.finish.map(|(shifts, first)| Finish {
+                scale: shifts.scale[first..first + SLACK].as_ptr(),
+                shift: shifts.shift[first..first + SLACK].as_ptr(),
+                bounds: shifts.bounds,
+            }),
+        };
+        // SAFETY: every operand was bounded above, with a panel's slack behind `b`, scale and shift.
+        unsafe { product(&p) };
     }
 }
 
 /// A weight as panels of columns, row after row of the sum.
-pub(crate) struct Packed<T> {
-    pub data: Vec<T>,
+pub(crate) struct Packed<T: Real> {
+    pub data: Buffer<T>,
     /// Group, first column, columns, place in `data`, width there.
     pub panels: Vec<(usize, usize, usize, usize, usize)>,
 }
@@ -92,7 +129,8 @@ impl<T: Real> Packed<T> {
                 len += blocks * rows * width;
             }
         }
-        let mut data = vec![T::ZERO; len + SLACK];
+        let mut data = Buffer::new(len + SLACK);
+        data[len..].fill(T::ZERO);
         let shared = SharedMut::new(&mut data);
         list.par_iter()
             .for_each(|(group, first, count, at, width)| {
@@ -105,6 +143,7 @@ impl<T: Real> Packed<T> {
                         for (v, w) in panel[..*count].iter_mut().zip(source) {
                             *v = *w;
                         }
+                        panel[*count..].fill(T::ZERO);
                     }
                 }
             });
@@ -159,6 +198,7 @@ impl<T> Seen<'_, T> {
 ///
 /// # Safety
 /// These rows of `y` belong to this task alone.
+#[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn forward<T: Real>(
     g: &Geometry,
     taps: &[Tap],
@@ -167,6 +207,7 @@ pub(crate) unsafe fn forward<T: Real>(
     rows: std::ops::Range<usize>,
     y: &SharedMut<T>,
     y_at: usize,
+    finish: Option<&Shifts<T>>,
 ) {
     let inputs = g.c / g.p.groups;
     let (s, t) = g.p.stride;
@@ -177,8 +218,8 @@ pub(crate) unsafe fn forward<T: Real>(
     let out_at: Vec<usize> = positions()
         .map(|(r, c)| y_at + (r * g.ow + c) * g.o)
         .collect();
-    let mut shifted = vec![0; out_at.len()];
     for (group, first, columns, at, width) in &weight.panels {
+        let first = group * (g.o / g.p.groups) + first;
         let stretches = taps
             .iter()
             .enumerate()
@@ -197,14 +238,14 @@ pub(crate) unsafe fn forward<T: Real>(
             b_step: *width,
             stretches: &stretches,
             depth,
+            out_at: &out_at,
+            out_first: first,
             columns: *columns,
             accumulate: false,
+            finish: finish.map(|f| (f, first)),
         };
-        for (shifted, at) in shifted.iter_mut().zip(&out_at) {
-            *shifted = at + group * (g.o / g.p.groups) + first;
-        }
         // SAFETY: the caller's promise.
-        unsafe { product.run(y, &shifted) };
+        unsafe { product.run(y) };
     }
 }
 
@@ -248,7 +289,6 @@ pub(crate) unsafe fn backward_input<T: Real>(
             .collect();
         let origin = (inputs.start * dy.window.cols) * g.o;
         let a_at: Vec<usize> = a_at.into_iter().map(|a| a - origin).collect();
-        let mut shifted = vec![0; out_at.len()];
         for (group, first, columns, at, width) in &weight.panels {
             let stretches = phase
                 .taps
@@ -269,14 +309,14 @@ pub(crate) unsafe fn backward_input<T: Real>(
                 b_step: *width,
                 stretches: &stretches,
                 depth,
+                out_at: &out_at,
+                out_first: group * (g.c / g.p.groups) + first,
                 columns: *columns,
                 accumulate,
+                finish: None,
             };
-            for (shifted, at) in shifted.iter_mut().zip(&out_at) {
-                *shifted = at + group * (g.c / g.p.groups) + first;
-            }
             // SAFETY: the caller's promise.
-            unsafe { product.run(dx, &shifted) };
+            unsafe { product.run(dx) };
         }
     }
 }
@@ -312,6 +352,7 @@ pub(crate) fn backward_weight<T: Real>(
     let shared = SharedMut::new(dw);
     for group in 0..g.p.groups {
         let a_at: Vec<usize> = (0..outputs).map(|o| group * outputs + o).collect();
+        let out_at: Vec<usize> = a_at.iter().map(|o| o * row_len).collect();
         for n in (0..taps.len()).step_by(run) {
             let tap = taps[n];
             let start = (tap.dy as usize * x.window.cols + tap.dx as usize) * g.c + group * inputs;
@@ -325,15 +366,14 @@ pub(crate) fn backward_weight<T: Real>(
                     b_step: t * g.c,
                     stretches: &stretches,
                     depth,
+                    out_at: &out_at,
+                    out_first: n * inputs + first,
                     columns: count,
                     accumulate: true,
+                    finish: None,
                 };
-                let out_at: Vec<usize> = a_at
-                    .iter()
-                    .map(|o| o * row_len + n * inputs + first)
-                    .collect();
                 // SAFETY: `dw` is this task's own.
-                unsafe { product.run(&shared, &out_at) };
+                unsafe { product.run(&shared) };
             }
         }
     }

@@ -43,7 +43,6 @@ pub(crate) unsafe fn forward<T: Real>(
             weight,
             g.p.stride.1 * g.c,
             g.c,
-            g.c,
             out,
         );
     }
@@ -89,10 +88,10 @@ pub(crate) unsafe fn backward_input<T: Real>(
             // SAFETY: a row of this task.
             let row = unsafe { dx.range(at, span) };
             if t == 1 && !accumulate {
-                correlate(dy.values, &offsets, &w, g.c, g.c, g.c, row);
+                correlate(dy.values, &offsets, &w, g.c, g.c, row);
                 continue;
             }
-            correlate(dy.values, &offsets, &w, g.c, g.c, g.c, scratch);
+            correlate(dy.values, &offsets, &w, g.c, g.c, scratch);
             for (j, values) in scratch.chunks_exact(g.c).enumerate() {
                 let out = &mut row[j * t * g.c..][..g.c];
                 if accumulate {
@@ -203,9 +202,102 @@ inner_kernel!(inner_3, 3);
 inner_kernel!(inner_5, 5);
 inner_kernel!(inner_7, 7);
 
+/// out[p · c + l] = Σ_k weight[k · c + l] · source[offsets[k] + p · step + l].
+fn correlate<T: Real>(
+    source: &[T],
+    offsets: &[usize],
+    weight: &[T],
+    step: usize,
+    c: usize,
+    out: &mut [T],
+) {
+    // Neighbours in a row of the kernel read neighbours: each value is read once for all of them.
+    let run = 1 + offsets.windows(2).take_while(|o| o[1] == o[0] + c).count();
+    let alike = offsets.len().is_multiple_of(run)
+        && offsets
+            .chunks(run)
+            .all(|r| r.windows(2).all(|o| o[1] == o[0] + c));
+    match run {
+        2 if alike && step == c => correlate_2(source, offsets, weight, c, out),
+        3 if alike && step == c => correlate_3(source, offsets, weight, c, out),
+        5 if alike && step == c => correlate_5(source, offsets, weight, c, out),
+        7 if alike && step == c => correlate_7(source, offsets, weight, c, out),
+        _ => correlate_any(source, offsets, weight, step, c, out),
+    }
+}
+
+/// `B` positions from `p` on and one vector of channels from `l` on, of rows of `K` neighbours.
+#[inline(always)]
+fn neighbours<T: Real, const FMA: bool, const K: usize, const B: usize>(
+    source: &[T],
+    offsets: &[usize],
+    weight: &[T],
+    c: usize,
+    p: usize,
+    l: usize,
+    out: &mut [T],
+) {
+    let mut acc = [[T::ZERO; LANES]; B];
+    for (row, offset) in offsets.iter().step_by(K).enumerate() {
+        // B + K − 1 of them are used.
+        let mut x = [[T::ZERO; LANES]; BLOCK + 6];
+        for (i, x) in x[..B + K - 1].iter_mut().enumerate() {
+            let at = offset + (p + i) * c + l;
+            x.copy_from_slice(&source[at..at + LANES]);
+        }
+        for k in 0..K {
+            let at = (row * K + k) * c + l;
+            let w = &weight[at..at + LANES];
+            for b in 0..B {
+                for i in 0..LANES {
+                    acc[b][i] = x[b + k][i].madd::<FMA>(w[i], acc[b][i]);
+                }
+            }
+        }
+    }
+    for (b, acc) in acc.iter().enumerate() {
+        out[(p + b) * c + l..(p + b) * c + l + LANES].copy_from_slice(acc);
+    }
+}
+
+macro_rules! correlate_kernel {
+    ($name:ident, $k:literal) => {
+        kernel! {
+            /// [`correlate`] with step `c`, the kernel elements being rows of as many neighbours as the name says.
+            fn $name<T>(source: &[T], offsets: &[usize], weight: &[T], c: usize, out: &mut [T]) {
+                let positions = out.len() / c;
+                let (whole, blocks) = (c / LANES * LANES, positions / BLOCK * BLOCK);
+                for p in (0..blocks).step_by(BLOCK) {
+                    for l in (0..whole).step_by(LANES) {
+                        neighbours::<T, FMA, $k, BLOCK>(source, offsets, weight, c, p, l, out);
+                    }
+                }
+                for p in blocks..positions {
+                    for l in (0..whole).step_by(LANES) {
+                        neighbours::<T, FMA, $k, 1>(source, offsets, weight, c, p, l, out);
+                    }
+                }
+                for p in 0..positions {
+                    for l in whole..c {
+                        let mut acc = T::ZERO;
+                        for (k, offset) in offsets.iter().enumerate() {
+                            acc = source[offset + p * c + l].madd::<FMA>(weight[k * c + l], acc);
+                        }
+                        out[p * c + l] = acc;
+                    }
+                }
+            }
+        }
+    };
+}
+correlate_kernel!(correlate_2, 2);
+correlate_kernel!(correlate_3, 3);
+correlate_kernel!(correlate_5, 5);
+correlate_kernel!(correlate_7, 7);
+
 kernel! {
-    /// out[p · c + l] = Σ_k weight[k · w_step + l] · source[offsets[k] + p · step + l].
-    fn correlate<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, w_step: usize, c: usize, out: &mut [T]) {
+    /// [`correlate`].
+    fn correlate_any<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, c: usize, out: &mut [T]) {
         let positions = out.len() / c;
         let whole = c / LANES * LANES;
         let mut p = 0;
@@ -215,7 +307,7 @@ kernel! {
                 let mut acc = [[T::ZERO; LANES]; BLOCK];
                 if n == BLOCK {
                     for (k, offset) in offsets.iter().enumerate() {
-                        let w = &weight[k * w_step + l..k * w_step + l + LANES];
+                        let w = &weight[k * c + l..k * c + l + LANES];
                         for (b, acc) in acc.iter_mut().enumerate() {
                             let at = offset + (p + b) * step + l;
                             let x = &source[at..at + LANES];
@@ -226,7 +318,7 @@ kernel! {
                     }
                 } else {
                     for (k, offset) in offsets.iter().enumerate() {
-                        let w = &weight[k * w_step + l..k * w_step + l + LANES];
+                        let w = &weight[k * c + l..k * c + l + LANES];
                         for (b, acc) in acc[..n].iter_mut().enumerate() {
                             let at = offset + (p + b) * step + l;
                             let x = &source[at..at + LANES];
@@ -244,7 +336,7 @@ kernel! {
                 for l in whole..c {
                     let mut acc = T::ZERO;
                     for (k, offset) in offsets.iter().enumerate() {
-                        acc = source[offset + (p + b) * step + l].madd::<FMA>(weight[k * w_step + l], acc);
+                        acc = source[offset + (p + b) * step + l].madd::<FMA>(weight[k * c + l], acc);
                     }
                     out[(p + b) * c + l] = acc;
                 }

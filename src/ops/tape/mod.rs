@@ -5,16 +5,19 @@
 //! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
 //! result.
 
+mod backward;
 mod columns;
 mod conv;
 mod dense;
 mod depthwise;
 mod engine;
+mod forward;
 mod join;
 mod max_pool;
 mod plan;
 mod rows;
 mod tokens;
+mod weight;
 mod window;
 mod winograd;
 
@@ -28,6 +31,7 @@ use conv::Follow;
 use engine::{Engine, Slot};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
+pub use weight::{ConvWeight, Kept, Weight};
 
 /// A handle of one map of a [`Tape`]; its memory is let go of with the last handle, unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -135,7 +139,7 @@ impl Tape {
     pub fn conv_norm(
         &mut self,
         x: &Map,
-        weight: &Tensor,
+        weight: &dyn ConvWeight,
         params: Conv2dParams,
         norm: &Norm,
         activation: Activation,
@@ -161,7 +165,7 @@ impl Tape {
     pub fn conv(
         &mut self,
         x: &Map,
-        weight: &Tensor,
+        weight: &dyn ConvWeight,
         bias: Option<&Tensor>,
         params: Conv2dParams,
         activation: Activation,
@@ -186,7 +190,7 @@ impl Tape {
     pub fn conv_scaled(
         &mut self,
         x: &Map,
-        weight: &Tensor,
+        weight: &dyn ConvWeight,
         bias: &Tensor,
         gamma: &Tensor,
         params: Conv2dParams,
@@ -204,7 +208,7 @@ impl Tape {
     fn convolve(
         &mut self,
         x: &Map,
-        weight: &Tensor,
+        weight: &dyn ConvWeight,
         params: Conv2dParams,
         follow: &Follow,
     ) -> Result<Map> {
@@ -222,7 +226,7 @@ impl Tape {
     pub fn linear(
         &mut self,
         x: &Map,
-        weight: &Tensor,
+        weight: &dyn ConvWeight,
         bias: Option<&Tensor>,
         activation: Activation,
     ) -> Result<Map> {

@@ -6,10 +6,12 @@
 //! Gᵀ·(Σ (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
 
 use super::dense::{Packed, Rows};
+use crate::ops::buffer::Buffer;
 use crate::ops::geometry::Geometry;
 use crate::ops::micro::{Stretch, panels};
 use crate::ops::shared::SharedMut;
 use crate::ops::simd::{LANES, Real, kernel};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Patches a task works on at once: enough rows for the products, few enough for the second-level cache.
@@ -61,28 +63,35 @@ pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
     let (c, o) = (g.c, g.o);
     let n = o * c;
     // As (16, O, C).
-    let mut u = vec![T::ZERO; 16 * n];
+    let mut u = Buffer::new(16 * n);
     let half = T::from_f64(0.5);
-    for i in 0..n {
-        let g: &[T] = &w[i * 9..i * 9 + 9];
-        let k = |j: usize| if turn { g[8 - j] } else { g[j] };
-        // G·g, then ·Gᵀ.
-        let mut rows = [[T::ZERO; 3]; 4];
-        for x in 0..3 {
-            let (a, b, c) = (k(x), k(3 + x), k(6 + x));
-            rows[0][x] = a;
-            rows[1][x] = (a + b + c) * half;
-            rows[2][x] = (a - b + c) * half;
-            rows[3][x] = c;
-        }
-        for (y, [a, b, c]) in rows.into_iter().enumerate() {
-            let row = [a, (a + b + c) * half, (a - b + c) * half, c];
-            for (x, v) in row.into_iter().enumerate() {
-                u[(y * 4 + x) * n + i] = v;
+    let shared = SharedMut::new(&mut u);
+    (0..o).into_par_iter().for_each(|row| {
+        // SAFETY: each task has its own output channel in all sixteen.
+        let out: [&mut [T]; 16] =
+            std::array::from_fn(|xi| unsafe { shared.range(xi * n + row * c, c) });
+        for (i, g) in w[row * c * 9..(row + 1) * c * 9]
+            .chunks_exact(9)
+            .enumerate()
+        {
+            let k = |j: usize| if turn { g[8 - j] } else { g[j] };
+            // G·g, then ·Gᵀ.
+            let mut rows = [[T::ZERO; 3]; 4];
+            for x in 0..3 {
+                let (a, b, c) = (k(x), k(3 + x), k(6 + x));
+                rows[0][x] = a;
+                rows[1][x] = (a + b + c) * half;
+                rows[2][x] = (a - b + c) * half;
+                rows[3][x] = c;
+            }
+            for (y, [a, b, c]) in rows.into_iter().enumerate() {
+                let row = [a, (a + b + c) * half, (a - b + c) * half, c];
+                for (x, v) in row.into_iter().enumerate() {
+                    out[y * 4 + x][i] = v;
+                }
             }
         }
-    }
-
+    });
     let (rows, columns, steps) = match turn {
         false => (c, o, (1, c)),
         true => (o, c, (c, 1)),
@@ -171,6 +180,7 @@ pub(crate) fn forward<T: Real>(
     let rows: Vec<usize> = (0..patches.len()).collect();
     for xi in 0..16 {
         let a_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.c).collect();
+        let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.o).collect();
         for (_, first, columns, at, width) in &weight.panels {
             let product = Rows {
                 a: v,
@@ -181,12 +191,14 @@ pub(crate) fn forward<T: Real>(
                 b_step: *width,
                 stretches: &[Stretch { a: 0, b: 0 }],
                 depth: g.c,
+                out_at: &out_at,
+                out_first: *first,
                 columns: *columns,
                 accumulate: false,
+                finish: None,
             };
-            let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.o + first).collect();
             // SAFETY: `m` is this task's own.
-            unsafe { product.run(&shared, &out_at) };
+            unsafe { product.run(&shared) };
         }
     }
     // The outputs that there are, in order of patches; two rows of one or two columns each.
@@ -243,6 +255,7 @@ pub(crate) fn backward_weight<T: Real>(
     let shared = SharedMut::new(du);
     for xi in 0..16 {
         let a_at: Vec<usize> = (0..g.o).map(|o| xi * g.o + o).collect();
+        let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c).collect();
         for (first, columns) in panels::<T>(g.c) {
             let product = Rows {
                 a: m,
@@ -253,36 +266,40 @@ pub(crate) fn backward_weight<T: Real>(
                 b_step: 16 * g.c,
                 stretches: &[Stretch { a: 0, b: 0 }],
                 depth: patches.len(),
+                out_at: &out_at,
+                out_first: first,
                 columns,
                 accumulate: true,
+                finish: None,
             };
-            let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c + first).collect();
             // SAFETY: `du` is this task's own.
-            unsafe { product.run(&shared, &out_at) };
+            unsafe { product.run(&shared) };
         }
     }
 }
 
 /// Gᵀ·du·G: from (16, O, C) to candle's (O, C, 3, 3).
-pub(crate) fn weight_gradient<T: Real>(du: &[T]) -> Vec<T> {
+pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
     let n = du.len() / 16;
     let half = T::from_f64(0.5);
     let mut dw = vec![T::ZERO; 9 * n];
-    for (i, dw) in dw.chunks_exact_mut(9).enumerate() {
-        let u = |y: usize, x: usize| du[(y * 4 + x) * n + i];
-        let mut rows = [[T::ZERO; 4]; 3];
-        for x in 0..4 {
-            let (a, b, c, d) = (u(0, x), u(1, x), u(2, x), u(3, x));
-            rows[0][x] = a + (b + c) * half;
-            rows[1][x] = (b - c) * half;
-            rows[2][x] = (b + c) * half + d;
+    dw.par_chunks_mut(9 * g.c).enumerate().for_each(|(o, dw)| {
+        for (i, dw) in dw.chunks_exact_mut(9).enumerate() {
+            let u = |y: usize, x: usize| du[(y * 4 + x) * n + o * g.c + i];
+            let mut rows = [[T::ZERO; 4]; 3];
+            for x in 0..4 {
+                let (a, b, c, d) = (u(0, x), u(1, x), u(2, x), u(3, x));
+                rows[0][x] = a + (b + c) * half;
+                rows[1][x] = (b - c) * half;
+                rows[2][x] = (b + c) * half + d;
+            }
+            for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
+                dw[3 * y] = a + (b + c) * half;
+                dw[3 * y + 1] = (b - c) * half;
+                dw[3 * y + 2] = (b + c) * half + d;
+            }
         }
-        for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
-            dw[3 * y] = a + (b + c) * half;
-            dw[3 * y + 1] = (b - c) * half;
-            dw[3 * y + 2] = (b + c) * half + d;
-        }
-    }
+    });
     dw
 }
 

@@ -1,0 +1,316 @@
+//! A convolution's backward pass: tiles of the output, or patches of it, a part of them for each task.
+
+use super::columns::{Behind, Transform, add, sums};
+use super::dense::{self, Packed, Seen};
+use super::depthwise;
+use super::engine::Slot;
+use super::forward::{reading, room, seen};
+use super::plan::{Phase, Tile, input_window, output_window, phase_rows, phases, taps, tiles};
+use super::winograd::{self, Scratch};
+use crate::ops::buffer::Buffer;
+use crate::ops::geometry::{Geometry, parts};
+use crate::ops::shared::SharedMut;
+use crate::ops::simd::Real;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// What a backward pass finds beside the input's gradient: the weight's, and the sums asked for.
+pub(super) type Found<T> = (Option<Vec<T>>, Option<Vec<(f64, f64)>>);
+
+/// What a part of the tiles found.
+struct Share<T: Real> {
+    dw: Buffer<T>,
+    sums: Vec<Vec<(f64, f64)>>,
+}
+
+/// One convolution's backward pass.
+pub(super) struct Backward<'a, T: Real> {
+    pub g: &'a Geometry,
+    pub x: &'a Slot<T>,
+    pub x_values: &'a Buffer<T>,
+    pub y_values: &'a Buffer<T>,
+    pub dz: &'a Buffer<T>,
+    pub behind: Option<&'a Behind<T>>,
+    pub want_weight: bool,
+    pub want_input: bool,
+    pub accumulate: bool,
+    /// Centre and transformation of the input, if the sums of its gradient are asked for.
+    pub ask: Option<(&'a [T], &'a Transform<T>)>,
+}
+
+impl<T: Real> Backward<'_, T> {
+    /// Writes the input's gradient; gives the weight's, and the sums asked for.
+    pub(super) fn run(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
+        let g = self.g;
+        if winograd::fits(g) {
+            return self.in_patches(w, dx);
+        }
+        let phases = if self.want_input {
+            phases(g)
+        } else {
+            Vec::new()
+        };
+        let by_element = match g.is_depthwise() {
+            true => depthwise::by_element(g, w),
+            false => Vec::new(),
+        };
+        let packed: Vec<Packed<T>> = if g.is_depthwise() {
+            Vec::new()
+        } else {
+            phases.iter().map(|p| Packed::backward(g, w, p)).collect()
+        };
+        let shared = SharedMut::new(dx);
+        let tiles = tiles(g);
+        // Few parts where a copy of the weight's gradient for each would cost more than it helps. Never by the number of
+        // threads.
+        let count = match w.len() {
+            0..100_000 => 16,
+            100_000..600_000 => 8,
+            _ => 4,
+        };
+        let shares: Vec<Share<T>> = parts(tiles.len(), count)
+            .into_par_iter()
+            .map(|range| {
+                let mut scratch = [Vec::new(), Vec::new(), Vec::new()];
+                let mut dw = zeros(if self.want_weight { w.len() } else { 0 });
+                let sums = tiles[range]
+                    .iter()
+                    .map(|tile| {
+                        self.tile(
+                            tile,
+                            &phases,
+                            &packed,
+                            &by_element,
+                            &shared,
+                            &mut dw,
+                            &mut scratch,
+                        )
+                    })
+                    .collect();
+                Share { dw, sums }
+            })
+            .collect();
+        let mut sums = Vec::new();
+        let mut partial = Vec::new();
+        for share in shares {
+            sums.extend(share.sums);
+            partial.push(share.dw);
+        }
+        let dw = self.want_weight.then(|| as_stored(g, &joined(partial)));
+        (dw, self.ask.map(|_| total(sums, g.c)))
+    }
+
+    /// [`run`](Self::run) by fewer multiplications, see [`winograd`].
+    fn in_patches(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
+        let g = self.g;
+        let read_dy = |image: usize, range: Range<usize>, out: &mut [T]| {
+            let at = image * g.out_plane() * g.o;
+            let range = at + range.start..at + range.end;
+            match self.behind {
+                Some(behind) => behind.apply(&self.y_values[range.clone()], &self.dz[range], out),
+                None => out.copy_from_slice(&self.dz[range]),
+            }
+        };
+        let dw = self.want_weight.then(|| {
+            let len = 16 * g.o * g.c;
+            let count = match len {
+                0..100_000 => 16,
+                100_000..600_000 => 8,
+                600_000..2_000_000 => 4,
+                _ => 2,
+            };
+            let ranges = winograd::ranges(g);
+            let shares = parts(ranges.len(), count)
+                .into_par_iter()
+                .map(|part| {
+                    let mut scratch = Scratch::default();
+                    let mut du = zeros(len);
+                    for patches in &ranges[part] {
+                        winograd::backward_weight(
+                            g,
+                            patches.clone(),
+                            &mut scratch,
+                            &mut reading(g, self.x_values, self.x.transform.as_deref()),
+                            &mut { read_dy },
+                            &mut du,
+                        );
+                    }
+                    du
+                })
+                .collect();
+            winograd::weight_gradient(g, &joined(shares))
+        });
+        if self.want_input {
+            let back = winograd::turned(g);
+            let weight = winograd::pack(g, w, true);
+            let shared = SharedMut::new(dx);
+            winograd::ranges(&back).par_iter().for_each_init(
+                Scratch::default,
+                |scratch, patches| {
+                    winograd::forward(
+                        &back,
+                        &weight,
+                        patches.clone(),
+                        scratch,
+                        &mut { read_dy },
+                        &mut |_| (),
+                        &mut |image, range, values| {
+                            let at = image * g.in_plane() * g.c + range.start;
+                            // SAFETY: each patch has its own part of the input.
+                            let dx = unsafe { shared.range(at, range.len()) };
+                            match self.accumulate {
+                                true => add(values, dx),
+                                false => dx.copy_from_slice(values),
+                            }
+                        },
+                    );
+                },
+            );
+        }
+        (dw, None)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn tile(
+        &self,
+        tile: &Tile,
+        phases: &[Phase],
+        packed: &[Packed<T>],
+        by_element: &[T],
+        shared: &SharedMut<T>,
+        dw: &mut [T],
+        [d_scratch, x_scratch, row]: &mut [Vec<T>; 3],
+    ) -> Vec<(f64, f64)> {
+        let g = self.g;
+        let out_at = tile.image * g.out_plane() * g.o;
+        let window = output_window(g, phases, &tile.rows);
+        let plane = (g.oh, g.ow, g.o);
+        let dy = match self.behind {
+            None => seen(self.dz.with_slack(), plane, out_at, window, None, d_scratch),
+            Some(behind) => {
+                room(d_scratch, window.len(g.o));
+                window.fill(plane, d_scratch, |range, out| {
+                    let range = out_at + range.start..out_at + range.end;
+                    behind.apply(&self.y_values[range.clone()], &self.dz[range], out);
+                });
+                Seen {
+                    values: d_scratch,
+                    window,
+                    c: g.o,
+                }
+            }
+        };
+        let in_at = tile.image * g.in_plane() * g.c;
+        if self.want_weight {
+            let x = seen(
+                self.x_values.with_slack(),
+                (g.h, g.w, g.c),
+                in_at,
+                input_window(g, &tile.rows),
+                self.x.transform.as_deref(),
+                x_scratch,
+            );
+            if g.is_depthwise() {
+                depthwise::backward_weight(g, x, dy, tile.rows.clone(), dw);
+            } else {
+                dense::backward_weight(g, &taps(g), x, dy, tile.rows.clone(), dw);
+            }
+        }
+        if !self.want_input {
+            return Vec::new();
+        }
+        let inputs = phase_rows(g, &tile.rows);
+        // SAFETY: each tile has its own rows of the input.
+        unsafe {
+            if g.is_depthwise() {
+                depthwise::backward_input(
+                    g,
+                    phases,
+                    by_element,
+                    dy,
+                    inputs.clone(),
+                    shared,
+                    in_at,
+                    self.accumulate,
+                    row,
+                );
+            } else {
+                dense::backward_input(
+                    g,
+                    phases,
+                    packed,
+                    dy,
+                    inputs.clone(),
+                    shared,
+                    in_at,
+                    self.accumulate,
+                );
+            }
+        }
+        let Some((centre, transform)) = self.ask else {
+            return Vec::new();
+        };
+        let from = (inputs.start * g.p.stride.0).min(g.h) * g.w * g.c;
+        let to = (inputs.end * g.p.stride.0).min(g.h) * g.w * g.c;
+        // SAFETY: as above, and nobody writes them any more.
+        let dx = unsafe { shared.range(in_at + from, to - from) };
+        sums(
+            &self.x_values[in_at + from..in_at + to],
+            dx,
+            transform,
+            centre,
+            g.c,
+        )
+    }
+}
+
+/// A buffer of zeros.
+fn zeros<T: Real>(len: usize) -> Buffer<T> {
+    let mut buffer = Buffer::new(len);
+    buffer.fill(T::ZERO);
+    buffer
+}
+
+/// The sum of the shares, joined in order, whatever thread found which.
+fn joined<T: Real>(mut shares: Vec<Buffer<T>>) -> Buffer<T> {
+    const CHUNK: usize = 1 << 14;
+    let rest = shares.split_off(shares.len().min(1));
+    let mut total = shares.pop().unwrap_or_else(|| Buffer::new(0));
+    total
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(i, total)| {
+            for share in &rest {
+                add(&share[i * CHUNK..][..total.len()], total);
+            }
+        });
+    total
+}
+
+/// A weight's gradient from (O, kernel, C / groups), or (kernel, C) of a depthwise one, to candle's (O, C / groups, kernel).
+fn as_stored<T: Real>(g: &Geometry, dw: &[T]) -> Vec<T> {
+    let (k, inputs) = (g.kh * g.kw, g.c / g.p.groups);
+    if k == 1 {
+        return dw.to_vec();
+    }
+    let mut out = vec![T::ZERO; dw.len()];
+    if g.is_depthwise() {
+        super::transpose(dw, k, g.c, &mut out);
+    } else {
+        out.par_chunks_mut(k * inputs)
+            .zip(dw.par_chunks(k * inputs))
+            .for_each(|(out, dw)| super::transpose(dw, k, inputs, out));
+    }
+    out
+}
+
+/// The channels' sums of all tiles, in order.
+pub(super) fn total(found: Vec<Vec<(f64, f64)>>, channels: usize) -> Vec<(f64, f64)> {
+    let mut sums = vec![(0.0, 0.0); channels];
+    for piece in found {
+        for (sum, s) in sums.iter_mut().zip(piece) {
+            *sum = (sum.0 + s.0, sum.1 + s.1);
+        }
+    }
+    sums
+}

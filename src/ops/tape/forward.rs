@@ -1,0 +1,206 @@
+//! A convolution's forward pass: tiles of the output, or patches of it, one task each.
+
+use super::columns::{Transform, moments};
+use super::dense::{self, Packed, Seen, Shifts};
+use super::depthwise;
+use super::engine::Slot;
+use super::plan::{input_window, taps, tiles};
+use super::window::Window;
+use super::winograd::{self, Scratch};
+use crate::ops::buffer::Buffer;
+use crate::ops::geometry::Geometry;
+use crate::ops::micro::SLACK;
+use crate::ops::norm::Moments;
+use crate::ops::shared::SharedMut;
+use crate::ops::simd::Real;
+use candle_core::{Result, bail};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// A weight in the form the forward kernels read.
+pub(crate) enum Packs<T: Real> {
+    Dense(Packed<T>),
+    Depthwise(Vec<T>),
+    Patches(Packed<T>),
+}
+
+impl<T: Real> Packs<T> {
+    pub(crate) fn new(g: &Geometry, w: &[T]) -> Self {
+        if winograd::fits(g) {
+            Self::Patches(winograd::pack(g, w, false))
+        } else if g.is_depthwise() {
+            Self::Depthwise(depthwise::by_element(g, w))
+        } else {
+            Self::Dense(Packed::forward(g, w))
+        }
+    }
+}
+
+/// A tile's part of a map: read where it lies, or copied with its transformation done and zeros around it.
+pub(super) fn seen<'a, T: Real>(
+    values: &'a [T],
+    (h, w, c): (usize, usize, usize),
+    at: usize,
+    window: Window,
+    transform: Option<&Transform<T>>,
+    scratch: &'a mut Vec<T>,
+) -> Seen<'a, T> {
+    if transform.is_none() && window.is_rows_of(h, w) {
+        let values = &values[at + window.row as usize * w * c..];
+        return Seen { values, window, c };
+    }
+    room(scratch, window.len(c));
+    window.fill((h, w, c), scratch, |range, out| {
+        let source = &values[at + range.start..at + range.end];
+        match transform {
+            Some(t) => t.apply(source, out),
+            None => out.copy_from_slice(source),
+        }
+    });
+    Seen {
+        values: scratch,
+        window,
+        c,
+    }
+}
+
+/// Makes sure that scratch holds `len` values and a panel's slack.
+pub(super) fn room<T: Real>(scratch: &mut Vec<T>, len: usize) {
+    if scratch.len() < len + SLACK {
+        scratch.resize(len + SLACK, T::ZERO);
+    }
+}
+
+/// Computes every tile; gives the moments of each output channel if `measure`.
+pub(super) fn forward<T: Real>(
+    g: &Geometry,
+    x: &Slot<T>,
+    weight: &Packs<T>,
+    y: &mut Buffer<T>,
+    finish: Option<&Transform<T>>,
+    measure: bool,
+) -> Result<Vec<Moments>> {
+    let Some(values) = &x.values else {
+        bail!("convolution: its input was let go of")
+    };
+    if let Packs::Patches(weight) = weight {
+        return Ok(in_patches(g, x, values, weight, y, finish, measure));
+    }
+    let taps = taps(g);
+    // Done in registers where it can be.
+    let shifts = match (weight, finish) {
+        (Packs::Dense(_), Some(finish)) => Shifts::new(finish, g.o),
+        _ => None,
+    };
+    let finish = finish.filter(|_| shifts.is_none());
+    let shared = SharedMut::new(y);
+    let found: Vec<Vec<Moments>> = tiles(g)
+        .par_iter()
+        .map_init(Vec::new, |scratch, tile| {
+            let x = seen(
+                values.with_slack(),
+                (g.h, g.w, g.c),
+                tile.image * g.in_plane() * g.c,
+                input_window(g, &tile.rows),
+                x.transform.as_deref(),
+                scratch,
+            );
+            let at = tile.image * g.out_plane() * g.o;
+            // SAFETY: each tile has its own rows of the output.
+            let out = unsafe {
+                match weight {
+                    Packs::Dense(w) => {
+                        let rows = tile.rows.clone();
+                        dense::forward(g, &taps, w, x, rows, &shared, at, shifts.as_ref());
+                    }
+                    Packs::Depthwise(w) => {
+                        depthwise::forward(g, &taps, w, x, tile.rows.clone(), &shared, at);
+                    }
+                    // Done above.
+                    Packs::Patches(_) => {}
+                }
+                shared.range(
+                    at + tile.rows.start * g.ow * g.o,
+                    tile.rows.len() * g.ow * g.o,
+                )
+            };
+            if let Some(finish) = finish {
+                finish.apply_in_place(out);
+            }
+            if measure {
+                moments(out, g.o)
+            } else {
+                Vec::new()
+            }
+        })
+        .collect();
+    Ok(together(found, if measure { g.o } else { 0 }))
+}
+
+/// The channels' moments of all tiles, joined in order, whatever thread found which.
+fn together(found: Vec<Vec<Moments>>, channels: usize) -> Vec<Moments> {
+    let mut all = vec![Moments::default(); channels];
+    for piece in found {
+        for (channel, m) in all.iter_mut().zip(piece) {
+            *channel = channel.join(m);
+        }
+    }
+    all
+}
+
+/// [`forward`] by fewer multiplications, see [`winograd`].
+fn in_patches<T: Real>(
+    g: &Geometry,
+    x: &Slot<T>,
+    values: &[T],
+    weight: &Packed<T>,
+    y: &mut Buffer<T>,
+    finish: Option<&Transform<T>>,
+    measure: bool,
+) -> Vec<Moments> {
+    let shared = SharedMut::new(y);
+    let found = winograd::ranges(g)
+        .par_iter()
+        .map_init(Scratch::default, |scratch, patches| {
+            let mut found = Vec::new();
+            winograd::forward(
+                g,
+                weight,
+                patches.clone(),
+                scratch,
+                &mut reading(g, values, x.transform.as_deref()),
+                &mut |rows| {
+                    if let Some(finish) = finish {
+                        finish.apply_in_place(rows);
+                    }
+                    if measure {
+                        found = moments(rows, g.o);
+                    }
+                },
+                &mut |image, range, values| {
+                    let at = image * g.out_plane() * g.o + range.start;
+                    // SAFETY: each patch has its own outputs.
+                    unsafe { shared.range(at, range.len()) }.copy_from_slice(values);
+                },
+            );
+            found
+        })
+        .collect();
+    together(found, if measure { g.o } else { 0 })
+}
+
+/// Reads stretches of a convolution's input as they are seen.
+pub(super) fn reading<'a, T: Real>(
+    g: &'a Geometry,
+    values: &'a [T],
+    transform: Option<&'a Transform<T>>,
+) -> impl FnMut(usize, Range<usize>, &mut [T]) + 'a {
+    move |image, range, out| {
+        let at = image * g.in_plane() * g.c;
+        let source = &values[at + range.start..at + range.end];
+        match transform {
+            Some(t) => t.apply(source, out),
+            None => out.copy_from_slice(source),
+        }
+    }
+}

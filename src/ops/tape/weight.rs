@@ -1,0 +1,77 @@
+//! Weights of convolutions, and what is kept of them between passes.
+
+use super::forward::Packs;
+use crate::ops::shared::with_values;
+use crate::ops::simd::Real;
+use candle_core::{Result, Tensor};
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+/// The weight of a convolution: a tensor, or a [`Weight`], which prepares a constant once and not at every pass.
+pub trait ConvWeight {
+    /// The values.
+    fn tensor(&self) -> &Tensor;
+
+    /// Where the prepared form of a constant is kept.
+    fn kept(&self) -> Option<&Kept> {
+        None
+    }
+}
+
+impl ConvWeight for Tensor {
+    fn tensor(&self) -> &Tensor {
+        self
+    }
+}
+
+/// The prepared form of a constant weight.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+/// A weight whose prepared form is kept, if it is a constant: for one convolution, whose settings stay the same.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    tensor: Tensor,
+    kept: Kept,
+}
+
+impl Weight {
+    /// Of a tensor.
+    pub fn new(tensor: Tensor) -> Self {
+        Self {
+            tensor,
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl ConvWeight for Weight {
+    fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        // A variable changes with every step.
+        (!self.tensor.is_variable() && !self.tensor.track_op()).then_some(&self.kept)
+    }
+}
+
+/// The prepared form of a weight: the one kept, or a new one.
+pub(super) fn packs<T: Real>(
+    weight: &Tensor,
+    kept: Option<&Kept>,
+    make: impl FnOnce(&[T]) -> Packs<T>,
+) -> Result<Arc<Packs<T>>> {
+    if let Some(Kept(cell)) = kept
+        && let Some(found) = cell.get()
+        && let Ok(packs) = found.clone().downcast::<Packs<T>>()
+    {
+        return Ok(packs);
+    }
+    let packs = Arc::new(with_values(weight, |w: &[T]| Ok(make(w)))?);
+    if let Some(Kept(cell)) = kept {
+        // Someone else may have been first, with the same.
+        let _ = cell.set(packs.clone());
+    }
+    Ok(packs)
+}

@@ -4,7 +4,7 @@ mod golden;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use golden::{distance, flat};
+use golden::{distance, flat, summary_error};
 use hydranet::backbone::EfficientNet;
 use hydranet::checkpoint::{Tensors, read_tensors};
 use hydranet::layers::{dropout, residual};
@@ -94,28 +94,6 @@ fn every_stage_the_features_and_the_logits_are_those_of_timm() {
         }
     }
     assert_none(failed);
-}
-
-/// `[L2 norm, sum, first 8 elements]` of ours beside the golden ones: the greatest difference, each on its own scale.
-fn summary_error(ours: &Tensor, golden: &Tensor) -> f64 {
-    let (values, golden) = (flat(ours), flat(golden));
-    let n = values.len() as f64;
-    let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let mut off = [0f64; 10];
-    off[0] = (norm - golden[0]) / golden[0];
-    // A sum of n values of either sign is of the size of their norm at the least, and of √n norms at the most.
-    off[1] = (values.iter().sum::<f64>() - golden[1]) / (golden[0] * n.sqrt()).max(golden[1].abs());
-    for i in 0..8 {
-        let ours = values.get(i).copied().unwrap_or(0.0);
-        off[2 + i] = (ours - golden[2 + i]) / (golden[0] / n.sqrt()).max(golden[2 + i].abs());
-    }
-    off.iter().fold(0f64, |m, v| {
-        if v.is_nan() {
-            f64::INFINITY
-        } else {
-            m.max(v.abs())
-        }
-    })
 }
 
 /// How exactly one step must agree.

@@ -1,11 +1,12 @@
 //! A convolution's backward pass: tiles of the output, or patches of it, a part of them for each task.
 
 use super::columns::{Behind, Transform, add, sums};
-use super::dense::{self, Packed, Seen};
+use super::dense::{self, Seen};
 use super::depthwise;
 use super::engine::Slot;
 use super::forward::{reading, room, seen};
 use super::plan::{Phase, Tile, input_window, output_window, phase_rows, phases, taps, tiles};
+use super::product::Packed;
 use super::winograd::{self, Scratch};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::{Geometry, parts};
@@ -71,7 +72,7 @@ impl<T: Real> Backward<'_, T> {
         let shares: Vec<Share<T>> = parts(tiles.len(), count)
             .into_par_iter()
             .map(|range| {
-                let mut scratch = [Vec::new(), Vec::new(), Vec::new()];
+                let mut scratch = [(); 3].map(|()| Buffer::new(0));
                 let mut dw = zeros(if self.want_weight { w.len() } else { 0 });
                 let sums = tiles[range]
                     .iter()
@@ -179,7 +180,7 @@ impl<T: Real> Backward<'_, T> {
         by_element: &[T],
         shared: &SharedMut<T>,
         dw: &mut [T],
-        [d_scratch, x_scratch, row]: &mut [Vec<T>; 3],
+        [d_scratch, x_scratch, row]: &mut [Buffer<T>; 3],
     ) -> Vec<(f64, f64)> {
         let g = self.g;
         let out_at = tile.image * g.out_plane() * g.o;
@@ -194,7 +195,7 @@ impl<T: Real> Backward<'_, T> {
                     behind.apply(&self.y_values[range.clone()], &self.dz[range], out);
                 });
                 Seen {
-                    values: d_scratch,
+                    values: d_scratch.with_slack(),
                     window,
                     c: g.o,
                 }

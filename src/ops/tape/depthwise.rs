@@ -1,7 +1,9 @@
 //! Depthwise convolution, channels last: every loop runs over the channels of one position.
 
 use super::dense::Seen;
+use super::forward::room;
 use super::plan::{Phase, Tap};
+use crate::ops::buffer::Buffer;
 use crate::ops::geometry::Geometry;
 use crate::ops::shared::SharedMut;
 use crate::ops::simd::{LANES, Real, kernel};
@@ -62,7 +64,7 @@ pub(crate) unsafe fn backward_input<T: Real>(
     dx: &SharedMut<T>,
     dx_at: usize,
     accumulate: bool,
-    scratch: &mut Vec<T>,
+    scratch: &mut Buffer<T>,
 ) {
     let (s, t) = g.p.stride;
     for phase in phases {
@@ -72,7 +74,8 @@ pub(crate) unsafe fn backward_input<T: Real>(
             .flat_map(|tap| &weight[tap.element * g.c..][..g.c])
             .copied()
             .collect();
-        scratch.resize(phase.cols * g.c, T::ZERO);
+        room(scratch, phase.cols * g.c);
+        let scratch = &mut scratch[..phase.cols * g.c];
         for i in inputs.start..inputs.end.min(phase.rows) {
             let offsets: Vec<usize> = phase
                 .taps

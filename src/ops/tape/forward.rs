@@ -1,15 +1,15 @@
 //! A convolution's forward pass: tiles of the output, or patches of it, one task each.
 
 use super::columns::{Transform, moments};
-use super::dense::{self, Packed, Seen, Shifts};
+use super::dense::{self, Seen};
 use super::depthwise;
 use super::engine::Slot;
 use super::plan::{input_window, taps, tiles};
+use super::product::{Packed, Shifts};
 use super::window::Window;
 use super::winograd::{self, Scratch};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::Geometry;
-use crate::ops::micro::SLACK;
 use crate::ops::norm::Moments;
 use crate::ops::shared::SharedMut;
 use crate::ops::simd::Real;
@@ -43,7 +43,7 @@ pub(super) fn seen<'a, T: Real>(
     at: usize,
     window: Window,
     transform: Option<&Transform<T>>,
-    scratch: &'a mut Vec<T>,
+    scratch: &'a mut Buffer<T>,
 ) -> Seen<'a, T> {
     if transform.is_none() && window.is_rows_of(h, w) {
         let values = &values[at + window.row as usize * w * c..];
@@ -58,16 +58,16 @@ pub(super) fn seen<'a, T: Real>(
         }
     });
     Seen {
-        values: scratch,
+        values: scratch.with_slack(),
         window,
         c,
     }
 }
 
-/// Makes sure that scratch holds `len` values and a panel's slack.
-pub(super) fn room<T: Real>(scratch: &mut Vec<T>, len: usize) {
-    if scratch.len() < len + SLACK {
-        scratch.resize(len + SLACK, T::ZERO);
+/// Makes sure that scratch holds `len` values.
+pub(super) fn room<T: Real>(scratch: &mut Buffer<T>, len: usize) {
+    if scratch.len() < len {
+        *scratch = Buffer::new(len);
     }
 }
 
@@ -96,43 +96,46 @@ pub(super) fn forward<T: Real>(
     let shared = SharedMut::new(y);
     let found: Vec<Vec<Moments>> = tiles(g)
         .par_iter()
-        .map_init(Vec::new, |scratch, tile| {
-            let x = seen(
-                values.with_slack(),
-                (g.h, g.w, g.c),
-                tile.image * g.in_plane() * g.c,
-                input_window(g, &tile.rows),
-                x.transform.as_deref(),
-                scratch,
-            );
-            let at = tile.image * g.out_plane() * g.o;
-            // SAFETY: each tile has its own rows of the output.
-            let out = unsafe {
-                match weight {
-                    Packs::Dense(w) => {
-                        let rows = tile.rows.clone();
-                        dense::forward(g, &taps, w, x, rows, &shared, at, shifts.as_ref());
+        .map_init(
+            || Buffer::new(0),
+            |scratch, tile| {
+                let x = seen(
+                    values.with_slack(),
+                    (g.h, g.w, g.c),
+                    tile.image * g.in_plane() * g.c,
+                    input_window(g, &tile.rows),
+                    x.transform.as_deref(),
+                    scratch,
+                );
+                let at = tile.image * g.out_plane() * g.o;
+                // SAFETY: each tile has its own rows of the output.
+                let out = unsafe {
+                    match weight {
+                        Packs::Dense(w) => {
+                            let rows = tile.rows.clone();
+                            dense::forward(g, &taps, w, x, rows, &shared, at, shifts.as_ref());
+                        }
+                        Packs::Depthwise(w) => {
+                            depthwise::forward(g, &taps, w, x, tile.rows.clone(), &shared, at);
+                        }
+                        // Done above.
+                        Packs::Patches(_) => {}
                     }
-                    Packs::Depthwise(w) => {
-                        depthwise::forward(g, &taps, w, x, tile.rows.clone(), &shared, at);
-                    }
-                    // Done above.
-                    Packs::Patches(_) => {}
+                    shared.range(
+                        at + tile.rows.start * g.ow * g.o,
+                        tile.rows.len() * g.ow * g.o,
+                    )
+                };
+                if let Some(finish) = finish {
+                    finish.apply_in_place(out);
                 }
-                shared.range(
-                    at + tile.rows.start * g.ow * g.o,
-                    tile.rows.len() * g.ow * g.o,
-                )
-            };
-            if let Some(finish) = finish {
-                finish.apply_in_place(out);
-            }
-            if measure {
-                moments(out, g.o)
-            } else {
-                Vec::new()
-            }
-        })
+                if measure {
+                    moments(out, g.o)
+                } else {
+                    Vec::new()
+                }
+            },
+        )
         .collect();
     Ok(together(found, if measure { g.o } else { 0 }))
 }

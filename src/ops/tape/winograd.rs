@@ -5,12 +5,14 @@
 //! fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is
 //! Gᵀ·(Σ (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
 
-use super::dense::{Packed, Rows};
+use super::forward::room;
+use super::product::{Packed, Rows};
+use super::transforms::{gradient_of, input_of, output_of};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::Geometry;
 use crate::ops::micro::{Stretch, panels};
 use crate::ops::shared::SharedMut;
-use crate::ops::simd::{LANES, Real, kernel};
+use crate::ops::simd::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,9 +22,14 @@ const PATCHES: usize = 64;
 /// Channels from which on the fewer multiplications outweigh the transformations.
 const CHANNELS: usize = 32;
 
+/// Patches from which on they outweigh the transformation of the kernel and of its gradient.
+const ENOUGH: usize = 384;
+
 /// Whether the method fits a convolution.
 pub(crate) fn fits(g: &Geometry) -> bool {
-    (g.kh, g.kw) == (3, 3)
+    let patches = g.batch * g.oh.div_ceil(2) * g.ow.div_ceil(2);
+    patches >= ENOUGH
+        && (g.kh, g.kw) == (3, 3)
         && g.p.stride == (1, 1)
         && g.p.dilation == (1, 1)
         && g.p.groups == 1
@@ -100,19 +107,19 @@ pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
 }
 
 /// Scratch of one task.
-pub(crate) struct Scratch<T> {
+pub(crate) struct Scratch<T: Real> {
     patch: Vec<T>,
-    v: Vec<T>,
-    m: Vec<T>,
+    v: Buffer<T>,
+    m: Buffer<T>,
     y: Vec<T>,
 }
 
-impl<T> Default for Scratch<T> {
+impl<T: Real> Default for Scratch<T> {
     fn default() -> Self {
         Self {
             patch: Vec::new(),
-            v: Vec::new(),
-            m: Vec::new(),
+            v: Buffer::new(0),
+            m: Buffer::new(0),
             y: Vec::new(),
         }
     }
@@ -141,14 +148,11 @@ fn transform_inputs<T: Real>(
     g: &Geometry,
     patches: Range<usize>,
     patch: &mut Vec<T>,
-    v: &mut Vec<T>,
+    v: &mut Buffer<T>,
     read: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
 ) {
     patch.resize(16 * g.c, T::ZERO);
-    let len = patches.len() * 16 * g.c + crate::ops::micro::SLACK;
-    if v.len() < len {
-        v.resize(len, T::ZERO);
-    }
+    room(v, patches.len() * 16 * g.c);
     for (p, v) in patches.zip(v.chunks_exact_mut(16 * g.c)) {
         let (image, y, x) = place(g, p);
         let corner = (
@@ -175,7 +179,7 @@ pub(crate) fn forward<T: Real>(
 ) {
     let Scratch { patch, v, m, y } = scratch;
     transform_inputs(g, patches.clone(), patch, v, read);
-    m.resize(patches.len() * 16 * g.o, T::ZERO);
+    room(m, patches.len() * 16 * g.o);
     let shared = SharedMut::new(m);
     let rows: Vec<usize> = (0..patches.len()).collect();
     for xi in 0..16 {
@@ -183,7 +187,7 @@ pub(crate) fn forward<T: Real>(
         let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.o).collect();
         for (_, first, columns, at, width) in &weight.panels {
             let product = Rows {
-                a: v,
+                a: v.with_slack(),
                 a_at: &a_at,
                 a_step: 1,
                 b: &weight.data,
@@ -235,7 +239,7 @@ pub(crate) fn backward_weight<T: Real>(
 ) {
     let Scratch { patch, v, m, .. } = scratch;
     transform_inputs(g, patches.clone(), patch, v, read_x);
-    m.resize(patches.len() * 16 * g.o, T::ZERO);
+    room(m, patches.len() * 16 * g.o);
     patch.resize(4 * g.o, T::ZERO);
     for (p, m) in patches.clone().zip(m.chunks_exact_mut(16 * g.o)) {
         let (image, row, col) = place(g, p);
@@ -258,10 +262,10 @@ pub(crate) fn backward_weight<T: Real>(
         let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c).collect();
         for (first, columns) in panels::<T>(g.c) {
             let product = Rows {
-                a: m,
+                a: m.with_slack(),
                 a_at: &a_at,
                 a_step: 16 * g.o,
-                b: v,
+                b: v.with_slack(),
                 b_at: xi * g.c + first,
                 b_step: 16 * g.c,
                 stretches: &[Stretch { a: 0, b: 0 }],
@@ -301,121 +305,4 @@ pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
         }
     });
     dw
-}
-
-/// A vector's worth of channels.
-type Lanes<T> = [T; LANES];
-
-#[inline(always)]
-fn load<T: Real>(values: &[T], at: usize, n: usize) -> Lanes<T> {
-    let mut out = [T::ZERO; LANES];
-    if n == LANES {
-        out.copy_from_slice(&values[at..at + LANES]);
-    } else {
-        out[..n].copy_from_slice(&values[at..at + n]);
-    }
-    out
-}
-
-#[inline(always)]
-fn store<T: Real>(lanes: Lanes<T>, values: &mut [T], at: usize, n: usize) {
-    if n == LANES {
-        values[at..at + LANES].copy_from_slice(&lanes);
-    } else {
-        values[at..at + n].copy_from_slice(&lanes[..n]);
-    }
-}
-
-#[inline(always)]
-fn plus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    let mut out = a;
-    for (o, b) in out.iter_mut().zip(b) {
-        *o += b;
-    }
-    out
-}
-
-#[inline(always)]
-fn minus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    let mut out = a;
-    for (o, b) in out.iter_mut().zip(b) {
-        *o = *o - b;
-    }
-    out
-}
-
-/// Bᵀ·(four values).
-#[inline(always)]
-fn by_b<T: Real>([a, b, c, d]: [Lanes<T>; 4]) -> [Lanes<T>; 4] {
-    [minus(a, c), plus(b, c), minus(c, b), minus(b, d)]
-}
-
-kernel! {
-    /// Bᵀ·d·B of a patch (16, c).
-    fn input_of<T>(d: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let mut rows = [[[T::ZERO; LANES]; 4]; 4];
-            for x in 0..4 {
-                let column = by_b([
-                    load(d, x * c + l, n),
-                    load(d, (4 + x) * c + l, n),
-                    load(d, (8 + x) * c + l, n),
-                    load(d, (12 + x) * c + l, n),
-                ]);
-                for y in 0..4 {
-                    rows[y][x] = column[y];
-                }
-            }
-            for (y, row) in rows.into_iter().enumerate() {
-                for (x, v) in by_b(row).into_iter().enumerate() {
-                    store(v, out, (y * 4 + x) * c + l, n);
-                }
-            }
-        }
-    }
-}
-
-kernel! {
-    /// Aᵀ·m·A: from (16, c) to (2 · 2, c).
-    fn output_of<T>(m: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let mut rows = [[[T::ZERO; LANES]; 4]; 2];
-            for x in 0..4 {
-                let (m0, m1) = (load(m, x * c + l, n), load(m, (4 + x) * c + l, n));
-                let (m2, m3) = (load(m, (8 + x) * c + l, n), load(m, (12 + x) * c + l, n));
-                rows[0][x] = plus(plus(m0, m1), m2);
-                rows[1][x] = minus(minus(m1, m2), m3);
-            }
-            for (y, [m0, m1, m2, m3]) in rows.into_iter().enumerate() {
-                store(plus(plus(m0, m1), m2), out, 2 * y * c + l, n);
-                store(minus(minus(m1, m2), m3), out, (2 * y + 1) * c + l, n);
-            }
-        }
-    }
-}
-
-kernel! {
-    /// A·dy·Aᵀ: from (2 · 2, c) to (16, c).
-    fn gradient_of<T>(dy: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let zero = [T::ZERO; LANES];
-            let mut rows = [[zero; 2]; 4];
-            for x in 0..2 {
-                let (a, b) = (load(dy, x * c + l, n), load(dy, (2 + x) * c + l, n));
-                rows[0][x] = a;
-                rows[1][x] = plus(a, b);
-                rows[2][x] = minus(a, b);
-                rows[3][x] = minus(zero, b);
-            }
-            for (y, [a, b]) in rows.into_iter().enumerate() {
-                store(a, out, y * 4 * c + l, n);
-                store(plus(a, b), out, (y * 4 + 1) * c + l, n);
-                store(minus(a, b), out, (y * 4 + 2) * c + l, n);
-                store(minus(zero, b), out, (y * 4 + 3) * c + l, n);
-            }
-        }
-    }
 }

@@ -1,5 +1,8 @@
 //! The transformations of Winograd's F(2 × 2, 3 × 3), a vector of channels at a time. See [`winograd`](super::winograd).
 
+// Indices are places in a matrix.
+#![allow(clippy::needless_range_loop)]
+
 use crate::ops::simd::{LANES, Real, kernel};
 
 /// A vector's worth of channels.
@@ -38,7 +41,7 @@ fn plus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
 fn minus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
     let mut out = a;
     for (o, b) in out.iter_mut().zip(b) {
-        *o = *o - b;
+        *o -= b;
     }
     out
 }

@@ -5,6 +5,9 @@
 //! fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is
 //! Gᵀ·(Σ (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
 
+// Indices are places in a matrix.
+#![allow(clippy::needless_range_loop)]
+
 use super::forward::room;
 use super::product::{Packed, Rows};
 use super::transforms::{gradient_of, input_of, output_of};
@@ -15,6 +18,12 @@ use crate::ops::shared::SharedMut;
 use crate::ops::simd::Real;
 use rayon::prelude::*;
 use std::ops::Range;
+
+/// Copies a stretch of an image's values, as they are seen: (image, range, out).
+type Read<'a, T> = dyn FnMut(usize, Range<usize>, &mut [T]) + 'a;
+
+/// Takes a stretch of an image's results: (image, range, values).
+type Write<'a, T> = dyn FnMut(usize, Range<usize>, &[T]) + 'a;
 
 /// Patches a task works on at once: enough rows for the products, few enough for the second-level cache.
 const PATCHES: usize = 64;
@@ -149,7 +158,7 @@ fn transform_inputs<T: Real>(
     patches: Range<usize>,
     patch: &mut Vec<T>,
     v: &mut Buffer<T>,
-    read: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    read: &mut Read<T>,
 ) {
     patch.resize(16 * g.c, T::ZERO);
     room(v, patches.len() * 16 * g.c);
@@ -173,9 +182,9 @@ pub(crate) fn forward<T: Real>(
     weight: &Packed<T>,
     patches: Range<usize>,
     scratch: &mut Scratch<T>,
-    read: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    read: &mut Read<T>,
     whole: &mut dyn FnMut(&mut [T]),
-    write: &mut dyn FnMut(usize, Range<usize>, &[T]),
+    write: &mut Write<T>,
 ) {
     let Scratch { patch, v, m, y } = scratch;
     transform_inputs(g, patches.clone(), patch, v, read);
@@ -233,8 +242,8 @@ pub(crate) fn backward_weight<T: Real>(
     g: &Geometry,
     patches: Range<usize>,
     scratch: &mut Scratch<T>,
-    read_x: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
-    read_dy: &mut dyn FnMut(usize, Range<usize>, &mut [T]),
+    read_x: &mut Read<T>,
+    read_dy: &mut Read<T>,
     du: &mut [T],
 ) {
     let Scratch { patch, v, m, .. } = scratch;

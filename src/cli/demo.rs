@@ -23,7 +23,7 @@ pub(crate) struct Demo {
 
 /// Settings of the demo; `--set` wins over them.
 const SETTINGS: [&str; 4] = [
-    "train.epochs=8",
+    "train.epochs=12",
     "train.batch=32",
     "train.mix_up=0.0",
     "model.input.size=[112,88]",

@@ -5,8 +5,8 @@ mod differences;
 use candle_core::{DType, Tensor, Var};
 use differences::{gradient_error, values};
 use hydranet::ops::{
-    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, fallback, global_avg_pool,
-    linear, scale,
+    Activation, Conv2dParams, Norm, Statistics, Tape, conv2d, conv2d_norm_act, fallback,
+    global_avg_pool, linear, scale,
 };
 use proptest::prelude::*;
 
@@ -312,4 +312,41 @@ fn wide_3x3_convolutions_are_those_of_plain_sums_forward_and_backward() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn a_parameter_that_is_trained_alone_gets_the_gradient_it_gets_among_others() {
+    let shapes: [&[usize]; 4] = [&[2, 3, 4, 5], &[4, 3, 3, 3], &[4], &[4]];
+    let run = |trained: &[usize]| -> Vec<Option<Vec<f64>>> {
+        let args: Vec<Tensor> = (0..4)
+            .map(|i| {
+                let t = values(shapes[i], i as u64 + 1);
+                match trained.contains(&i) {
+                    true => Var::from_tensor(&t).unwrap().as_tensor().clone(),
+                    false => t,
+                }
+            })
+            .collect();
+        let (mut tape, x) = Tape::new(&args[0]).unwrap();
+        let y = tape
+            .conv_scaled(&x, &args[1], &args[2], &args[3], params(1, [1; 4], 1, 1))
+            .unwrap();
+        let y = tape.finish(&y).unwrap();
+        let weights = values(y.dims(), 9);
+        let loss = (y * weights).unwrap().sum_all().unwrap();
+        let grads = loss.backward().unwrap();
+        args.iter()
+            .map(|a| Some(grads.get(a)?.flatten_all().unwrap().to_vec1().unwrap()))
+            .collect()
+    };
+    let all = run(&[0, 1, 2, 3]);
+    for i in 0..4 {
+        let alone = run(&[i]);
+        for (j, found) in alone.iter().enumerate() {
+            match j == i {
+                true => assert_eq!(found, &all[i], "argument {i}"),
+                false => assert!(found.is_none(), "argument {j} of {i}"),
+            }
+        }
+    }
 }

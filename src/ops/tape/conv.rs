@@ -84,8 +84,11 @@ impl<T: Real> Engine<T> {
             && follow.activation == Activation::Identity;
         let of_batch = matches!(follow.norm, Some((Statistics::Batch, _)));
         let track = |t: Option<&Tensor>| t.is_some_and(Tensor::track_op);
-        let tracked =
-            self.slots[x].tracked || weight.track_op() || track(follow.gamma) || track(follow.beta);
+        let tracked = self.slots[x].tracked
+            || weight.track_op()
+            || [follow.bias, follow.gamma, follow.beta]
+                .into_iter()
+                .any(track);
         let inverse = |var: &[f64], eps: f64| -> Vec<f64> {
             var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect()
         };
@@ -163,7 +166,6 @@ impl<T: Real> Engine<T> {
                 bias: follow.bias.map(|t| self.param(t)),
                 gamma: follow.gamma.map(|t| self.param(t)),
                 beta: follow.beta.map(|t| self.param(t)),
-
                 inverse,
                 of_batch,
                 transform,

@@ -340,11 +340,11 @@ fn a_parameter_that_is_trained_alone_gets_the_gradient_it_gets_among_others() {
             .collect()
     };
     let all = run(&[0, 1, 2, 3]);
-    for i in 0..4 {
+    for (i, expected) in all.iter().enumerate() {
         let alone = run(&[i]);
         for (j, found) in alone.iter().enumerate() {
             match j == i {
-                true => assert_eq!(found, &all[i], "argument {i}"),
+                true => assert_eq!(found, expected, "argument {i}"),
                 false => assert!(found.is_none(), "argument {j} of {i}"),
             }
         }

@@ -5,8 +5,8 @@ mod differences;
 use candle_core::{DType, Tensor, Var};
 use differences::{gradient_error, values};
 use hydranet::ops::{
-    Activation, Conv2dParams, Norm, Statistics, Tape, conv2d, conv2d_norm_act, fallback,
-    global_avg_pool, linear, scale,
+    Activation, Conv2dParams, ConvWeight, Norm, Statistics, Tape, Weight, conv2d, conv2d_norm_act,
+    fallback, global_avg_pool, linear, scale,
 };
 use proptest::prelude::*;
 
@@ -254,11 +254,13 @@ proptest! {
 fn wide_3x3_convolutions_are_those_of_plain_sums_forward_and_backward() {
     let mut failed = Vec::new();
     for (x, o, padding) in [
+        // Planes large enough for fewer multiplications, of odd sizes and paddings; and two that are not.
+        ([2, 32, 13, 11], 40, [1; 4]),
+        ([1, 33, 20, 9], 32, [0, 2, 1, 0]),
+        ([3, 32, 9, 14], 35, [2, 1, 0, 2]),
+        ([5, 48, 15, 17], 32, [1; 4]),
         ([2, 32, 5, 7], 40, [1; 4]),
-        ([1, 33, 8, 6], 32, [0, 2, 1, 0]),
-        ([3, 32, 4, 4], 35, [2, 1, 0, 2]),
         ([1, 32, 1, 1], 32, [1; 4]),
-        ([5, 48, 13, 11], 32, [1; 4]),
     ] {
         let p = params(1, padding, 1, 1);
         for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
@@ -348,5 +350,32 @@ fn a_parameter_that_is_trained_alone_gets_the_gradient_it_gets_among_others() {
                 false => assert!(found.is_none(), "argument {j} of {i}"),
             }
         }
+    }
+}
+
+#[test]
+fn an_images_result_depends_on_nothing_but_the_image() {
+    let w = values(&[32, 32, 3, 3], 2).to_dtype(DType::F32).unwrap();
+    let kept = Weight::new(w.clone());
+    let run = |weight: &dyn ConvWeight, x: &Tensor| -> Vec<f32> {
+        let (mut tape, x) = Tape::new(x).unwrap();
+        let p = params(1, [1; 4], 1, 1);
+        let y = tape
+            .conv(&x, weight, None, p, Activation::Identity)
+            .unwrap();
+        let y = tape.finish(&y).unwrap();
+        y.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    // A kept weight was prepared for small images first, then for large ones; the method differs between them.
+    for size in [6, 16, 6, 16] {
+        let x = values(&[5, 32, size, size], 1)
+            .to_dtype(DType::F32)
+            .unwrap();
+        let together = run(&kept, &x);
+        assert_eq!(together, run(&w, &x), "{size}");
+        let alone: Vec<f32> = (0..5)
+            .flat_map(|i| run(&w, &x.narrow(0, i, 1).unwrap()))
+            .collect();
+        assert_eq!(together, alone, "{size}");
     }
 }

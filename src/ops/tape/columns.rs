@@ -74,17 +74,16 @@ impl<T: Real> Transform<T> {
         }
     }
 
-    /// `out` := f′ · `dz` at `y`, for at most one pattern of values.
-    fn slopes(&self, y: &[T], dz: &[T], before: &mut [T], out: &mut [T], curve: Pointwise) {
-        let before = &mut before[..y.len()];
+    /// The gradient behind the curve, if there is one, for at most one pattern of values: f′ · `dz` at `y`.
+    fn inside<'a>(&self, y: &[T], dz: &'a [T], scratch: &'a mut Vec<T>) -> &'a [T] {
+        let Some(curve) = self.curve else { return dz };
+        let n = dz.len();
+        scratch.resize(2 * n, T::ZERO);
+        let (before, d) = scratch.split_at_mut(n);
         transform(y, &self.scale, &self.shift, self.bounds, before);
         // SAFETY: `backward` writes whole values.
-        pointwise::backward(curve, before, dz, unsafe { as_uninit(out) });
-    }
-
-    /// The same with no activation: what is left to do once its slope is taken into account.
-    fn straight(&self) -> (T, T) {
-        Activation::Identity.bounds()
+        pointwise::backward(curve, before, dz, unsafe { as_uninit(d) });
+        d
     }
 }
 
@@ -103,27 +102,15 @@ impl<T: Real> Behind<T> {
     pub(crate) fn apply(&self, y: &[T], dz: &[T], out: &mut [T]) {
         let n = self.mean.len();
         let t = &self.transform;
-        let (mut bounds, mut scratch) = (t.bounds, Vec::new());
-        if t.curve.is_some() {
-            bounds = t.straight();
-            scratch = vec![T::ZERO; 2 * n];
-        }
+        let mut scratch = Vec::new();
         for ((y, dz), out) in y.chunks(n).zip(dz.chunks(n)).zip(out.chunks_mut(n)) {
-            let dz = match t.curve {
-                None => dz,
-                Some(curve) => {
-                    let (before, d) = scratch.split_at_mut(n);
-                    let d = &mut d[..dz.len()];
-                    t.slopes(y, dz, before, d, curve);
-                    d
-                }
-            };
+            let dz = t.inside(y, dz, &mut scratch);
             behind(
                 y,
                 dz,
                 &t.scale,
                 &t.shift,
-                bounds,
+                t.bounds,
                 &self.mean,
                 &self.offset,
                 &self.slope,
@@ -143,27 +130,15 @@ pub(crate) fn sums<T: Real>(
 ) -> Vec<(f64, f64)> {
     let n = mean.len();
     let (mut first, mut second) = (vec![T::ZERO; n], vec![T::ZERO; n]);
-    let (mut bounds, mut scratch) = (t.bounds, Vec::new());
-    if t.curve.is_some() {
-        bounds = t.straight();
-        scratch = vec![T::ZERO; 2 * n];
-    }
+    let mut scratch = Vec::new();
     for (y, dz) in y.chunks(n).zip(dz.chunks(n)) {
-        let dz = match t.curve {
-            None => dz,
-            Some(curve) => {
-                let (before, d) = scratch.split_at_mut(n);
-                let d = &mut d[..dz.len()];
-                t.slopes(y, dz, before, d, curve);
-                d
-            }
-        };
+        let dz = t.inside(y, dz, &mut scratch);
         add_sums(
             y,
             dz,
             &t.scale,
             &t.shift,
-            bounds,
+            t.bounds,
             mean,
             &mut first,
             &mut second,

@@ -3,7 +3,7 @@
 use super::backward::{Backward, total};
 use super::columns::{Behind, Transform, pattern, sums};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
-use super::forward::{Packs, forward};
+use super::forward::forward;
 use super::plan::flattened;
 use super::weight::{ConvWeight, packs};
 use super::winograd;
@@ -113,7 +113,7 @@ impl<T: Real> Engine<T> {
             )
         };
         let mut y = Buffer::new(dims.iter().product());
-        let packs = packs(weight, kept, |w: &[T]| Packs::new(&g, w))?;
+        let packs = packs::<T>(weight, kept, &g)?;
         let run = |y: &mut Buffer<T>, finish: Option<&Transform<T>>, measure| {
             forward(&g, &self.slots[x], &packs, y, finish, measure)
         };

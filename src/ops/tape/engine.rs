@@ -24,6 +24,19 @@ pub(crate) struct Slot<T: Real> {
 }
 
 impl<T: Real> Slot<T> {
+    /// A map that holds just what its readers see.
+    pub(crate) fn new(dims: [usize; 4], values: Buffer<T>, tracked: bool) -> Self {
+        Self {
+            dims,
+            values: Some(Arc::new(values)),
+            transform: None,
+            centre: None,
+            tracked,
+            readers: 0,
+            token: Arc::default(),
+        }
+    }
+
     /// Values of one image.
     pub(crate) fn image_len(&self) -> usize {
         self.dims[1..].iter().product()

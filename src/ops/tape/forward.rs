@@ -34,6 +34,11 @@ impl<T: Real> Packs<T> {
             Self::Dense(Packed::forward(g, w))
         }
     }
+
+    /// Whether [`new`](Self::new) would make the same form: it depends on the image's size.
+    pub(crate) fn suits(&self, g: &Geometry) -> bool {
+        matches!(self, Self::Patches(_)) == winograd::fits(g)
+    }
 }
 
 /// A tile's part of a map: read where it lies, or copied with its transformation done and zeros around it.

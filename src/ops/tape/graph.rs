@@ -54,15 +54,7 @@ pub(super) fn input<T: Real>(
             .for_each(|(out, image)| transpose(image, c, plane, out));
         Ok(())
     })?;
-    Ok(engine.push(Slot {
-        dims,
-        values: Some(Arc::new(buffer)),
-        transform: None,
-        centre: None,
-        tracked: images.track_op(),
-        readers: 0,
-        token: Arc::default(),
-    }))
+    Ok(engine.push(Slot::new(dims, buffer, images.track_op())))
 }
 
 /// out (columns × rows) := the transpose of `m` (rows × columns), in blocks that stay in the cache.

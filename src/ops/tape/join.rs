@@ -1,6 +1,6 @@
 //! Sums of two maps (residual connections), and the mean over all positions.
 
-use super::columns::{add_scaled, scaled};
+use super::columns::{add_scaled, scaled, total};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
 use crate::ops::buffer::Buffer;
 use crate::ops::simd::Real;
@@ -74,15 +74,7 @@ impl<T: Real> Engine<T> {
                     },
                 );
             });
-        let place = self.push(Slot {
-            dims,
-            values: Some(Arc::new(z)),
-            transform: None,
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
-        });
+        let place = self.push(Slot::new(dims, z, tracked));
         if tracked {
             for slot in [x, y] {
                 self.slots[slot].readers += 1;
@@ -116,12 +108,8 @@ impl<T: Real> Engine<T> {
                     let to = (from + len).min(image);
                     read(slot, i * image + from..i * image + to, scratch, |rows| {
                         // Few positions at a time in T, then joined in f64.
-                        let mut acc = vec![T::ZERO; c];
-                        for row in rows.chunks_exact(c) {
-                            super::columns::add(row, &mut acc);
-                        }
-                        for (s, a) in sums.iter_mut().zip(&acc) {
-                            *s += a.to_f64();
+                        for (s, found) in sums.iter_mut().zip(total(rows, c)) {
+                            *s += found;
                         }
                     });
                 }
@@ -131,15 +119,7 @@ impl<T: Real> Engine<T> {
             },
         );
         let tracked = slot.tracked;
-        let place = self.push(Slot {
-            dims: [batch, 1, 1, c],
-            values: Some(Arc::new(y)),
-            transform: None,
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
-        });
+        let place = self.push(Slot::new([batch, 1, 1, c], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             self.nodes.push(Box::new(Mean { x, y: place.0 }));

@@ -106,15 +106,7 @@ impl<T: Real> Engine<T> {
                 });
             });
         let tracked = slot.tracked;
-        let place = self.push(Slot {
-            dims,
-            values: Some(Arc::new(y)),
-            transform: None,
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
-        });
+        let place = self.push(Slot::new(dims, y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             self.nodes.push(Box::new(MaxPool {

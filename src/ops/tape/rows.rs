@@ -63,15 +63,7 @@ impl<T: Real> Engine<T> {
                 Ok(())
             })
         })?;
-        let place = self.push(Slot {
-            dims,
-            values: Some(Arc::new(y)),
-            transform: None,
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
-        });
+        let place = self.push(Slot::new(dims, y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             let node = LayerNorm {

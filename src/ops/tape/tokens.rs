@@ -40,18 +40,6 @@ fn grids<T>(s: Sizes, f: impl Fn(Grid) -> T) -> [T; 3] {
 }
 
 impl<T: Real> Engine<T> {
-    fn slot(dims: [usize; 4], values: Buffer<T>, tracked: bool) -> Slot<T> {
-        Slot {
-            dims,
-            values: Some(Arc::new(values)),
-            transform: None,
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
-        }
-    }
-
     /// Adds an attention.
     pub(crate) fn attention(&mut self, x: usize, heads: usize) -> Result<(usize, Arc<()>)> {
         let slot = &self.slots[x];
@@ -78,7 +66,7 @@ impl<T: Real> Engine<T> {
             forward_into(sizes, scale, sources, target, &mut notes);
         }
         let tracked = slot.tracked;
-        let place = self.push(Self::slot([batch, h, w, c / 3], y, tracked));
+        let place = self.push(Slot::new([batch, h, w, c / 3], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             self.nodes.push(Box::new(Attention {
@@ -129,7 +117,7 @@ impl<T: Real> Engine<T> {
             })
         })?;
         let tracked = slot.tracked || prefix.track_op() || positions.track_op();
-        let place = self.push(Self::slot([batch, 1, n, c], y, tracked));
+        let place = self.push(Slot::new([batch, 1, n, c], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             let node = Tokens {
@@ -158,7 +146,7 @@ impl<T: Real> Engine<T> {
             });
         }
         let tracked = slot.tracked;
-        let y = self.push(Self::slot([batch, 1, 1, c], y, tracked));
+        let y = self.push(Slot::new([batch, 1, 1, c], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
             self.nodes.push(Box::new(Token { x, y: y.0, place }));

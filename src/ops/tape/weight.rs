@@ -1,6 +1,7 @@
 //! Weights of convolutions, and what is kept of them between passes.
 
 use super::forward::Packs;
+use crate::ops::geometry::Geometry;
 use crate::ops::shared::with_values;
 use crate::ops::simd::Real;
 use candle_core::{Result, Tensor};
@@ -56,19 +57,21 @@ impl ConvWeight for Weight {
     }
 }
 
-/// The prepared form of a weight: the one kept, or a new one.
+/// The prepared form of a weight: the one kept, or a new one. One kept for images of another size is not taken where the method
+/// differs: a result must not depend on what was computed before.
 pub(super) fn packs<T: Real>(
     weight: &Tensor,
     kept: Option<&Kept>,
-    make: impl FnOnce(&[T]) -> Packs<T>,
+    g: &Geometry,
 ) -> Result<Arc<Packs<T>>> {
     if let Some(Kept(cell)) = kept
         && let Some(found) = cell.get()
         && let Ok(packs) = found.clone().downcast::<Packs<T>>()
+        && packs.suits(g)
     {
         return Ok(packs);
     }
-    let packs = Arc::new(with_values(weight, |w: &[T]| Ok(make(w)))?);
+    let packs = Arc::new(with_values(weight, |w: &[T]| Ok(Packs::new(g, w)))?);
     if let Some(Kept(cell)) = kept {
         // Someone else may have been first, with the same.
         let _ = cell.set(packs.clone());

@@ -31,13 +31,12 @@ const PATCHES: usize = 64;
 /// Channels from which on the fewer multiplications outweigh the transformations.
 const CHANNELS: usize = 32;
 
-/// Patches from which on they outweigh the transformation of the kernel and of its gradient.
-const ENOUGH: usize = 384;
+/// Patches of an image from which on they outweigh the transformation of the kernel and of its gradient.
+const ENOUGH: usize = 32;
 
-/// Whether the method fits a convolution.
+/// Whether the method fits a convolution. Never by the batch: an image's result does not depend on its company.
 pub(crate) fn fits(g: &Geometry) -> bool {
-    let patches = g.batch * g.oh.div_ceil(2) * g.ow.div_ceil(2);
-    patches >= ENOUGH
+    g.oh.div_ceil(2) * g.ow.div_ceil(2) >= ENOUGH
         && (g.kh, g.kw) == (3, 3)
         && g.p.stride == (1, 1)
         && g.p.dilation == (1, 1)
@@ -314,4 +313,26 @@ pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
         }
     });
     dw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Conv2dParams;
+
+    #[test]
+    fn the_method_is_chosen_by_the_image_and_not_by_the_batch() {
+        let fits = |batch: usize, size: usize, channels: usize| {
+            let p = Conv2dParams {
+                padding: [1; 4],
+                ..Default::default()
+            };
+            let x = [batch, channels, size, size];
+            fits(&Geometry::new(&x, &[channels, channels, 3, 3], p).unwrap())
+        };
+        for batch in [1, 2, 64] {
+            assert!(fits(batch, 14, 32) && fits(batch, 11, 256));
+            assert!(!fits(batch, 10, 32) && !fits(batch, 7, 512) && !fits(batch, 56, 31));
+        }
+    }
 }

@@ -119,7 +119,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
 #[test]
 fn one_step_of_training_reaches_every_variable_of_every_architecture() {
     let mut failed = Vec::new();
-    for architecture in Architecture::ALL {
+    for architecture in Architecture::all() {
         match problems(architecture) {
             Ok(problems) => failed.extend(problems.iter().map(|p| format!("{architecture}: {p}"))),
             Err(e) => failed.push(format!("{architecture}: {e}")),

@@ -1,16 +1,16 @@
 //! ConvNeXt (Liu et al. 2022). Tensors are named as in timm.
 
-use super::Backbone;
+use super::{Each, IMAGENET, Network, Variant, numbered};
+use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 /// A ConvNeXt.
-pub struct ConvNext {
+pub(super) struct ConvNext {
     stages: Vec<Stage>,
     norm: LayerNorm,
-    num_features: usize,
 }
 
 /// A smaller image with more channels, and blocks over it.
@@ -31,6 +31,22 @@ struct Block {
     drop_path: f32,
     index: u64,
 }
+
+pub(super) const VARIANTS: &[Variant] = &[Variant {
+    name: "convnext_atto",
+    tag: "d2_in1k",
+    num_features: 320,
+    side: 224,
+    crop_pct: 0.875,
+    interpolation: Interpolation::Bicubic,
+    norm: IMAGENET,
+    stages: || {
+        let mut stages = numbered(&["stem."], "stages.", 4, &[]);
+        stages[4].push("head.norm.".into());
+        stages
+    },
+    build: |vb, drop_path| Ok(Box::new(ConvNext::new(vb, drop_path)?)),
+}];
 
 const EPS: f64 = 1e-6;
 
@@ -55,11 +71,7 @@ fn pointwise(
 }
 
 impl ConvNext {
-    /// ConvNeXt-Atto over tensors named as in timm's `convnext_atto`.
-    ///
-    /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn atto(vb: VarBuilder, drop_path: f32) -> Result<Self> {
+    fn new(vb: &VarBuilder, drop_path: f32) -> Result<Self> {
         let count: usize = ATTO.iter().map(|s| s.0).sum();
         let (mut inputs, mut index) = (3, 0);
         let mut stages = Vec::new();
@@ -120,7 +132,6 @@ impl ConvNext {
         Ok(Self {
             stages,
             norm: LayerNorm::new(inputs, EPS, vb.pp("head.norm"))?,
-            num_features: inputs,
         })
     }
 }
@@ -135,30 +146,28 @@ impl Block {
     }
 }
 
-impl Backbone for ConvNext {
-    fn num_features(&self) -> usize {
-        self.num_features
-    }
-
-    fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (mut tape, mut x) = Tape::new(images)?;
+impl Network for ConvNext {
+    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+        let mut x = images.clone();
         for (s, stage) in self.stages.iter().enumerate() {
             x = match s {
                 0 => {
-                    let x = stage.smaller.forward(&mut tape, &x)?;
-                    stage.norm.forward(&mut tape, &x)?
+                    let x = stage.smaller.forward(tape, &x)?;
+                    let x = stage.norm.forward(tape, &x)?;
+                    each(tape, &x)?;
+                    x
                 }
                 _ => {
-                    let x = stage.norm.forward(&mut tape, &x)?;
-                    stage.smaller.forward(&mut tape, &x)?
+                    let x = stage.norm.forward(tape, &x)?;
+                    stage.smaller.forward(tape, &x)?
                 }
             };
             for block in &stage.blocks {
-                x = block.forward(&mut tape, &x, mode)?;
+                x = block.forward(tape, &x, mode)?;
             }
+            each(tape, &x)?;
         }
         let x = tape.global_avg_pool(&x)?;
-        let x = self.norm.forward(&mut tape, &x)?;
-        tape.finish(&x)?.flatten_from(1)
+        self.norm.forward(tape, &x)
     }
 }

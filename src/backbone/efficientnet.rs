@@ -3,18 +3,18 @@
 //! Sandler et al. 2018, "MobileNetV2"; Tan and Le 2019, "EfficientNet", whose Lite variants are the TensorFlow authors' for edge
 //! devices (2020). Tensors are named as in timm.
 
-use super::Backbone;
+use super::{Each, IMAGENET, LITE, Network, Variant, numbered};
+use crate::input::Interpolation;
 use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
 /// An EfficientNet-Lite or a MobileNetV2.
-pub struct EfficientNet {
+pub(super) struct EfficientNet {
     stem: ConvNormAct,
     stages: Vec<Vec<Block>>,
     head: ConvNormAct,
-    num_features: usize,
 }
 
 /// A chain of convolutions, added to its input where shapes allow.
@@ -61,6 +61,40 @@ const MOBILENET_V2: Family = Family {
     padding: Padding::Symmetric,
     eps: 1e-5,
 };
+
+pub(super) const VARIANTS: &[Variant] = &[
+    Variant {
+        name: "tf_efficientnet_lite0",
+        tag: "in1k",
+        num_features: 1280,
+        side: 224,
+        crop_pct: 0.875,
+        interpolation: Interpolation::Bicubic,
+        norm: LITE,
+        stages,
+        build: |vb, drop_path| Ok(Box::new(EfficientNet::new(&LITE0, vb, drop_path)?)),
+    },
+    Variant {
+        name: "mobilenetv2_100",
+        tag: "ra_in1k",
+        num_features: 1280,
+        side: 224,
+        crop_pct: 0.875,
+        interpolation: Interpolation::Bicubic,
+        norm: IMAGENET,
+        stages,
+        build: |vb, drop_path| Ok(Box::new(EfficientNet::new(&MOBILENET_V2, vb, drop_path)?)),
+    },
+];
+
+fn stages() -> Vec<Vec<String>> {
+    numbered(
+        &["conv_stem.", "bn1."],
+        "blocks.",
+        7,
+        &["conv_head.", "bn2."],
+    )
+}
 
 impl Family {
     /// Convolution `name` and norm `norm` of a block.
@@ -112,22 +146,6 @@ impl Family {
 }
 
 impl EfficientNet {
-    /// EfficientNet-Lite0 over tensors named as in timm's `tf_efficientnet_lite0`.
-    ///
-    /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn lite0(vb: VarBuilder, drop_path: f32) -> Result<Self> {
-        Self::new(&LITE0, &vb, drop_path)
-    }
-
-    /// MobileNetV2 over tensors named as in timm's `mobilenetv2_100`.
-    ///
-    /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn mobilenet_v2(vb: VarBuilder, drop_path: f32) -> Result<Self> {
-        Self::new(&MOBILENET_V2, &vb, drop_path)
-    }
-
     fn new(family: &Family, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
         let (act, num_features) = (Activation::Relu6, 1280);
         let stem = family.conv((3, 32), (3, 2, 1), act, vb, ["conv_stem", "bn1"])?;
@@ -159,50 +177,7 @@ impl EfficientNet {
             vb,
             ["conv_head", "bn2"],
         )?;
-        Ok(Self {
-            stem,
-            stages,
-            head,
-            num_features,
-        })
-    }
-
-    /// The outputs of the stem, of each stage and of the last convolution, in order, without history.
-    ///
-    /// # Shapes
-    /// `images` `(batch, 3, H, W)`; results `(batch, channels, H', W')`.
-    ///
-    /// # Errors
-    /// If the shape does not fit.
-    pub fn feature_maps(&self, images: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
-        let (mut tape, x) = Tape::new(images)?;
-        let mut maps = Vec::new();
-        self.run(&mut tape, &x, mode, &mut |tape, map| {
-            maps.push(tape.tensor(map)?);
-            Ok(())
-        })?;
-        Ok(maps)
-    }
-
-    /// Runs everything up to the last convolution; `each` sees the outputs of the stem, of each stage and of the last convolution.
-    fn run(
-        &self,
-        tape: &mut Tape,
-        images: &Map,
-        mode: Mode,
-        each: &mut dyn FnMut(&mut Tape, &Map) -> Result<()>,
-    ) -> Result<Map> {
-        let mut x = self.stem.forward(tape, images, mode)?;
-        each(tape, &x)?;
-        for stage in &self.stages {
-            for block in stage {
-                x = block.forward(tape, &x, mode)?;
-            }
-            each(tape, &x)?;
-        }
-        let x = self.head.forward(tape, &x, mode)?;
-        each(tape, &x)?;
-        Ok(x)
+        Ok(Self { stem, stages, head })
     }
 }
 
@@ -219,15 +194,18 @@ impl Block {
     }
 }
 
-impl Backbone for EfficientNet {
-    fn num_features(&self) -> usize {
-        self.num_features
-    }
-
-    fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (mut tape, x) = Tape::new(images)?;
-        let x = self.run(&mut tape, &x, mode, &mut |_, _| Ok(()))?;
-        let x = tape.global_avg_pool(&x)?;
-        tape.finish(&x)?.flatten_from(1)
+impl Network for EfficientNet {
+    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+        let mut x = self.stem.forward(tape, images, mode)?;
+        each(tape, &x)?;
+        for stage in &self.stages {
+            for block in stage {
+                x = block.forward(tape, &x, mode)?;
+            }
+            each(tape, &x)?;
+        }
+        let x = self.head.forward(tape, &x, mode)?;
+        each(tape, &x)?;
+        tape.global_avg_pool(&x)
     }
 }

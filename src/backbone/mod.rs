@@ -8,13 +8,10 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
+use crate::ops::{Map, Tape, in_pool};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-pub use convnext::ConvNext;
-pub use efficientnet::EfficientNet;
-pub use resnet::ResNet;
 use serde::{Deserialize, Serialize};
-pub use vit::VisionTransformer;
 
 /// A network from normalised images to features.
 pub trait Backbone: Send + Sync {
@@ -29,47 +26,119 @@ pub trait Backbone: Send + Sync {
     /// # Errors
     /// If the shape does not fit.
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor>;
+
+    /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
+    ///
+    /// # Shapes
+    /// `images` `(batch, 3, H, W)`; results `(batch, channels, H', W')`, of a transformer `(batch, channels, 1, tokens)`.
+    ///
+    /// # Errors
+    /// If the shape does not fit, or the backbone has no stages to show.
+    fn feature_maps(&self, _images: &Tensor, _mode: Mode) -> candle_core::Result<Vec<Tensor>> {
+        candle_core::bail!("this backbone does not show its stages")
+    }
 }
 
-/// The architectures that can be built, by timm's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Architecture {
-    /// EfficientNet-Lite0 with TensorFlow's padding and batch-norm constants.
-    #[serde(rename = "tf_efficientnet_lite0")]
-    TfEfficientnetLite0,
-    /// MobileNetV2.
-    #[serde(rename = "mobilenetv2_100")]
-    MobilenetV2,
-    /// ResNet-18.
-    #[serde(rename = "resnet18")]
-    Resnet18,
-    /// ConvNeXt-Atto.
-    #[serde(rename = "convnext_atto")]
-    ConvnextAtto,
-    /// ViT-Tiny with patches of 16; photos of any whole number of patches.
-    #[serde(rename = "vit_tiny_patch16_224")]
-    VitTiny,
+/// What a network calls with the output of each stage.
+pub(crate) type Each<'a> = dyn FnMut(&mut Tape, &Map) -> candle_core::Result<()> + 'a;
+
+/// A network recorded on a tape.
+pub(crate) trait Network: Send + Sync {
+    /// From images to features, a map of 1 × 1; `each` sees the output of each stage.
+    fn run(
+        &self,
+        tape: &mut Tape,
+        images: &Map,
+        mode: Mode,
+        each: &mut Each,
+    ) -> candle_core::Result<Map>;
 }
+
+/// A network and the width of its features.
+struct OnTape(Box<dyn Network>, usize);
+
+impl Backbone for OnTape {
+    fn num_features(&self) -> usize {
+        self.1
+    }
+
+    fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        in_pool(|| {
+            let (mut tape, x) = Tape::new(images)?;
+            let x = self.0.run(&mut tape, &x, mode, &mut |_, _| Ok(()))?;
+            tape.finish(&x)?.flatten_from(1)
+        })
+    }
+
+    fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
+        let (mut tape, x) = Tape::new(images)?;
+        let mut maps = Vec::new();
+        self.0.run(&mut tape, &x, mode, &mut |tape, map| {
+            maps.push(tape.tensor(map)?);
+            Ok(())
+        })?;
+        Ok(maps)
+    }
+}
+
+/// One architecture: what is known of it without building it, and how it is built.
+pub(crate) struct Variant {
+    /// timm's name.
+    pub name: &'static str,
+    /// The tag of its usual pretrained weights: timm's file on the Hub is `timm/<name>.<tag>`. Empty: there are none.
+    pub tag: &'static str,
+    pub num_features: usize,
+    /// The side of the square images its pretrained weights were made for, and the share of the photo's shorter side they show.
+    pub side: usize,
+    pub crop_pct: f64,
+    pub interpolation: Interpolation,
+    /// Mean and deviation of each channel.
+    pub norm: [[f32; 3]; 2],
+    /// Prefixes of the tensors of each stage, from input to output.
+    pub stages: fn() -> Vec<Vec<String>>,
+    pub build: fn(&VarBuilder, f32) -> candle_core::Result<Box<dyn Network>>,
+}
+
+/// Mean and deviation of ImageNet.
+const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+/// From −1 to 1.
+const HALVES: [[f32; 3]; 2] = [[0.5; 3]; 2];
+
+/// TensorFlow's for EfficientNet-Lite, (x − 127) / 128 on the scale 0–255; timm rounds them to halves.
+const LITE: [[f32; 3]; 2] = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
+
+/// The families, each a list of variants.
+const FAMILIES: [&[Variant]; 4] = [
+    efficientnet::VARIANTS,
+    resnet::VARIANTS,
+    convnext::VARIANTS,
+    vit::VARIANTS,
+];
+
+/// `first`, then `prefix0.`, `prefix1.`, … , then `last`: the stages of many networks.
+fn numbered(first: &[&str], prefix: &str, count: usize, last: &[&str]) -> Vec<Vec<String>> {
+    let owned = |names: &[&str]| names.iter().map(|n| (*n).to_string()).collect::<Vec<_>>();
+    let mut stages = vec![owned(first)];
+    stages.extend((0..count).map(|i| vec![format!("{prefix}{i}.")]));
+    stages.push(owned(last));
+    stages.retain(|s| !s.is_empty());
+    stages
+}
+
+/// An architecture that can be built, called by timm's name.
+#[derive(Clone, Copy)]
+pub struct Architecture(&'static Variant);
 
 impl Architecture {
-    /// Every architecture.
-    pub const ALL: [Self; 5] = [
-        Self::TfEfficientnetLite0,
-        Self::MobilenetV2,
-        Self::Resnet18,
-        Self::ConvnextAtto,
-        Self::VitTiny,
-    ];
+    /// Every architecture, family by family.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FAMILIES.into_iter().flatten().map(Self)
+    }
 
     /// timm's name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::TfEfficientnetLite0 => "tf_efficientnet_lite0",
-            Self::MobilenetV2 => "mobilenetv2_100",
-            Self::Resnet18 => "resnet18",
-            Self::ConvnextAtto => "convnext_atto",
-            Self::VitTiny => "vit_tiny_patch16_224",
-        }
+        self.0.name
     }
 
     /// The architecture of a name.
@@ -77,87 +146,46 @@ impl Architecture {
     /// # Errors
     /// [`Error::UnknownName`] listing those there are.
     pub fn from_name(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
+        Self::all()
             .find(|a| a.name() == name)
             .ok_or_else(|| Error::UnknownName {
                 what: "backbone",
                 found: name.into(),
-                known: Self::ALL.iter().map(|a| a.name().to_string()).collect(),
+                known: Self::all().map(|a| a.name().to_string()).collect(),
             })
     }
 
     /// Width of the features.
     pub fn num_features(self) -> usize {
-        match self {
-            Self::TfEfficientnetLite0 | Self::MobilenetV2 => 1280,
-            Self::Resnet18 => 512,
-            Self::ConvnextAtto => 320,
-            Self::VitTiny => 192,
-        }
+        self.0.num_features
+    }
+
+    /// The name of its usual pretrained weights on the Hub, `timm/<name>.<tag>`, if there are any.
+    pub fn hub_name(self) -> Option<String> {
+        let Variant { name, tag, .. } = self.0;
+        (!tag.is_empty()).then(|| format!("timm/{name}.{tag}"))
     }
 
     /// The input its pretrained weights were made for.
     pub fn input(self) -> InputSpec {
-        let mut input = InputSpec {
-            interpolation: Interpolation::Bicubic,
+        let [mean, std] = self.0.norm;
+        InputSpec {
+            size: [self.0.side; 2],
+            interpolation: self.0.interpolation,
+            mean,
+            std,
             ..InputSpec::default()
-        };
-        // Mean and deviation of ImageNet, where the weights were not made for the default's halves.
-        if matches!(
-            self,
-            Self::MobilenetV2 | Self::Resnet18 | Self::ConvnextAtto
-        ) {
-            input.mean = [0.485, 0.456, 0.406];
-            input.std = [0.229, 0.224, 0.225];
         }
-        input
+    }
+
+    /// The share of a photo's shorter side that its pretrained weights' evaluation shows.
+    pub fn crop_pct(self) -> f64 {
+        self.0.crop_pct
     }
 
     /// The stages from input to output, each the prefixes of its tensors; what "fine-tune the last n stages" counts.
-    pub fn stages(self) -> &'static [&'static [&'static str]] {
-        match self {
-            Self::TfEfficientnetLite0 | Self::MobilenetV2 => &[
-                &["conv_stem.", "bn1."],
-                &["blocks.0."],
-                &["blocks.1."],
-                &["blocks.2."],
-                &["blocks.3."],
-                &["blocks.4."],
-                &["blocks.5."],
-                &["blocks.6."],
-                &["conv_head.", "bn2."],
-            ],
-            Self::Resnet18 => &[
-                &["conv1.", "bn1."],
-                &["layer1."],
-                &["layer2."],
-                &["layer3."],
-                &["layer4."],
-            ],
-            Self::ConvnextAtto => &[
-                &["stem."],
-                &["stages.0."],
-                &["stages.1."],
-                &["stages.2."],
-                &["stages.3.", "head.norm."],
-            ],
-            Self::VitTiny => &[
-                &["cls_token", "pos_embed", "patch_embed."],
-                &["blocks.0."],
-                &["blocks.1."],
-                &["blocks.2."],
-                &["blocks.3."],
-                &["blocks.4."],
-                &["blocks.5."],
-                &["blocks.6."],
-                &["blocks.7."],
-                &["blocks.8."],
-                &["blocks.9."],
-                &["blocks.10."],
-                &["blocks.11.", "norm."],
-            ],
-        }
+    pub fn stages(self) -> Vec<Vec<String>> {
+        (self.0.stages)()
     }
 
     /// Builds it over the tensors or variables of `vb`; `drop_path` is the rate of the last block, earlier ones grow linearly
@@ -166,13 +194,40 @@ impl Architecture {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn build(self, vb: VarBuilder, drop_path: f32) -> candle_core::Result<Box<dyn Backbone>> {
-        Ok(match self {
-            Self::TfEfficientnetLite0 => Box::new(EfficientNet::lite0(vb, drop_path)?),
-            Self::MobilenetV2 => Box::new(EfficientNet::mobilenet_v2(vb, drop_path)?),
-            Self::Resnet18 => Box::new(ResNet::resnet18(vb, drop_path)?),
-            Self::ConvnextAtto => Box::new(ConvNext::atto(vb, drop_path)?),
-            Self::VitTiny => Box::new(VisionTransformer::tiny(vb, drop_path)?),
-        })
+        let network = (self.0.build)(&vb, drop_path)?;
+        Ok(Box::new(OnTape(network, self.0.num_features)))
+    }
+}
+
+impl PartialEq for Architecture {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Architecture {}
+
+impl std::fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Architecture({})", self.0.name)
+    }
+}
+
+impl Serialize for Architecture {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Architecture {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).map_err(serde::de::Error::custom)
     }
 }
 

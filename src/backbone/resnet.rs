@@ -1,15 +1,16 @@
 //! ResNet (He et al. 2015) of basic blocks. Tensors are named as in timm.
 
-use super::Backbone;
+use super::{Each, IMAGENET, Network, Variant, numbered};
+use crate::input::Interpolation;
 use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
 /// A ResNet.
-pub struct ResNet {
+pub(super) struct ResNet {
     stem: ConvNormAct,
-    blocks: Vec<Block>,
+    stages: Vec<Vec<Block>>,
 }
 
 /// Two 3 × 3 convolutions beside a shortcut.
@@ -19,6 +20,22 @@ struct Block {
     drop_path: f32,
     index: u64,
 }
+
+pub(super) const VARIANTS: &[Variant] = &[Variant {
+    name: "resnet18",
+    tag: "a1_in1k",
+    num_features: 512,
+    side: 224,
+    crop_pct: 0.95,
+    interpolation: Interpolation::Bicubic,
+    norm: IMAGENET,
+    stages: || {
+        let mut stages = numbered(&["conv1.", "bn1."], "layer", 5, &[]);
+        stages.remove(1);
+        stages
+    },
+    build: |vb, drop_path| Ok(Box::new(ResNet::new(vb, drop_path)?)),
+}];
 
 /// Channels of the four stages.
 const CHANNELS: [usize; 4] = [64, 128, 256, 512];
@@ -45,18 +62,15 @@ fn conv(
 }
 
 impl ResNet {
-    /// ResNet-18 over tensors named as in timm's `resnet18`.
-    ///
-    /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn resnet18(vb: VarBuilder, drop_path: f32) -> Result<Self> {
+    fn new(vb: &VarBuilder, drop_path: f32) -> Result<Self> {
         let relu = Activation::Relu;
         let stem = conv((3, 64), (7, 2), relu, vb.pp("conv1"), vb.pp("bn1"))?;
         let repeats = 2;
         let count = CHANNELS.len() * repeats;
-        let mut blocks = Vec::new();
-        let mut inputs = 64;
+        let (mut inputs, mut index) = (64, 0);
+        let mut stages = Vec::new();
         for (s, outputs) in CHANNELS.into_iter().enumerate() {
+            let mut blocks = Vec::new();
             for b in 0..repeats {
                 let vb = vb.pp(format!("layer{}.{b}", s + 1));
                 let stride = if s > 0 && b == 0 { 2 } else { 1 };
@@ -74,7 +88,6 @@ impl ResNet {
                         )?)
                     }
                 };
-                let index = blocks.len();
                 blocks.push(Block {
                     convs: [
                         conv(
@@ -94,12 +107,14 @@ impl ResNet {
                     ],
                     shortcut,
                     drop_path: drop_path * index as f32 / (count - 1) as f32,
-                    index: index as u64,
+                    index,
                 });
                 inputs = outputs;
+                index += 1;
             }
+            stages.push(blocks);
         }
-        Ok(Self { stem, blocks })
+        Ok(Self { stem, stages })
     }
 }
 
@@ -117,19 +132,17 @@ impl Block {
     }
 }
 
-impl Backbone for ResNet {
-    fn num_features(&self) -> usize {
-        512
-    }
-
-    fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (mut tape, x) = Tape::new(images)?;
-        let x = self.stem.forward(&mut tape, &x, mode)?;
+impl Network for ResNet {
+    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+        let x = self.stem.forward(tape, images, mode)?;
         let mut x = tape.max_pool(&x, 3, 2, 1)?;
-        for block in &self.blocks {
-            x = block.forward(&mut tape, &x, mode)?;
+        each(tape, &x)?;
+        for stage in &self.stages {
+            for block in stage {
+                x = block.forward(tape, &x, mode)?;
+            }
+            each(tape, &x)?;
         }
-        let x = tape.global_avg_pool(&x)?;
-        tape.finish(&x)?.flatten_from(1)
+        tape.global_avg_pool(&x)
     }
 }

@@ -1,13 +1,14 @@
 //! Vision transformer (Dosovitskiy et al. 2020). Tensors are named as in timm.
 
-use super::Backbone;
+use super::{Each, HALVES, Network, Variant, numbered};
+use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape, resample_pos_embed};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// A vision transformer whose features are those of its class token.
-pub struct VisionTransformer {
+pub(super) struct VisionTransformer {
     patches: Conv,
     class_token: Tensor,
     /// `(1, 1 + grid · grid, width)`.
@@ -15,7 +16,6 @@ pub struct VisionTransformer {
     grid: usize,
     blocks: Vec<Block>,
     norm: LayerNorm,
-    width: usize,
 }
 
 /// Attention and a perceptron of two layers, each behind a norm and beside a shortcut.
@@ -30,16 +30,28 @@ struct Block {
     index: u64,
 }
 
+pub(super) const VARIANTS: &[Variant] = &[Variant {
+    name: "vit_tiny_patch16_224",
+    tag: "augreg_in21k_ft_in1k",
+    num_features: 192,
+    side: 224,
+    crop_pct: 0.9,
+    interpolation: Interpolation::Bicubic,
+    norm: HALVES,
+    stages: || {
+        let first = ["cls_token", "pos_embed", "patch_embed."];
+        let mut stages = numbered(&first, "blocks.", 12, &[]);
+        stages[12].push("norm.".into());
+        stages
+    },
+    build: |vb, drop_path| Ok(Box::new(VisionTransformer::new(vb, drop_path)?)),
+}];
+
 const EPS: f64 = 1e-6;
 const PATCH: usize = 16;
 
 impl VisionTransformer {
-    /// ViT-Tiny with patches of 16 over tensors named as in timm's `vit_tiny_patch16_224`. Other image sizes than 224 × 224 are
-    /// welcome, in whole patches; the position embeddings are resampled as timm does.
-    ///
-    /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn tiny(vb: VarBuilder, drop_path: f32) -> Result<Self> {
+    fn new(vb: &VarBuilder, drop_path: f32) -> Result<Self> {
         let (width, depth, heads, grid) = (192, 12, 3, 14);
         let patches = ConvConfig {
             inputs: 3,
@@ -79,7 +91,6 @@ impl VisionTransformer {
             grid,
             blocks,
             norm: LayerNorm::new(width, EPS, vb.pp("norm"))?,
-            width,
         })
     }
 }
@@ -100,13 +111,9 @@ impl Block {
     }
 }
 
-impl Backbone for VisionTransformer {
-    fn num_features(&self) -> usize {
-        self.width
-    }
-
-    fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (_, _, h, w) = images.dims4()?;
+impl Network for VisionTransformer {
+    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+        let (h, w) = images.size();
         if h == 0 || w == 0 || h % PATCH != 0 || w % PATCH != 0 {
             bail!(
                 "vision transformer: expected an image of whole patches of {PATCH}, found {h} × {w}"
@@ -117,14 +124,14 @@ impl Backbone for VisionTransformer {
             true => self.positions.clone(),
             false => resample_pos_embed(&self.positions, 1, (self.grid, self.grid), grid)?,
         };
-        let (mut tape, x) = Tape::new(images)?;
-        let x = self.patches.forward(&mut tape, &x)?;
+        let x = self.patches.forward(tape, images)?;
         let mut x = tape.tokens(&x, &self.class_token, &positions)?;
+        each(tape, &x)?;
         for block in &self.blocks {
-            x = block.forward(&mut tape, &x, mode)?;
+            x = block.forward(tape, &x, mode)?;
+            each(tape, &x)?;
         }
         let x = tape.token(&x, 0)?;
-        let x = self.norm.forward(&mut tape, &x)?;
-        tape.finish(&x)?.flatten_from(1)
+        self.norm.forward(tape, &x)
     }
 }

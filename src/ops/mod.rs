@@ -51,6 +51,7 @@ pub use norm::{Activation, BatchMoments, Norm, Statistics};
 pub use pointwise::{Pointwise, pointwise};
 pub use pool::{global_avg_pool, scale};
 pub use pos_embed::resample_pos_embed;
+pub(crate) use shared::in_pool;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
 pub use softmax::{log_softmax, softmax};

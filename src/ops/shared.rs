@@ -128,6 +128,12 @@ pub(crate) fn tensor<T: Real>(data: Vec<T>, shape: &[usize]) -> Result<Tensor> {
     Tensor::from_vec(data, shape, &candle_core::Device::Cpu)
 }
 
+/// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of them,
+/// which takes as long as a small loop.
+pub(crate) fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// What an operator keeps for backward.
 pub(crate) fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A poisoned cell holds whole values all the same: they are only ever replaced.

@@ -22,7 +22,7 @@ pub fn build(seed: u64) -> ModelFile {
         ..HeadSpec::new("age", ["young", "middle", "old"])
     };
     let spec = ModelSpec {
-        backbone: Architecture::TfEfficientnetLite0,
+        backbone: Architecture::from_name("tf_efficientnet_lite0").unwrap(),
         heads: vec![
             HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
             HeadSpec::new("gender", ["male", "female"]),

@@ -4,7 +4,7 @@ use super::Inner;
 use super::engine::{Engine, Slot};
 use super::join;
 use crate::ops::buffer::Buffer;
-use crate::ops::shared::{lock, tensor, typed_storage, with_values};
+use crate::ops::shared::{in_pool, lock, tensor, typed_storage, with_values};
 use crate::ops::simd::Real;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -170,10 +170,10 @@ impl CustomOp2 for Whole {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, found) = match &*lock(&self.inner) {
+        let (dx, found) = in_pool(|| match &*lock(&self.inner) {
             Inner::F32(e) => backward(e, self.result, images, gradient),
             Inner::F64(e) => backward(e, self.result, images, gradient),
-        }?;
+        })?;
         *lock(&self.gradients) = found;
         Ok((dx, Some(thread.zeros_like()?)))
     }

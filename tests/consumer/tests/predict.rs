@@ -13,7 +13,7 @@ fn repository() -> PathBuf {
 /// Heads whose weights are 0, so that the biases alone decide: not_worn with 1/2, female with 3/4.
 fn model() -> ModelFile {
     let spec = ModelSpec {
-        backbone: Architecture::TfEfficientnetLite0,
+        backbone: Architecture::from_name("tf_efficientnet_lite0").unwrap(),
         heads: vec![
             HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
             HeadSpec::new("gender", ["male", "female"]),

@@ -7,6 +7,7 @@ use super::engine::Slot;
 use super::forward::{reading, room, seen};
 use super::plan::{Phase, Tile, input_window, output_window, phase_rows, phases, taps, tiles};
 use super::product::Packed;
+use super::slab;
 use super::winograd::{self, Scratch};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::{Geometry, parts};
@@ -45,6 +46,10 @@ impl<T: Real> Backward<'_, T> {
         let g = self.g;
         if winograd::fits(g) {
             return self.in_patches(w, dx);
+        }
+        if slab::fits(g) {
+            let dw = slab::backward(self, w, dx);
+            return (dw.map(|dw| as_stored(g, &dw)), self.asked(dx));
         }
         let phases = if self.want_input {
             phases(g)
@@ -101,6 +106,20 @@ impl<T: Real> Backward<'_, T> {
         (dw, self.ask.map(|_| total(sums, g.c)))
     }
 
+    /// The sums asked for, of a gradient that is whole.
+    fn asked(&self, dx: &Buffer<T>) -> Option<Vec<(f64, f64)>> {
+        let (centre, transform) = self.ask?;
+        let channels = self.g.c;
+        let len = (32_768 / channels).max(1) * channels;
+        let found = self
+            .x_values
+            .par_chunks(len)
+            .zip(dx.par_chunks(len))
+            .map(|(x, dx)| sums(x, dx, transform, centre, channels))
+            .collect();
+        Some(total(found, channels))
+    }
+
     /// [`run`](Self::run) by fewer multiplications, see [`winograd`].
     fn in_patches(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
         let g = self.g;
@@ -125,11 +144,13 @@ impl<T: Real> Backward<'_, T> {
                 .into_par_iter()
                 .map(|part| {
                     let mut scratch = Scratch::default();
-                    let mut du = zeros(len);
-                    for patches in &ranges[part] {
+                    let mut du = Buffer::new(len);
+                    let first = part.start;
+                    for i in part {
                         winograd::backward_weight(
                             g,
-                            patches.clone(),
+                            ranges[i].clone(),
+                            i > first,
                             &mut scratch,
                             &mut reading(g, self.x_values, self.x.transform.as_deref()),
                             &mut { read_dy },

@@ -6,6 +6,7 @@ use super::depthwise;
 use super::engine::Slot;
 use super::plan::{input_window, taps, tiles};
 use super::product::{Packed, Shifts};
+use super::slab;
 use super::window::Window;
 use super::winograd::{self, Scratch};
 use crate::ops::buffer::Buffer;
@@ -98,6 +99,13 @@ pub(super) fn forward<T: Real>(
         _ => None,
     };
     let finish = finish.filter(|_| shifts.is_none());
+    if let Packs::Dense(weight) = weight
+        && slab::fits(g)
+    {
+        let transform = x.transform.as_deref();
+        slab::forward(g, values, transform, weight, y, shifts.as_ref());
+        return Ok(behind_all(g, y, finish, measure));
+    }
     let shared = SharedMut::new(y);
     let found: Vec<Vec<Moments>> = tiles(g)
         .par_iter()
@@ -143,6 +151,32 @@ pub(super) fn forward<T: Real>(
         )
         .collect();
     Ok(together(found, if measure { g.o } else { 0 }))
+}
+
+/// What follows the sums of all positions: finishes them and gives their moments.
+fn behind_all<T: Real>(
+    g: &Geometry,
+    y: &mut Buffer<T>,
+    finish: Option<&Transform<T>>,
+    measure: bool,
+) -> Vec<Moments> {
+    if finish.is_none() && !measure {
+        return Vec::new();
+    }
+    let len = (32_768 / g.o).max(1) * g.o;
+    let found = y
+        .par_chunks_mut(len)
+        .map(|rows| {
+            if let Some(finish) = finish {
+                finish.apply_in_place(rows);
+            }
+            match measure {
+                true => moments(rows, g.o),
+                false => Vec::new(),
+            }
+        })
+        .collect();
+    together(found, if measure { g.o } else { 0 })
 }
 
 /// The channels' moments of all tiles, joined in order, whatever thread found which.

@@ -18,6 +18,7 @@ mod max_pool;
 mod plan;
 mod product;
 mod rows;
+mod slab;
 mod tokens;
 mod transforms;
 mod weight;

@@ -236,10 +236,11 @@ pub(crate) fn forward<T: Real>(
     }
 }
 
-/// Adds the share of some patches to Σ (A·dy·Aᵀ) ⊙ V, kept as (16, O, C).
+/// The share of some patches in Σ (A·dy·Aᵀ) ⊙ V, kept as (16, O, C): written, or added to what is there.
 pub(crate) fn backward_weight<T: Real>(
     g: &Geometry,
     patches: Range<usize>,
+    accumulate: bool,
     scratch: &mut Scratch<T>,
     read_x: &mut Read<T>,
     read_dy: &mut Read<T>,
@@ -281,7 +282,7 @@ pub(crate) fn backward_weight<T: Real>(
                 out_at: &out_at,
                 out_first: first,
                 columns,
-                accumulate: true,
+                accumulate,
                 finish: None,
             };
             // SAFETY: `du` is this task's own.

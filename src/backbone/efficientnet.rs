@@ -5,7 +5,7 @@
 
 use super::{Each, IMAGENET, LITE, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
+use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, inverted_residual};
 use crate::ops::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -183,14 +183,8 @@ impl EfficientNet {
 
 impl Block {
     fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
-        let mut y = x.clone();
-        for conv in &self.convs {
-            y = conv.forward(tape, &y, mode)?;
-        }
-        match self.residual {
-            true => residual(tape, x, &y, self.drop_path, mode, self.index),
-            false => Ok(y),
-        }
+        let shortcut = self.residual.then_some((self.drop_path, self.index));
+        inverted_residual(tape, x, &self.convs, shortcut, mode)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Convolutions as layers.
 
-use super::{BatchNormMode, Mode};
-use crate::ops::{Activation, Conv2dParams, Map, Norm, Statistics, Tape, Weight};
+use super::{BatchNormMode, Mode, residual};
+use crate::ops::{Activation, Conv2dParams, ConvStep, Map, Norm, Statistics, Tape, Weight};
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -179,6 +179,60 @@ impl ConvNormAct {
         })
     }
 
+    /// The size of its output.
+    fn size(&self, (h, w): (usize, usize)) -> (usize, usize) {
+        let (kernel, stride) = (self.config.kernel, self.config.stride);
+        let p = self
+            .config
+            .padding
+            .params((h, w), kernel, stride, 1)
+            .padding;
+        let out = |size: usize, pad: usize| (size + pad).saturating_sub(kernel) / stride + 1;
+        (out(h, p[0] + p[1]), out(w, p[2] + p[3]))
+    }
+
+    /// Whether the batch's statistics are used.
+    fn of_batch(&self, mode: Mode) -> bool {
+        let train = matches!(
+            mode,
+            Mode::Train {
+                batch_norm: BatchNormMode::Train,
+                ..
+            }
+        );
+        train && self.gamma.track_op()
+    }
+
+    /// The layer as a step of the tape, over an input of `size`.
+    fn step(&self, size: (usize, usize), mode: Mode) -> ConvStep<'_> {
+        let ConvNormActConfig {
+            kernel,
+            stride,
+            groups,
+            activation,
+            eps,
+            ..
+        } = self.config;
+        let statistics = match self.of_batch(mode) {
+            true => Statistics::Batch,
+            false => Statistics::Fixed {
+                mean: self.running_mean.clone(),
+                var: self.running_var.clone(),
+            },
+        };
+        ConvStep {
+            weight: &self.weight,
+            params: self.config.padding.params(size, kernel, stride, groups),
+            norm: Norm {
+                gamma: &self.gamma,
+                beta: &self.beta,
+                eps,
+                statistics,
+            },
+            activation,
+        }
+    }
+
     /// In training, if the layer is trained and batch norm is in train mode, the batch's statistics are used and the running ones
     /// move towards them (the variance unbiased), as in PyTorch.
     ///
@@ -188,39 +242,15 @@ impl ConvNormAct {
     /// # Errors
     /// As [`Tape::conv_norm`].
     pub fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
-        let ConvNormActConfig {
-            kernel,
-            stride,
-            groups,
+        let ConvStep {
+            weight,
+            params,
+            norm,
             activation,
-            eps,
-            momentum,
-            ..
-        } = self.config;
-        let params = self.config.padding.params(x.size(), kernel, stride, groups);
-        let of_batch = matches!(
-            mode,
-            Mode::Train {
-                batch_norm: BatchNormMode::Train,
-                ..
-            }
-        ) && self.gamma.track_op();
-        let statistics = if of_batch {
-            Statistics::Batch
-        } else {
-            Statistics::Fixed {
-                mean: self.running_mean.clone(),
-                var: self.running_var.clone(),
-            }
-        };
-        let norm = Norm {
-            gamma: &self.gamma,
-            beta: &self.beta,
-            eps,
-            statistics,
-        };
-        let (y, moments) = tape.conv_norm(x, &self.weight, params, &norm, activation)?;
-        if of_batch {
+        } = self.step(x.size(), mode);
+        let (y, moments) = tape.conv_norm(x, weight, params, &norm, activation)?;
+        if self.of_batch(mode) {
+            let momentum = self.config.momentum;
             if moments.count < 2.0 {
                 bail!(
                     "batch normalisation over one value a channel has no variance; use larger batches or larger photos"
@@ -241,6 +271,43 @@ impl ConvNormAct {
             })?;
         }
         Ok(y)
+    }
+}
+
+/// The convolutions of an inverted residual (Sandler et al. 2018), one after the other: expansion, if there is one, depthwise,
+/// projection; with `shortcut`, added to `x` as in [`residual`]. In one pass where nothing needs a gradient.
+///
+/// # Errors
+/// As [`Tape::conv_norm`].
+pub fn inverted_residual(
+    tape: &mut Tape,
+    x: &Map,
+    convs: &[ConvNormAct],
+    shortcut: Option<(f32, u64)>,
+    mode: Mode,
+) -> Result<Map> {
+    let random = shortcut.is_some_and(|(rate, _)| rate > 0.0) && mode != Mode::Eval;
+    if !random {
+        let mut size = x.size();
+        let steps: Vec<ConvStep> = convs
+            .iter()
+            .map(|conv| {
+                let step = conv.step(size, mode);
+                size = conv.size(size);
+                step
+            })
+            .collect();
+        if let Some(y) = tape.inverted_residual(x, &steps, shortcut.is_some())? {
+            return Ok(y);
+        }
+    }
+    let mut y = x.clone();
+    for conv in convs {
+        y = conv.forward(tape, &y, mode)?;
+    }
+    match shortcut {
+        Some((rate, stream)) => residual(tape, x, &y, rate, mode, stream),
+        None => Ok(y),
     }
 }
 

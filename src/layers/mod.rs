@@ -10,7 +10,7 @@ use candle_nn::{Init, VarBuilder};
 
 mod conv;
 
-pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
+pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding, inverted_residual};
 
 /// Which statistics batch normalisation uses in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

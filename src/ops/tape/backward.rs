@@ -172,6 +172,7 @@ impl<T: Real> Backward<'_, T> {
                     winograd::forward(
                         &back,
                         &weight,
+                        &weight.panels,
                         patches.clone(),
                         scratch,
                         &mut { read_dy },

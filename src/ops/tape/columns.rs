@@ -47,6 +47,20 @@ impl<T: Real> Transform<T> {
         }
     }
 
+    /// The transformation of some of all `channels`.
+    pub(crate) fn of_channels(&self, range: std::ops::Range<usize>, channels: usize) -> Self {
+        let part = |values: &[T]| {
+            let one = &values[..channels][range.clone()];
+            one.repeat(repeats(one.len()))
+        };
+        Self {
+            scale: part(&self.scale),
+            shift: part(&self.shift),
+            bounds: self.bounds,
+            curve: self.curve,
+        }
+    }
+
     /// `out` := the transformed `rows`.
     pub(crate) fn apply(&self, rows: &[T], out: &mut [T]) {
         let n = self.scale.len();

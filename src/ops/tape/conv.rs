@@ -3,6 +3,7 @@
 use super::backward::{Backward, total};
 use super::columns::{Behind, Transform, pattern, sums};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
+use super::follow::{Constants, Follow, inverse, to_f64};
 use super::forward::forward;
 use super::plan::flattened;
 use super::weight::{ConvWeight, packs};
@@ -12,21 +13,9 @@ use crate::ops::geometry::{Conv2dParams, Geometry};
 use crate::ops::norm::{Activation, BatchMoments, Statistics};
 use crate::ops::shared::with_values;
 use crate::ops::simd::Real;
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 use std::sync::Arc;
-
-/// What follows a convolution's sums.
-pub(crate) struct Follow<'a> {
-    /// Added to the sums before the scale; only without a norm.
-    pub bias: Option<&'a Tensor>,
-    /// Scale and shift of each channel.
-    pub gamma: Option<&'a Tensor>,
-    pub beta: Option<&'a Tensor>,
-    /// What is subtracted and divided by, if anything.
-    pub norm: Option<(&'a Statistics, f64)>,
-    pub activation: Activation,
-}
 
 /// A convolution of the tape.
 struct Conv<T> {
@@ -42,16 +31,6 @@ struct Conv<T> {
     of_batch: bool,
     /// Patterns of the backward pass that are known already.
     transform: Arc<Transform<T>>,
-}
-
-fn to_f64(t: &Tensor, channels: usize, what: &str) -> Result<Vec<f64>> {
-    if t.dims() != [channels] {
-        bail!(
-            "convolution: a weight of {channels} output channels needs as many values of {what}, found shape {:?}",
-            t.dims()
-        )
-    }
-    t.to_dtype(DType::F64)?.to_vec1()
 }
 
 impl<T: Real> Engine<T> {
@@ -73,62 +52,21 @@ impl<T: Real> Engine<T> {
         let g = Geometry::new(&[batch, c, h, w], &weight_dims, params)?;
         let dims = [batch, g.oh, g.ow, g.o];
         let g = flattened(g);
-        let ones = || vec![1.0; g.o];
-        let given = |t: Option<&Tensor>, what: &str| t.map(|t| to_f64(t, g.o, what)).transpose();
-        let gamma = given(follow.gamma, "gamma")?;
-        let beta = given(follow.beta, "beta")?;
-        let bias = given(follow.bias, "bias")?;
-        let direct = bias.is_none()
-            && gamma.is_none()
+        let constants = Constants::new(follow, g.o)?;
+        let direct = follow.bias.is_none()
+            && follow.gamma.is_none()
             && follow.norm.is_none()
             && follow.activation == Activation::Identity;
         let of_batch = matches!(follow.norm, Some((Statistics::Batch, _)));
-        let track = |t: Option<&Tensor>| t.is_some_and(Tensor::track_op);
-        let tracked = self.slots[x].tracked
-            || weight.track_op()
-            || [follow.bias, follow.gamma, follow.beta]
-                .into_iter()
-                .any(track);
-        let inverse = |var: &[f64], eps: f64| -> Vec<f64> {
-            var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect()
-        };
-        let transform = |mean: &[f64], inverse: &[f64]| -> Transform<T> {
-            let scale: Vec<f64> = gamma
-                .clone()
-                .unwrap_or_else(ones)
-                .iter()
-                .zip(inverse)
-                .map(|(g, i)| g * i)
-                .collect();
-            let shift = beta.clone().unwrap_or_else(|| vec![0.0; g.o]);
-            let shift = shift
-                .iter()
-                .zip(mean)
-                .zip(&scale)
-                .map(|((b, m), s)| b - m * s);
-            Transform::new(
-                pattern(scale.iter().copied()),
-                pattern(shift),
-                follow.activation,
-            )
-        };
+        let tracked = self.slots[x].tracked || weight.track_op() || follow.tracked();
         let mut y = Buffer::new(dims.iter().product());
         let packs = packs::<T>(weight, kept, &g)?;
         let run = |y: &mut Buffer<T>, finish: Option<&Transform<T>>, measure| {
             forward(&g, &self.slots[x], &packs, y, finish, measure)
         };
         let mut found = BatchMoments::default();
-        let (mean, inverse) = match follow.norm {
-            // Adding a bias is subtracting a mean.
-            None => match bias {
-                Some(bias) => (bias.iter().map(|b| -b).collect(), ones()),
-                None => (vec![0.0; g.o], ones()),
-            },
-            Some((Statistics::Fixed { mean, var }, eps)) => (
-                to_f64(mean, g.o, "mean")?,
-                inverse(&to_f64(var, g.o, "variance")?, eps),
-            ),
-            Some((Statistics::Batch, eps)) => {
+        let (mean, inverse) = match (constants.fixed(follow)?, follow.norm) {
+            (None, Some((Statistics::Batch, eps))) => {
                 let moments = run(&mut y, None, true)?;
                 let count = (batch * dims[1] * dims[2]) as f64;
                 found = BatchMoments {
@@ -138,12 +76,13 @@ impl<T: Real> Engine<T> {
                 };
                 (found.mean.clone(), inverse(&found.var, eps))
             }
+            (fixed, _) => fixed.unwrap_or_default(),
         };
-        let transform = Arc::new(transform(&mean, &inverse));
+        let transform = Arc::new(constants.transform(&mean, &inverse, follow.activation));
         // Where no backward pass will come, or where it does not need the sums, what follows is done while a tile is in the cache.
         let now = !of_batch && (direct || !tracked);
         if !of_batch {
-            let nothing = direct && beta.is_none();
+            let nothing = direct && follow.beta.is_none();
             run(&mut y, (now && !nothing).then_some(&*transform), false)?;
         }
         let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));

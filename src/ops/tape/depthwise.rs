@@ -206,7 +206,7 @@ inner_kernel!(inner_5, 5);
 inner_kernel!(inner_7, 7);
 
 /// out[p · c + l] = Σ_k weight[k · c + l] · source[offsets[k] + p · step + l].
-fn correlate<T: Real>(
+pub(super) fn correlate<T: Real>(
     source: &[T],
     offsets: &[usize],
     weight: &[T],

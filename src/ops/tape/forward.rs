@@ -201,13 +201,35 @@ fn in_patches<T: Real>(
     measure: bool,
 ) -> Vec<Moments> {
     let shared = SharedMut::new(y);
-    let found = winograd::ranges(g)
-        .par_iter()
-        .map_init(Scratch::default, |scratch, patches| {
+    let ranges = winograd::ranges(g);
+    // Moments are of all channels at once.
+    let groups = match measure {
+        true => vec![&*weight.panels],
+        false => winograd::groups(weight, ranges.len()),
+    };
+    // What is done to the channels of each group.
+    let finish: Vec<Option<Transform<T>>> = groups
+        .iter()
+        .map(|panels| {
+            let (from, to) = (panels[0].1, panels.iter().map(|p| p.1 + p.2).max());
+            finish.map(|f| f.of_channels(from..to.unwrap_or(from), g.o))
+        })
+        .collect();
+    let tasks: Vec<_> = ranges
+        .iter()
+        .flat_map(|patches| {
+            let groups = groups.iter().zip(&finish);
+            groups.map(move |(panels, finish)| (patches, *panels, finish))
+        })
+        .collect();
+    let found = tasks
+        .into_par_iter()
+        .map_init(Scratch::default, |scratch, (patches, panels, finish)| {
             let mut found = Vec::new();
             winograd::forward(
                 g,
                 weight,
+                panels,
                 patches.clone(),
                 scratch,
                 &mut reading(g, values, x.transform.as_deref()),
@@ -221,7 +243,7 @@ fn in_patches<T: Real>(
                 },
                 &mut |image, range, values| {
                     let at = image * g.out_plane() * g.o + range.start;
-                    // SAFETY: each patch has its own outputs.
+                    // SAFETY: each patch has its own outputs, and each group its own channels.
                     unsafe { shared.range(at, range.len()) }.copy_from_slice(values);
                 },
             );

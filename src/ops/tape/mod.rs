@@ -6,11 +6,13 @@
 //! result.
 
 mod backward;
+mod chain;
 mod columns;
 mod conv;
 mod dense;
 mod depthwise;
 mod engine;
+mod follow;
 mod forward;
 mod graph;
 mod join;
@@ -29,8 +31,9 @@ use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
 use super::shared::tensor;
 use candle_core::{DType, Result, Tensor, bail};
-use conv::Follow;
+use chain::Link;
 use engine::Engine;
+use follow::Follow;
 use graph::{channels_first, input, transpose};
 use std::sync::Arc;
 pub use weight::{ConvWeight, Kept, Weight};
@@ -63,6 +66,18 @@ impl Map {
 enum Inner {
     F32(Engine<f32>),
     F64(Engine<f64>),
+}
+
+/// A convolution with batch normalisation and activation, as a step of [`Tape::inverted_residual`].
+pub struct ConvStep<'a> {
+    /// As in [`Tape::conv_norm`].
+    pub weight: &'a dyn ConvWeight,
+    /// Stride, padding, groups.
+    pub params: Conv2dParams,
+    /// The normalisation.
+    pub norm: Norm<'a>,
+    /// The activation.
+    pub activation: Activation,
 }
 
 /// A forward pass being recorded.
@@ -146,13 +161,7 @@ impl Tape {
         norm: &Norm,
         activation: Activation,
     ) -> Result<(Map, BatchMoments)> {
-        let follow = Follow {
-            bias: None,
-            gamma: Some(norm.gamma),
-            beta: Some(norm.beta),
-            norm: Some((&norm.statistics, norm.eps)),
-            activation,
-        };
+        let follow = Follow::norm(norm, activation);
         let (place, token, moments) = engine!(self, e => e.conv(x.place, weight, params, &follow))?;
         Ok((self.map((place, token)), moments))
     }
@@ -205,6 +214,35 @@ impl Tape {
             activation: Activation::Identity,
         };
         self.convolve(x, weight, params, &follow)
+    }
+
+    /// An inverted residual (Sandler et al. 2018) in one pass, where nothing of it needs a gradient: expansion, if there is one,
+    /// depthwise convolution, projection, and the input added if `shortcut`. `None` where it has to be done step by step; the
+    /// values are the same.
+    ///
+    /// # Errors
+    /// As [`conv_norm`](Self::conv_norm).
+    pub fn inverted_residual(
+        &mut self,
+        x: &Map,
+        steps: &[ConvStep],
+        shortcut: bool,
+    ) -> Result<Option<Map>> {
+        let links: Vec<Link> = steps
+            .iter()
+            .map(|step| Link {
+                weight: step.weight,
+                params: step.params,
+                follow: Follow::norm(&step.norm, step.activation),
+            })
+            .collect();
+        let (expansion, last) = match links.as_slice() {
+            [depthwise, projection] => (None, [depthwise, projection]),
+            [expansion, depthwise, projection] => (Some(expansion), [depthwise, projection]),
+            _ => return Ok(None),
+        };
+        let placed = engine!(self, e => e.chain(x.place, expansion, last, shortcut))?;
+        Ok(placed.map(|placed| self.map(placed)))
     }
 
     fn convolve(

@@ -102,11 +102,13 @@ impl<T: Real> Rows<'_, T> {
     }
 }
 
+/// Group, first column, columns, place in the data, width there.
+pub(crate) type Panel = (usize, usize, usize, usize, usize);
+
 /// A weight as panels of columns, row after row of the sum.
 pub(crate) struct Packed<T: Real> {
     pub data: Buffer<T>,
-    /// Group, first column, columns, place in `data`, width there.
-    pub panels: Vec<(usize, usize, usize, usize, usize)>,
+    pub panels: Vec<Panel>,
 }
 
 impl<T: Real> Packed<T> {

@@ -9,10 +9,10 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::forward::room;
-use super::product::{Packed, Rows};
+use super::product::{Packed, Panel, Rows};
 use super::transforms::{gradient_of, input_of, output_of};
 use crate::ops::buffer::Buffer;
-use crate::ops::geometry::Geometry;
+use crate::ops::geometry::{Geometry, parts};
 use crate::ops::micro::{Stretch, panels};
 use crate::ops::shared::SharedMut;
 use crate::ops::simd::Real;
@@ -60,6 +60,19 @@ pub(crate) fn ranges(g: &Geometry) -> Vec<Range<usize>> {
     let count = all.div_ceil(PATCHES);
     (0..count)
         .map(|i| all * i / count..all * (i + 1) / count)
+        .collect()
+}
+
+/// Tasks from which on a range need not be divided.
+const TASKS: usize = 4;
+
+/// The panels of a weight, in groups for tasks: all of them, unless there are few ranges of patches. Each group reads the patches
+/// for itself.
+pub(crate) fn groups<T: Real>(weight: &Packed<T>, ranges: usize) -> Vec<&[Panel]> {
+    let panels = weight.panels.len();
+    parts(panels, TASKS.div_ceil(ranges))
+        .into_iter()
+        .map(|part| &weight.panels[part])
         .collect()
 }
 
@@ -174,11 +187,12 @@ fn transform_inputs<T: Real>(
     }
 }
 
-/// Computes the outputs of some patches. `read(image, range, out)` gives the input's values as they are seen; `write(image,
+/// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values as they are seen; `write(image,
 /// range, values)` takes stretches of output rows, and `whole(rows)` sees all of the outputs before, row after row.
 pub(crate) fn forward<T: Real>(
     g: &Geometry,
     weight: &Packed<T>,
+    panels: &[Panel],
     patches: Range<usize>,
     scratch: &mut Scratch<T>,
     read: &mut Read<T>,
@@ -187,13 +201,16 @@ pub(crate) fn forward<T: Real>(
 ) {
     let Scratch { patch, v, m, y } = scratch;
     transform_inputs(g, patches.clone(), patch, v, read);
-    room(m, patches.len() * 16 * g.o);
+    // The output channels of these panels.
+    let from = panels.first().map_or(0, |p| p.1);
+    let outputs: usize = panels.iter().map(|p| p.2).sum();
+    room(m, patches.len() * 16 * outputs);
     let shared = SharedMut::new(m);
     let rows: Vec<usize> = (0..patches.len()).collect();
     for xi in 0..16 {
         let a_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.c).collect();
-        let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.o).collect();
-        for (_, first, columns, at, width) in &weight.panels {
+        let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * outputs).collect();
+        for (_, first, columns, at, width) in panels {
             let product = Rows {
                 a: v.with_slack(),
                 a_at: &a_at,
@@ -204,7 +221,7 @@ pub(crate) fn forward<T: Real>(
                 stretches: &[Stretch { a: 0, b: 0 }],
                 depth: g.c,
                 out_at: &out_at,
-                out_first: *first,
+                out_first: first - from,
                 columns: *columns,
                 accumulate: false,
                 finish: None,
@@ -215,16 +232,20 @@ pub(crate) fn forward<T: Real>(
     }
     // The outputs that there are, in order of patches; two rows of one or two columns each.
     y.clear();
-    patch.resize(4 * g.o, T::ZERO);
-    let mut places = Vec::with_capacity(2 * patches.len());
-    for (p, m) in patches.zip(m.chunks_exact(16 * g.o)) {
+    patch.resize(4 * outputs, T::ZERO);
+    let mut places = Vec::with_capacity(4 * patches.len());
+    for (p, m) in patches.zip(m.chunks_exact(16 * outputs)) {
         let (image, row, col) = place(g, p);
-        output_of(m, g.o, &mut patch[..4 * g.o]);
+        output_of(m, outputs, &mut patch[..4 * outputs]);
         let cols = (g.ow - col).min(2);
         for i in 0..(g.oh - row).min(2) {
-            let at = ((row + i) * g.ow + col) * g.o;
-            places.push((image, at..at + cols * g.o));
-            y.extend_from_slice(&patch[2 * i * g.o..(2 * i + cols) * g.o]);
+            let at = ((row + i) * g.ow + col) * g.o + from;
+            y.extend_from_slice(&patch[2 * i * outputs..(2 * i + cols) * outputs]);
+            if outputs == g.o {
+                places.push((image, at..at + cols * g.o));
+            } else {
+                places.extend((0..cols).map(|j| (image, at + j * g.o..at + j * g.o + outputs)));
+            }
         }
     }
     whole(y);

@@ -1,0 +1,123 @@
+//! What follows a convolution's sums: bias, normalisation, activation.
+
+use super::columns::{Transform, pattern};
+use crate::ops::norm::{Activation, Norm, Statistics};
+use crate::ops::simd::Real;
+use candle_core::{DType, Result, Tensor, bail};
+
+/// What follows a convolution's sums.
+pub(crate) struct Follow<'a> {
+    /// Added to the sums before the scale; only without a norm.
+    pub bias: Option<&'a Tensor>,
+    /// Scale and shift of each channel.
+    pub gamma: Option<&'a Tensor>,
+    pub beta: Option<&'a Tensor>,
+    /// What is subtracted and divided by, if anything.
+    pub norm: Option<(&'a Statistics, f64)>,
+    pub activation: Activation,
+}
+
+impl<'a> Follow<'a> {
+    /// Normalisation and activation.
+    pub(super) fn norm(norm: &'a Norm, activation: Activation) -> Self {
+        Self {
+            bias: None,
+            gamma: Some(norm.gamma),
+            beta: Some(norm.beta),
+            norm: Some((&norm.statistics, norm.eps)),
+            activation,
+        }
+    }
+
+    /// Whether a gradient of one of its tensors is wanted.
+    pub(super) fn tracked(&self) -> bool {
+        [self.bias, self.gamma, self.beta]
+            .into_iter()
+            .flatten()
+            .any(Tensor::track_op)
+    }
+
+    /// The whole transformation over `channels`; `None` if it depends on the batch or a gradient is wanted.
+    pub(super) fn fixed<T: Real>(&self, channels: usize) -> Result<Option<Transform<T>>> {
+        if self.tracked() {
+            return Ok(None);
+        }
+        let constants = Constants::new(self, channels)?;
+        let fixed = constants.fixed(self)?;
+        Ok(fixed.map(|(mean, inverse)| constants.transform(&mean, &inverse, self.activation)))
+    }
+}
+
+/// 1 / √(variance + eps).
+pub(super) fn inverse(var: &[f64], eps: f64) -> Vec<f64> {
+    var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect()
+}
+
+/// The values of what follows.
+pub(super) struct Constants {
+    channels: usize,
+    bias: Option<Vec<f64>>,
+    gamma: Option<Vec<f64>>,
+    beta: Option<Vec<f64>>,
+}
+
+impl Constants {
+    pub(super) fn new(follow: &Follow, channels: usize) -> Result<Self> {
+        let given =
+            |t: Option<&Tensor>, what: &str| t.map(|t| to_f64(t, channels, what)).transpose();
+        Ok(Self {
+            channels,
+            gamma: given(follow.gamma, "gamma")?,
+            beta: given(follow.beta, "beta")?,
+            bias: given(follow.bias, "bias")?,
+        })
+    }
+
+    /// What is subtracted and multiplied by, unless it is the batch's.
+    pub(super) fn fixed(&self, follow: &Follow) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+        let ones = vec![1.0; self.channels];
+        Ok(match follow.norm {
+            // Adding a bias is subtracting a mean.
+            None => Some(match &self.bias {
+                Some(bias) => (bias.iter().map(|b| -b).collect(), ones),
+                None => (vec![0.0; self.channels], ones),
+            }),
+            Some((Statistics::Fixed { mean, var }, eps)) => Some((
+                to_f64(mean, self.channels, "mean")?,
+                inverse(&to_f64(var, self.channels, "variance")?, eps),
+            )),
+            Some((Statistics::Batch, _)) => None,
+        })
+    }
+
+    pub(super) fn transform<T: Real>(
+        &self,
+        mean: &[f64],
+        inverse: &[f64],
+        activation: Activation,
+    ) -> Transform<T> {
+        let scale: Vec<f64> = match &self.gamma {
+            Some(gamma) => gamma.iter().zip(inverse).map(|(g, i)| g * i).collect(),
+            None => inverse.to_vec(),
+        };
+        let zeros = vec![0.0; self.channels];
+        let shift = self.beta.as_ref().unwrap_or(&zeros);
+        let shift = shift
+            .iter()
+            .zip(mean)
+            .zip(&scale)
+            .map(|((b, m), s)| b - m * s);
+        Transform::new(pattern(scale.iter().copied()), pattern(shift), activation)
+    }
+}
+
+/// One value a channel.
+pub(super) fn to_f64(t: &Tensor, channels: usize, what: &str) -> Result<Vec<f64>> {
+    if t.dims() != [channels] {
+        bail!(
+            "convolution: a weight of {channels} output channels needs as many values of {what}, found shape {:?}",
+            t.dims()
+        )
+    }
+    t.to_dtype(DType::F64)?.to_vec1()
+}

@@ -181,7 +181,7 @@ impl<T: Real> Chain<'_, T> {
         let shared = g.kh.saturating_sub(g.p.stride.0);
         let most = match shared {
             0 => g.oh,
-            _ => g.oh * g.p.stride.0 / (6 * shared),
+            _ => g.oh * g.p.stride.0 / (3 * shared),
         };
         TASKS.div_ceil(g.batch).min(most).max(1)
     }
@@ -196,7 +196,7 @@ impl<T: Real> Chain<'_, T> {
                 .as_ref()
                 .is_none_or(|e| e.dense().is_some())
             // Else the channels of each convolution are divided among the tasks.
-            && g.batch * self.bands() >= TASKS
+            && g.batch * self.bands() > 1
     }
 
     fn run(&self, y: &mut Buffer<T>) {

@@ -4,13 +4,13 @@
 //! depthwise kernel sees, and a few rows of its output wait for the projection; both stay in the cache. Every value is the result
 //! of the same sums, in the same order, as of three convolutions.
 
-use super::columns::{Transform, add};
+use super::columns::add;
 use super::depthwise;
 use super::engine::{Engine, Slot};
-use super::follow::Follow;
+use super::follow::{Fixed, Follow};
 use super::forward::Packs;
 use super::plan::taps;
-use super::product::{Packed, Rows, Shifts};
+use super::product::{Packed, Rows};
 use super::weight::{ConvWeight, packs};
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::{Conv2dParams, Geometry, parts};
@@ -39,9 +39,7 @@ pub(crate) struct Link<'a> {
 struct Ready<T: Real> {
     g: Geometry,
     packs: Arc<Packs<T>>,
-    transform: Transform<T>,
-    /// The transformation, where it is done in registers.
-    shifts: Option<Shifts<T>>,
+    fixed: Arc<Fixed<T>>,
 }
 
 impl<T: Real> Ready<T> {
@@ -49,17 +47,14 @@ impl<T: Real> Ready<T> {
         let [batch, h, w, c] = dims;
         let weight = link.weight.tensor();
         let g = Geometry::new(&[batch, c, h, w], weight.dims(), link.params)?;
-        let (Some(transform), false) = (link.follow.fixed(g.o)?, weight.track_op()) else {
+        let kept = link.weight.kept();
+        let (Some(fixed), false) = (link.follow.fixed(g.o, kept)?, weight.track_op()) else {
             return Ok(None);
         };
-        let shifts = (!g.is_depthwise())
-            .then(|| Shifts::new(&transform, g.o))
-            .flatten();
         Ok(Some(Self {
-            packs: packs(weight, link.weight.kept(), &g)?,
+            packs: packs(weight, kept, &g)?,
             g,
-            transform,
-            shifts,
+            fixed,
         }))
     }
 
@@ -103,17 +98,17 @@ impl<T: Real> Ready<T> {
                 out_first: *first,
                 columns: *columns,
                 accumulate: false,
-                finish: self.shifts.as_ref().map(|s| (s, *first)),
+                finish: self.fixed.shifts.as_ref().map(|s| (s, *first)),
             };
             // SAFETY: the caller's promise.
             unsafe { product.run(out) };
         }
     }
 
-    /// What was not done in registers.
+    /// What a product did not do in registers.
     fn finish(&self, rows: &mut [T]) {
-        if self.shifts.is_none() {
-            self.transform.apply_in_place(rows);
+        if self.fixed.shifts.is_none() {
+            self.fixed.transform.apply_in_place(rows);
         }
     }
 }
@@ -259,7 +254,7 @@ impl<T: Real> Chain<'_, T> {
                     .map(|tap| (r * s + tap.dy as usize) % slots * row_len + tap.dx as usize * g.c)
                     .collect();
                 depthwise::correlate(ring, &offsets, weight, t * g.c, g.c, out);
-                self.depthwise.finish(out);
+                self.depthwise.fixed.transform.apply_in_place(out);
             }
             let at = (image * g.oh + piece.start) * g.ow;
             let positions = piece.len() * g.ow;
@@ -324,11 +319,9 @@ impl<T: Real> Chain<'_, T> {
                 &shared,
             );
         }
-        if expansion.shifts.is_none() {
-            for row in rows {
-                let at = row % slots * row_len + left * g.c;
-                expansion.finish(&mut ring[at..at + g.w * g.c]);
-            }
+        for row in rows {
+            let at = row % slots * row_len + left * g.c;
+            expansion.finish(&mut ring[at..at + g.w * g.c]);
         }
     }
 }

@@ -3,14 +3,14 @@
 use super::backward::{Backward, total};
 use super::columns::{Behind, Transform, pattern, sums};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
-use super::follow::{Constants, Follow, inverse, to_f64};
+use super::follow::{Constants, Fixed, Follow, inverse, to_f64};
 use super::forward::forward;
 use super::plan::flattened;
 use super::weight::{ConvWeight, packs};
 use super::winograd;
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::{Conv2dParams, Geometry};
-use crate::ops::norm::{Activation, BatchMoments, Statistics};
+use crate::ops::norm::{BatchMoments, Statistics};
 use crate::ops::shared::with_values;
 use crate::ops::simd::Real;
 use candle_core::{Result, bail};
@@ -52,22 +52,25 @@ impl<T: Real> Engine<T> {
         let g = Geometry::new(&[batch, c, h, w], &weight_dims, params)?;
         let dims = [batch, g.oh, g.ow, g.o];
         let g = flattened(g);
+        let packs = packs::<T>(weight, kept, &g)?;
+        let mut y = Buffer::new(dims.iter().product());
+        if !self.slots[x].tracked
+            && !weight.track_op()
+            && let Some(fixed) = follow.fixed(g.o, kept)?
+        {
+            // No backward pass will come: what follows is done while a tile is in the cache.
+            let finish = (!follow.is_nothing()).then_some(&*fixed);
+            forward(&g, &self.slots[x], &packs, &mut y, finish, false)?;
+            let (place, token) = self.push(Slot::new(dims, y, false));
+            return Ok((place, token, BatchMoments::default()));
+        }
         let constants = Constants::new(follow, g.o)?;
-        let direct = follow.bias.is_none()
-            && follow.gamma.is_none()
-            && follow.norm.is_none()
-            && follow.activation == Activation::Identity;
         let of_batch = matches!(follow.norm, Some((Statistics::Batch, _)));
         let tracked = self.slots[x].tracked || weight.track_op() || follow.tracked();
-        let mut y = Buffer::new(dims.iter().product());
-        let packs = packs::<T>(weight, kept, &g)?;
-        let run = |y: &mut Buffer<T>, finish: Option<&Transform<T>>, measure| {
-            forward(&g, &self.slots[x], &packs, y, finish, measure)
-        };
         let mut found = BatchMoments::default();
         let (mean, inverse) = match (constants.fixed(follow)?, follow.norm) {
             (None, Some((Statistics::Batch, eps))) => {
-                let moments = run(&mut y, None, true)?;
+                let moments = forward(&g, &self.slots[x], &packs, &mut y, None, true)?;
                 let count = (batch * dims[1] * dims[2]) as f64;
                 found = BatchMoments {
                     mean: moments.iter().map(|m| m.mean).collect(),
@@ -78,13 +81,14 @@ impl<T: Real> Engine<T> {
             }
             (fixed, _) => fixed.unwrap_or_default(),
         };
-        let transform = Arc::new(constants.transform(&mean, &inverse, follow.activation));
-        // Where no backward pass will come, or where it does not need the sums, what follows is done while a tile is in the cache.
-        let now = !of_batch && (direct || !tracked);
+        let fixed = Fixed::new(constants.transform(&mean, &inverse, follow.activation), g.o);
+        // A backward pass that does not need the sums leaves them to be finished now.
+        let now = follow.is_bias();
         if !of_batch {
-            let nothing = direct && follow.beta.is_none();
-            run(&mut y, (now && !nothing).then_some(&*transform), false)?;
+            let finish = (now && !follow.is_nothing()).then_some(&fixed);
+            forward(&g, &self.slots[x], &packs, &mut y, finish, false)?;
         }
+        let transform = Arc::new(fixed.transform);
         let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));
         let (place, token) = self.push(Slot {
             dims,

@@ -1,9 +1,12 @@
 //! What follows a convolution's sums: bias, normalisation, activation.
 
 use super::columns::{Transform, pattern};
+use super::product::Shifts;
+use super::weight::{Kept, Key};
 use crate::ops::norm::{Activation, Norm, Statistics};
 use crate::ops::simd::Real;
 use candle_core::{DType, Result, Tensor, bail};
+use std::sync::Arc;
 
 /// What follows a convolution's sums.
 pub(crate) struct Follow<'a> {
@@ -29,6 +32,19 @@ impl<'a> Follow<'a> {
         }
     }
 
+    /// Whether it is a shift at most.
+    pub(super) fn is_bias(&self) -> bool {
+        self.bias.is_none()
+            && self.gamma.is_none()
+            && self.norm.is_none()
+            && self.activation == Activation::Identity
+    }
+
+    /// Whether nothing follows.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.is_bias() && self.beta.is_none()
+    }
+
     /// Whether a gradient of one of its tensors is wanted.
     pub(super) fn tracked(&self) -> bool {
         [self.bias, self.gamma, self.beta]
@@ -37,14 +53,54 @@ impl<'a> Follow<'a> {
             .any(Tensor::track_op)
     }
 
-    /// The whole transformation over `channels`; `None` if it depends on the batch or a gradient is wanted.
-    pub(super) fn fixed<T: Real>(&self, channels: usize) -> Result<Option<Transform<T>>> {
+    /// All of it over `channels`, ready; `None` if it depends on the batch or a gradient is wanted.
+    pub(super) fn fixed<T: Real>(
+        &self,
+        channels: usize,
+        kept: Option<&Kept>,
+    ) -> Result<Option<Arc<Fixed<T>>>> {
+        let statistics = match self.norm {
+            Some((Statistics::Batch, _)) => return Ok(None),
+            Some((Statistics::Fixed { mean, var }, _)) => [Some(mean), Some(var)],
+            None => [None; 2],
+        };
         if self.tracked() {
             return Ok(None);
         }
-        let constants = Constants::new(self, channels)?;
-        let fixed = constants.fixed(self)?;
-        Ok(fixed.map(|(mean, inverse)| constants.transform(&mean, &inverse, self.activation)))
+        let prepare = || {
+            let constants = Constants::new(self, channels)?;
+            let (mean, inverse) = constants.fixed(self)?.unwrap_or_default();
+            let transform = constants.transform(&mean, &inverse, self.activation);
+            Ok(Arc::new(Fixed::new(transform, channels)))
+        };
+        let tensors = [self.bias, self.gamma, self.beta]
+            .into_iter()
+            .chain(statistics)
+            .flatten();
+        let key = Key {
+            tensors: tensors.map(Tensor::id).collect(),
+            eps: self.norm.map(|(_, eps)| eps),
+            activation: self.activation,
+        };
+        match kept {
+            Some(kept) => kept.follow(key, prepare),
+            None => prepare(),
+        }
+        .map(Some)
+    }
+}
+
+/// What follows a convolution, where it is known beforehand.
+pub(super) struct Fixed<T> {
+    pub transform: Transform<T>,
+    /// The same, where it can be done in registers.
+    pub shifts: Option<Shifts<T>>,
+}
+
+impl<T: Real> Fixed<T> {
+    pub(super) fn new(transform: Transform<T>, channels: usize) -> Self {
+        let shifts = Shifts::new(&transform, channels);
+        Self { transform, shifts }
     }
 }
 

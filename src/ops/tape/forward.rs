@@ -4,8 +4,9 @@ use super::columns::{Transform, moments};
 use super::dense::{self, Seen};
 use super::depthwise;
 use super::engine::Slot;
+use super::follow::Fixed;
 use super::plan::{input_window, taps, tiles};
-use super::product::{Packed, Shifts};
+use super::product::Packed;
 use super::slab;
 use super::window::Window;
 use super::winograd::{self, Scratch};
@@ -83,27 +84,28 @@ pub(super) fn forward<T: Real>(
     x: &Slot<T>,
     weight: &Packs<T>,
     y: &mut Buffer<T>,
-    finish: Option<&Transform<T>>,
+    finish: Option<&Fixed<T>>,
     measure: bool,
 ) -> Result<Vec<Moments>> {
     let Some(values) = &x.values else {
         bail!("convolution: its input was let go of")
     };
     if let Packs::Patches(weight) = weight {
+        let finish = finish.map(|f| &f.transform);
         return Ok(in_patches(g, x, values, weight, y, finish, measure));
     }
     let taps = taps(g);
     // Done in registers where it can be.
     let shifts = match (weight, finish) {
-        (Packs::Dense(_), Some(finish)) => Shifts::new(finish, g.o),
+        (Packs::Dense(_), Some(finish)) => finish.shifts.as_ref(),
         _ => None,
     };
-    let finish = finish.filter(|_| shifts.is_none());
+    let finish = finish.map(|f| &f.transform).filter(|_| shifts.is_none());
     if let Packs::Dense(weight) = weight
         && slab::fits(g)
     {
         let transform = x.transform.as_deref();
-        slab::forward(g, values, transform, weight, y, shifts.as_ref());
+        slab::forward(g, values, transform, weight, y, shifts);
         return Ok(behind_all(g, y, finish, measure));
     }
     let shared = SharedMut::new(y);
@@ -126,7 +128,7 @@ pub(super) fn forward<T: Real>(
                     match weight {
                         Packs::Dense(w) => {
                             let rows = tile.rows.clone();
-                            dense::forward(g, &taps, w, x, rows, &shared, at, shifts.as_ref());
+                            dense::forward(g, &taps, w, x, rows, &shared, at, shifts);
                         }
                         Packs::Depthwise(w) => {
                             depthwise::forward(g, &taps, w, x, tile.rows.clone(), &shared, at);

@@ -2,9 +2,10 @@
 
 use super::forward::Packs;
 use crate::ops::geometry::Geometry;
+use crate::ops::norm::Activation;
 use crate::ops::shared::with_values;
 use crate::ops::simd::Real;
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, TensorId};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
@@ -25,9 +26,43 @@ impl ConvWeight for Tensor {
     }
 }
 
-/// The prepared form of a constant weight.
+/// A value of some type.
+type Anything = Arc<dyn Any + Send + Sync>;
+
+/// The prepared forms of a constant weight and of the constants that follow it.
 #[derive(Clone, Debug, Default)]
-pub struct Kept(OnceLock<Arc<dyn Any + Send + Sync>>);
+pub struct Kept {
+    weight: OnceLock<Anything>,
+    follow: OnceLock<(Key, Anything)>,
+}
+
+/// Which constants a prepared form is of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Key {
+    pub tensors: Vec<TensorId>,
+    pub eps: Option<f64>,
+    pub activation: Activation,
+}
+
+impl Kept {
+    /// What was prepared of the constants that follow, or what `prepare` makes of them now.
+    pub(super) fn follow<V: Send + Sync + 'static>(
+        &self,
+        key: Key,
+        prepare: impl FnOnce() -> Result<Arc<V>>,
+    ) -> Result<Arc<V>> {
+        if let Some((of, found)) = self.follow.get()
+            && *of == key
+            && let Ok(found) = found.clone().downcast::<V>()
+        {
+            return Ok(found);
+        }
+        let made = prepare()?;
+        // Someone else may have been first, or the constants may be others than at the first pass.
+        let _ = self.follow.set((key, made.clone()));
+        Ok(made)
+    }
+}
 
 /// A weight whose prepared form is kept, if it is a constant: for one convolution, whose settings stay the same.
 #[derive(Clone, Debug)]
@@ -64,17 +99,17 @@ pub(super) fn packs<T: Real>(
     kept: Option<&Kept>,
     g: &Geometry,
 ) -> Result<Arc<Packs<T>>> {
-    if let Some(Kept(cell)) = kept
-        && let Some(found) = cell.get()
+    if let Some(kept) = kept
+        && let Some(found) = kept.weight.get()
         && let Ok(packs) = found.clone().downcast::<Packs<T>>()
         && packs.suits(g)
     {
         return Ok(packs);
     }
     let packs = Arc::new(with_values(weight, |w: &[T]| Ok(Packs::new(g, w)))?);
-    if let Some(Kept(cell)) = kept {
+    if let Some(kept) = kept {
         // Someone else may have been first, with the same.
-        let _ = cell.set(packs.clone());
+        let _ = kept.weight.set(packs.clone());
     }
     Ok(packs)
 }

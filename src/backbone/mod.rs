@@ -65,7 +65,10 @@ impl Backbone for OnTape {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         in_pool(|| {
             let (mut tape, x) = Tape::new(images)?;
-            let x = self.0.run(&mut tape, &x, mode, &mut |_, _| Ok(()))?;
+            let x = self.0.run(&mut tape, &x, mode, &mut |tape, _| {
+                tape.stage_done();
+                Ok(())
+            })?;
             tape.finish(&x)?.flatten_from(1)
         })
     }
@@ -75,6 +78,7 @@ impl Backbone for OnTape {
         let mut maps = Vec::new();
         self.0.run(&mut tape, &x, mode, &mut |tape, map| {
             maps.push(tape.tensor(map)?);
+            tape.stage_done();
             Ok(())
         })?;
         Ok(maps)

@@ -5,6 +5,7 @@ use super::output::{Progress, say, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::dataset::Dataset;
+use hydranet::train::plan::{Part, dry_run};
 use hydranet::train::split;
 use hydranet::train::split_report::SplitReport;
 use hydranet::train::trainer::{Outcome, train};
@@ -20,30 +21,33 @@ pub(crate) struct Train {
     #[command(flatten)]
     config: ConfigArgs,
     /// The run folder.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
     /// Go on with the run in --out, with its own configuration.
     #[arg(long, conflicts_with_all = ["config", "settings"])]
     resume: bool,
+    /// Print what would be trained, with counts and learning rates, and write nothing.
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
 }
 
 impl Train {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let Some(out) = &self.out else {
+            return self.show_plan();
+        };
+        if self.dry_run {
+            return self.show_plan();
+        }
         let config = match self.resume {
-            true => Config::read(&self.out.join("config.toml"))?,
+            true => Config::read(&out.join("config.toml"))?,
             false => self.config.load()?,
         };
-        let outcome = run(
-            &config,
-            &self.config.heads,
-            &self.data,
-            &self.out,
-            self.resume,
-        )?;
+        let outcome = run(&config, &self.config.heads, &self.data, out, self.resume)?;
         if outcome.stopped {
             say(format!(
                 "stopped; everything is saved in {}; go on with --resume",
-                self.out.display()
+                out.display()
             ));
             return Ok(ExitCode::from(130));
         }
@@ -57,7 +61,41 @@ impl Train {
         }
         say(format!(
             "the model is {}",
-            self.out.join("best.safetensors").display()
+            out.join("best.safetensors").display()
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What would be trained.
+    fn show_plan(&self) -> hydranet::Result<ExitCode> {
+        let config = self.config.load()?;
+        let spec = config.model_spec()?;
+        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+        say(SplitReport::new(&dataset)?);
+        let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
+        let names = parts.iter().map(|p| p.name.len());
+        let width = names.max().unwrap_or(0).max(8);
+        say(format!(
+            "{:width$}  {:>12}  {:>12}  {:>13}  {:>10}",
+            "", "parameters", "trained", "learning rate", "from epoch"
+        ));
+        for p in &parts {
+            let (lr, from) = match p.from {
+                Some(from) => (format!("{:.3e}", p.lr), from.to_string()),
+                None => ("-".into(), "-".into()),
+            };
+            say(format!(
+                "{:width$}  {:>12}  {:>12}  {lr:>13}  {from:>10}",
+                p.name, p.parameters, p.trained
+            ));
+        }
+        let sum = |of: fn(&Part) -> usize| parts.iter().map(of).sum::<usize>();
+        say(format!(
+            "{:width$}  {:>12}  {:>12}",
+            "all",
+            sum(|p| p.parameters),
+            sum(|p| p.trained)
         ));
         Ok(ExitCode::SUCCESS)
     }

@@ -192,19 +192,20 @@ impl ConvNormAct {
     }
 
     /// Whether the batch's statistics are used.
-    fn of_batch(&self, mode: Mode) -> bool {
-        let train = matches!(
-            mode,
-            Mode::Train {
-                batch_norm: BatchNormMode::Train,
-                ..
-            }
-        );
+    fn of_batch(&self, tape: &Tape, mode: Mode) -> bool {
+        let train = match mode {
+            Mode::Eval => false,
+            Mode::Train { batch_norm, .. } => match batch_norm {
+                BatchNormMode::Train => true,
+                BatchNormMode::Frozen => false,
+                BatchNormMode::FrozenStages(n) => tape.stage() >= n,
+            },
+        };
         train && self.gamma.track_op()
     }
 
     /// The layer as a step of the tape, over an input of `size`.
-    fn step(&self, size: (usize, usize), mode: Mode) -> ConvStep<'_> {
+    fn step(&self, tape: &Tape, size: (usize, usize), mode: Mode) -> ConvStep<'_> {
         let ConvNormActConfig {
             kernel,
             stride,
@@ -213,7 +214,7 @@ impl ConvNormAct {
             eps,
             ..
         } = self.config;
-        let statistics = match self.of_batch(mode) {
+        let statistics = match self.of_batch(tape, mode) {
             true => Statistics::Batch,
             false => Statistics::Fixed {
                 mean: self.running_mean.clone(),
@@ -247,9 +248,9 @@ impl ConvNormAct {
             params,
             norm,
             activation,
-        } = self.step(x.size(), mode);
+        } = self.step(tape, x.size(), mode);
         let (y, moments) = tape.conv_norm(x, weight, params, &norm, activation)?;
-        if self.of_batch(mode) {
+        if self.of_batch(tape, mode) {
             let momentum = self.config.momentum;
             if moments.count < 2.0 {
                 bail!(
@@ -292,7 +293,7 @@ pub fn inverted_residual(
         let steps: Vec<ConvStep> = convs
             .iter()
             .map(|conv| {
-                let step = conv.step(size, mode);
+                let step = conv.step(tape, size, mode);
                 size = conv.size(size);
                 step
             })

@@ -21,6 +21,8 @@ pub enum BatchNormMode {
     Train,
     /// The running ones, which stay.
     Frozen,
+    /// The running ones in the first stages, those of the batch in the others.
+    FrozenStages(usize),
 }
 
 /// How a model runs.

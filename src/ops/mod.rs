@@ -41,6 +41,8 @@ pub use avg_pool::{AvgPool2dParams, avg_pool2d};
 pub use buffer::release_buffers;
 pub use conv::{conv2d, conv2d_norm_act};
 pub use geometry::Conv2dParams;
+#[cfg(feature = "train")]
+pub(crate) use geometry::parts;
 pub use interpolate::{ResizeFilter, interpolate};
 pub use layer_norm::{layer_norm, layer_norm_2d};
 pub use linear::{linear, linear_act};

@@ -42,3 +42,12 @@ kernel! {
         }
     }
 }
+
+kernel! {
+    /// old += share · (new − old).
+    fn towards<T>(old: &mut [T], new: &[T], share: T) {
+        for (old, new) in old.iter_mut().zip(new) {
+            *old = share * (*new - *old) + *old;
+        }
+    }
+}

@@ -16,6 +16,18 @@ pub struct HeadLoss {
 }
 
 impl HeadLoss {
+    /// What [`loss`](Self::loss) divides by: Σᵢ sᵢ Σ_c tᵢ_c w_c, over rows of targets and the photos' weights.
+    pub fn total(&self, targets: &[f32], weights: &[f32]) -> f64 {
+        let labels = self.class_weights.len();
+        let (keep, rest) = (1.0 - self.smoothing, self.smoothing / labels as f64);
+        let row = |row: &[f32]| -> f64 {
+            let terms = row.iter().zip(&self.class_weights);
+            terms.map(|(t, w)| (keep * f64::from(*t) + rest) * w).sum()
+        };
+        let rows = targets.chunks_exact(labels).zip(weights);
+        rows.map(|(r, s)| f64::from(*s) * row(r)).sum()
+    }
+
     /// Σᵢ sᵢ ℓᵢ / Σᵢ sᵢ Σ_c tᵢ_c w_c, with ℓᵢ = −Σ_c w_c tᵢ_c f(pᵢ_c) log pᵢ_c, f = 1 for cross-entropy and (1 − p)^γ for
     /// focal loss; t the smoothed targets, w the class weights, s the weight of each photo, 0 where the label is missing. For
     /// hard labels this is PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met.

@@ -1,6 +1,7 @@
 //! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
 
 pub mod augment;
+pub mod average;
 pub mod balance;
 pub mod check;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod metrics;
 pub mod mix;
 pub mod optim;
 pub mod person_folder;
+pub mod plan;
 pub mod portraits;
 pub mod rng;
 pub mod run;

@@ -34,6 +34,8 @@ pub struct Group {
     pub lr: f64,
     /// Weight decay; each step multiplies the value by 1 − lr · weight decay.
     pub weight_decay: f64,
+    /// Steps the optimiser had done when it was trained for the first time.
+    pub since: u64,
 }
 
 /// An optimiser and its state.
@@ -107,11 +109,11 @@ impl Optimizer {
     /// If a gradient's shape is not its variable's.
     pub fn step(&mut self, grads: &[Tensor], lr_factor: f64, gradient_factor: f64) -> Result<()> {
         self.steps += 1;
-        let t = self.steps as i32;
         for (((var, group), (first, second)), grad) in
             self.vars.values().zip(self.state.values_mut()).zip(grads)
         {
             let lr = group.lr * lr_factor;
+            let t = (self.steps - group.since) as i32;
             let update = match self.kind {
                 OptimizerKind::AdamW => Update::AdamW {
                     rate: (lr / (1.0 - BETA1.powi(t))) as f32,
@@ -154,6 +156,18 @@ impl Optimizer {
             }
         }
         Ok((tensors, self.steps))
+    }
+
+    /// Takes over the moments of those variables that another optimiser has trained before.
+    pub fn take_over(&mut self, before: Self) {
+        self.steps = before.steps;
+        for (name, moments) in before.state {
+            if let Some(own) = self.state.get_mut(&name)
+                && own.0.len() == moments.0.len()
+            {
+                *own = moments;
+            }
+        }
     }
 
     /// Takes up a saved state.

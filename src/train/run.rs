@@ -41,6 +41,9 @@ pub struct Progress {
     pub steps: usize,
     /// Steps the optimiser has done.
     pub optimizer_steps: u64,
+    /// Epochs whose weights are averaged so far.
+    #[serde(default)]
+    pub averaged: u64,
     /// Sum of the joint losses of those `steps`.
     pub loss_sum: f64,
     /// Best final-class macro F1 so far, and its epoch.

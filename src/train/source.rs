@@ -34,6 +34,7 @@ impl Source {
     ) -> Result<Self> {
         let t = &config.train;
         let fixed = t.fine_tune == FineTune::Frozen
+            && t.unfreeze_every == 0
             && t.augment == super::augment::AugmentConfig::off()
             && t.mix_up == 0.0;
         if !fixed {

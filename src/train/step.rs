@@ -9,8 +9,10 @@ use super::trainer::Run;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::layers::Mode;
+use crate::ops::parts;
 use crate::ops::scale;
 use candle_core::{DType, Device, Tensor};
+use std::ops::Range;
 
 impl Run<'_> {
     /// One step; gives the joint loss.
@@ -32,11 +34,7 @@ impl Run<'_> {
             .collect();
         let key =
             config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((epoch as u64) << 32 | step as u64);
-        let mode = Mode::Train {
-            batch_norm: config.batch_norm,
-            key,
-        };
-        let features = match (&self.source, loader) {
+        let inputs = match (&self.source, loader) {
             (Source::Kept { train, .. }, _) => {
                 let rows: Vec<u32> = batch.iter().map(|i| *i as u32).collect();
                 train.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?
@@ -47,8 +45,7 @@ impl Run<'_> {
                 let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
                 let lambda = draw_lambda(config.mix_up, config.seed, epoch as u64, step as u64)?;
                 mix_up(&mut pixels, &mut targets, batch.len(), lambda);
-                let images = Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?;
-                self.model.features(&images, mode)?
+                Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?
             }
             (Source::Photos, None) => {
                 return Err(Error::Invalid {
@@ -64,43 +61,39 @@ impl Run<'_> {
             epoch: epoch + 1,
             step: step + 1,
         };
-        let logits = self.model.logits(&features, mode)?;
-        let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for (((head, loss), logits), targets) in self
-            .spec
-            .heads
+        // The weights of a head's loss over the whole batch: each part takes its share of the mean.
+        let totals: Vec<f64> = self
+            .losses
             .iter()
-            .zip(&self.losses)
-            .zip(&logits)
             .zip(&targets)
+            .map(|(loss, t)| loss.total(&t.rows, &t.weights))
+            .collect();
+        let (mut value, mut sum): (f64, Option<Vec<Tensor>>) = (0.0, None);
+        for (part, rows) in parts(batch.len(), config.accumulate.min(batch.len() / 2))
+            .into_iter()
+            .enumerate()
         {
-            let rows = Tensor::from_slice(
-                &targets.rows,
-                (batch.len(), targets.num_labels),
-                &Device::Cpu,
-            )?;
-            let weights = Tensor::from_slice(&targets.weights, batch.len(), &Device::Cpu)?;
-            let Some(loss) = loss.loss(logits, &rows, &weights)? else {
-                // No photo of this batch has the label: the head still takes part, with gradient 0, so that a variable without
-                // a gradient always means a cut graph.
-                joint = (joint + scale(&logits.sum_all()?, vec![0.0])?)?;
-                continue;
+            let mode = Mode::Train {
+                batch_norm: config.batch_norm,
+                key: key.wrapping_add((part as u64) << 48),
             };
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(not_finite(
-                    format!("the loss of head `{}`", head.name),
-                    value,
-                ));
-            }
-            // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
-            joint = (joint + scale(&loss, vec![head.weight as f32])?)?;
+            let inputs = inputs.narrow(0, rows.start, rows.len())?;
+            let joint = self.joint(inputs, &rows, &targets, &totals, mode, &not_finite)?;
+            value += f64::from(joint.to_scalar::<f32>()?);
+            let grads = self.optimizer.collect(&joint.backward()?)?;
+            sum = Some(match sum {
+                None => grads,
+                Some(sum) => sum
+                    .iter()
+                    .zip(&grads)
+                    .map(|(a, b)| a + b)
+                    .collect::<candle_core::Result<_>>()?,
+            });
         }
-        let value = f64::from(joint.to_scalar::<f32>()?);
+        let grads = sum.unwrap_or_default();
         if !value.is_finite() {
             return Err(not_finite("the joint loss".into(), value));
         }
-        let grads = self.optimizer.collect(&joint.backward()?)?;
         let norms = self.optimizer.norms(&grads)?;
         if let Some((name, norm)) = norms.iter().find(|(_, n)| !n.is_finite()) {
             return Err(not_finite(format!("the gradient of `{name}`"), *norm));
@@ -119,6 +112,48 @@ impl Run<'_> {
         );
         self.optimizer.step(&grads, lr, shorten)?;
         Ok(value)
+    }
+
+    /// The joint loss of some rows of a batch.
+    fn joint(
+        &self,
+        inputs: Tensor,
+        rows: &Range<usize>,
+        targets: &[Targets],
+        totals: &[f64],
+        mode: Mode,
+        not_finite: &dyn Fn(String, f64) -> Error,
+    ) -> Result<Tensor> {
+        let features = match self.source {
+            Source::Kept { .. } => inputs,
+            Source::Photos => self.model.features(&inputs, mode)?,
+        };
+        let logits = self.model.logits(&features, mode)?;
+        let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+        for (i, (head, logits)) in self.spec.heads.iter().zip(&logits).enumerate() {
+            let (loss, n) = (&self.losses[i], targets[i].num_labels);
+            let weights = &targets[i].weights[rows.clone()];
+            let rows = &targets[i].rows[rows.start * n..rows.end * n];
+            let share = loss.total(rows, weights) / totals[i];
+            let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
+            let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
+            let Some(loss) = loss.loss(logits, &rows, &weights)? else {
+                // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
+                // a gradient always means a cut graph.
+                joint = (joint + scale(&logits.sum_all()?, vec![0.0])?)?;
+                continue;
+            };
+            let value = f64::from(loss.to_scalar::<f32>()?);
+            if !value.is_finite() {
+                return Err(not_finite(
+                    format!("the loss of head `{}`", head.name),
+                    value,
+                ));
+            }
+            // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
+            joint = (joint + scale(&loss, vec![(head.weight * share) as f32])?)?;
+        }
+        Ok(joint)
     }
 
     /// One head's targets for a batch of places in `train`.

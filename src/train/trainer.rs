@@ -1,12 +1,14 @@
 //! The training loop.
 
+use super::average::{Average, share};
 use super::balance::head_loss;
-use super::config::{Config, FineTune};
+use super::config::Config;
 use super::dataset::{Dataset, Split, empty_split};
 use super::evaluate::{Queue, jobs, score};
 use super::loader::Loader;
 use super::loss::HeadLoss;
-use super::optim::{Group, Optimizer};
+use super::optim::Optimizer;
+use super::plan::Plan;
 use super::rng::{Purpose, keyed};
 use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
 use super::score::ScoreReport;
@@ -15,6 +17,7 @@ use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
+use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +91,7 @@ pub fn train(
 
 pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
+    pub(super) plan: Plan,
     pub(super) spec: ModelSpec,
     pub(super) dataset: &'a Dataset,
     pub(super) folder: RunFolder,
@@ -97,6 +101,10 @@ pub(super) struct Run<'a> {
     pub(super) variables: Variables,
     pub(super) model: MultiTaskModel,
     pub(super) optimizer: Optimizer,
+    /// The exponential moving average, if one is kept.
+    pub(super) ema: Average,
+    /// The average over the last epochs.
+    pub(super) last: Average,
     pub(super) source: Source,
     pub(super) queue: Queue,
     pub(super) progress: Progress,
@@ -126,7 +134,7 @@ impl<'a> Run<'a> {
             .map(|h| head_loss(h, dataset, &train))
             .collect::<Result<_>>()?;
         let data = dataset.fingerprint();
-        let (progress, given, moments) = if resume {
+        let (progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
             if progress.data != data {
                 return Err(Error::Invalid {
@@ -148,40 +156,31 @@ impl<'a> Run<'a> {
                 None,
             )
         };
-        let prefixes = trained_prefixes(config);
-        let random_backbone = config.model.weights.is_none();
-        let variables = Variables::new(
+        let plan = Plan::new(config);
+        let mut ema = Average::default();
+        let mut last = Average::default();
+        // What was saved at the end of an epoch is of that epoch's variables.
+        let epoch = match (progress.epochs, progress.steps) {
+            (epochs, 0) => epochs.saturating_sub(1),
+            (epochs, _) => epochs,
+        };
+        let (variables, model, mut optimizer) = build(
+            config,
+            &spec,
+            &plan,
             given,
-            config.train.seed,
-            move |name| name.starts_with("heads.") || prefixes.iter().any(|p| name.starts_with(p)),
-            move |name| random_backbone || name.starts_with("heads."),
-        );
-        let model =
-            MultiTaskModel::new(&spec, config.train.drop_path as f32, &variables.builder())?;
-        variables.verdict(
-            config
-                .model
-                .weights
-                .as_deref()
-                .unwrap_or("the weights given"),
+            epoch,
+            steps_of(config, train.len()),
         )?;
-        let groups = variables.vars().into_iter().map(|(name, var)| {
-            let lr = if name.starts_with("heads.") {
-                config.train.lr_heads
-            } else {
-                config.train.lr_backbone
+        if let Some(kept) = kept {
+            let part = |prefix: &str| -> Tensors {
+                let of =
+                    |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.into(), t.clone()));
+                kept.iter().filter_map(of).collect()
             };
-            // Biases, and scales and shifts of norms, are vectors: they are not decayed.
-            let weight_decay = if var.rank() > 1 {
-                config.train.weight_decay
-            } else {
-                0.0
-            };
-            (name, (var, Group { lr, weight_decay }))
-        });
-        let mut optimizer = Optimizer::new(config.train.optimizer, groups.collect());
-        if let Some(moments) = moments {
-            optimizer.restore(&moments, progress.optimizer_steps)?;
+            optimizer.restore(&kept, progress.optimizer_steps)?;
+            ema = Average::restore(&part("ema."), progress.optimizer_steps)?;
+            last = Average::restore(&part("last."), progress.averaged)?;
         }
         let queue = Queue::new(config.train.queue_mib);
         let source = Source::new(config, &spec, &model, dataset, &train, &valid, queue, tell)?;
@@ -193,9 +192,12 @@ impl<'a> Run<'a> {
             train,
             valid,
             losses,
+            plan,
             variables,
             model,
             optimizer,
+            ema,
+            last,
             source,
             queue,
             progress,
@@ -215,12 +217,14 @@ impl<'a> Run<'a> {
     fn epoch(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(&Event)) -> Result<bool> {
         let config = &self.config.train;
         let epoch = self.progress.epochs;
+        if self.progress.steps == 0 && self.plan.changes(epoch) {
+            self.unfreeze(epoch)?;
+        }
         let mut order: Vec<usize> = (0..self.train.len()).collect();
         order.shuffle(&mut keyed(config.seed, Purpose::Shuffle, epoch as u64, 0));
         let mut batches: Vec<&[usize]> = order.chunks(config.batch).collect();
-        // One photo alone has no partner to mix with and hardly any statistics.
-        batches.pop_if(|b| b.len() < 2);
-        let steps = batches.len();
+        let steps = steps_of(self.config, order.len());
+        batches.truncate(steps);
         let first = self.progress.steps;
         let left: Vec<usize> = batches[first..]
             .concat()
@@ -245,6 +249,10 @@ impl<'a> Run<'a> {
                 return Ok(false);
             }
             let loss = self.step(epoch, step, steps, batch, loader.as_mut())?;
+            if config.ema > 0.0 {
+                let moving = self.variables.moving();
+                self.ema.take(&moving, |count| share(config.ema, count))?;
+            }
             self.progress.steps = step + 1;
             self.progress.loss_sum += loss;
             tell(&Event::Step {
@@ -256,7 +264,20 @@ impl<'a> Run<'a> {
             });
         }
         drop(loader);
-        let record = self.validate(epoch + 1, self.progress.loss_sum / steps as f64)?;
+        let train_loss = self.progress.loss_sum / steps as f64;
+        let mut tensors = self.tensors()?;
+        let mut record = self.validate(epoch + 1, train_loss, &tensors)?;
+        if epoch + config.average_last >= config.epochs {
+            // The average over the epochs so far is taken where it is better.
+            self.last.take(&tensors, |count| 1.0 / (count + 1) as f64)?;
+            if self.last.count() > 1 {
+                let averaged = self.last.tensors()?;
+                let of_average = self.validate(epoch + 1, train_loss, &averaged)?;
+                if of_average.macro_f1 > record.macro_f1 {
+                    (record, tensors) = (of_average, averaged);
+                }
+            }
+        }
         self.progress.epochs += 1;
         self.progress.steps = 0;
         self.progress.loss_sum = 0.0;
@@ -267,7 +288,7 @@ impl<'a> Run<'a> {
         if better {
             self.progress.best = Some((record.macro_f1, record.epoch));
         }
-        let file = self.model_file(&record)?;
+        let file = self.model_file(&record, tensors)?;
         file.write(self.folder.path("last.safetensors"))?;
         if better {
             file.write(self.folder.path("best.safetensors"))?;
@@ -282,7 +303,26 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn model_file(&self, record: &EpochRecord) -> Result<ModelFile> {
+    /// Trains what `epoch` adds, too.
+    fn unfreeze(&mut self, epoch: usize) -> Result<()> {
+        let steps = steps_of(self.config, self.train.len());
+        let given = self.variables.snapshot()?;
+        let (variables, model, mut optimizer) =
+            build(self.config, &self.spec, &self.plan, given, epoch, steps)?;
+        std::mem::swap(&mut self.optimizer, &mut optimizer);
+        self.optimizer.take_over(optimizer);
+        (self.variables, self.model) = (variables, model);
+        Ok(())
+    }
+
+    /// The tensors that are scored and saved: the averages, where there are any.
+    pub(super) fn tensors(&self) -> Result<Tensors> {
+        let mut tensors = self.variables.snapshot()?;
+        tensors.extend(self.ema.tensors()?);
+        Ok(tensors)
+    }
+
+    fn model_file(&self, record: &EpochRecord, tensors: Tensors) -> Result<ModelFile> {
         let training = serde_json::json!({
             "config": self.config.train,
             "weights": self.config.model.weights,
@@ -292,15 +332,20 @@ impl<'a> Run<'a> {
         });
         Ok(ModelFile {
             description: Description::new(self.spec.clone(), training)?,
-            tensors: self.variables.snapshot()?,
+            tensors,
         })
     }
 
     fn save_state(&mut self) -> Result<()> {
-        let (moments, steps) = self.optimizer.state()?;
+        let (mut kept, steps) = self.optimizer.state()?;
+        for (prefix, average) in [("ema.", &self.ema), ("last.", &self.last)] {
+            let tensors = average.tensors()?.into_iter();
+            kept.extend(tensors.map(|(name, t)| (format!("{prefix}{name}"), t)));
+        }
         self.progress.optimizer_steps = steps;
+        self.progress.averaged = self.last.count();
         self.folder
-            .write_state(&self.progress, self.variables.snapshot()?, moments)
+            .write_state(&self.progress, self.variables.snapshot()?, kept)
     }
 
     /// After the last epoch: scores and predictions of the best model on the validation split.
@@ -330,16 +375,42 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The prefixes of the backbone's tensors that are trained.
-fn trained_prefixes(config: &Config) -> Vec<String> {
-    let stages = config.model.backbone.stages();
-    let last = match config.train.fine_tune {
-        FineTune::Full => stages.len(),
-        FineTune::Frozen => 0,
-        FineTune::LastStages(n) => n,
-    };
-    stages[stages.len() - last..]
-        .iter()
-        .flat_map(|s| s.iter().map(|p| format!("backbone.{p}")))
-        .collect()
+/// Steps an epoch of `photos` photos has.
+fn steps_of(config: &Config, photos: usize) -> usize {
+    let batch = config.train.batch;
+    // One photo alone has no partner to mix with and hardly any statistics.
+    photos / batch + usize::from(photos % batch > 1)
+}
+
+/// The model over `given`, with what `epoch` trains as variables, and their optimiser.
+pub(super) fn build(
+    config: &Config,
+    spec: &ModelSpec,
+    plan: &Plan,
+    given: Tensors,
+    epoch: usize,
+    steps: usize,
+) -> Result<(Variables, MultiTaskModel, Optimizer)> {
+    let random_backbone = config.model.weights.is_none();
+    let of_epoch = plan.clone();
+    let variables = Variables::new(
+        given,
+        config.train.seed,
+        move |name| of_epoch.is_trained(name, epoch),
+        move |name| random_backbone || name.starts_with("heads."),
+    );
+    let model = MultiTaskModel::new(spec, config.train.drop_path as f32, &variables.builder())?;
+    variables.verdict(
+        config
+            .model
+            .weights
+            .as_deref()
+            .unwrap_or("the weights given"),
+    )?;
+    let groups = variables.vars().into_iter().map(|(name, var)| {
+        let group = plan.group(&name, var.rank(), epoch, steps);
+        (name, (var, group))
+    });
+    let optimizer = Optimizer::new(config.train.optimizer, groups.collect());
+    Ok((variables, model, optimizer))
 }

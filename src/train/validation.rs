@@ -5,18 +5,18 @@ use super::run::EpochRecord;
 use super::source::Source;
 use super::targets::label;
 use super::trainer::Run;
-use crate::checkpoint::{Description, ModelFile};
+use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::error::Result;
 use crate::model::MultiTaskModel;
 use candle_core::{Device, Tensor};
 
 impl Run<'_> {
-    /// The model as it stands, as constants.
-    fn frozen(&self) -> Result<ModelFile> {
+    /// A model of these tensors, as constants.
+    fn frozen(&self, tensors: &Tensors) -> Result<ModelFile> {
         let description = Description::new(self.spec.clone(), serde_json::Value::Null)?;
         Ok(ModelFile {
             description,
-            tensors: self.variables.snapshot()?,
+            tensors: tensors.clone(),
         })
     }
 
@@ -39,7 +39,12 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn validate(&self, epoch: usize, train_loss: f64) -> Result<EpochRecord> {
+    pub(super) fn validate(
+        &self,
+        epoch: usize,
+        train_loss: f64,
+        tensors: &Tensors,
+    ) -> Result<EpochRecord> {
         if self.valid.is_empty() {
             let none = vec![0.0; self.spec.heads.len()];
             return Ok(EpochRecord {
@@ -52,7 +57,7 @@ impl Run<'_> {
                 head_macro_f1: none,
             });
         }
-        let model = self.frozen()?.build()?;
+        let model = self.frozen(tensors)?.build()?;
         let logits = self.valid_logits(&model)?;
         let (_, report) = score(&self.spec.taxonomy()?, self.dataset, &self.valid, &logits)?;
         let mut valid_loss = 0.0;

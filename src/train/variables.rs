@@ -98,6 +98,18 @@ impl Variables {
         self.lock().vars.clone()
     }
 
+    /// What training moves, sharing memory with the model: variables, and the statistics of norms.
+    pub fn moving(&self) -> Tensors {
+        let inner = self.lock();
+        let moves = |name: &str| inner.vars.contains_key(name) || is_buffer(name);
+        inner
+            .all
+            .iter()
+            .filter(|(name, _)| moves(name))
+            .map(|(name, t)| (name.clone(), t.clone()))
+            .collect()
+    }
+
     /// Copies of all tensors as they are now, in order of name.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ pub struct ConvStep<'a> {
 pub struct Tape {
     inner: Inner,
     images: Tensor,
+    stage: usize,
 }
 
 /// `$body` with `$e` the engine, of whatever type.
@@ -120,6 +121,7 @@ impl Tape {
         let mut tape = Self {
             inner,
             images: images.clone(),
+            stage: 0,
         };
         let dims = [batch, h, w, c];
         let (place, token) = engine!(tape, e => input(e, images, dims))?;
@@ -131,6 +133,16 @@ impl Tape {
                 _token: token,
             },
         ))
+    }
+
+    /// Stages of the network that are done.
+    pub(crate) fn stage(&self) -> usize {
+        self.stage
+    }
+
+    /// Counts a stage.
+    pub(crate) fn stage_done(&mut self) {
+        self.stage += 1;
     }
 
     fn map(&mut self, (place, token): (usize, Arc<()>)) -> Map {
@@ -390,7 +402,7 @@ impl Tape {
         if !tracked {
             return self.tensor(map);
         }
-        let Self { inner, images } = self;
+        let Self { inner, images, .. } = self;
         graph::tied(inner, map.place, &images, &parameters)
     }
 }

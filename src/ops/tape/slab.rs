@@ -63,6 +63,9 @@ struct Windows<'a, T> {
     len: usize,
 }
 
+/// Writes what is seen of a range of a map's values.
+type Copy<'a, T> = dyn Fn(Range<usize>, &mut [T]) + Sync + 'a;
+
 /// Reads windows where they lie, if nothing is to be done to them and they are whole planes; else copies them:
 /// `copy(range of all values, out)`.
 fn windows<'a, T: Real>(
@@ -70,7 +73,7 @@ fn windows<'a, T: Real>(
     (h, w, c): (usize, usize, usize),
     images: &Range<usize>,
     window: Window,
-    copy: Option<&(dyn Fn(Range<usize>, &mut [T]) + Sync)>,
+    copy: Option<&Copy<T>>,
     scratch: &'a mut Buffer<T>,
 ) -> Windows<'a, T> {
     let plane = h * w * c;
@@ -132,9 +135,7 @@ pub(super) fn forward<T: Real>(
     let mut scratch = Buffer::new(0);
     let copy =
         transform.map(|t| move |range: Range<usize>, out: &mut [T]| t.apply(&values[range], out));
-    let copy = copy
-        .as_ref()
-        .map(|c| c as &(dyn Fn(Range<usize>, &mut [T]) + Sync));
+    let copy = copy.as_ref().map(|c| c as &Copy<T>);
     for images in slabs(g, window) {
         let x = windows(values, (g.h, g.w, g.c), &images, window, copy, &mut scratch);
         let positions = || {
@@ -205,17 +206,13 @@ pub(super) fn backward<T: Real>(
         .transform
         .as_deref()
         .map(|t| move |range: Range<usize>, out: &mut [T]| t.apply(&job.x_values[range], out));
-    let read_x = read_x
-        .as_ref()
-        .map(|c| c as &(dyn Fn(Range<usize>, &mut [T]) + Sync));
+    let read_x = read_x.as_ref().map(|c| c as &Copy<T>);
     let read_d = job.behind.map(|b| {
         move |range: Range<usize>, out: &mut [T]| {
             b.apply(&job.y_values[range.clone()], &job.dz[range], out);
         }
     });
-    let read_d = read_d
-        .as_ref()
-        .map(|c| c as &(dyn Fn(Range<usize>, &mut [T]) + Sync));
+    let read_d = read_d.as_ref().map(|c| c as &Copy<T>);
     for images in slabs(g, seen) {
         let d = windows(
             job.dz,

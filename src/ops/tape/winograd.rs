@@ -189,6 +189,7 @@ fn transform_inputs<T: Real>(
 
 /// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values as they are seen; `write(image,
 /// range, values)` takes stretches of output rows, and `whole(rows)` sees all of the outputs before, row after row.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn forward<T: Real>(
     g: &Geometry,
     weight: &Packed<T>,

@@ -23,7 +23,7 @@ use files::{parse, read_table};
 pub use weights::load_weights;
 
 /// How much of the backbone is trained. The heads always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FineTune {
     /// All of it.
@@ -33,6 +33,8 @@ pub enum FineTune {
     Frozen,
     /// Its last stages.
     LastStages(usize),
+    /// The tensors whose names match one of these patterns, in which `*` stands for any characters.
+    Matching(Vec<String>),
 }
 
 /// How to train: `[train]`.
@@ -47,6 +49,10 @@ pub struct TrainConfig {
     pub batch: usize,
     /// How much of the backbone is trained.
     pub fine_tune: FineTune,
+    /// Patterns of names of the backbone's tensors that are never trained, `*` standing for any characters.
+    pub freeze: Vec<String>,
+    /// Epochs after which one more stage is trained, again and again, from the last to the first; 0: never.
+    pub unfreeze_every: usize,
     /// Statistics of batch normalisation in the trained part.
     pub batch_norm: BatchNormMode,
     /// Drop-path rate of the last block.
@@ -55,6 +61,8 @@ pub struct TrainConfig {
     pub optimizer: OptimizerKind,
     /// Peak learning rate of the backbone.
     pub lr_backbone: f64,
+    /// Factor of the backbone's learning rate from each stage to the one before it, nearer to the photo.
+    pub lr_decay: f64,
     /// Peak learning rate of the heads.
     pub lr_heads: f64,
     /// Decoupled weight decay; not applied to biases and norms.
@@ -65,6 +73,12 @@ pub struct TrainConfig {
     pub final_lr: f64,
     /// Greatest norm of the whole gradient; longer ones are shortened to it. 0: no limit.
     pub clip: f64,
+    /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
+    pub accumulate: usize,
+    /// Rate of an exponential moving average of the weights, which is what is scored and saved; 0: none.
+    pub ema: f64,
+    /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
+    pub average_last: usize,
     /// α of mix-up; 0: none.
     pub mix_up: f64,
     /// Stop after so many epochs without a better final-class macro F1 on the validation split. 0: never.
@@ -84,15 +98,21 @@ impl Default for TrainConfig {
             epochs: 8,
             batch: 32,
             fine_tune: FineTune::Full,
+            freeze: Vec::new(),
+            unfreeze_every: 0,
             batch_norm: BatchNormMode::Train,
             drop_path: 0.0,
             optimizer: OptimizerKind::AdamW,
             lr_backbone: 5e-4,
+            lr_decay: 1.0,
             lr_heads: 2e-3,
             weight_decay: 0.01,
             warm_up: 0.3,
             final_lr: 0.0,
             clip: 0.0,
+            accumulate: 1,
+            ema: 0.0,
+            average_last: 0,
             mix_up: 0.2,
             patience: 0,
             queue_mib: 64,
@@ -221,6 +241,48 @@ impl TrainConfig {
                 n.to_string(),
             );
         }
+        if let FineTune::Matching(patterns) = &self.fine_tune
+            && patterns.is_empty()
+        {
+            return fail(
+                "fine_tune.matching",
+                "at least one pattern of tensor names",
+                "none".into(),
+            );
+        }
+        if let BatchNormMode::FrozenStages(n) = self.batch_norm
+            && !(1..=stages).contains(&n)
+        {
+            return fail(
+                "batch_norm.frozen_stages",
+                &format!("from 1 to {stages}, the stages of {backbone}"),
+                n.to_string(),
+            );
+        }
+        if self.accumulate == 0 || self.batch / self.accumulate.max(1) < 2 {
+            return fail(
+                "accumulate",
+                &format!(
+                    "from 1 to {}, so that each part has two photos",
+                    self.batch / 2
+                ),
+                self.accumulate.to_string(),
+            );
+        }
+        if self.average_last > self.epochs {
+            return fail(
+                "average_last",
+                &format!("at most {}, the number of epochs", self.epochs),
+                self.average_last.to_string(),
+            );
+        }
+        if !(self.lr_decay > 0.0 && self.lr_decay <= 1.0) {
+            return fail(
+                "lr_decay",
+                "a number above 0, at most 1",
+                self.lr_decay.to_string(),
+            );
+        }
         if let OptimizerKind::Sgd { momentum } = self.optimizer
             && !(0.0..1.0).contains(&momentum)
         {
@@ -234,6 +296,7 @@ impl TrainConfig {
             ("drop_path", self.drop_path),
             ("warm_up", self.warm_up),
             ("final_lr", self.final_lr),
+            ("ema", self.ema),
         ] {
             if !(0.0..1.0).contains(&v) {
                 return fail(what, "a number from 0 to below 1", v.to_string());

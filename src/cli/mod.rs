@@ -5,6 +5,7 @@ mod demo;
 mod heads;
 mod model;
 mod output;
+mod plot;
 mod train;
 
 use clap::{Args, Parser, Subcommand};

@@ -3,8 +3,10 @@
 use super::ConfigArgs;
 use super::output::{Progress, say, show_training, stop_on_ctrl_c};
 use clap::Args;
+use hydranet::checkpoint::Tensors;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::dataset::Dataset;
+use hydranet::train::find_lr::{find_lr, suggestion};
 use hydranet::train::plan::{Part, dry_run};
 use hydranet::train::split;
 use hydranet::train::split_report::SplitReport;
@@ -29,6 +31,9 @@ pub(crate) struct Train {
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
+    /// Search for learning rates instead of training: a hundred steps at growing rates, written to lr.csv and lr.svg in --out.
+    #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
+    find_lr: bool,
 }
 
 impl Train {
@@ -43,6 +48,9 @@ impl Train {
             true => Config::read(&out.join("config.toml"))?,
             false => self.config.load()?,
         };
+        if self.find_lr {
+            return self.search(&config, out);
+        }
         let outcome = run(&config, &self.config.heads, &self.data, out, self.resume)?;
         if outcome.stopped {
             say(format!(
@@ -63,6 +71,34 @@ impl Train {
             "the model is {}",
             out.join("best.safetensors").display()
         ));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A search for learning rates.
+    fn search(&self, config: &Config, out: &Path) -> hydranet::Result<ExitCode> {
+        let (dataset, weights) = open(config, &self.config.heads, &self.data)?;
+        let mut progress = Progress::new("find-lr");
+        let trials = find_lr(
+            config,
+            weights,
+            &dataset,
+            out,
+            100,
+            stop_on_ctrl_c(),
+            &mut |event| show_training(&mut progress, &[], config.train.batch, event),
+        );
+        progress.end();
+        let trials = trials?;
+        super::plot::learning_rates(&trials, &out.join("lr.svg"))?;
+        match suggestion(&trials) {
+            Some(factor) => say(format!(
+                "try train.lr_backbone={:.1e} train.lr_heads={:.1e}; the course of the loss is in {}",
+                factor * config.train.lr_backbone,
+                factor * config.train.lr_heads,
+                out.join("lr.svg").display()
+            )),
+            None => say("stopped before anything was to be seen"),
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -110,10 +146,7 @@ pub(crate) fn run(
     resume: bool,
 ) -> hydranet::Result<Outcome> {
     let spec = config.model_spec()?;
-    let mut dataset = Dataset::open(data, &spec.heads)?;
-    split::assign(&mut dataset, &config.train.split, config.train.seed)?;
-    eprintln!("{}", SplitReport::new(&dataset)?);
-    let weights = load_weights(config, heads)?;
+    let (dataset, weights) = open(config, heads, data)?;
     let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
     let mut progress = Progress::new("train");
     let batch = config.train.batch;
@@ -130,4 +163,12 @@ pub(crate) fn run(
     );
     progress.end();
     outcome
+}
+
+/// The data, split, and the weights to start from.
+fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Dataset, Tensors)> {
+    let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
+    split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+    eprintln!("{}", SplitReport::new(&dataset)?);
+    Ok((dataset, load_weights(config, heads)?))
 }

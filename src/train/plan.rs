@@ -37,7 +37,7 @@ pub struct Part {
     pub name: String,
     /// Numbers in its tensors, statistics of norms left out.
     pub parameters: usize,
-    /// How many of them are trained in the end.
+    /// Numbers that are trained in the end: of these, or of low-rank factors beside them.
     pub trained: usize,
     /// The peak learning rate.
     pub lr: f64,
@@ -69,29 +69,30 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
             from: None,
         })
         .collect();
-    for (name, tensor) in variables.snapshot()? {
-        if is_buffer(&name) {
-            continue;
-        }
+    let mut add = |name: &str, of: &mut dyn FnMut(&mut Part)| {
         let part = match name.strip_prefix("backbone.") {
-            Some(name) => &mut parts[plan.stage(name)],
-            None => {
-                let of = |p: &&mut Part| name.starts_with(&format!("{}.", p.name));
-                let Some(part) = parts.iter_mut().find(of) else {
-                    continue;
-                };
-                part
-            }
+            Some(name) => parts.get_mut(plan.stage(name)),
+            None => parts
+                .iter_mut()
+                .find(|p| name.starts_with(&format!("{}.", p.name))),
         };
-        part.parameters += tensor.elem_count();
-        if plan.is_trained(&name, last) {
-            part.trained += tensor.elem_count();
-            part.lr = plan.group(&name, tensor.rank(), last, 1).lr;
-            let from = (0..=last)
-                .find(|e| plan.is_trained(&name, *e))
-                .map(|e| e + 1);
-            part.from = [part.from, from].into_iter().flatten().min();
+        if let Some(part) = part {
+            of(part);
         }
+    };
+    for (name, tensor) in variables.snapshot()? {
+        if !is_buffer(&name) {
+            add(&name, &mut |part| part.parameters += tensor.elem_count());
+        }
+    }
+    for (name, var) in variables.vars() {
+        add(&name, &mut |part| {
+            part.trained += var.elem_count();
+            part.lr = plan.group(&name, var.rank(), last, 1).lr;
+            let from = (0..=last).find(|e| plan.is_trained(&name, *e));
+            let from = Some(from.unwrap_or(0) + 1);
+            part.from = [part.from, from].into_iter().flatten().min();
+        });
     }
     Ok(parts)
 }

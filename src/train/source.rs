@@ -35,6 +35,7 @@ impl Source {
         let t = &config.train;
         let fixed = t.fine_tune == FineTune::Frozen
             && t.unfreeze_every == 0
+            && t.lora.is_none()
             && t.augment == super::augment::AugmentConfig::off()
             && t.mix_up == 0.0;
         if !fixed {

@@ -2,25 +2,25 @@
 
 use super::loader::Loader;
 use super::mix::{Targets, draw_lambda, mix_up};
-use super::schedule;
 use super::source::Source;
 use super::targets::target;
 use super::trainer::Run;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::layers::Mode;
+use crate::model::MultiTaskModel;
 use crate::ops::parts;
 use crate::ops::scale;
 use candle_core::{DType, Device, Tensor};
 use std::ops::Range;
 
 impl Run<'_> {
-    /// One step; gives the joint loss.
+    /// One step with `lr` times the learning rates; gives the joint loss.
     pub(super) fn step(
         &mut self,
         epoch: usize,
         step: usize,
-        steps: usize,
+        lr: f64,
         batch: &[usize],
         loader: Option<&mut Loader>,
     ) -> Result<f64> {
@@ -104,13 +104,11 @@ impl Run<'_> {
         } else {
             1.0
         };
-        let lr = schedule::factor(
-            epoch * steps + step,
-            config.epochs * steps,
-            config.warm_up,
-            config.final_lr,
-        );
         self.optimizer.step(&grads, lr, shorten)?;
+        if self.variables.are_adapted() {
+            let drop_path = config.drop_path as f32;
+            self.model = MultiTaskModel::new(&self.spec, drop_path, &self.variables.builder())?;
+        }
         Ok(value)
     }
 

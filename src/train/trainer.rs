@@ -11,6 +11,7 @@ use super::optim::Optimizer;
 use super::plan::Plan;
 use super::rng::{Purpose, keyed};
 use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
+use super::schedule;
 use super::score::ScoreReport;
 use super::source::Source;
 use super::variables::Variables;
@@ -111,7 +112,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
+    pub(super) fn new(
         config: &'a Config,
         weights: Tensors,
         dataset: &'a Dataset,
@@ -213,27 +214,22 @@ impl<'a> Run<'a> {
         p.finished || p.epochs >= self.config.train.epochs || stale
     }
 
-    /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.
-    fn epoch(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(&Event)) -> Result<bool> {
+    /// The batches of an epoch, as places in `train`.
+    pub(super) fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
         let config = &self.config.train;
-        let epoch = self.progress.epochs;
-        if self.progress.steps == 0 && self.plan.changes(epoch) {
-            self.unfreeze(epoch)?;
-        }
         let mut order: Vec<usize> = (0..self.train.len()).collect();
         order.shuffle(&mut keyed(config.seed, Purpose::Shuffle, epoch as u64, 0));
-        let mut batches: Vec<&[usize]> = order.chunks(config.batch).collect();
-        let steps = steps_of(self.config, order.len());
-        batches.truncate(steps);
-        let first = self.progress.steps;
-        let left: Vec<usize> = batches[first..]
-            .concat()
-            .iter()
-            .map(|i| self.train[*i])
-            .collect();
-        let mut loader = match self.source {
+        let batches = order.chunks(config.batch).map(<[usize]>::to_vec);
+        batches.take(steps_of(self.config, order.len())).collect()
+    }
+
+    /// Loads the photos of some batches ahead, if photos are needed.
+    pub(super) fn loader(&self, epoch: usize, batches: &[Vec<usize>]) -> Result<Option<Loader>> {
+        let config = &self.config.train;
+        let photos: Vec<usize> = batches.iter().flatten().map(|i| self.train[*i]).collect();
+        Ok(match self.source {
             Source::Photos => Some(Loader::start(
-                jobs(self.dataset, &left),
+                jobs(self.dataset, &photos),
                 &self.spec.input,
                 Some(config.augment),
                 config.seed,
@@ -242,13 +238,32 @@ impl<'a> Run<'a> {
                 self.queue.bytes,
             )?),
             Source::Kept { .. } => None,
-        };
+        })
+    }
+
+    /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.
+    fn epoch(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(&Event)) -> Result<bool> {
+        let config = &self.config.train;
+        let epoch = self.progress.epochs;
+        if self.progress.steps == 0 && self.plan.changes(epoch) {
+            self.unfreeze(epoch)?;
+        }
+        let batches = self.batches(epoch);
+        let steps = batches.len();
+        let first = self.progress.steps;
+        let mut loader = self.loader(epoch, &batches[first..])?;
         for (step, batch) in batches.iter().enumerate().skip(first) {
             if stop.load(Ordering::Relaxed) {
                 self.save_state()?;
                 return Ok(false);
             }
-            let loss = self.step(epoch, step, steps, batch, loader.as_mut())?;
+            let lr = schedule::factor(
+                epoch * steps + step,
+                config.epochs * steps,
+                config.warm_up,
+                config.final_lr,
+            );
+            let loss = self.step(epoch, step, lr, batch, loader.as_mut())?;
             if config.ema > 0.0 {
                 let moving = self.variables.moving();
                 self.ema.take(&moving, |count| share(config.ema, count))?;
@@ -345,7 +360,7 @@ impl<'a> Run<'a> {
         self.progress.optimizer_steps = steps;
         self.progress.averaged = self.last.count();
         self.folder
-            .write_state(&self.progress, self.variables.snapshot()?, kept)
+            .write_state(&self.progress, self.variables.state()?, kept)
     }
 
     /// After the last epoch: scores and predictions of the best model on the validation split.
@@ -398,7 +413,8 @@ pub(super) fn build(
         config.train.seed,
         move |name| of_epoch.is_trained(name, epoch),
         move |name| random_backbone || name.starts_with("heads."),
-    );
+    )
+    .with_lora(config.train.lora.clone());
     let model = MultiTaskModel::new(spec, config.train.drop_path as f32, &variables.builder())?;
     variables.verdict(
         config

@@ -1,11 +1,13 @@
 //! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
 
+use super::plan::matches;
 use crate::checkpoint::Tensors;
 use crate::draws::first_values;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +25,44 @@ struct Inner {
     /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
     all: Tensors,
     problems: Vec<String>,
+    /// Low-rank adaptation, if any.
+    lora: Option<Lora>,
+    /// The constants it adds to, by the weight's name.
+    bases: Tensors,
+}
+
+/// Low-rank adaptation (Hu et al. 2021): a weight W of (O, I) stays as it is, and W + alpha / rank · B·A takes its place, with B
+/// (O, rank), at first 0, and A (rank, I) trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    /// Columns of B and rows of A.
+    pub rank: usize,
+    /// Scale, divided by the rank.
+    pub alpha: f64,
+    /// Patterns of names of the backbone's weights, `*` standing for any characters. Those of them that are neither linear layers nor
+    /// 1 × 1 convolutions are left alone.
+    pub weights: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            weights: vec!["*.weight".into()],
+        }
+    }
+}
+
+impl Lora {
+    /// Whether it adapts this tensor.
+    fn adapts(&self, name: &str, shape: &[usize]) -> bool {
+        matches!(shape, [_, _] | [_, _, 1, 1])
+            && name
+                .strip_prefix("backbone.")
+                .is_some_and(|name| self.weights.iter().any(|p| matches(p, name)))
+    }
 }
 
 /// Whether a tensor is a buffer: saved, never optimised.
@@ -47,7 +87,35 @@ impl Variables {
             vars: BTreeMap::new(),
             all: Tensors::new(),
             problems: Vec::new(),
+            lora: None,
+            bases: Tensors::new(),
         })))
+    }
+
+    /// Adapts weights by `lora`, if given, instead of training them.
+    pub fn with_lora(self, lora: Option<Lora>) -> Self {
+        self.lock().lora = lora;
+        self
+    }
+
+    /// Whether weights are adapted: then the model has to be built anew from [`builder`](Self::builder) after every step.
+    pub fn are_adapted(&self) -> bool {
+        !self.lock().bases.is_empty()
+    }
+
+    /// Copies of what a run needs to go on: as [`snapshot`](Self::snapshot), but adapted weights as they were, and what adapts
+    /// them.
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    pub fn state(&self) -> Result<Tensors> {
+        let mut tensors = self.snapshot()?;
+        let inner = self.lock();
+        tensors.extend(inner.bases.clone());
+        for (name, var) in &inner.vars {
+            tensors.insert(name.clone(), var.as_tensor().detach().copy()?);
+        }
+        Ok(tensors)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -69,7 +137,7 @@ impl Variables {
         let unused: Vec<&str> = inner
             .given
             .keys()
-            .filter(|k| !inner.all.contains_key(*k))
+            .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k))
             .map(String::as_str)
             .collect();
         if !unused.is_empty() {
@@ -115,11 +183,30 @@ impl Variables {
     /// # Errors
     /// If a tensor cannot be copied.
     pub fn snapshot(&self) -> Result<Tensors> {
-        self.lock()
+        let inner = self.lock();
+        inner
             .all
             .iter()
-            .map(|(name, t)| Ok((name.clone(), t.detach().copy()?)))
+            .map(|(name, t)| match inner.bases.get(name) {
+                Some(base) => Ok((name.clone(), inner.adapted(name, base)?.detach())),
+                None => Ok((name.clone(), t.detach().copy()?)),
+            })
             .collect()
+    }
+}
+
+/// What the names of the two factors add to the weight's.
+const LORA: [&str; 2] = [".lora_a", ".lora_b"];
+
+impl Inner {
+    /// An adapted weight, a function of its factors.
+    fn adapted(&self, name: &str, base: &Tensor) -> candle_core::Result<Tensor> {
+        let [a, b] = LORA.map(|part| self.vars.get(&format!("{name}{part}")));
+        let (Some(lora), Some(a), Some(b)) = (&self.lora, a, b) else {
+            candle_core::bail!("{name}: its low-rank factors are missing")
+        };
+        let change = b.matmul(a)?.affine(lora.alpha / lora.rank as f64, 0.0)?;
+        base + change.reshape(base.shape())?
     }
 }
 
@@ -133,6 +220,13 @@ impl SimpleBackend for Variables {
         _: &Device,
     ) -> candle_core::Result<Tensor> {
         let mut inner = self.lock();
+        // Asked again: the model is built anew over the same tensors.
+        if let Some(base) = inner.bases.get(name) {
+            return inner.adapted(name, base);
+        }
+        if let Some(tensor) = inner.all.get(name) {
+            return Ok(tensor.clone());
+        }
         let value = match inner.given.get(name) {
             // A copy: training must not move the tensors the caller holds.
             Some(t) if *t.shape() == shape => t.copy()?.detach(),
@@ -147,6 +241,29 @@ impl SimpleBackend for Variables {
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
         };
+        let lora = inner.lora.clone();
+        if let Some(lora) = lora.filter(|l| l.adapts(name, shape.dims())) {
+            let (o, i) = (shape.dims()[0], shape.dims()[1]);
+            let bound = 1.0 / (i as f64).sqrt();
+            let small = Init::Uniform {
+                lo: -bound,
+                up: bound,
+            };
+            for (part, shape, init) in [
+                (LORA[0], Shape::from((lora.rank, i)), small),
+                (LORA[1], Shape::from((o, lora.rank)), Init::Const(0.0)),
+            ] {
+                let part = format!("{name}{part}");
+                let first = match inner.given.get(&part) {
+                    Some(t) if *t.shape() == shape => t.copy()?.detach(),
+                    _ => first_values(inner.seed, &part, &shape, init)?,
+                };
+                inner.vars.insert(part, Var::from_tensor(&first)?);
+            }
+            inner.all.insert(name.into(), value.clone());
+            inner.bases.insert(name.into(), value);
+            return inner.adapted(name, &inner.bases[name]);
+        }
         let tensor = if !is_buffer(name) && (inner.trainable)(name) {
             let var = Var::from_tensor(&value)?;
             inner.vars.insert(name.into(), var.clone());

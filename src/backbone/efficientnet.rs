@@ -1,205 +1,207 @@
-//! Networks of inverted residual blocks without squeeze-and-excitation, ReLU6 throughout: EfficientNet-Lite and MobileNetV2.
-//!
-//! Sandler et al. 2018, "MobileNetV2"; Tan and Le 2019, "EfficientNet", whose Lite variants are the TensorFlow authors' for edge
-//! devices (2020). Tensors are named as in timm.
+//! EfficientNet (Tan and Le 2019), and its Lite variants (the TensorFlow authors', for edge devices, 2020): no
+//! squeeze-and-excitation, ReLU6. Tensors are named as in timm.
 
-use super::{Each, IMAGENET, LITE, Network, Variant, numbered};
+use super::inverted::{
+    Design, Head, Spec, Squeeze, divisible, inverted, separable, stages as inverted_stages,
+};
+use super::{HALVES, IMAGENET, LITE, Variant};
 use crate::input::Interpolation;
-use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, inverted_residual};
-use crate::ops::{Activation, Map, Tape};
-use candle_core::Result;
-use candle_nn::VarBuilder;
+use crate::layers::Padding;
+use crate::ops::Activation;
 
-/// An EfficientNet-Lite or a MobileNetV2.
-pub(super) struct EfficientNet {
-    stem: ConvNormAct,
-    stages: Vec<Vec<Block>>,
-    head: ConvNormAct,
+/// (repeats, kernel, stride, expansion, channels) of each stage at width and depth 1.
+const STAGES: [(usize, usize, usize, f64, usize); 7] = [
+    (1, 3, 1, 1.0, 16),
+    (2, 3, 2, 6.0, 24),
+    (2, 5, 2, 6.0, 40),
+    (3, 3, 2, 6.0, 80),
+    (3, 5, 1, 6.0, 112),
+    (4, 5, 2, 6.0, 192),
+    (1, 3, 1, 6.0, 320),
+];
+
+/// The stages with `width` times the channels and `depth` times the blocks, where `deeper` says so.
+fn scaled(width: f64, depth: f64, deeper: impl Fn(usize) -> bool) -> Vec<(usize, Spec)> {
+    let scale = |(s, (repeats, kernel, stride, expansion, channels))| {
+        let depth = if deeper(s) { depth } else { 1.0 };
+        let repeats = (repeats as f64 * depth).ceil() as usize;
+        let channels = divisible(channels as f64 * width);
+        let spec = match s {
+            0 => separable(kernel, stride, channels),
+            _ => inverted(kernel, stride, expansion, channels),
+        };
+        (repeats, spec)
+    };
+    STAGES.into_iter().enumerate().map(scale).collect()
 }
 
-/// A chain of convolutions, added to its input where shapes allow.
-struct Block {
-    convs: Vec<ConvNormAct>,
-    residual: bool,
-    drop_path: f32,
-    index: u64,
+/// EfficientNet with PyTorch's padding and eps.
+fn own(width: f64, depth: f64) -> Design {
+    let squeezed =
+        |(repeats, spec): (usize, Spec)| vec![(repeats, spec.squeezed(Squeeze::OfInput))];
+    Design {
+        stem: divisible(32.0 * width),
+        stages: scaled(width, depth, |_| true)
+            .into_iter()
+            .map(squeezed)
+            .collect(),
+        head: Head::Map,
+        num_features: divisible(1280.0 * width),
+        activation: Activation::Silu,
+        padding: Padding::Symmetric,
+        eps: 1e-5,
+    }
 }
 
-/// What tells the families apart.
-struct Family {
-    /// (repeats, kernel, stride, expansion, channels) of each stage.
-    stages: [(usize, usize, usize, usize, usize); 7],
-    padding: Padding,
-    eps: f64,
+/// EfficientNet with TensorFlow's padding and eps.
+fn tensorflow(width: f64, depth: f64) -> Design {
+    Design {
+        padding: Padding::Same,
+        eps: 1e-3,
+        ..own(width, depth)
+    }
 }
 
-const LITE0: Family = Family {
-    stages: [
-        (1, 3, 1, 1, 16),
-        (2, 3, 2, 6, 24),
-        (2, 5, 2, 6, 40),
-        (3, 3, 2, 6, 80),
-        (3, 5, 1, 6, 112),
-        (4, 5, 2, 6, 192),
-        (1, 3, 1, 6, 320),
-    ],
-    // TensorFlow's.
-    padding: Padding::Same,
-    eps: 1e-3,
+/// Stem, head, and the depths of the first and last stage are not scaled.
+fn lite(width: f64, depth: f64) -> Design {
+    Design {
+        stem: 32,
+        stages: scaled(width, depth, |s| s != 0 && s != STAGES.len() - 1)
+            .into_iter()
+            .map(|stage| vec![stage])
+            .collect(),
+        num_features: 1280,
+        activation: Activation::Relu6,
+        ..tensorflow(width, depth)
+    }
+}
+
+fn stages() -> Vec<Vec<String>> {
+    inverted_stages(STAGES.len(), &["conv_head.", "bn2."])
+}
+
+const B0: Variant = Variant {
+    name: "efficientnet_b0",
+    tag: "ra_in1k",
+    num_features: 1280,
+    side: 224,
+    crop_pct: 0.875,
+    interpolation: Interpolation::Bicubic,
+    norm: IMAGENET,
+    stages,
+    build: |vb, drop_path| own(1.0, 1.0).build(vb, drop_path),
 };
 
-const MOBILENET_V2: Family = Family {
-    stages: [
-        (1, 3, 1, 1, 16),
-        (2, 3, 2, 6, 24),
-        (3, 3, 2, 6, 32),
-        (4, 3, 2, 6, 64),
-        (3, 3, 1, 6, 96),
-        (3, 3, 2, 6, 160),
-        (1, 3, 1, 6, 320),
-    ],
-    padding: Padding::Symmetric,
-    eps: 1e-5,
+const TF_B0: Variant = Variant {
+    name: "tf_efficientnet_b0",
+    tag: "ns_jft_in1k",
+    build: |vb, drop_path| tensorflow(1.0, 1.0).build(vb, drop_path),
+    ..B0
+};
+
+const LITE0: Variant = Variant {
+    name: "tf_efficientnet_lite0",
+    tag: "in1k",
+    norm: LITE,
+    build: |vb, drop_path| lite(1.0, 1.0).build(vb, drop_path),
+    ..B0
 };
 
 pub(super) const VARIANTS: &[Variant] = &[
+    LITE0,
     Variant {
-        name: "tf_efficientnet_lite0",
-        tag: "in1k",
-        num_features: 1280,
-        side: 224,
-        crop_pct: 0.875,
-        interpolation: Interpolation::Bicubic,
-        norm: LITE,
-        stages,
-        build: |vb, drop_path| Ok(Box::new(EfficientNet::new(&LITE0, vb, drop_path)?)),
+        name: "tf_efficientnet_lite1",
+        side: 240,
+        crop_pct: 0.882,
+        build: |vb, drop_path| lite(1.0, 1.1).build(vb, drop_path),
+        ..LITE0
     },
     Variant {
-        name: "mobilenetv2_100",
-        tag: "ra_in1k",
-        num_features: 1280,
-        side: 224,
-        crop_pct: 0.875,
-        interpolation: Interpolation::Bicubic,
-        norm: IMAGENET,
-        stages,
-        build: |vb, drop_path| Ok(Box::new(EfficientNet::new(&MOBILENET_V2, vb, drop_path)?)),
+        name: "tf_efficientnet_lite2",
+        side: 260,
+        crop_pct: 0.89,
+        build: |vb, drop_path| lite(1.1, 1.2).build(vb, drop_path),
+        ..LITE0
+    },
+    Variant {
+        name: "tf_efficientnet_lite3",
+        side: 300,
+        crop_pct: 0.904,
+        interpolation: Interpolation::Bilinear,
+        build: |vb, drop_path| lite(1.2, 1.4).build(vb, drop_path),
+        ..LITE0
+    },
+    Variant {
+        name: "tf_efficientnet_lite4",
+        side: 380,
+        crop_pct: 0.92,
+        interpolation: Interpolation::Bilinear,
+        build: |vb, drop_path| lite(1.4, 1.8).build(vb, drop_path),
+        ..LITE0
+    },
+    B0,
+    Variant {
+        name: "efficientnet_b1",
+        tag: "ra4_e3600_r240_in1k",
+        side: 240,
+        crop_pct: 0.9,
+        norm: HALVES,
+        build: |vb, drop_path| own(1.0, 1.1).build(vb, drop_path),
+        ..B0
+    },
+    Variant {
+        name: "efficientnet_b2",
+        num_features: 1408,
+        side: 256,
+        build: |vb, drop_path| own(1.1, 1.2).build(vb, drop_path),
+        ..B0
+    },
+    Variant {
+        name: "efficientnet_b3",
+        tag: "ra2_in1k",
+        num_features: 1536,
+        side: 288,
+        build: |vb, drop_path| own(1.2, 1.4).build(vb, drop_path),
+        ..B0
+    },
+    Variant {
+        name: "efficientnet_b4",
+        tag: "ra2_in1k",
+        num_features: 1792,
+        side: 320,
+        build: |vb, drop_path| own(1.4, 1.8).build(vb, drop_path),
+        ..B0
+    },
+    TF_B0,
+    Variant {
+        name: "tf_efficientnet_b1",
+        side: 240,
+        crop_pct: 0.882,
+        build: |vb, drop_path| tensorflow(1.0, 1.1).build(vb, drop_path),
+        ..TF_B0
+    },
+    Variant {
+        name: "tf_efficientnet_b2",
+        num_features: 1408,
+        side: 260,
+        crop_pct: 0.89,
+        build: |vb, drop_path| tensorflow(1.1, 1.2).build(vb, drop_path),
+        ..TF_B0
+    },
+    Variant {
+        name: "tf_efficientnet_b3",
+        num_features: 1536,
+        side: 300,
+        crop_pct: 0.904,
+        build: |vb, drop_path| tensorflow(1.2, 1.4).build(vb, drop_path),
+        ..TF_B0
+    },
+    Variant {
+        name: "tf_efficientnet_b4",
+        num_features: 1792,
+        side: 380,
+        crop_pct: 0.922,
+        build: |vb, drop_path| tensorflow(1.4, 1.8).build(vb, drop_path),
+        ..TF_B0
     },
 ];
-
-fn stages() -> Vec<Vec<String>> {
-    numbered(
-        &["conv_stem.", "bn1."],
-        "blocks.",
-        7,
-        &["conv_head.", "bn2."],
-    )
-}
-
-impl Family {
-    /// Convolution `name` and norm `norm` of a block.
-    fn conv(
-        &self,
-        (inputs, outputs): (usize, usize),
-        (kernel, stride, groups): (usize, usize, usize),
-        activation: Activation,
-        vb: &VarBuilder,
-        [name, norm]: [&str; 2],
-    ) -> Result<ConvNormAct> {
-        let config = ConvNormActConfig {
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            groups,
-            padding: self.padding,
-            activation,
-            eps: self.eps,
-            // timm's; TensorFlow's 0.01 is made for training from scratch.
-            momentum: 0.1,
-        };
-        ConvNormAct::new(config, vb.pp(name), vb.pp(norm))
-    }
-
-    /// The convolutions of one block: expansion, depthwise, projection.
-    fn block(
-        &self,
-        (inputs, outputs): (usize, usize),
-        (kernel, stride, expansion): (usize, usize, usize),
-        vb: &VarBuilder,
-    ) -> Result<Vec<ConvNormAct>> {
-        let mid = inputs * expansion;
-        let (act, none) = (Activation::Relu6, Activation::Identity);
-        let depthwise = (kernel, stride, mid);
-        if expansion == 1 {
-            return Ok(vec![
-                self.conv((mid, mid), depthwise, act, vb, ["conv_dw", "bn1"])?,
-                self.conv((mid, outputs), (1, 1, 1), none, vb, ["conv_pw", "bn2"])?,
-            ]);
-        }
-        Ok(vec![
-            self.conv((inputs, mid), (1, 1, 1), act, vb, ["conv_pw", "bn1"])?,
-            self.conv((mid, mid), depthwise, act, vb, ["conv_dw", "bn2"])?,
-            self.conv((mid, outputs), (1, 1, 1), none, vb, ["conv_pwl", "bn3"])?,
-        ])
-    }
-}
-
-impl EfficientNet {
-    fn new(family: &Family, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
-        let (act, num_features) = (Activation::Relu6, 1280);
-        let stem = family.conv((3, 32), (3, 2, 1), act, vb, ["conv_stem", "bn1"])?;
-        let blocks: usize = family.stages.iter().map(|s| s.0).sum();
-        let (mut inputs, mut index) = (32, 0);
-        let mut stages = Vec::new();
-        for (s, (repeats, kernel, first_stride, expansion, outputs)) in
-            family.stages.into_iter().enumerate()
-        {
-            let mut stage = Vec::new();
-            for b in 0..repeats {
-                let stride = if b == 0 { first_stride } else { 1 };
-                let vb = vb.pp(format!("blocks.{s}.{b}"));
-                stage.push(Block {
-                    convs: family.block((inputs, outputs), (kernel, stride, expansion), &vb)?,
-                    residual: stride == 1 && inputs == outputs,
-                    drop_path: drop_path * index as f32 / blocks as f32,
-                    index,
-                });
-                inputs = outputs;
-                index += 1;
-            }
-            stages.push(stage);
-        }
-        let head = family.conv(
-            (inputs, num_features),
-            (1, 1, 1),
-            act,
-            vb,
-            ["conv_head", "bn2"],
-        )?;
-        Ok(Self { stem, stages, head })
-    }
-}
-
-impl Block {
-    fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
-        let shortcut = self.residual.then_some((self.drop_path, self.index));
-        inverted_residual(tape, x, &self.convs, shortcut, mode)
-    }
-}
-
-impl Network for EfficientNet {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let mut x = self.stem.forward(tape, images, mode)?;
-        each(tape, &x)?;
-        for stage in &self.stages {
-            for block in stage {
-                x = block.forward(tape, &x, mode)?;
-            }
-            each(tape, &x)?;
-        }
-        let x = self.head.forward(tape, &x, mode)?;
-        each(tape, &x)?;
-        tape.global_avg_pool(&x)
-    }
-}

@@ -2,6 +2,9 @@
 
 mod convnext;
 mod efficientnet;
+mod inverted;
+mod mobilenet;
+mod repvgg;
 mod resnet;
 mod vit;
 
@@ -113,9 +116,11 @@ const HALVES: [[f32; 3]; 2] = [[0.5; 3]; 2];
 const LITE: [[f32; 3]; 2] = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
 
 /// The families, each a list of variants.
-const FAMILIES: [&[Variant]; 4] = [
+const FAMILIES: &[&[Variant]] = &[
     efficientnet::VARIANTS,
+    mobilenet::VARIANTS,
     resnet::VARIANTS,
+    repvgg::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
 ];
@@ -137,7 +142,7 @@ pub struct Architecture(&'static Variant);
 impl Architecture {
     /// Every architecture, family by family.
     pub fn all() -> impl Iterator<Item = Self> {
-        FAMILIES.into_iter().flatten().map(Self)
+        FAMILIES.iter().copied().flatten().map(Self)
     }
 
     /// timm's name.

@@ -1,8 +1,10 @@
 //! Convolutions as layers.
 
-use super::{BatchNormMode, Mode, residual};
-use crate::ops::{Activation, Conv2dParams, ConvStep, Map, Norm, Statistics, Tape, Weight};
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
+use super::{BatchNormMode, Mode};
+use crate::ops::{
+    Activation, Conv2dParams, ConvStep, ConvWeight, Map, Norm, Statistics, Tape, Weight,
+};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// Zeros around an image before a convolution.
@@ -74,6 +76,24 @@ impl Conv {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn new(config: ConvConfig, vb: VarBuilder) -> Result<Self> {
+        Self::drawn(config, SMALL, vb)
+    }
+
+    /// The same, but new weights are drawn as those of a [`ConvNormAct`].
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn fan_out(config: ConvConfig, vb: VarBuilder) -> Result<Self> {
+        let ConvConfig {
+            outputs,
+            kernel,
+            groups,
+            ..
+        } = config;
+        Self::drawn(config, fan_out(outputs, kernel, groups), vb)
+    }
+
+    fn drawn(config: ConvConfig, init: Init, vb: VarBuilder) -> Result<Self> {
         let shape = (
             config.outputs,
             config.inputs / config.groups,
@@ -82,7 +102,7 @@ impl Conv {
         );
         Ok(Self {
             config,
-            weight: Weight::new(vb.get_with_hints(shape, "weight", SMALL)?),
+            weight: Weight::new(vb.get_with_hints(shape, "weight", init)?),
             bias: vb.get_with_hints(config.outputs, "bias", Init::Const(0.0))?,
         })
     }
@@ -114,6 +134,14 @@ pub(crate) const SMALL: Init = Init::Randn {
     mean: 0.0,
     stdev: 0.02,
 };
+
+/// First values by the number of outputs an input reaches (He et al. 2015), as TensorFlow's EfficientNet and timm.
+fn fan_out(outputs: usize, kernel: usize, groups: usize) -> Init {
+    Init::Randn {
+        mean: 0.0,
+        stdev: (2.0 / (kernel * kernel * outputs / groups) as f64).sqrt(),
+    }
+}
 
 /// The settings of a [`ConvNormAct`].
 #[derive(Clone, Copy, Debug)]
@@ -162,16 +190,36 @@ impl ConvNormAct {
             groups,
             ..
         } = config;
-        // Fan-out initialisation, as TensorFlow's EfficientNet and timm.
-        let fan_out = (kernel * kernel * outputs / groups) as f64;
-        let init = Init::Randn {
-            mean: 0.0,
-            stdev: (2.0 / fan_out).sqrt(),
-        };
+        let init = fan_out(outputs, kernel, groups);
         let shape = (outputs, inputs / groups, kernel, kernel);
+        Self::over(config, conv.get_with_hints(shape, "weight", init)?, norm)
+    }
+
+    /// Batch normalisation alone: each channel under a convolution of one weight, 1.
+    ///
+    /// # Errors
+    /// If `norm` lacks a tensor.
+    pub fn norm(channels: usize, eps: f64, momentum: f64, norm: VarBuilder) -> Result<Self> {
+        let config = ConvNormActConfig {
+            inputs: channels,
+            outputs: channels,
+            kernel: 1,
+            stride: 1,
+            groups: channels,
+            padding: Padding::None,
+            activation: Activation::Identity,
+            eps,
+            momentum,
+        };
+        let ones = Tensor::ones((channels, 1, 1, 1), norm.dtype(), norm.device())?;
+        Self::over(config, ones, norm)
+    }
+
+    fn over(config: ConvNormActConfig, weight: Tensor, norm: VarBuilder) -> Result<Self> {
+        let outputs = config.outputs;
         Ok(Self {
             config,
-            weight: Weight::new(conv.get_with_hints(shape, "weight", init)?),
+            weight: Weight::new(weight),
             gamma: norm.get_with_hints(outputs, "weight", Init::Const(1.0))?,
             beta: norm.get_with_hints(outputs, "bias", Init::Const(0.0))?,
             running_mean: norm.get_with_hints(outputs, "running_mean", Init::Const(0.0))?,
@@ -180,7 +228,7 @@ impl ConvNormAct {
     }
 
     /// The size of its output.
-    fn size(&self, (h, w): (usize, usize)) -> (usize, usize) {
+    pub(super) fn size(&self, (h, w): (usize, usize)) -> (usize, usize) {
         let (kernel, stride) = (self.config.kernel, self.config.stride);
         let p = self
             .config
@@ -205,7 +253,7 @@ impl ConvNormAct {
     }
 
     /// The layer as a step of the tape, over an input of `size`.
-    fn step(&self, tape: &Tape, size: (usize, usize), mode: Mode) -> ConvStep<'_> {
+    pub(super) fn step(&self, tape: &Tape, size: (usize, usize), mode: Mode) -> ConvStep<'_> {
         let ConvNormActConfig {
             kernel,
             stride,
@@ -232,6 +280,25 @@ impl ConvNormAct {
             },
             activation,
         }
+    }
+
+    /// Weight and bias of the convolution alone that gives the same with the running statistics, in f64: W · γ/σ and β − μ · γ/σ.
+    /// `None` if any of its tensors is trained.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
+    pub(crate) fn merged(&self) -> Result<Option<(Tensor, Tensor)>> {
+        let weight = self.weight.tensor();
+        let trained = [weight, &self.gamma, &self.beta].map(Tensor::track_op);
+        if trained.contains(&true) {
+            return Ok(None);
+        }
+        let exact = |t: &Tensor| t.to_dtype(DType::F64);
+        let deviation = (exact(&self.running_var)? + self.config.eps)?.sqrt()?;
+        let scale = (exact(&self.gamma)? / deviation)?;
+        let bias = (exact(&self.beta)? - (exact(&self.running_mean)? * &scale)?)?;
+        let weight = exact(weight)?.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+        Ok(Some((weight, bias)))
     }
 
     /// In training, if the layer is trained and batch norm is in train mode, the batch's statistics are used and the running ones
@@ -272,43 +339,6 @@ impl ConvNormAct {
             })?;
         }
         Ok(y)
-    }
-}
-
-/// The convolutions of an inverted residual (Sandler et al. 2018), one after the other: expansion, if there is one, depthwise,
-/// projection; with `shortcut`, added to `x` as in [`residual`]. In one pass where nothing needs a gradient.
-///
-/// # Errors
-/// As [`Tape::conv_norm`].
-pub fn inverted_residual(
-    tape: &mut Tape,
-    x: &Map,
-    convs: &[ConvNormAct],
-    shortcut: Option<(f32, u64)>,
-    mode: Mode,
-) -> Result<Map> {
-    let random = shortcut.is_some_and(|(rate, _)| rate > 0.0) && mode != Mode::Eval;
-    if !random {
-        let mut size = x.size();
-        let steps: Vec<ConvStep> = convs
-            .iter()
-            .map(|conv| {
-                let step = conv.step(tape, size, mode);
-                size = conv.size(size);
-                step
-            })
-            .collect();
-        if let Some(y) = tape.inverted_residual(x, &steps, shortcut.is_some())? {
-            return Ok(y);
-        }
-    }
-    let mut y = x.clone();
-    for conv in convs {
-        y = conv.forward(tape, &y, mode)?;
-    }
-    match shortcut {
-        Some((rate, stream)) => residual(tape, x, &y, rate, mode, stream),
-        None => Ok(y),
     }
 }
 

@@ -9,8 +9,12 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 mod conv;
+mod inverted;
+mod squeeze;
 
-pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding, inverted_residual};
+pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
+pub use inverted::inverted_residual;
+pub use squeeze::{SqueezeConfig, SqueezeExcite};
 
 /// Which statistics batch normalisation uses in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -14,6 +14,10 @@ pub enum Activation {
     Relu,
     /// min(max(v, 0), 6); gradient 0 at 0 and at 6, as in PyTorch.
     Relu6,
+    /// 1 / (1 + e^(−v)), see [`Pointwise::Sigmoid`].
+    Sigmoid,
+    /// See [`Pointwise::HardSigmoid`].
+    HardSigmoid,
     /// v · sigmoid(v), see [`Pointwise::Silu`].
     Silu,
     /// See [`Pointwise::HardSwish`].
@@ -31,6 +35,8 @@ impl Activation {
             Self::Identity => None,
             Self::Relu => Some(Pointwise::Relu),
             Self::Relu6 => Some(Pointwise::Relu6),
+            Self::Sigmoid => Some(Pointwise::Sigmoid),
+            Self::HardSigmoid => Some(Pointwise::HardSigmoid),
             Self::Silu => Some(Pointwise::Silu),
             Self::HardSwish => Some(Pointwise::HardSwish),
             Self::Gelu => Some(Pointwise::Gelu),
@@ -47,11 +53,9 @@ impl Activation {
     /// The interval values are clamped to.
     pub(crate) fn bounds<T: Real>(self) -> (T, T) {
         let (low, high) = match self {
-            Self::Identity | Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh => {
-                (f64::NEG_INFINITY, f64::INFINITY)
-            }
             Self::Relu => (0.0, f64::INFINITY),
             Self::Relu6 => (0.0, 6.0),
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
         };
         (T::from_f64(low), T::from_f64(high))
     }

@@ -15,6 +15,8 @@ pub enum Pointwise {
     Relu6,
     /// 1 / (1 + e^(−v)).
     Sigmoid,
+    /// min(max(v + 3, 0), 6) / 6 (Howard et al. 2019); gradient 0 at −3 and at 3, as in PyTorch.
+    HardSigmoid,
     /// v · sigmoid(v) (Elfwing, Uchibe, Doya 2018).
     Silu,
     /// v · min(max(v + 3, 0), 6) / 6 (Howard et al. 2019); gradient 0 at −3 and 1 at 3, as in PyTorch.
@@ -27,10 +29,11 @@ pub enum Pointwise {
 
 impl Pointwise {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Relu,
         Self::Relu6,
         Self::Sigmoid,
+        Self::HardSigmoid,
         Self::Silu,
         Self::HardSwish,
         Self::Gelu,
@@ -106,6 +109,9 @@ kernel! {
             Pointwise::Relu => map(x, out, |v| at_least(v, T::ZERO)),
             Pointwise::Relu6 => map(x, out, |v| at_most(at_least(v, T::ZERO), six)),
             Pointwise::Sigmoid => map(x, out, sigmoid::<T, FMA>),
+            Pointwise::HardSigmoid => {
+                map(x, out, |v| at_most(at_least(v + three, T::ZERO), six) / six)
+            }
             Pointwise::Silu => map(x, out, |v| v / (T::ONE + (-v).exp::<FMA>())),
             Pointwise::HardSwish => {
                 map(x, out, |v| v * at_most(at_least(v + three, T::ZERO), six) / six)
@@ -144,6 +150,10 @@ kernel! {
             Pointwise::Sigmoid => slope(x, dy, out, |v| {
                 let s = sigmoid::<T, FMA>(v);
                 s * (T::ONE - s)
+            }),
+            Pointwise::HardSigmoid => slope(x, dy, out, |v| {
+                let d = if v <= -three { T::ZERO } else { T::ONE / six };
+                if v >= three { T::ZERO } else { d }
             }),
             Pointwise::Silu => slope(x, dy, out, |v| {
                 let s = sigmoid::<T, FMA>(v);

@@ -34,7 +34,7 @@ def network(args):
     torch.manual_seed(0)
     options = {"img_size": args.size} if args.networks.startswith("vit") else {}
     backbone = timm.create_model(args.networks, pretrained=False, num_classes=0, **options)
-    heads = torch.nn.ModuleList(torch.nn.Linear(backbone.num_features, n) for n in LABELS)
+    heads = torch.nn.ModuleList(torch.nn.Linear(backbone.head_hidden_size, n) for n in LABELS)
     return backbone, heads
 
 

@@ -9,10 +9,11 @@ them exactly; the test draws the same. The loss is Σ features · weights, witho
 backbones.json: for each architecture its image sizes [batch, height, width] and its tensors' names and shapes, sorted.
 backbones.safetensors, for each architecture and size:
 *.eval, *.train   features; with batch statistics in train, which is missing where there are none
+*.stages          of what each stage gives, a row each as below; tokens are (batch, channels, 1, tokens)
 *.gradients       of the loss in train: one row for each parameter and a last one for the images; a row is
                   [L2 norm, sum, first 8 elements in row-major order, 0 where there are fewer].
                   A gradient that is 0 in theory (the bias of a norm before another norm) is stored as 0.
-*.statistics      the running statistics after that pass, a row each; for the second size only
+*.statistics      the running statistics after that pass, a row each; for the last size only
 """
 
 import json
@@ -22,17 +23,40 @@ from unittest import mock
 import numpy as np
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
 ODD = [2, 71, 93]
 CASES = {
     "convnext_atto": [[2, 64, 64], ODD],
+    "efficientnet_b0": [ODD],
     "mobilenetv2_100": [[2, 96, 96], ODD],
+    "mobilenetv3_small_100": [[2, 96, 96], ODD],
+    # A norm over the two values of a batch of two is too steep to compare gradients: its last one is over the images alone.
+    "mobilenetv4_conv_medium": [[5, 71, 93]],
+    "mobilenetv4_conv_small": [[4, 96, 96], [5, 71, 93]],
+    "repvgg_a0": [[2, 64, 64], ODD],
     "resnet18": [[2, 64, 64], ODD],
+    "resnet50d": [ODD],
+    "tf_efficientnet_b0": [ODD],
     # The second with resampled position embeddings.
     "vit_tiny_patch16_224": [[1, 224, 224], [2, 64, 96]],
 }
+
+# The modules whose outputs are the stages, for each of timm's classes.
+STAGES = {
+    "ByobNet": lambda net: ["stem", *numbered("stages.", net.stages)],
+    "ConvNeXt": lambda net: ["stem", *numbered("stages.", net.stages)],
+    "EfficientNet": lambda net: ["bn1", *numbered("blocks.", net.blocks), "bn2"],
+    "MobileNetV3": lambda net: ["bn1", *numbered("blocks.", net.blocks), "act2"],
+    "ResNet": lambda net: ["maxpool", "layer1", "layer2", "layer3", "layer4"],
+    "VisionTransformer": lambda net: ["norm_pre", *numbered("blocks.", net.blocks)],
+}
+
+
+def numbered(prefix, modules):
+    return [f"{prefix}{i}" for i in range(len(modules))]
 
 
 def draws(name, shape):
@@ -80,22 +104,44 @@ def summary(t):
     return row if flat.norm() > 1e-9 else row * 0
 
 
+def stages(network, images):
+    """Features, and a summary of each stage."""
+    rows = []
+
+    def note(_module, _inputs, output):
+        rows.append(summary(output if output.dim() == 4 else output.transpose(1, 2)))
+
+    modules = dict(network.named_modules())
+    names = STAGES[type(network).__name__](network)
+    hooks = [modules[name].register_forward_hook(note) for name in names]
+    with torch.no_grad():
+        features = network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    assert len(rows) == len(names)
+    return features, torch.stack(rows)
+
+
+def hard_sigmoid(x, inplace=False):
+    """PyTorch's own has 1/6 in f32 in its backward pass whatever the type."""
+    return F.relu6(x + 3) / 6
+
+
 def step(name, size, dtype):
     batch, height, width = size
     options = {"dynamic_img_size": True} if name.startswith("vit") else {}
     network, shapes = model(name, dtype, **options)
     images = values("images", (batch, 3, height, width)).to(dtype).requires_grad_()
-    with torch.no_grad():
-        evaluated = network.eval()(images)
+    evaluated, rows = stages(network, images)
     features = network.train()(images)
     (features * values("loss", tuple(features.shape)).to(dtype)).sum().backward()
     parameters, state = dict(network.named_parameters()), network.state_dict()
     grads = [parameters[n].grad for n in shapes if n in parameters] + [images.grad]
-    found = {"eval": evaluated, "gradients": torch.stack([summary(g) for g in grads])}
+    found = {"eval": evaluated, "stages": rows, "gradients": torch.stack([summary(g) for g in grads])}
     statistics = [summary(state[n]) for n in shapes if n not in parameters]
     if statistics:
         found["train"] = features.detach()
-        if size == ODD:
+        if size == CASES[name][-1]:
             found["statistics"] = torch.stack(statistics)
     else:
         assert torch.equal(features, evaluated)
@@ -107,7 +153,7 @@ def main():
     for name, sizes in CASES.items():
         for size in sizes:
             # timm resamples position embeddings in f32 whatever their type; here in theirs.
-            with mock.patch.object(torch.Tensor, "float", lambda t: t):
+            with mock.patch.object(torch.Tensor, "float", lambda t: t), mock.patch.object(F, "hardsigmoid", hard_sigmoid):
                 found, shapes = step(name, size, torch.float64)
                 single, _ = step(name, size, torch.float32)
             norms, lost = found["gradients"][:, 0], (found["gradients"] - single["gradients"])[:, 0].abs()

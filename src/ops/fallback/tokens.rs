@@ -21,6 +21,12 @@ pub fn pointwise(x: &Tensor, function: Pointwise) -> Result<Tensor> {
             x.ge(&six)?.where_cond(&six, &y)
         }
         Pointwise::Sigmoid => sigmoid(x),
+        Pointwise::HardSigmoid => {
+            let three = (x.ones_like()? * 3.0)?;
+            let y = ((x + 3.0)? / 6.0)?;
+            let y = x.ge(&three)?.where_cond(&x.ones_like()?, &y)?;
+            x.le(&three.neg()?)?.where_cond(&zeros, &y)
+        }
         Pointwise::Silu => x.silu(),
         Pointwise::HardSwish => {
             let three = (x.ones_like()? * 3.0)?;

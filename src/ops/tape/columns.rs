@@ -185,6 +185,23 @@ pub(crate) fn total<T: Real>(rows: &[T], channels: usize) -> Vec<f64> {
     fold(&acc, channels)
 }
 
+/// Σ a · b of each channel over some rows.
+pub(crate) fn products<T: Real>(a: &[T], b: &[T], channels: usize) -> Vec<f64> {
+    let n = channels * repeats(channels);
+    let mut acc = vec![T::ZERO; n];
+    for (a, b) in a.chunks(n).zip(b.chunks(n)) {
+        add_products(a, b, &mut acc);
+    }
+    fold(&acc, channels)
+}
+
+/// `rows` := `rows` · `pattern`, value by value.
+pub(crate) fn multiply<T: Real>(rows: &mut [T], pattern: &[T]) {
+    for rows in rows.chunks_mut(pattern.len()) {
+        multiply_in_place(rows, pattern);
+    }
+}
+
 /// Moments of each channel over some rows, in two passes over values that are in the cache: no cancellation.
 pub(crate) fn moments<T: Real>(rows: &[T], channels: usize) -> Vec<Moments> {
     let count = rows.len() / channels;
@@ -273,6 +290,32 @@ kernel! {
     fn add<T>(rows: &[T], acc: &mut [T]) {
         for (a, v) in acc.iter_mut().zip(rows) {
             *a += *v;
+        }
+    }
+}
+
+kernel! {
+    /// acc += a · b.
+    fn add_products<T>(a: &[T], b: &[T], acc: &mut [T]) {
+        for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
+            *acc = a.madd::<FMA>(*b, *acc);
+        }
+    }
+}
+
+kernel! {
+    fn multiply_in_place<T>(rows: &mut [T], factors: &[T]) {
+        for (v, f) in rows.iter_mut().zip(factors) {
+            *v *= *f;
+        }
+    }
+}
+
+kernel! {
+    /// acc += factor · a.
+    fn add_times<T>(a: &[T], factor: T, acc: &mut [T]) {
+        for (acc, a) in acc.iter_mut().zip(a) {
+            *acc = a.madd::<FMA>(factor, *acc);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sums of two maps (residual connections), and the mean over all positions.
 
-use super::columns::{add_scaled, scaled, total};
+use super::columns::{add, add_scaled, pattern, scaled, total};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
 use crate::ops::buffer::Buffer;
 use crate::ops::simd::Real;
@@ -96,28 +96,32 @@ impl<T: Real> Engine<T> {
         if h * w == 0 || slot.values.is_none() {
             bail!("global average pool: expected at least one position, found {h} × {w}")
         }
-        let image = slot.image_len();
+        let (image, len) = (slot.image_len(), stretch(slot.dims));
+        let pieces = image.div_ceil(len);
+        // Few positions at a time in T, then joined in f64.
+        let found: Vec<Vec<f64>> = (0..batch * pieces)
+            .into_par_iter()
+            .map_init(Vec::new, |scratch, i| {
+                let (at, from) = (i / pieces * image, i % pieces * len);
+                let mut found = Vec::new();
+                read(
+                    slot,
+                    at + from..at + (from + len).min(image),
+                    scratch,
+                    |rows| {
+                        found = total(rows, c);
+                    },
+                );
+                found
+            })
+            .collect();
         let mut y = Buffer::new(batch * c);
-        y.par_chunks_mut(c.max(1)).enumerate().for_each_init(
-            || (Vec::new(), Vec::new()),
-            |(scratch, sums), (i, y)| {
-                sums.clear();
-                sums.resize(c, 0.0f64);
-                let len = stretch(slot.dims);
-                for from in (0..image).step_by(len) {
-                    let to = (from + len).min(image);
-                    read(slot, i * image + from..i * image + to, scratch, |rows| {
-                        // Few positions at a time in T, then joined in f64.
-                        for (s, found) in sums.iter_mut().zip(total(rows, c)) {
-                            *s += found;
-                        }
-                    });
-                }
-                for (y, s) in y.iter_mut().zip(sums.iter()) {
-                    *y = T::from_f64(s / (h * w) as f64);
-                }
-            },
-        );
+        for (y, pieces) in y.chunks_mut(c.max(1)).zip(found.chunks(pieces)) {
+            for (i, y) in y.iter_mut().enumerate() {
+                let sum: f64 = pieces.iter().map(|p| p[i]).sum();
+                *y = T::from_f64(sum / (h * w) as f64);
+            }
+        }
         let tracked = slot.tracked;
         let place = self.push(Slot::new([batch, 1, 1, c], y, tracked));
         if tracked {
@@ -171,17 +175,27 @@ impl<T: Real> Node<T> for Mean {
             return Ok(());
         };
         let [_, h, w, c] = back.slots[self.x].dims;
-        let share = T::from_f64(1.0 / (h * w) as f64);
-        let mut dx = Buffer::new(back.slots[self.x].dims.iter().product());
+        let share = 1.0 / (h * w) as f64;
+        let len = stretch(back.slots[self.x].dims);
+        let so_far = back.so_far(self.x);
+        let first = so_far.is_none();
+        let mut dx =
+            so_far.unwrap_or_else(|| Buffer::new(back.slots[self.x].dims.iter().product()));
         dx.par_chunks_mut(h * w * c)
             .zip(gradient.values.par_chunks(c))
             .for_each(|(dx, dy)| {
-                let (first, rest) = dx.split_at_mut(c);
-                scaled(dy, share, first);
-                rest.chunks_exact_mut(c)
-                    .for_each(|row| row.copy_from_slice(first));
+                let row: Vec<T> = pattern(dy.iter().map(|d| d.to_f64() * share));
+                dx.par_chunks_mut(len).for_each(|dx| {
+                    for dx in dx.chunks_mut(row.len()) {
+                        match first {
+                            true => dx.copy_from_slice(&row[..dx.len()]),
+                            false => add(&row, dx),
+                        }
+                    }
+                });
             });
-        back.add(self.x, Arc::new(dx));
+        let values = Arc::new(dx);
+        back.put(self.x, Gradient { values, sums: None });
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
 //! result.
 
+mod avg_pool;
 mod backward;
 mod chain;
 mod columns;
@@ -14,6 +15,7 @@ mod depthwise;
 mod engine;
 mod follow;
 mod forward;
+mod gate;
 mod graph;
 mod join;
 mod max_pool;
@@ -27,6 +29,7 @@ mod weight;
 mod window;
 mod winograd;
 
+use super::avg_pool::AvgPool2dParams;
 use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
 use super::shared::tensor;
@@ -355,6 +358,30 @@ impl Tape {
     /// If there is no position.
     pub fn global_avg_pool(&mut self, x: &Map) -> Result<Map> {
         let placed = engine!(self, e => e.global_avg_pool(x.place))?;
+        Ok(self.map(placed))
+    }
+
+    /// Each channel of each image times its own factor, as squeeze-and-excitation does (Hu et al. 2018). Without history the map's
+    /// own memory is used if nobody else holds it.
+    ///
+    /// # Shapes
+    /// `gate` is a map of 1 × 1 with as many images and channels as `x`.
+    ///
+    /// # Errors
+    /// If shapes differ.
+    pub fn scale_channels(&mut self, x: Map, gate: &Map) -> Result<Map> {
+        // This handle and the tape's own.
+        let last = Arc::strong_count(&x._token) == 2;
+        let placed = engine!(self, e => e.scale_channels(x.place, gate.place, last))?;
+        Ok(self.map(placed))
+    }
+
+    /// The mean of each window, as [`avg_pool2d`](super::avg_pool2d).
+    ///
+    /// # Errors
+    /// If the settings do not fit the map.
+    pub fn avg_pool(&mut self, x: &Map, params: AvgPool2dParams) -> Result<Map> {
+        let placed = engine!(self, e => e.avg_pool(x.place, params))?;
         Ok(self.map(placed))
     }
 

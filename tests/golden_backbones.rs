@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 
 #[derive(Deserialize)]
 struct Network {
-    sizes: [[usize; 3]; 2],
+    sizes: Vec<[usize; 3]>,
     tensors: BTreeMap<String, Vec<usize>>,
 }
 
@@ -76,7 +76,7 @@ fn differences(
 ) -> Vec<String> {
     let Network { sizes, tensors } = &networks()[architecture.name()];
     let mut failed = Vec::new();
-    for [batch, height, width] in *sizes {
+    for &[batch, height, width] in sizes {
         let case = format!("{architecture}.{height}x{width}");
         let find = |what: &str| golden.get(&format!("{case}.{what}"));
         // The builder fails where a tensor is missing or of another shape; one that is left over has no gradient or does not move.

@@ -3,6 +3,7 @@
 mod convnext;
 mod efficientnet;
 mod resnet;
+mod swin;
 mod vit;
 
 use crate::error::{Error, Result};
@@ -109,11 +110,12 @@ const HALVES: [[f32; 3]; 2] = [[0.5; 3]; 2];
 const LITE: [[f32; 3]; 2] = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
 
 /// The families, each a list of variants.
-const FAMILIES: [&[Variant]; 4] = [
+const FAMILIES: [&[Variant]; 5] = [
     efficientnet::VARIANTS,
     resnet::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
+    swin::VARIANTS,
 ];
 
 /// `first`, then `prefix0.`, `prefix1.`, … , then `last`: the stages of many networks.

@@ -55,4 +55,4 @@ pub(crate) use shared::in_pool;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
 pub use softmax::{log_softmax, softmax};
-pub use tape::{ConvWeight, Kept, Map, Tape, Weight};
+pub use tape::{ConvWeight, Kept, Map, Tape, Weight, WindowAttention};

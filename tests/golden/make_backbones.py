@@ -28,8 +28,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 ODD = [2, 71, 93]
 CASES = {
     "convnext_atto": [[2, 64, 64], ODD],
+    "convnextv2_atto": [[2, 64, 64], ODD],
+    "deit3_small_patch16_224": [[2, 32, 48]],
     "mobilenetv2_100": [[2, 96, 96], ODD],
     "resnet18": [[2, 64, 64], ODD],
+    # 224 × 224 is whole windows everywhere; of the other sizes no map is, and some are odd.
+    "swin_tiny_patch4_window7_224": [[1, 224, 224], [2, 100, 76]],
+    "vit_small_patch14_dinov2": [[1, 56, 70]],
+    "vit_small_patch14_reg4_dinov2": [[2, 42, 56]],
     # The second with resampled position embeddings.
     "vit_tiny_patch16_224": [[1, 224, 224], [2, 64, 96]],
 }
@@ -82,7 +88,8 @@ def summary(t):
 
 def step(name, size, dtype):
     batch, height, width = size
-    options = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    # A Swin Transformer drops paths unless told not to.
+    options = {"dynamic_img_size": True, "drop_path_rate": 0.0} if name.startswith(("deit", "swin", "vit")) else {}
     network, shapes = model(name, dtype, **options)
     images = values("images", (batch, 3, height, width)).to(dtype).requires_grad_()
     with torch.no_grad():

@@ -171,6 +171,16 @@ pub(crate) fn total<T: Real>(rows: &[T], channels: usize) -> Vec<f64> {
     fold(&acc, channels)
 }
 
+/// Σ a · b of each channel over some rows.
+pub(crate) fn products<T: Real>(a: &[T], b: &[T], channels: usize) -> Vec<f64> {
+    let n = channels * repeats(channels);
+    let mut acc = vec![T::ZERO; n];
+    for (a, b) in a.chunks(n).zip(b.chunks(n)) {
+        add_products(a, b, &mut acc);
+    }
+    fold(&acc, channels)
+}
+
 /// Moments of each channel over some rows, in two passes over values that are in the cache: no cancellation.
 pub(crate) fn moments<T: Real>(rows: &[T], channels: usize) -> Vec<Moments> {
     let count = rows.len() / channels;
@@ -268,6 +278,23 @@ kernel! {
         for ((a, v), m) in acc.iter_mut().zip(rows).zip(mean) {
             let d = *v - *m;
             *a = d.madd::<FMA>(d, *a);
+        }
+    }
+}
+
+kernel! {
+    fn add_products<T>(a: &[T], b: &[T], acc: &mut [T]) {
+        for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
+            *acc = a.madd::<FMA>(*b, *acc);
+        }
+    }
+}
+
+kernel! {
+    /// x := d · scale + x · slope.
+    fn blend<T>(d: &[T], scale: &[T], slope: &[T], x: &mut [T]) {
+        for (((x, d), a), b) in x.iter_mut().zip(d).zip(scale).zip(slope) {
+            *x = d.madd::<FMA>(*a, *x * *b);
         }
     }
 }

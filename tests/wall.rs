@@ -11,8 +11,13 @@ use std::path::{Path, PathBuf};
 /// Variables whose gradient is zero by their definition: (architecture, name). None so far.
 const ZERO_BY_DEFINITION: &[(&str, &str)] = &[];
 
-/// Height and width of the images.
-const SIZE: usize = 64;
+/// Height and width of the images: whole patches of 16, or of 14 where those of the pretrained weights are.
+fn side(architecture: Architecture) -> usize {
+    match architecture.input().size[0] % 16 {
+        0 => 64,
+        _ => 56,
+    }
+}
 
 fn noise(shape: &[usize]) -> Tensor {
     let n = shape.iter().product::<usize>() as u64;
@@ -32,11 +37,12 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         hidden: 8,
         ..HeadSpec::new("age", ["young", "middle", "old"])
     };
+    let size = side(architecture);
     let spec = ModelSpec {
         backbone: architecture,
         heads: vec![HeadSpec::new("mask", ["worn", "not_worn"]), hidden],
         input: InputSpec {
-            size: [SIZE, SIZE],
+            size: [size; 2],
             ..architecture.input()
         },
     };
@@ -47,7 +53,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         batch_norm: BatchNormMode::Train,
         key: 1,
     };
-    let features = model.features(&noise(&[2, 3, SIZE, SIZE]), mode)?;
+    let features = model.features(&noise(&[2, 3, size, size]), mode)?;
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
     for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
         let n = head.num_labels();
@@ -106,10 +112,10 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         }
     }
     // What moved must be what the model computes with: weights that were copied when it was built would not be.
-    let moved = model.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
+    let moved = model.features(&noise(&[2, 3, size, size]), Mode::Eval)?;
     let rebuilt = Variables::new(variables.snapshot()?, 1, |_| false, |_| false);
     let rebuilt = MultiTaskModel::new(&spec, 0.0, &rebuilt.builder())?;
-    let expected = rebuilt.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
+    let expected = rebuilt.features(&noise(&[2, 3, size, size]), Mode::Eval)?;
     if flat(&moved) != flat(&expected) {
         problems.push("the model does not compute with its variables".into());
     }

@@ -72,7 +72,7 @@ fn all_within(dtype: DType, tolerance: f64) {
         // Added to the result, so that an argument it does not depend on has a gradient, which is zero.
         let f = |a: &[Tensor]| {
             a.iter().try_fold(run(parameters, a)?, |y, a| {
-                y.broadcast_add(&(a - a)?.sum_all()?)
+                y.broadcast_add(&a.sub(a)?.sum_all()?)
             })
         };
         let (y, d) = gradients(&arguments, get("grad").as_ref(), &f).unwrap();

@@ -80,7 +80,7 @@ impl Layout {
 
     /// Whether there are windows that the map does not fill.
     pub(super) fn is_filled(&self) -> bool {
-        self.h % self.side != 0 || self.w % self.side != 0
+        !self.h.is_multiple_of(self.side) || !self.w.is_multiple_of(self.side)
     }
 
     /// The positions of a window, windows and positions being counted through all images.

@@ -8,9 +8,9 @@ use differences::{flat, gradient_error, gradients, values};
 use hydranet::LossKind;
 use hydranet::ops::{
     Activation, AvgPool2dParams, Conv2dParams, Map, MaxPool2dParams, Norm, Pointwise, ResizeFilter,
-    Statistics, Tape, attention, attention_qkv, avg_pool2d, conv2d, conv2d_norm_act, fallback,
-    global_avg_pool, interpolate, layer_norm, layer_norm_2d, linear, log_softmax, max_pool2d,
-    pointwise, resample_pos_embed, scale, softmax,
+    Statistics, Tape, WindowAttention, attention, attention_qkv, avg_pool2d, conv2d,
+    conv2d_norm_act, fallback, global_avg_pool, interpolate, layer_norm, layer_norm_2d, linear,
+    log_softmax, max_pool2d, pointwise, resample_pos_embed, scale, softmax,
 };
 use hydranet::train::loss::HeadLoss;
 
@@ -148,6 +148,32 @@ const TABLE: &[Row] = &[
         let y = tape.attention(&y, 2)?;
         tape.token(&y, 1)
     }))),
+    ("tape: tokens with registers, positions behind them", || check(&[v([2, 6, 2, 3]), v([1, 3, 6]), v([1, 6, 6])], |a| on_tape(&a[0], |tape, x| {
+        tape.tokens(x, &a[1], &a[2])
+    }))),
+    ("tape: global response norm of gelu", || check(&[v([2, 5, 3, 4]), v([5, 5]), v([5]), v([5])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.linear(x, &a[1], None, Activation::Gelu)?;
+        tape.global_response_norm(&y, &a[2], &a[3], 1e-6)
+    }))),
+    ("tape: global response norm of a map read twice", || check(&[v([2, 5, 3, 4]), v([5]), v([5])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.global_response_norm(x, &a[1], &a[2], 1e-6)?;
+        let y = tape.add(x, &y, None)?;
+        let z = tape.global_response_norm(&y, &a[1], &a[2], 1e-6)?;
+        tape.add(&z, &y, Some(vec![0.5, -1.5]))
+    }))),
+    ("tape: attention within windows", || check(&window_args(6, 4), |a| windows(a, 0))),
+    ("tape: attention within shifted windows", || check(&window_args(4, 6), |a| windows(a, 1))),
+    ("tape: attention within windows that are filled up", || check(&window_args(3, 5), |a| windows(a, 0))),
+    ("tape: attention within shifted windows that are filled up", || check(&window_args(5, 3), |a| windows(a, 1))),
+    ("tape: merging of squares, behind gelu and read twice", || check(&[v([2, 3, 5, 4]), v([3, 3])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.linear(x, &a[1], None, Activation::Gelu)?;
+        let (first, second) = (tape.merge(&y)?, tape.merge(&y)?);
+        tape.add(&first, &second, Some(vec![0.5, -1.5]))
+    }))),
+    ("tape: linear layer, scaled, in a residual", || check(&[v([2, 4, 3, 2]), v([4, 4]), v([4]), v([4])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.conv_scaled(x, &a[1], &a[2], &a[3], Conv2dParams::default())?;
+        tape.add(x, &y, None)
+    }))),
     // Linear algebra and scaling.
     ("linear", || check(&[v([5, 7]), v([3, 7]), v([3])], |a| linear(&a[0], &a[1], Some(&a[2])))),
     ("linear, weight used twice", || check(&[v([5, 4]), v([4, 4]), v([4])], |a| linear(&linear(&a[0], &a[1], Some(&a[2]))?, &a[1], Some(&a[2])))),
@@ -176,13 +202,39 @@ const TABLE: &[Row] = &[
 ];
 
 /// Rows so far; a row that is lost is noticed.
-const ROWS: usize = 91;
+const ROWS: usize = 100;
 
 /// A tape from `x` to its result.
 fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
     let (mut tape, x) = Tape::new(x)?;
     let y = f(&mut tape, &x)?;
     tape.finish(&y)
+}
+
+/// A map, weight and bias of queries, keys and values of two heads, and biases of windows of 2 × 2.
+fn window_args(h: usize, w: usize) -> [Tensor; 4] {
+    [
+        v([2, 4, h, w]),
+        v([12, 4]),
+        v([12]),
+        (v([9, 2]) * 2.0).unwrap(),
+    ]
+}
+
+/// Attention within windows of 2 × 2 in a residual.
+fn windows(a: &[Tensor], shift: usize) -> Result<Tensor> {
+    let attention = WindowAttention {
+        heads: 2,
+        side: 2,
+        shift,
+        bias: &a[3],
+        filling: &a[2],
+    };
+    on_tape(&a[0], |tape, x| {
+        let y = tape.linear(x, &a[1], Some(&a[2]), Activation::Identity)?;
+        let y = tape.window_attention(&y, &attention)?;
+        tape.add(x, &y, None)
+    })
 }
 
 /// Convolution, norm and relu of [`norm_args`] on a tape.

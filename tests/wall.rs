@@ -17,15 +17,24 @@ const ZERO_BY_DEFINITION: &[(&str, &str)] = &[];
 /// are the same code with other numbers, whose tensors `architectures.rs` checks.
 const SMALL: usize = 8_000_000;
 const SMALLEST: &[&str] = &[
+    "deit3_small_patch16_224",
     "mobilenetv4_conv_medium",
     "resnet18",
     "resnet18d",
     "resnet50",
     "resnet50d",
+    "swin_tiny_patch4_window7_224",
+    "vit_small_patch14_dinov2",
+    "vit_small_patch14_reg4_dinov2",
 ];
 
-/// Height and width of the images.
-const SIZE: usize = 64;
+/// Height and width of the images: whole patches of 16, or of 14 where those of the pretrained weights are.
+fn side(architecture: Architecture) -> usize {
+    match architecture.input().size[0] % 16 {
+        6 => 56,
+        _ => 64,
+    }
+}
 
 fn noise(shape: &[usize]) -> Tensor {
     let n = shape.iter().product::<usize>() as u64;
@@ -45,11 +54,12 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         hidden: 8,
         ..HeadSpec::new("age", ["young", "middle", "old"])
     };
+    let size = side(architecture);
     let spec = ModelSpec {
         backbone: architecture,
         heads: vec![HeadSpec::new("mask", ["worn", "not_worn"]), hidden],
         input: InputSpec {
-            size: [SIZE, SIZE],
+            size: [size; 2],
             ..architecture.input()
         },
     };
@@ -60,7 +70,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         batch_norm: BatchNormMode::Train,
         key: 1,
     };
-    let features = model.features(&noise(&[2, 3, SIZE, SIZE]), mode)?;
+    let features = model.features(&noise(&[2, 3, size, size]), mode)?;
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
     for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
         let n = head.num_labels();
@@ -119,11 +129,11 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         }
     }
     // What moved must be what the model computes with: weights that were copied when it was built would not be.
-    let moved = model.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
+    let moved = model.features(&noise(&[2, 3, size, size]), Mode::Eval)?;
     // Variables too: of constants RepVGG merges its branches, and rounds differently.
     let rebuilt = Variables::new(variables.snapshot()?, 1, |_| true, |_| false);
     let rebuilt = MultiTaskModel::new(&spec, 0.0, &rebuilt.builder())?;
-    let expected = rebuilt.features(&noise(&[2, 3, SIZE, SIZE]), Mode::Eval)?;
+    let expected = rebuilt.features(&noise(&[2, 3, size, size]), Mode::Eval)?;
     if flat(&moved) != flat(&expected) {
         problems.push("the model does not compute with its variables".into());
     }

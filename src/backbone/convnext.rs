@@ -1,8 +1,8 @@
-//! ConvNeXt (Liu et al. 2022). Tensors are named as in timm.
+//! ConvNeXt (Liu et al. 2022; its small variants Wightman 2022) and ConvNeXt V2 (Woo et al. 2023). Tensors are named as in timm.
 
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Conv, ConvConfig, LayerNorm, Mode, Padding, residual};
+use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, residual};
 use crate::ops::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -21,61 +21,108 @@ struct Stage {
     blocks: Vec<Block>,
 }
 
-/// Depthwise convolution, norm, and two pointwise convolutions whose result is scaled channel by channel.
+/// Depthwise convolution, norm, and two pointwise convolutions.
 struct Block {
     depthwise: Conv,
     norm: LayerNorm,
-    wide: Conv,
-    narrow: Conv,
-    gamma: Tensor,
+    wide: Linear,
+    narrow: Linear,
+    extra: Extra,
     drop_path: f32,
     index: u64,
 }
 
-pub(super) const VARIANTS: &[Variant] = &[Variant {
-    name: "convnext_atto",
-    tag: "d2_in1k",
-    num_features: 320,
-    side: 224,
-    crop_pct: 0.875,
-    interpolation: Interpolation::Bicubic,
-    norm: IMAGENET,
-    stages: || {
-        let mut stages = numbered(&["stem."], "stages.", 4, &[]);
-        stages[4].push("head.norm.".into());
-        stages
-    },
-    build: |vb, drop_path| Ok(Box::new(ConvNext::new(vb, drop_path)?)),
-}];
+/// What tells the two versions apart.
+enum Extra {
+    /// The result is scaled channel by channel.
+    Scale(Tensor),
+    /// Between the pointwise convolutions: gamma and beta of a global response normalisation.
+    Response([Tensor; 2]),
+}
+
+/// What tells the variants apart.
+struct Shape {
+    /// Blocks and channels of each stage.
+    repeats: [usize; 4],
+    channels: [usize; 4],
+    /// Whether the pointwise convolutions are stored as convolutions, and not as linear layers.
+    pointwise: bool,
+    /// The second version.
+    response: bool,
+}
+
+macro_rules! variants {
+    ($($name:literal $tag:literal $crop_pct:literal $shape:expr,)*) => {
+        &[$(Variant {
+            name: $name,
+            tag: $tag,
+            num_features: $shape.channels[3],
+            side: 224,
+            crop_pct: $crop_pct,
+            interpolation: Interpolation::Bicubic,
+            norm: IMAGENET,
+            stages,
+            build: |vb, drop_path| Ok(Box::new(ConvNext::new(&$shape, vb, drop_path)?)),
+        }),*]
+    };
+}
+
+#[rustfmt::skip] // A row is a line.
+pub(super) const VARIANTS: &[Variant] = variants! {
+    "convnext_atto" "d2_in1k" 0.875 small(2, 6, 40),
+    "convnext_femto" "d1_in1k" 0.875 small(2, 6, 48),
+    "convnext_pico" "d1_in1k" 0.875 small(2, 6, 64),
+    "convnext_nano" "in12k_ft_in1k" 0.95 small(2, 8, 80),
+    "convnext_tiny" "in12k_ft_in1k" 0.95 large(9, 96),
+    "convnext_small" "in12k_ft_in1k" 0.95 large(27, 96),
+    "convnext_base" "fb_in22k_ft_in1k" 0.875 large(27, 128),
+    "convnextv2_atto" "fcmae_ft_in1k" 0.875 second(small(2, 6, 40)),
+    "convnextv2_femto" "fcmae_ft_in1k" 0.875 second(small(2, 6, 48)),
+    "convnextv2_pico" "fcmae_ft_in1k" 0.875 second(small(2, 6, 64)),
+    "convnextv2_nano" "fcmae_ft_in22k_in1k" 0.875 second(small(2, 8, 80)),
+    "convnextv2_tiny" "fcmae_ft_in22k_in1k" 0.875 second(large(9, 96)),
+    "convnextv2_small" "" 0.875 second(large(27, 96)),
+    "convnextv2_base" "fcmae_ft_in22k_in1k" 0.875 second(large(27, 128)),
+};
+
+/// A variant whose third stage has `third` blocks and whose first has `c` channels.
+const fn small(others: usize, third: usize, c: usize) -> Shape {
+    Shape {
+        repeats: [others, others, third, others],
+        channels: [c, 2 * c, 4 * c, 8 * c],
+        pointwise: true,
+        response: false,
+    }
+}
+
+const fn large(third: usize, c: usize) -> Shape {
+    Shape {
+        pointwise: false,
+        ..small(3, third, c)
+    }
+}
+
+const fn second(first: Shape) -> Shape {
+    Shape {
+        response: true,
+        ..first
+    }
+}
+
+fn stages() -> Vec<Vec<String>> {
+    let mut stages = numbered(&["stem."], "stages.", 4, &[]);
+    stages[4].push("head.norm.".into());
+    stages
+}
 
 const EPS: f64 = 1e-6;
 
-/// (repeats, channels) of the four stages of ConvNeXt-Atto (Wightman 2022).
-const ATTO: [(usize, usize); 4] = [(2, 40), (2, 80), (6, 160), (2, 320)];
-
-fn pointwise(
-    (inputs, outputs): (usize, usize),
-    activation: Activation,
-    vb: VarBuilder,
-) -> Result<Conv> {
-    let config = ConvConfig {
-        inputs,
-        outputs,
-        kernel: 1,
-        stride: 1,
-        groups: 1,
-        padding: Padding::None,
-        activation,
-    };
-    Conv::new(config, vb)
-}
-
 impl ConvNext {
-    fn new(vb: &VarBuilder, drop_path: f32) -> Result<Self> {
-        let count: usize = ATTO.iter().map(|s| s.0).sum();
+    fn new(shape: &Shape, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
+        let count: usize = shape.repeats.iter().sum();
         let (mut inputs, mut index) = (3, 0);
         let mut stages = Vec::new();
-        for (s, (repeats, channels)) in ATTO.into_iter().enumerate() {
+        for (s, (repeats, channels)) in shape.repeats.into_iter().zip(shape.channels).enumerate() {
             let stage = vb.pp(format!("stages.{s}"));
             let (conv, norm, kernel) = match s {
                 0 => (
@@ -100,26 +147,9 @@ impl ConvNext {
             };
             let mut blocks = Vec::new();
             for b in 0..repeats {
+                let rate = drop_path * index as f32 / (count - 1) as f32;
                 let vb = stage.pp(format!("blocks.{b}"));
-                let depthwise = ConvConfig {
-                    inputs: channels,
-                    outputs: channels,
-                    kernel: 7,
-                    stride: 1,
-                    groups: channels,
-                    padding: Padding::Symmetric,
-                    activation: Activation::Identity,
-                };
-                let wide = 4 * channels;
-                blocks.push(Block {
-                    depthwise: Conv::new(depthwise, vb.pp("conv_dw"))?,
-                    norm: LayerNorm::new(channels, EPS, vb.pp("norm"))?,
-                    wide: pointwise((channels, wide), Activation::Gelu, vb.pp("mlp.fc1"))?,
-                    narrow: pointwise((wide, channels), Activation::Identity, vb.pp("mlp.fc2"))?,
-                    gamma: vb.get_with_hints(channels, "gamma", Init::Const(1e-6))?,
-                    drop_path: drop_path * index as f32 / (count - 1) as f32,
-                    index,
-                });
+                blocks.push(Block::new(shape, channels, vb, rate, index)?);
                 index += 1;
             }
             stages.push(Stage {
@@ -137,11 +167,56 @@ impl ConvNext {
 }
 
 impl Block {
+    fn new(
+        shape: &Shape,
+        channels: usize,
+        vb: VarBuilder,
+        drop_path: f32,
+        index: u64,
+    ) -> Result<Self> {
+        let depthwise = ConvConfig {
+            inputs: channels,
+            outputs: channels,
+            kernel: 7,
+            stride: 1,
+            groups: channels,
+            padding: Padding::Symmetric,
+            activation: Activation::Identity,
+        };
+        let dense = match shape.pointwise {
+            true => Linear::pointwise,
+            false => Linear::small,
+        };
+        let wide = 4 * channels;
+        let zeros = Init::Const(0.0);
+        Ok(Self {
+            depthwise: Conv::new(depthwise, vb.pp("conv_dw"))?,
+            norm: LayerNorm::new(channels, EPS, vb.pp("norm"))?,
+            wide: dense(channels, wide, vb.pp("mlp.fc1"))?,
+            narrow: dense(wide, channels, vb.pp("mlp.fc2"))?,
+            extra: match shape.response {
+                true => Extra::Response([
+                    vb.get_with_hints(wide, "mlp.grn.weight", zeros)?,
+                    vb.get_with_hints(wide, "mlp.grn.bias", zeros)?,
+                ]),
+                false => Extra::Scale(vb.get_with_hints(channels, "gamma", Init::Const(1e-6))?),
+            },
+            drop_path,
+            index,
+        })
+    }
+
     fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let y = self.depthwise.forward(tape, x)?;
         let y = self.norm.forward(tape, &y)?;
-        let y = self.wide.forward(tape, &y)?;
-        let y = self.narrow.forward_scaled(tape, &y, &self.gamma)?;
+        let y = self.wide.on_tape(tape, &y, Activation::Gelu)?;
+        let y = match &self.extra {
+            Extra::Scale(gamma) => self.narrow.on_tape_scaled(tape, &y, gamma)?,
+            Extra::Response([gamma, beta]) => {
+                let y = tape.global_response_norm(&y, gamma, beta, EPS)?;
+                self.narrow.on_tape(tape, &y, Activation::Identity)?
+            }
+        };
         residual(tape, x, &y, self.drop_path, mode, self.index)
     }
 }

@@ -6,6 +6,7 @@ mod inverted;
 mod mobilenet;
 mod repvgg;
 mod resnet;
+mod swin;
 mod vit;
 
 use crate::error::{Error, Result};
@@ -123,6 +124,7 @@ const FAMILIES: &[&[Variant]] = &[
     repvgg::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
+    swin::VARIANTS,
 ];
 
 /// `first`, then `prefix0.`, `prefix1.`, … , then `last`: the stages of many networks.

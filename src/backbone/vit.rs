@@ -1,19 +1,21 @@
-//! Vision transformer (Dosovitskiy et al. 2020). Tensors are named as in timm.
+//! Vision transformers (Dosovitskiy et al. 2020): those of Steiner et al. 2021, DeiT (Touvron et al. 2020), DeiT III (Touvron et
+//! al. 2022) and DINOv2 (Oquab et al. 2023; with registers, Darcet et al. 2023). Tensors are named as in timm.
 
-use super::{Each, HALVES, Network, Variant, numbered};
+use super::{Each, HALVES, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, residual};
+use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
 use crate::ops::{Activation, Map, Tape, resample_pos_embed};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// A vision transformer whose features are those of its class token.
 pub(super) struct VisionTransformer {
+    shape: &'static Shape,
     patches: Conv,
     class_token: Tensor,
-    /// `(1, 1 + grid · grid, width)`.
+    /// `(1, registers, width)`.
+    registers: Option<Tensor>,
     positions: Tensor,
-    grid: usize,
     blocks: Vec<Block>,
     norm: LayerNorm,
 }
@@ -25,107 +27,213 @@ struct Block {
     projection: Linear,
     wide: Linear,
     narrow: Linear,
+    /// What the results of attention and perceptron are scaled by, channel by channel.
+    scales: Option<[Tensor; 2]>,
     heads: usize,
     drop_path: f32,
     index: u64,
 }
 
-pub(super) const VARIANTS: &[Variant] = &[Variant {
-    name: "vit_tiny_patch16_224",
-    tag: "augreg_in21k_ft_in1k",
-    num_features: 192,
-    side: 224,
-    crop_pct: 0.9,
-    interpolation: Interpolation::Bicubic,
-    norm: HALVES,
-    stages: || {
-        let first = ["cls_token", "pos_embed", "patch_embed."];
-        let mut stages = numbered(&first, "blocks.", 12, &[]);
-        stages[12].push("norm.".into());
-        stages
-    },
-    build: |vb, drop_path| Ok(Box::new(VisionTransformer::new(vb, drop_path)?)),
-}];
+/// What tells the variants apart.
+struct Shape {
+    heads: usize,
+    patch: usize,
+    /// Rows and columns of patches that the position embedding is for.
+    grid: usize,
+    registers: usize,
+    /// Whether the class token has a place in the position embedding.
+    class_has_position: bool,
+    /// First value of the scales of the blocks' results, if they are scaled.
+    scale: Option<f64>,
+}
+
+/// Channels of a head, and blocks.
+const HEAD: usize = 64;
+const DEPTH: usize = 12;
 
 const EPS: f64 = 1e-6;
-const PATCH: usize = 16;
+
+macro_rules! variants {
+    ($($name:literal $tag:literal $crop_pct:literal $norm:ident $shape:expr,)*) => {
+        &[$(Variant {
+            name: $name,
+            tag: $tag,
+            num_features: $shape.heads * HEAD,
+            side: $shape.grid * $shape.patch,
+            crop_pct: $crop_pct,
+            interpolation: Interpolation::Bicubic,
+            norm: $norm,
+            stages,
+            build: |vb, drop_path| {
+                const SHAPE: &Shape = &$shape;
+                Ok(Box::new(VisionTransformer::new(SHAPE, vb, drop_path)?))
+            },
+        }),*]
+    };
+}
+
+#[rustfmt::skip] // A row is a line.
+pub(super) const VARIANTS: &[Variant] = variants! {
+    "vit_tiny_patch16_224" "augreg_in21k_ft_in1k" 0.9 HALVES plain(3),
+    "vit_small_patch16_224" "augreg_in21k_ft_in1k" 0.9 HALVES plain(6),
+    "vit_base_patch16_224" "augreg2_in21k_ft_in1k" 0.9 HALVES plain(12),
+    "deit_tiny_patch16_224" "fb_in1k" 0.9 IMAGENET plain(3),
+    "deit_small_patch16_224" "fb_in1k" 0.9 IMAGENET plain(6),
+    "deit_base_patch16_224" "fb_in1k" 0.9 IMAGENET plain(12),
+    "deit3_small_patch16_224" "fb_in1k" 0.9 IMAGENET deit3(6),
+    "deit3_base_patch16_224" "fb_in1k" 0.9 IMAGENET deit3(12),
+    "vit_small_patch14_dinov2" "lvd142m" 1.0 IMAGENET dinov2(6),
+    "vit_base_patch14_dinov2" "lvd142m" 1.0 IMAGENET dinov2(12),
+    "vit_small_patch14_reg4_dinov2" "lvd142m" 1.0 IMAGENET with_registers(6),
+    "vit_base_patch14_reg4_dinov2" "lvd142m" 1.0 IMAGENET with_registers(12),
+};
+
+const fn plain(heads: usize) -> Shape {
+    Shape {
+        heads,
+        patch: 16,
+        grid: 14,
+        registers: 0,
+        class_has_position: true,
+        scale: None,
+    }
+}
+
+const fn deit3(heads: usize) -> Shape {
+    Shape {
+        class_has_position: false,
+        scale: Some(1e-6),
+        ..plain(heads)
+    }
+}
+
+const fn dinov2(heads: usize) -> Shape {
+    Shape {
+        patch: 14,
+        grid: 37,
+        scale: Some(1e-5),
+        ..plain(heads)
+    }
+}
+
+const fn with_registers(heads: usize) -> Shape {
+    Shape {
+        registers: 4,
+        class_has_position: false,
+        ..dinov2(heads)
+    }
+}
+
+fn stages() -> Vec<Vec<String>> {
+    let first = ["cls_token", "reg_token", "pos_embed", "patch_embed."];
+    let mut stages = numbered(&first, "blocks.", DEPTH, &[]);
+    stages[DEPTH].push("norm.".into());
+    stages
+}
 
 impl VisionTransformer {
-    fn new(vb: &VarBuilder, drop_path: f32) -> Result<Self> {
-        let (width, depth, heads, grid) = (192, 12, 3, 14);
+    fn new(shape: &'static Shape, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
+        let width = shape.heads * HEAD;
         let patches = ConvConfig {
             inputs: 3,
             outputs: width,
-            kernel: PATCH,
-            stride: PATCH,
+            kernel: shape.patch,
+            stride: shape.patch,
             groups: 1,
             padding: Padding::None,
             activation: Activation::Identity,
         };
-        let small = Init::Randn {
-            mean: 0.0,
-            stdev: 0.02,
-        };
-        let blocks = (0..depth)
+        let blocks = (0..DEPTH)
             .map(|b| {
-                let vb = vb.pp(format!("blocks.{b}"));
-                Ok(Block {
-                    norms: [
-                        LayerNorm::new(width, EPS, vb.pp("norm1"))?,
-                        LayerNorm::new(width, EPS, vb.pp("norm2"))?,
-                    ],
-                    qkv: Linear::small(width, 3 * width, vb.pp("attn.qkv"))?,
-                    projection: Linear::small(width, width, vb.pp("attn.proj"))?,
-                    wide: Linear::small(width, 4 * width, vb.pp("mlp.fc1"))?,
-                    narrow: Linear::small(4 * width, width, vb.pp("mlp.fc2"))?,
-                    heads,
-                    drop_path: drop_path * b as f32 / (depth - 1) as f32,
-                    index: b as u64,
-                })
+                let rate = drop_path * b as f32 / (DEPTH - 1) as f32;
+                Block::new(shape, vb.pp(format!("blocks.{b}")), rate, b as u64)
             })
             .collect::<Result<_>>()?;
+        let tokens = |count, name| vb.get_with_hints((1, count, width), name, SMALL);
+        let positions = usize::from(shape.class_has_position) + shape.grid * shape.grid;
         Ok(Self {
+            shape,
             patches: Conv::new(patches, vb.pp("patch_embed.proj"))?,
-            class_token: vb.get_with_hints((1, 1, width), "cls_token", small)?,
-            positions: vb.get_with_hints((1, 1 + grid * grid, width), "pos_embed", small)?,
-            grid,
+            class_token: tokens(1, "cls_token")?,
+            registers: match shape.registers {
+                0 => None,
+                count => Some(tokens(count, "reg_token")?),
+            },
+            positions: tokens(positions, "pos_embed")?,
             blocks,
             norm: LayerNorm::new(width, EPS, vb.pp("norm"))?,
         })
     }
+
+    /// The tokens before the patches, and the positions for a grid of patches.
+    fn prefix_and_positions(&self, grid: (usize, usize)) -> Result<(Tensor, Tensor)> {
+        let prefix = match &self.registers {
+            None => self.class_token.clone(),
+            Some(registers) => Tensor::cat(&[&self.class_token, registers], 1)?,
+        };
+        let (of_class, from) = (self.shape.class_has_position.into(), self.shape.grid);
+        let positions = resample_pos_embed(&self.positions, of_class, (from, from), grid)?;
+        Ok((prefix, positions))
+    }
 }
 
 impl Block {
+    fn new(shape: &Shape, vb: VarBuilder, drop_path: f32, index: u64) -> Result<Self> {
+        let width = shape.heads * HEAD;
+        let scale = |init, name| vb.get_with_hints(width, name, Init::Const(init));
+        Ok(Self {
+            norms: [
+                LayerNorm::new(width, EPS, vb.pp("norm1"))?,
+                LayerNorm::new(width, EPS, vb.pp("norm2"))?,
+            ],
+            qkv: Linear::small(width, 3 * width, vb.pp("attn.qkv"))?,
+            projection: Linear::small(width, width, vb.pp("attn.proj"))?,
+            wide: Linear::small(width, 4 * width, vb.pp("mlp.fc1"))?,
+            narrow: Linear::small(4 * width, width, vb.pp("mlp.fc2"))?,
+            scales: match shape.scale {
+                None => None,
+                Some(init) => Some([scale(init, "ls1.gamma")?, scale(init, "ls2.gamma")?]),
+            },
+            heads: shape.heads,
+            drop_path,
+            index,
+        })
+    }
+
+    /// The last layer of the attention (0) or of the perceptron (1).
+    fn last(&self, tape: &mut Tape, x: &Map, branch: usize) -> Result<Map> {
+        let layer = [&self.projection, &self.narrow][branch];
+        match &self.scales {
+            None => layer.on_tape(tape, x, Activation::Identity),
+            Some(scales) => layer.on_tape_scaled(tape, x, &scales[branch]),
+        }
+    }
+
     fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let [first, second] = &self.norms;
-        let none = Activation::Identity;
         let y = first.forward(tape, x)?;
-        let y = self.qkv.on_tape(tape, &y, none)?;
+        let y = self.qkv.on_tape(tape, &y, Activation::Identity)?;
         let y = tape.attention(&y, self.heads)?;
-        let y = self.projection.on_tape(tape, &y, none)?;
+        let y = self.last(tape, &y, 0)?;
         let x = residual(tape, x, &y, self.drop_path, mode, 2 * self.index)?;
         let y = second.forward(tape, &x)?;
         let y = self.wide.on_tape(tape, &y, Activation::Gelu)?;
-        let y = self.narrow.on_tape(tape, &y, none)?;
+        let y = self.last(tape, &y, 1)?;
         residual(tape, &x, &y, self.drop_path, mode, 2 * self.index + 1)
     }
 }
 
 impl Network for VisionTransformer {
     fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let (h, w) = images.size();
-        if h == 0 || w == 0 || h % PATCH != 0 || w % PATCH != 0 {
+        let ((h, w), patch) = (images.size(), self.shape.patch);
+        if h == 0 || w == 0 || h % patch != 0 || w % patch != 0 {
             bail!(
-                "vision transformer: expected an image of whole patches of {PATCH}, found {h} × {w}"
+                "vision transformer: expected an image of whole patches of {patch}, found {h} × {w}"
             )
         }
-        let grid = (h / PATCH, w / PATCH);
-        let positions = match grid == (self.grid, self.grid) {
-            true => self.positions.clone(),
-            false => resample_pos_embed(&self.positions, 1, (self.grid, self.grid), grid)?,
-        };
+        let (prefix, positions) = self.prefix_and_positions((h / patch, w / patch))?;
         let x = self.patches.forward(tape, images)?;
-        let mut x = tape.tokens(&x, &self.class_token, &positions)?;
+        let mut x = tape.tokens(&x, &prefix, &positions)?;
         each(tape, &x)?;
         for block in &self.blocks {
             x = block.forward(tape, &x, mode)?;

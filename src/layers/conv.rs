@@ -114,19 +114,6 @@ impl Conv {
         let params = c.padding.params(x.size(), c.kernel, c.stride, c.groups);
         tape.conv(x, &self.weight, Some(&self.bias), params, c.activation)
     }
-
-    /// The result scaled channel by channel; the layer must have no activation.
-    ///
-    /// # Shapes
-    /// `gamma` `(outputs)`.
-    ///
-    /// # Errors
-    /// As [`Tape::conv_scaled`].
-    pub fn forward_scaled(&self, tape: &mut Tape, x: &Map, gamma: &Tensor) -> Result<Map> {
-        let c = &self.config;
-        let params = c.padding.params(x.size(), c.kernel, c.stride, c.groups);
-        tape.conv_scaled(x, &self.weight, &self.bias, gamma, params)
-    }
 }
 
 /// First values of the convolutions and linear layers of transformers and ConvNeXt, as timm.

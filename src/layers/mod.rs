@@ -4,7 +4,7 @@
 //! constant, and so are its batch-norm statistics.
 
 use crate::draws::uniform;
-use crate::ops::{self, Activation, ConvWeight, Map, Tape, Weight};
+use crate::ops::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -12,6 +12,7 @@ mod conv;
 mod inverted;
 mod squeeze;
 
+pub(crate) use conv::SMALL;
 pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
 pub use inverted::inverted_residual;
 pub use squeeze::{SqueezeConfig, SqueezeExcite};
@@ -124,9 +125,37 @@ impl Linear {
     /// If `vb` lacks the tensors.
     pub fn small(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", conv::SMALL)?),
+            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", SMALL)?),
             bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
         })
+    }
+
+    /// [`small`](Self::small) with a `weight` `(outputs, inputs, 1, 1)`, that of a pointwise convolution; for maps only.
+    ///
+    /// # Errors
+    /// If `vb` lacks the tensors.
+    pub fn pointwise(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: Weight::new(vb.get_with_hints((outputs, inputs, 1, 1), "weight", SMALL)?),
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+        })
+    }
+
+    /// `bias`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    /// The layer at every position of a map, the result scaled channel by channel.
+    ///
+    /// # Shapes
+    /// `gamma` `(outputs)`.
+    ///
+    /// # Errors
+    /// As [`Tape::conv_scaled`].
+    pub fn on_tape_scaled(&self, tape: &mut Tape, x: &Map, gamma: &Tensor) -> Result<Map> {
+        let params = Conv2dParams::default();
+        tape.conv_scaled(x, &self.weight, &self.bias, gamma, params)
     }
 
     /// The layer at every position of a map, and an activation.

@@ -57,4 +57,4 @@ pub(crate) use shared::in_pool;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
 pub use softmax::{log_softmax, softmax};
-pub use tape::{ConvStep, ConvWeight, Kept, Map, Tape, Weight};
+pub use tape::{ConvStep, ConvWeight, Kept, Map, Tape, Weight, WindowAttention};

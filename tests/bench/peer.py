@@ -32,7 +32,9 @@ def network(args):
     import torch
 
     torch.manual_seed(0)
-    options = {"img_size": args.size} if args.networks.startswith("vit") else {}
+    options = {"img_size": args.size} if args.networks.startswith(("deit", "vit")) else {}
+    if args.networks.startswith("swin"):
+        options = {"dynamic_img_size": True}
     backbone = timm.create_model(args.networks, pretrained=False, num_classes=0, **options)
     heads = torch.nn.ModuleList(torch.nn.Linear(backbone.head_hidden_size, n) for n in LABELS)
     return backbone, heads

@@ -31,6 +31,8 @@ ODD = [2, 71, 93]
 CASES = {
     "convnext_atto": [[2, 64, 64], ODD],
     "efficientnet_b0": [ODD],
+    "convnextv2_atto": [[2, 64, 64], ODD],
+    "deit3_small_patch16_224": [[2, 32, 48]],
     "mobilenetv2_100": [[2, 96, 96], ODD],
     "mobilenetv3_small_100": [[2, 96, 96], ODD],
     # A norm over the two values of a batch of two is too steep to compare gradients: its last one is over the images alone.
@@ -40,6 +42,10 @@ CASES = {
     "resnet18": [[2, 64, 64], ODD],
     "resnet50d": [ODD],
     "tf_efficientnet_b0": [ODD],
+    # 224 × 224 is whole windows everywhere; of the other sizes no map is, and some are odd.
+    "swin_tiny_patch4_window7_224": [[1, 224, 224], [2, 100, 76]],
+    "vit_small_patch14_dinov2": [[1, 56, 70]],
+    "vit_small_patch14_reg4_dinov2": [[2, 42, 56]],
     # The second with resampled position embeddings.
     "vit_tiny_patch16_224": [[1, 224, 224], [2, 64, 96]],
 }
@@ -51,6 +57,7 @@ STAGES = {
     "EfficientNet": lambda net: ["bn1", *numbered("blocks.", net.blocks), "bn2"],
     "MobileNetV3": lambda net: ["bn1", *numbered("blocks.", net.blocks), "act2"],
     "ResNet": lambda net: ["maxpool", "layer1", "layer2", "layer3", "layer4"],
+    "SwinTransformer": lambda net: ["patch_embed", *numbered("layers.", net.layers)],
     "VisionTransformer": lambda net: ["norm_pre", *numbered("blocks.", net.blocks)],
 }
 
@@ -109,7 +116,9 @@ def stages(network, images):
     rows = []
 
     def note(_module, _inputs, output):
-        rows.append(summary(output if output.dim() == 4 else output.transpose(1, 2)))
+        # To channels first: tokens, and the maps of a Swin Transformer, have them last.
+        last = output.dim() == 3 or type(network).__name__ == "SwinTransformer"
+        rows.append(summary(output.movedim(-1, 1) if last else output))
 
     modules = dict(network.named_modules())
     names = STAGES[type(network).__name__](network)
@@ -129,7 +138,8 @@ def hard_sigmoid(x, inplace=False):
 
 def step(name, size, dtype):
     batch, height, width = size
-    options = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    # A Swin Transformer drops paths unless told not to.
+    options = {"dynamic_img_size": True, "drop_path_rate": 0.0} if name.startswith(("deit", "swin", "vit")) else {}
     network, shapes = model(name, dtype, **options)
     images = values("images", (batch, 3, height, width)).to(dtype).requires_grad_()
     evaluated, rows = stages(network, images)

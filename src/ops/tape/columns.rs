@@ -330,6 +330,15 @@ kernel! {
 }
 
 kernel! {
+    /// x := d · scale + x · slope.
+    fn blend<T>(d: &[T], scale: &[T], slope: &[T], x: &mut [T]) {
+        for (((x, d), a), b) in x.iter_mut().zip(d).zip(scale).zip(slope) {
+            *x = d.madd::<FMA>(*a, *x * *b);
+        }
+    }
+}
+
+kernel! {
     /// out := a + factor · b.
     fn add_scaled<T>(a: &[T], b: &[T], factor: T, out: &mut [T]) {
         for ((o, a), b) in out.iter_mut().zip(a).zip(b) {

@@ -18,15 +18,19 @@ mod forward;
 mod gate;
 mod graph;
 mod join;
+mod layout;
 mod max_pool;
+mod merge;
 mod plan;
 mod product;
+mod response;
 mod rows;
 mod slab;
 mod tokens;
 mod transforms;
 mod weight;
 mod window;
+mod windows;
 mod winograd;
 
 use super::avg_pool::AvgPool2dParams;
@@ -40,6 +44,7 @@ use follow::Follow;
 use graph::{channels_first, input, transpose};
 use std::sync::Arc;
 pub use weight::{ConvWeight, Kept, Weight};
+pub use windows::WindowAttention;
 
 /// A handle of one map of a [`Tape`]; its memory is let go of with the last handle, unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -300,6 +305,25 @@ impl Tape {
         Ok(self.map(placed))
     }
 
+    /// Global response normalisation (Woo et al. 2023): with gᵢ the norm of channel i over all positions of an image and
+    /// nᵢ = gᵢ / (mean of g + eps), x · (1 + gammaᵢ · nᵢ) + betaᵢ.
+    ///
+    /// # Shapes
+    /// `gamma` and `beta` `(C)`.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn global_response_norm(
+        &mut self,
+        x: &Map,
+        gamma: &Tensor,
+        beta: &Tensor,
+        eps: f64,
+    ) -> Result<Map> {
+        let placed = engine!(self, e => e.global_response_norm(x.place, gamma, beta, eps))?;
+        Ok(self.map(placed))
+    }
+
     /// An activation.
     ///
     /// # Errors
@@ -322,10 +346,39 @@ impl Tape {
         Ok(self.map(placed))
     }
 
-    /// Positions as tokens in a row, behind the tokens of `prefix`, with `positions` added to all of them.
+    /// [`attention`](Self::attention) among the positions of each window of a map (Liu et al. 2021), with a bias for each
+    /// distance of two positions, see [`WindowAttention`]. A map that is not made of whole windows is filled up at its bottom and
+    /// right, after it has been rolled.
     ///
     /// # Shapes
-    /// `prefix` `(1, p, channels)`, `positions` `(1, p + H · W, channels)`; the result is a map of 1 × (p + H · W).
+    /// `x` has 3 · heads · dim channels, the result heads · dim.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn window_attention(&mut self, x: &Map, attention: &WindowAttention) -> Result<Map> {
+        let placed = engine!(self, e => e.window_attention(x.place, attention))?;
+        Ok(self.map(placed))
+    }
+
+    /// Four positions in a square become one, whose channels are those of the upper left, the lower left, the upper right and the
+    /// lower right one (Liu et al. 2021). A map of odd height or width is continued by zeros.
+    ///
+    /// # Shapes
+    /// The result is a map of ⌈H / 2⌉ × ⌈W / 2⌉ with 4 · channels.
+    ///
+    /// # Errors
+    /// If the map is empty.
+    pub fn merge(&mut self, x: &Map) -> Result<Map> {
+        let placed = engine!(self, e => e.merge(x.place))?;
+        Ok(self.map(placed))
+    }
+
+    /// Positions as tokens in a row, behind the tokens of `prefix`, with `positions` added to all of them, or to those behind the
+    /// prefix alone.
+    ///
+    /// # Shapes
+    /// `prefix` `(1, p, channels)`, `positions` `(1, p + H · W, channels)` or `(1, H · W, channels)`; the result is a map of
+    /// 1 × (p + H · W).
     ///
     /// # Errors
     /// If shapes do not fit.

@@ -20,7 +20,7 @@ struct Attention<T> {
     notes: Vec<T>,
 }
 
-/// Tokens from patches: the prefix in front, positions added.
+/// Tokens from patches: the prefix in front, positions added, to the prefix too if there are as many.
 struct Tokens {
     x: usize,
     y: usize,
@@ -80,7 +80,8 @@ impl<T: Real> Engine<T> {
         Ok(place)
     }
 
-    /// Adds tokens: `prefix` `(1, p, channels)` before the positions of each image, `positions` `(1, p + H · W, channels)` added.
+    /// Adds tokens: `prefix` `(1, p, channels)` before the positions of each image, `positions` `(1, p + H · W, channels)` added, or
+    /// `(1, H · W, channels)` to those behind the prefix.
     pub(crate) fn tokens(
         &mut self,
         x: usize,
@@ -91,9 +92,11 @@ impl<T: Real> Engine<T> {
         let [batch, h, w, c] = slot.dims;
         let p = prefix.dims().get(1).copied().unwrap_or(0);
         let n = p + h * w;
-        if prefix.dims() != [1, p, c] || positions.dims() != [1, n, c] || n * c == 0 {
+        let embedded = positions.dims() == [1, n, c];
+        let fits = embedded || positions.dims() == [1, h * w, c];
+        if prefix.dims() != [1, p, c] || !fits || n * c == 0 {
             bail!(
-                "tokens: {h} × {w} patches of {c} channels need a prefix (1, p, {c}) and positions (1, p + {}, {c}), found {:?} and {:?}",
+                "tokens: {h} × {w} patches of {c} channels need a prefix (1, p, {c}) and positions (1, p + {0}, {c}) or (1, {0}, {c}), found {1:?} and {2:?}",
                 h * w,
                 prefix.dims(),
                 positions.dims()
@@ -108,9 +111,13 @@ impl<T: Real> Engine<T> {
                     .enumerate()
                     .for_each_init(Vec::new, |scratch, (i, y)| {
                         let (first, rest) = y.split_at_mut(p * c);
-                        add_scaled(prefix, &positions[..p * c], one, first);
+                        let (before, behind) = positions.split_at(positions.len() - image);
+                        match embedded {
+                            true => add_scaled(prefix, before, one, first),
+                            false => first.copy_from_slice(prefix),
+                        }
                         read(slot, i * image..(i + 1) * image, scratch, |x| {
-                            add_scaled(x, &positions[p * c..], one, rest);
+                            add_scaled(x, behind, one, rest);
                         });
                     });
                 Ok(())
@@ -194,7 +201,8 @@ impl<T: Real> Node<T> for Tokens {
             add(image, &mut positions);
         }
         back.param(self.prefix, positions[..p * c].to_vec());
-        back.param(self.positions, positions);
+        let first = n * c - back.params[self.positions].tensor.elem_count();
+        back.param(self.positions, positions.split_off(first));
         if !back.slots[self.x].tracked {
             back.skip(self.x);
             return Ok(());

@@ -1,0 +1,154 @@
+//! Which positions of a map make up a window, and which bias belongs to two of them.
+
+use super::windows::WindowAttention;
+use crate::ops::simd::Real;
+use candle_core::{Result, bail};
+
+/// A map cut into windows.
+pub(super) struct Layout {
+    pub batch: usize,
+    pub heads: usize,
+    pub dim: usize,
+    side: usize,
+    shift: usize,
+    h: usize,
+    w: usize,
+    /// Of each window of an image, row by row, its positions in the image; `None` beyond the map's border.
+    places: Vec<Option<usize>>,
+}
+
+/// What is added to the score of positions that see each other only because the map is rolled.
+const UNSEEN: f64 = -100.0;
+
+impl Layout {
+    pub(super) fn new(dims: [usize; 4], attention: &WindowAttention) -> Result<Self> {
+        let [batch, h, w, c] = dims;
+        let WindowAttention {
+            heads,
+            side,
+            shift,
+            bias,
+            filling,
+        } = *attention;
+        if heads == 0 || c % (3 * heads) != 0 || c * h * w == 0 {
+            bail!(
+                "window attention: {h} × {w} positions of {c} channels are not queries, keys and values of {heads} heads"
+            )
+        }
+        if side == 0 || shift >= side {
+            bail!("window attention: windows of {side} cannot be shifted by {shift}")
+        }
+        let distances = (2 * side - 1) * (2 * side - 1);
+        if bias.dims() != [distances, heads] || filling.dims() != [c] {
+            bail!(
+                "window attention: windows of {side}, {heads} heads and {c} channels need biases ({distances}, {heads}) and a filling ({c}), found {:?} and {:?}",
+                bias.dims(),
+                filling.dims()
+            )
+        }
+        let (rows, cols) = (h.div_ceil(side), w.div_ceil(side));
+        let mut places = Vec::with_capacity(rows * cols * side * side);
+        for window in 0..rows * cols {
+            for token in 0..side * side {
+                let row = window / cols * side + token / side;
+                let col = window % cols * side + token % side;
+                let inside = row < h && col < w;
+                places.push(inside.then(|| (row + shift) % h * w + (col + shift) % w));
+            }
+        }
+        Ok(Self {
+            batch,
+            heads,
+            dim: c / 3 / heads,
+            side,
+            shift,
+            h,
+            w,
+            places,
+        })
+    }
+
+    /// Positions of a window.
+    pub(super) fn tokens(&self) -> usize {
+        self.side * self.side
+    }
+
+    /// Windows of one image.
+    pub(super) fn windows(&self) -> usize {
+        self.places.len() / self.tokens()
+    }
+
+    /// Whether there are windows that the map does not fill.
+    pub(super) fn is_filled(&self) -> bool {
+        !self.h.is_multiple_of(self.side) || !self.w.is_multiple_of(self.side)
+    }
+
+    /// The positions of a window, windows and positions being counted through all images.
+    pub(super) fn places(&self, window: usize) -> impl Iterator<Item = Option<usize>> {
+        let first = window / self.windows() * self.h * self.w;
+        let of_image = &self.places[window % self.windows() * self.tokens()..][..self.tokens()];
+        of_image.iter().map(move |p| p.map(|p| first + p))
+    }
+
+    /// Kinds of windows by what in them does not see each other: none, those in the last column, those in the last row, the last.
+    fn kinds(&self) -> usize {
+        if self.shift == 0 { 1 } else { 4 }
+    }
+
+    /// Where two positions of a window lie in the table of biases.
+    fn distance(&self, query: usize, key: usize) -> usize {
+        let apart = |q: usize, k: usize| q + self.side - 1 - k;
+        apart(query / self.side, key / self.side) * (2 * self.side - 1)
+            + apart(query % self.side, key % self.side)
+    }
+
+    /// `(kinds, heads, queries, keys)` from a table `(distances, heads)`: what is added to each score.
+    pub(super) fn expanded<T: Real>(&self, table: &[T]) -> Vec<T> {
+        let (n, border) = (self.tokens(), self.side - self.shift);
+        let unseen = T::from_f64(UNSEEN);
+        let mut out = Vec::with_capacity(self.kinds() * self.heads * n * n);
+        for kind in 0..self.kinds() {
+            let region = |token: usize| {
+                let (row, col) = (token / self.side >= border, token % self.side >= border);
+                (kind >= 2 && row, kind % 2 == 1 && col)
+            };
+            for head in 0..self.heads {
+                for query in 0..n {
+                    out.extend((0..n).map(|key| {
+                        let bias = table[self.distance(query, key) * self.heads + head];
+                        match region(query) == region(key) {
+                            true => bias,
+                            false => bias + unseen,
+                        }
+                    }));
+                }
+            }
+        }
+        out
+    }
+
+    /// The part of [`expanded`](Self::expanded) for a window and a head.
+    pub(super) fn bias_of<'a, T>(&self, expanded: &'a [T], window: usize, head: usize) -> &'a [T] {
+        let (n, cols) = (self.tokens(), self.w.div_ceil(self.side));
+        let window = window % self.windows();
+        let last_row = window / cols + 1 == self.windows() / cols;
+        let last_col = window % cols + 1 == cols;
+        let kind = match self.shift {
+            0 => 0,
+            _ => 2 * usize::from(last_row) + usize::from(last_col),
+        };
+        &expanded[(kind * self.heads + head) * n * n..][..n * n]
+    }
+
+    /// The gradient of the table from that of `(heads, queries, keys)`.
+    pub(super) fn gathered<T: Real>(&self, expanded: &[T]) -> Vec<T> {
+        let n = self.tokens();
+        let mut table = vec![T::ZERO; (2 * self.side - 1) * (2 * self.side - 1) * self.heads];
+        for (head, pairs) in expanded.chunks_exact(n * n).enumerate() {
+            for (i, d) in pairs.iter().enumerate() {
+                table[self.distance(i / n, i % n) * self.heads + head] += *d;
+            }
+        }
+        table
+    }
+}

@@ -12,7 +12,7 @@ pub(super) enum Source {
     /// Photos, loaded and run through the backbone each time.
     Photos,
     /// Features of a frozen backbone, computed once.
-    Kept(Kept),
+    Kept(Box<Kept>),
 }
 
 /// Features computed once, and which of them belong to which photo.
@@ -109,11 +109,11 @@ impl Run<'_> {
             .map(|_| rows.by_ref().take(train).collect())
             .collect();
         let valid = rows.collect();
-        self.source = Source::Kept(Kept {
+        self.source = Source::Kept(Box::new(Kept {
             features,
             train,
             valid,
-        });
+        }));
         Ok(true)
     }
 }

@@ -60,10 +60,13 @@ impl Extractor {
     }
 
     /// The name of its file.
-    fn file_name(&self) -> String {
-        // The form of an input is the same text for equal values.
-        let all = Fingerprint::of(format!("{self:?}").as_bytes()).to_string();
-        format!("{}-{}.features", self.backbone, &all[..16])
+    fn file_name(&self) -> Result<String> {
+        let text = serde_json::to_string(self).map_err(|e| Error::Config {
+            origin: "the input".into(),
+            message: e.to_string(),
+        })?;
+        let all = Fingerprint::of(text.as_bytes()).to_string();
+        Ok(format!("{}-{}.features", self.backbone, &all[..16]))
     }
 }
 
@@ -87,8 +90,12 @@ impl Features {
     /// # Errors
     /// [`Error::Checkpoint`] saying what to do if the file is damaged, of another version or not one of features.
     pub(super) fn open(folder: Option<&Path>, extractor: Extractor, width: usize) -> Result<Self> {
+        let path = match folder {
+            Some(folder) => Some(folder.join(extractor.file_name()?)),
+            None => None,
+        };
         let mut features = Self {
-            path: folder.map(|f| f.join(extractor.file_name())),
+            path,
             extractor,
             width,
             mapped: None,

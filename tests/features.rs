@@ -594,6 +594,10 @@ fn settings_that_would_keep_no_features_are_errors_that_say_what_to_set() {
     for (settings, expected) in [
         (vec![cache], "train.fine_tune=frozen"),
         (vec![cache, frozen[0]], "train.mix_up=0"),
+        (
+            vec![cache, frozen[0], "train.unfreeze_every=2"],
+            "train.unfreeze_every=0",
+        ),
         (vec![cache, frozen[0], frozen[1]], "train.augment.flip=0"),
         (vec!["train.feature_views=2"], "train.fine_tune=frozen"),
         (

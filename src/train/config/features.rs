@@ -9,7 +9,8 @@ impl TrainConfig {
     /// touches them or it does so in fixed views.
     pub fn keeps_features(&self) -> bool {
         let fixed = self.augment == AugmentConfig::off() || self.feature_views > 1;
-        self.fine_tune == FineTune::Frozen && self.mix_up == 0.0 && fixed
+        let frozen = self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0;
+        frozen && self.mix_up == 0.0 && fixed
     }
 
     /// Settings about kept features are of use only where features are kept.
@@ -38,6 +39,13 @@ impl TrainConfig {
                 what,
                 "train.fine_tune=frozen with it: only a frozen backbone's features stay the same",
                 "another train.fine_tune",
+            );
+        }
+        if self.unfreeze_every > 0 {
+            return fail(
+                what,
+                "train.unfreeze_every=0 with it: the backbone must stay frozen",
+                &format!("train.unfreeze_every={}", self.unfreeze_every),
             );
         }
         if self.mix_up != 0.0 {

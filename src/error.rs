@@ -168,17 +168,34 @@ impl Error {
 /// # Errors
 /// [`Error::Io`] if the folder does not exist or cannot be written.
 pub fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
+    write_atomically_with(path, |file| std::io::Write::write_all(file, bytes)).map(drop)
+}
+
+/// As [`write_atomically`], with what `write` writes; gives the file, open for reading too.
+pub(crate) fn write_atomically_with(
+    path: &std::path::Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<std::fs::File> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    // Two threads may write the same file at once, as two processes may.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut sibling = path.as_os_str().to_owned();
-    sibling.push(format!(".{}.partial", std::process::id()));
+    sibling.push(format!(".{}-{count}.partial", std::process::id()));
     let sibling = PathBuf::from(sibling);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&sibling)?;
-        file.write_all(bytes)?;
+    let written = || -> std::io::Result<std::fs::File> {
+        let mut file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&sibling)?;
+        write(&mut file)?;
         file.sync_all()?;
-        std::fs::rename(&sibling, path)
+        std::fs::rename(&sibling, path)?;
+        Ok(file)
     };
-    write().map_err(|e| {
+    written().map_err(|e| {
         let _ = std::fs::remove_file(&sibling);
         Error::io("write", path, e)
     })

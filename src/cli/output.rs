@@ -103,6 +103,10 @@ pub(crate) fn show_training(
     event: &Event,
 ) {
     match event {
+        Event::Found { found, of, file } => progress.line(&format!(
+            "features: {found} of {of} are in {}",
+            file.display()
+        )),
         Event::Features { done, of } => progress.show("features", *done, *of),
         Event::Step {
             epoch,

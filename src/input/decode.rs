@@ -40,6 +40,22 @@ pub struct Region {
     pub width: usize,
 }
 
+/// The bytes of a photo's file, unless there are more than [`MAX_BYTES`].
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Image`] if it is a folder or too large.
+pub(crate) fn read_photo(path: &Path) -> Result<Vec<u8>> {
+    let about = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+    if !about.is_file() {
+        return Err(refused(path, "a photo file is needed, found a folder"));
+    }
+    if about.len() > MAX_BYTES {
+        let found = format!("{} bytes; at most {MAX_BYTES} are allowed", about.len());
+        return Err(refused(path, found));
+    }
+    std::fs::read(path).map_err(|e| Error::io("read", path, e))
+}
+
 impl Photo {
     /// Reads a JPEG or PNG file; see [`decode`](Self::decode).
     ///
@@ -47,15 +63,7 @@ impl Photo {
     /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let about = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-        if !about.is_file() {
-            return Err(refused(path, "a photo file is needed, found a folder"));
-        }
-        if about.len() > MAX_BYTES {
-            let found = format!("{} bytes; at most {MAX_BYTES} are allowed", about.len());
-            return Err(refused(path, found));
-        }
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = read_photo(path)?;
         Self::decode(&bytes, path)
     }
 

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "image")]
 mod decode;
+#[cfg(feature = "train")]
+pub(crate) use decode::read_photo;
 #[cfg(feature = "image")]
 pub use decode::{MAX_BYTES, MAX_SIDE, MIN_SIDE, Photo, Region, find_images, is_image_name};
 

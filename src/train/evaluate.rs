@@ -13,7 +13,7 @@ use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
 /// Photos a step of evaluation; has no effect on the results.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 
 /// Worker threads that decode, and bytes they may decode ahead.
 #[derive(Clone, Copy, Debug)]

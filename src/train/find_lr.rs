@@ -48,7 +48,10 @@ pub fn find_lr(
 ) -> Result<Vec<Trial>> {
     let folder = RunFolder::create(folder, false)?;
     let path = folder.path("lr.csv");
-    let mut run = Run::new(config, weights, dataset, folder, false, tell)?;
+    let mut run = Run::new(config, weights, dataset, folder, false)?;
+    if !run.keep_features(stop, tell)? {
+        return Ok(Vec::new());
+    }
     let [from, to] = FACTORS;
     let (mut trials, mut average, mut least) = (Vec::new(), 0.0, f64::INFINITY);
     let rates = &config.train;

@@ -125,21 +125,35 @@ impl Loader {
         workers: usize,
         budget_bytes: usize,
     ) -> Result<Self> {
-        spec.validate()?;
         augment.iter().try_for_each(AugmentConfig::validate)?;
+        let input = spec.clone();
+        let rgb = move |job: &Job| {
+            let photo = Photo::open(&job.path)?;
+            match &augment {
+                Some(augment) => {
+                    let mut rng = keyed(seed, Purpose::Augment, epoch as u64, job.index as u64);
+                    augment.augment(&photo, &input, &mut rng)
+                }
+                None => input.prepare(&photo),
+            }
+        };
+        Self::with(jobs, spec, rgb, workers, budget_bytes)
+    }
+
+    /// As [`start`](Self::start), with the prepared pixels of a job from `rgb`.
+    pub(super) fn with(
+        jobs: Vec<Job>,
+        spec: &InputSpec,
+        rgb: impl Fn(&Job) -> Result<Vec<u8>> + Send + Sync + 'static,
+        workers: usize,
+        budget_bytes: usize,
+    ) -> Result<Self> {
+        spec.validate()?;
         let spec = spec.clone();
         let values = 3 * spec.size[0] * spec.size[1];
         let load = move |job: &Job| {
-            let photo = Photo::open(&job.path)?;
-            let rgb = match &augment {
-                Some(augment) => {
-                    let mut rng = keyed(seed, Purpose::Augment, epoch as u64, job.index as u64);
-                    augment.augment(&photo, &spec, &mut rng)?
-                }
-                None => spec.prepare(&photo)?,
-            };
             let mut pixels = vec![0.0; values];
-            spec.normalise_into(&rgb, &mut pixels)?;
+            spec.normalise_into(&rgb(job)?, &mut pixels)?;
             Ok(pixels)
         };
         let item_bytes = values * size_of::<f32>();

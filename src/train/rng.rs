@@ -18,6 +18,8 @@ pub enum Purpose {
     Mix = 5,
     /// Synthetic portraits.
     Portrait = 7,
+    /// A fixed view of one photo.
+    View = 8,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

@@ -1,67 +1,119 @@
 //! Where the features of a step come from: photos, or features of a frozen backbone computed once.
 
-use super::config::{Config, FineTune};
-use super::dataset::Dataset;
-use super::evaluate::{Queue, features};
-use super::trainer::Event;
+use super::features::{Extractor, Features, Key, View};
+use super::trainer::{Event, Run};
 use crate::error::Result;
-use crate::model::{ModelSpec, MultiTaskModel};
 use candle_core::Tensor;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Where a step's features come from.
 pub(super) enum Source {
     /// Photos, loaded and run through the backbone each time.
     Photos,
-    /// Features of a frozen backbone, computed once; a row for each of `train`, and of `valid`.
-    Kept {
-        train: Tensor,
-        valid: Option<Tensor>,
-    },
+    /// Features of a frozen backbone, computed once.
+    Kept(Box<Kept>),
 }
 
-impl Source {
-    /// Features are kept if the backbone is frozen and nothing random touches the photos.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn new(
-        config: &Config,
-        spec: &ModelSpec,
-        model: &MultiTaskModel,
-        dataset: &Dataset,
-        train: &[usize],
-        valid: &[usize],
-        queue: Queue,
+/// Features computed once, and which of them belong to which photo.
+pub(super) struct Kept {
+    features: Features,
+    /// For each view one row for each of `train`.
+    train: Vec<Vec<usize>>,
+    /// A row for each of `valid`.
+    valid: Vec<usize>,
+}
+
+impl Kept {
+    /// The features of a batch of places in `train`. The views take turns, epoch by epoch.
+    ///
+    /// # Shapes
+    /// Result `(batch, num_features)`.
+    pub(super) fn train(&self, epoch: usize, batch: &[usize]) -> Result<Tensor> {
+        let rows = &self.train[epoch % self.train.len()];
+        self.features.gather(batch.iter().map(|i| rows[*i]))
+    }
+
+    /// The features of the validation split.
+    ///
+    /// # Shapes
+    /// Result `(valid, num_features)`.
+    pub(super) fn valid(&self) -> Result<Tensor> {
+        self.features.gather(self.valid.iter().copied())
+    }
+}
+
+impl Run<'_> {
+    /// Computes the features that are kept, if any are; false if stopped.
+    pub(super) fn keep_features(
+        &mut self,
+        stop: &AtomicBool,
         tell: &mut dyn FnMut(&Event),
-    ) -> Result<Self> {
-        let t = &config.train;
-        let fixed = t.fine_tune == FineTune::Frozen
-            && t.unfreeze_every == 0
-            && t.lora.is_none()
-            && t.augment == super::augment::AugmentConfig::off()
-            && t.mix_up == 0.0;
-        if !fixed {
-            return Ok(Self::Photos);
+    ) -> Result<bool> {
+        let config = &self.config.train;
+        if !config.keeps_features() {
+            return Ok(true);
         }
-        let of = train.len() + valid.len();
-        let kept = features(model, &spec.input, dataset, train, queue, &mut |done| {
-            tell(&Event::Features { done, of })
-        })?;
-        let mut later = |done| {
-            tell(&Event::Features {
-                done: train.len() + done,
-                of,
-            })
+        let mut features = Features::open(
+            config.feature_cache.as_deref(),
+            Extractor::new(&self.spec, &self.variables.snapshot()?)?,
+            self.spec.backbone.num_features(),
+        )?;
+        let paths: Vec<&Path> = self
+            .train
+            .iter()
+            .chain(&self.valid)
+            .map(|i| self.dataset.samples[*i].path.as_path())
+            .collect();
+        let Some(photos) = features.identify(&paths, stop)? else {
+            return Ok(false);
         };
-        let valid = match valid {
-            [] => None,
-            valid => Some(features(
-                model,
-                &spec.input,
-                dataset,
-                valid,
-                queue,
-                &mut later,
-            )?),
+        let train = self.train.len();
+        let plain = features.view(View::Plain);
+        let views: Vec<usize> = std::iter::once(plain)
+            .chain((1..config.feature_views).map(|number| {
+                features.view(View::Augmented {
+                    seed: config.seed,
+                    number,
+                    augment: config.augment,
+                })
+            }))
+            .collect();
+        let rows = |view: usize, among: std::ops::Range<usize>| {
+            let (photos, paths) = (&photos, &paths);
+            among.map(move |i| (Key(photos[i], view), paths[i]))
         };
-        Ok(Self::Kept { train: kept, valid })
+        let mut wanted: Vec<(Key, &Path)> = Vec::new();
+        for view in &views {
+            wanted.extend(rows(*view, 0..train));
+        }
+        wanted.extend(rows(plain, train..paths.len()));
+        let found = wanted
+            .iter()
+            .filter(|(key, _)| features.place(key).is_some())
+            .count();
+        if let Some(file) = features.path() {
+            let of = wanted.len();
+            tell(&Event::Found { found, of, file });
+        }
+        let whole =
+            features.complete(&wanted, &self.model, self.queue, stop, &mut |done, of| {
+                tell(&Event::Features { done, of });
+            })?;
+        if !whole {
+            return Ok(false);
+        }
+        let mut rows = wanted.iter().filter_map(|(key, _)| features.place(key));
+        let train = views
+            .iter()
+            .map(|_| rows.by_ref().take(train).collect())
+            .collect();
+        let valid = rows.collect();
+        self.source = Source::Kept(Box::new(Kept {
+            features,
+            train,
+            valid,
+        }));
+        Ok(true)
     }
 }

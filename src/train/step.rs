@@ -35,10 +35,7 @@ impl Run<'_> {
         let key =
             config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((epoch as u64) << 32 | step as u64);
         let inputs = match (&self.source, loader) {
-            (Source::Kept { train, .. }, _) => {
-                let rows: Vec<u32> = batch.iter().map(|i| *i as u32).collect();
-                train.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?
-            }
+            (Source::Kept(kept), _) => kept.train(epoch, batch)?,
             (Source::Photos, Some(loader)) => {
                 let photos = loader.take(batch.len()).collect::<Result<Vec<_>>>()?;
                 let [h, w] = self.spec.input.size;

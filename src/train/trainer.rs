@@ -2,7 +2,7 @@
 
 use super::average::{Average, share};
 use super::balance::head_loss;
-use super::config::Config;
+use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
 use super::evaluate::{Queue, jobs, score};
 use super::loader::Loader;
@@ -26,11 +26,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
-    /// Features of a frozen backbone are computed: photos done, and in all.
+    /// Features of a frozen backbone were looked for in the file they are kept in.
+    Found {
+        /// Those that are there.
+        found: usize,
+        /// Those that are needed: one a photo and view.
+        of: usize,
+        /// The file.
+        file: &'a Path,
+    },
+    /// Features of a frozen backbone are computed.
     Features {
         /// Photos done.
         done: usize,
-        /// Photos in all.
+        /// Photos to do.
         of: usize,
     },
     /// A step is done.
@@ -77,14 +86,21 @@ pub fn train(
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let folder = RunFolder::create(out, resume)?;
-    let mut run = Run::new(config, weights, dataset, folder, resume, tell)?;
+    let mut run = Run::new(config, weights, dataset, folder, resume)?;
+    let stopped = |run: Run| {
+        Ok(Outcome {
+            stopped: true,
+            progress: run.progress,
+            scores: None,
+        })
+    };
+    if !run.keep_features(stop, tell)? {
+        run.save_state()?;
+        return stopped(run);
+    }
     while !run.finished() {
         if !run.epoch(stop, tell)? {
-            return Ok(Outcome {
-                stopped: true,
-                progress: run.progress,
-                scores: None,
-            });
+            return stopped(run);
         }
     }
     run.finish()
@@ -118,7 +134,6 @@ impl<'a> Run<'a> {
         dataset: &'a Dataset,
         folder: RunFolder,
         resume: bool,
-        tell: &mut dyn FnMut(&Event),
     ) -> Result<Self> {
         let spec = config.model_spec()?;
         let (train, valid) = (dataset.indices(Split::Train), dataset.indices(Split::Valid));
@@ -184,7 +199,6 @@ impl<'a> Run<'a> {
             last = Average::restore(&part("last."), progress.averaged)?;
         }
         let queue = Queue::new(config.train.queue_mib);
-        let source = Source::new(config, &spec, &model, dataset, &train, &valid, queue, tell)?;
         Ok(Self {
             config,
             spec,
@@ -199,7 +213,7 @@ impl<'a> Run<'a> {
             optimizer,
             ema,
             last,
-            source,
+            source: Source::Photos,
             queue,
             progress,
         })
@@ -237,7 +251,7 @@ impl<'a> Run<'a> {
                 self.queue.workers,
                 self.queue.bytes,
             )?),
-            Source::Kept { .. } => None,
+            Source::Kept(_) => None,
         })
     }
 
@@ -338,8 +352,13 @@ impl<'a> Run<'a> {
     }
 
     fn model_file(&self, record: &EpochRecord, tensors: Tensors) -> Result<ModelFile> {
+        // Where features are kept changes nothing in the model.
+        let config = TrainConfig {
+            feature_cache: None,
+            ..self.config.train.clone()
+        };
         let training = serde_json::json!({
-            "config": self.config.train,
+            "config": config,
             "weights": self.config.model.weights,
             "data": self.progress.data,
             "photos": self.train.len(),

@@ -22,10 +22,8 @@ impl Run<'_> {
 
     pub(super) fn valid_logits(&self, model: &MultiTaskModel) -> Result<Vec<Vec<Vec<f32>>>> {
         match &self.source {
-            Source::Kept {
-                valid: Some(valid), ..
-            } => logits(model, valid),
-            _ => {
+            Source::Kept(kept) => logits(model, &kept.valid()?),
+            Source::Photos => {
                 let all = features(
                     model,
                     &self.spec.input,

@@ -14,8 +14,9 @@ use crate::train::split::SplitConfig;
 use crate::train::variables::Lora;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+mod features;
 mod files;
 mod weights;
 
@@ -89,6 +90,12 @@ pub struct TrainConfig {
     pub patience: usize,
     /// Memory for photos decoded ahead, in MiB.
     pub queue_mib: usize,
+    /// Folder in which a frozen backbone's features are kept from run to run; none: they are computed for each run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature_cache: Option<PathBuf>,
+    /// Fixed views of each training photo of which a frozen backbone's features are kept: the photo itself, then augmented ones;
+    /// each epoch takes the next. 0 or 1: the photo only.
+    pub feature_views: usize,
     /// Changes to the photos.
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
@@ -121,6 +128,8 @@ impl Default for TrainConfig {
             mix_up: 0.2,
             patience: 0,
             queue_mib: 64,
+            feature_cache: None,
+            feature_views: 1,
             augment: AugmentConfig::default(),
             split: SplitConfig::default(),
         }
@@ -335,6 +344,7 @@ impl TrainConfig {
             }
         }
         self.augment.validate()?;
+        self.validate_features()?;
         self.split.validate()
     }
 }

@@ -1,0 +1,67 @@
+//! Which configurations compute a frozen backbone's features once and keep them.
+
+use super::{FineTune, TrainConfig};
+use crate::error::{Error, Result};
+use crate::train::augment::AugmentConfig;
+
+impl TrainConfig {
+    /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed, and either nothing random
+    /// touches them or it does so in fixed views.
+    pub fn keeps_features(&self) -> bool {
+        let fixed = self.augment == AugmentConfig::off() || self.feature_views > 1;
+        let frozen = self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0;
+        frozen && self.mix_up == 0.0 && fixed
+    }
+
+    /// Settings about kept features are of use only where features are kept.
+    pub(super) fn validate_features(&self) -> Result<()> {
+        let fail = |what: &str, expected: &str, found: &str| {
+            Err(Error::Invalid {
+                what: format!("train.{what}"),
+                expected: expected.into(),
+                found: found.into(),
+            })
+        };
+        if self.feature_views > 1 && self.augment == AugmentConfig::off() {
+            return fail(
+                "feature_views",
+                "0 or 1 where train.augment changes nothing",
+                &self.feature_views.to_string(),
+            );
+        }
+        let what = match (&self.feature_cache, self.feature_views) {
+            (Some(_), _) => "feature_cache",
+            (None, 2..) => "feature_views",
+            _ => return Ok(()),
+        };
+        if self.fine_tune != FineTune::Frozen {
+            return fail(
+                what,
+                "train.fine_tune=frozen with it: only a frozen backbone's features stay the same",
+                "another train.fine_tune",
+            );
+        }
+        if self.unfreeze_every > 0 {
+            return fail(
+                what,
+                "train.unfreeze_every=0 with it: the backbone must stay frozen",
+                &format!("train.unfreeze_every={}", self.unfreeze_every),
+            );
+        }
+        if self.mix_up != 0.0 {
+            return fail(
+                what,
+                "train.mix_up=0 with it: mixed photos are new ones at every step",
+                &format!("train.mix_up={}", self.mix_up),
+            );
+        }
+        if !self.keeps_features() {
+            return fail(
+                what,
+                "train.augment.flip=0 and no other augmentation with it, or train.feature_views of 2 or more to draw fixed views",
+                "photos that are augmented anew in every epoch",
+            );
+        }
+        Ok(())
+    }
+}

@@ -596,7 +596,7 @@ fn settings_that_would_keep_no_features_are_errors_that_say_what_to_set() {
         (vec![cache, frozen[0]], "train.mix_up=0"),
         (
             vec![cache, frozen[0], "train.unfreeze_every=2"],
-            "train.unfreeze_every=0",
+            "neither unfreeze_every nor lora",
         ),
         (vec![cache, frozen[0], frozen[1]], "train.augment.flip=0"),
         (vec!["train.feature_views=2"], "train.fine_tune=frozen"),
@@ -619,6 +619,8 @@ fn a_photos_features_do_not_depend_on_the_photos_beside_it() {
         ("mobilenetv2_100", 40, 32),
         ("resnet18", 40, 32),
         ("convnext_atto", 40, 32),
+        ("mobilenetv3_small_100", 40, 32),
+        ("repvgg_a0", 8, 32),
         ("vit_tiny_patch16_224", 5, 224),
     ] {
         let variables = Variables::new(Tensors::new(), 1, |_| false, |_| true);

@@ -9,8 +9,11 @@ impl TrainConfig {
     /// touches them or it does so in fixed views.
     pub fn keeps_features(&self) -> bool {
         let fixed = self.augment == AugmentConfig::off() || self.feature_views > 1;
-        let frozen = self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0;
-        frozen && self.mix_up == 0.0 && fixed
+        self.stays_frozen() && self.mix_up == 0.0 && fixed
+    }
+
+    fn stays_frozen(&self) -> bool {
+        self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
     }
 
     /// Settings about kept features are of use only where features are kept.
@@ -34,18 +37,11 @@ impl TrainConfig {
             (None, 2..) => "feature_views",
             _ => return Ok(()),
         };
-        if self.fine_tune != FineTune::Frozen {
+        if !self.stays_frozen() {
             return fail(
                 what,
-                "train.fine_tune=frozen with it: only a frozen backbone's features stay the same",
-                "another train.fine_tune",
-            );
-        }
-        if self.unfreeze_every > 0 {
-            return fail(
-                what,
-                "train.unfreeze_every=0 with it: the backbone must stay frozen",
-                &format!("train.unfreeze_every={}", self.unfreeze_every),
+                "train.fine_tune=frozen with it, and neither unfreeze_every nor lora: only a frozen backbone's features stay the same",
+                "a backbone that is trained",
             );
         }
         if self.mix_up != 0.0 {

@@ -315,6 +315,7 @@ fn optimiser(kind: OptimizerKind, start: &[f64], weight_decay: f64) -> (Optimize
     let group = Group {
         lr: 0.5,
         weight_decay,
+        since: 0,
     };
     let vars = BTreeMap::from([("p".to_string(), (var.clone(), group))]);
     (Optimizer::new(kind, vars), var)

@@ -113,6 +113,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         let group = Group {
             lr: 1e-2,
             weight_decay: 0.0,
+            since: 0,
         };
         (name.clone(), (var.clone(), group))
     });

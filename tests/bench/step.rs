@@ -408,6 +408,7 @@ impl Training {
         let group = Group {
             lr: 1e-4,
             weight_decay: 0.01,
+            since: 0,
         };
         let vars = variables
             .vars()

@@ -1,8 +1,9 @@
 //! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
 
+use crate::account::Account;
 use crate::checkpoint::Tensors;
 use crate::draws::first_values;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -22,7 +23,8 @@ struct Inner {
     vars: BTreeMap<String, Var>,
     /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
     all: Tensors,
-    problems: Vec<String>,
+    /// What was missing or of another shape when it was asked for.
+    account: Account,
 }
 
 /// Whether a tensor is a buffer: saved, never optimised.
@@ -46,7 +48,7 @@ impl Variables {
             seed,
             vars: BTreeMap::new(),
             all: Tensors::new(),
-            problems: Vec::new(),
+            account: Account::default(),
         })))
     }
 
@@ -62,35 +64,15 @@ impl Variables {
     /// After the model is built: an error if something was missing, of another shape, or never asked for.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] with the list.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
     pub fn verdict(&self, origin: &str) -> Result<()> {
         let inner = self.lock();
-        let mut problems = inner.problems.clone();
-        let unused: Vec<&str> = inner
-            .given
-            .keys()
-            .filter(|k| !inner.all.contains_key(*k))
-            .map(String::as_str)
-            .collect();
-        if !unused.is_empty() {
-            problems.push(format!(
-                "{} unexpected tensors: {}",
-                unused.len(),
-                unused[..unused.len().min(6)].join(", ")
-            ));
+        let unexpected = inner.given.keys().filter(|k| !inner.all.contains_key(*k));
+        Account {
+            unexpected: unexpected.cloned().collect(),
+            ..inner.account.clone()
         }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let more = problems.len().saturating_sub(6);
-        problems.truncate(6);
-        if more > 0 {
-            problems.push(format!("and {more} more"));
-        }
-        Err(Error::Checkpoint {
-            origin: origin.into(),
-            problem: problems.join("; "),
-        })
+        .verdict(origin)
     }
 
     /// The variables in order of name.
@@ -125,13 +107,13 @@ impl SimpleBackend for Variables {
             // A copy: training must not move the tensors the caller holds.
             Some(t) if *t.shape() == shape => t.copy()?.detach(),
             Some(t) => {
-                let problem = format!("{name} is {:?}, expected {:?}", t.dims(), shape.dims());
-                inner.problems.push(problem);
+                let problem = (name.into(), t.dims().to_vec(), shape.dims().to_vec());
+                inner.account.misshaped.push(problem);
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
             None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
             None => {
-                inner.problems.push(format!("{name} is missing"));
+                inner.account.missing.push(name.into());
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
         };

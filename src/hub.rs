@@ -164,6 +164,7 @@ impl Hub {
         let info = repo
             .info()
             .revision(source.revision)
+            .expand(vec!["sha".into(), "siblings".into()])
             .send()
             .map_err(explain)?;
         let commit = info.sha.as_deref().unwrap_or(source.revision);

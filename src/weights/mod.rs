@@ -38,7 +38,7 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 /// had or read, or does not fit the architecture.
 pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Result<Tensors> {
     let path = source::find(source, folders)?;
-    match read(&path)? {
+    match read_file(&path)? {
         (tensors, true) => Ok(tensors),
         (tensors, false) => {
             let origin = path.display().to_string();
@@ -49,14 +49,21 @@ pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Re
     }
 }
 
-/// The floating-point tensors of a file with its own names, as `f32`, and whether it is a hydranet model.
-fn read(path: &Path) -> Result<(Tensors, bool)> {
+/// The floating-point tensors of a weights file, safetensors or PyTorch's, as `f32`, with the file's own names.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Checkpoint`] that says what is wrong with the file.
+pub fn read(path: &Path) -> Result<Tensors> {
+    Ok(read_file(path)?.0)
+}
+
+/// The tensors of a file, and whether it is a hydranet model.
+fn read_file(path: &Path) -> Result<(Tensors, bool)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let origin = path.display().to_string();
     if pickle::is_pickle(&bytes) {
-        let tensors =
-            pickle::read(&bytes).map_err(|problem| Error::Checkpoint { origin, problem })?;
-        return Ok((tensors, false));
+        let read = pickle::read(&bytes).map_err(|problem| Error::Checkpoint { origin, problem });
+        return Ok((read?, false));
     }
     let (metadata, tensors, _) = read_floats(&bytes, &origin)?;
     let ours = metadata.contains_key(KEY) && tensors.keys().any(|k| k.starts_with("backbone."));

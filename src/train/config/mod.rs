@@ -108,7 +108,8 @@ impl Default for TrainConfig {
 pub struct ModelConfig {
     /// The backbone.
     pub backbone: Architecture,
-    /// Its pretrained weights: a file, or the name of one in the weights folder; none: random.
+    /// Its pretrained weights: a file, the name of one in the weights folder, or `hf://organisation/name` on the Hugging Face Hub;
+    /// none: random. See [`crate::weights`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
     /// Names of the heads, in order.

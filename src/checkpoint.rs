@@ -3,6 +3,7 @@
 //! The only metadata key is `hydranet`; its value is JSON ([`Description`]) with sorted keys, so equal models are equal bytes.
 //! Tensors are `backbone.<timm's name>` and `heads.<head>.fc.weight`, `.fc.bias`, `.hidden.weight`, `.hidden.bias`.
 
+use crate::account::Account;
 use crate::combine::Decision;
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
@@ -12,10 +13,10 @@ use candle_nn::var_builder::SimpleBackend;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The metadata key.
-const KEY: &str = "hydranet";
+pub(crate) const KEY: &str = "hydranet";
 
 /// The version of the format this crate writes.
 const FORMAT: u32 = 1;
@@ -184,32 +185,49 @@ fn json_error(e: serde_json::Error) -> Error {
 /// # Errors
 /// [`Error::Checkpoint`] if the bytes are not a whole safetensors file or hold integer tensors.
 pub fn read_tensors(bytes: &[u8], origin: &str) -> Result<(HashMap<String, String>, Tensors)> {
-    let fail = |problem: String| Error::Checkpoint {
+    let (metadata, tensors, others) = read_floats(bytes, origin)?;
+    match others.into_iter().next() {
+        None => Ok((metadata, tensors)),
+        Some((name, dtype)) => Err(Error::Checkpoint {
+            origin: origin.into(),
+            problem: format!(
+                "tensor `{name}` is of type {dtype:?}; expected a floating-point type"
+            ),
+        }),
+    }
+}
+
+/// Metadata, floating-point tensors as `f32`, and the names and types of all others.
+type Floats = (
+    HashMap<String, String>,
+    Tensors,
+    BTreeMap<String, safetensors::Dtype>,
+);
+
+/// As [`read_tensors`], but integer tensors are only named: of other programs' files, counters and indices that no network needs.
+pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
+    let broken = |e: safetensors::SafeTensorError| Error::Checkpoint {
         origin: origin.into(),
-        problem,
-    };
-    let broken = |e: safetensors::SafeTensorError| {
-        fail(format!(
+        problem: format!(
             "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
             bytes.len()
-        ))
+        ),
     };
     let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(broken)?;
-    let mut tensors = Tensors::new();
+    let (mut tensors, mut others) = (Tensors::new(), BTreeMap::new());
     for (name, view) in file.iter() {
-        let tensor = candle_core::safetensors::Load::load(&view, &Device::Cpu)?;
-        match tensor.dtype() {
-            DType::F32 | DType::F64 | DType::F16 | DType::BF16 => {}
-            other => {
-                return Err(fail(format!(
-                    "tensor `{name}` is of type {other:?}; expected a floating-point type"
-                )));
+        use safetensors::Dtype;
+        match view.dtype() {
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16 => {
+                let tensor = candle_core::safetensors::Load::load(&view, &Device::Cpu)?;
+                tensors.insert(name.to_string(), tensor.to_dtype(DType::F32)?);
             }
+            other => drop(others.insert(name.to_string(), other)),
         }
-        tensors.insert(name.to_string(), tensor.to_dtype(DType::F32)?);
     }
-    Ok((metadata.metadata().clone().unwrap_or_default(), tensors))
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    Ok((metadata, tensors, others))
 }
 
 /// The bytes of a safetensors file with these tensors, and `description` under the key `hydranet`.
@@ -240,64 +258,38 @@ fn few<'a>(names: impl Iterator<Item = &'a String>) -> String {
 #[derive(Clone)]
 pub(crate) struct Source {
     tensors: Arc<Tensors>,
-    account: Arc<Mutex<Account>>,
+    asked: Arc<Mutex<Asked>>,
 }
 
 #[derive(Default)]
-struct Account {
-    used: BTreeSet<String>,
+struct Asked {
+    names: BTreeSet<String>,
     missing: Vec<String>,
-    misshaped: Vec<String>,
+    misshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
 }
 
 impl Source {
     pub(crate) fn new(tensors: Tensors) -> Self {
         Self {
             tensors: Arc::new(tensors),
-            account: Arc::default(),
+            asked: Arc::default(),
         }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing missing, nothing left over, every shape as expected; or an error that lists what is not.
     pub(crate) fn verdict(&self, origin: &str) -> Result<()> {
-        let account = self
-            .account
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let unexpected: Vec<&String> = self
-            .tensors
-            .keys()
-            .filter(|k| !account.used.contains(*k))
-            .collect();
-        let mut problems = Vec::new();
-        if !account.missing.is_empty() {
-            problems.push(format!(
-                "{} missing tensors: {}",
-                account.missing.len(),
-                few(account.missing.iter())
-            ));
+        let asked = self.asked();
+        let unexpected = self.tensors.keys().filter(|k| !asked.names.contains(*k));
+        Account {
+            missing: asked.missing.clone(),
+            unexpected: unexpected.cloned().collect(),
+            misshaped: asked.misshaped.clone(),
         }
-        if !unexpected.is_empty() {
-            problems.push(format!(
-                "{} unexpected tensors: {}",
-                unexpected.len(),
-                few(unexpected.iter().copied())
-            ));
-        }
-        if !account.misshaped.is_empty() {
-            problems.push(format!(
-                "{} tensors of another shape: {}",
-                account.misshaped.len(),
-                few(account.misshaped.iter())
-            ));
-        }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Checkpoint {
-            origin: origin.into(),
-            problem: problems.join("; "),
-        })
+        .verdict(origin)
     }
 }
 
@@ -310,19 +302,16 @@ impl SimpleBackend for Source {
         dtype: DType,
         dev: &Device,
     ) -> candle_core::Result<Tensor> {
-        let mut account = self
-            .account
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        account.used.insert(name.into());
+        let mut asked = self.asked();
+        asked.names.insert(name.into());
         match self.tensors.get(name) {
             Some(t) if *t.shape() == shape => return t.to_dtype(dtype),
-            Some(t) => account.misshaped.push(format!(
-                "{name} is {:?}, expected {:?}",
-                t.dims(),
-                shape.dims()
-            )),
-            None => account.missing.push(name.into()),
+            Some(t) => {
+                asked
+                    .misshaped
+                    .push((name.into(), t.dims().to_vec(), shape.dims().to_vec()))
+            }
+            None => asked.missing.push(name.into()),
         }
         Tensor::zeros(shape, dtype, dev)
     }

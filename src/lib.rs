@@ -31,31 +31,37 @@
 //! | [`head`], [`model`] | what a head is, and a backbone that feeds several |
 //! | [`combine`] | from logits to the final class |
 //! | [`predict`], [`checkpoint`] | how a model file is used, and what is in it: another application stops here |
+//! | [`weights`] | pretrained weights: where they come from, and other libraries' names for them |
 //! | [`input`] | from photo to tensor, alike in training and prediction |
 //! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
 //! | `train` | losses, mixing, data, optimisers, the trainer |
 //!
 //! # Features
 //!
-//! `image` reads photos from files, `train` (with `image`) fine-tunes, `cli` (with both, on by default) is the command. An
-//! application that only predicts takes `default-features = false`.
+//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `cli` (with all, on by default) is the
+//! command. An application that only predicts takes `default-features = false`.
 #![deny(missing_docs)]
 
+mod account;
 pub mod backbone;
 pub mod checkpoint;
 pub mod combine;
 mod draws;
 mod error;
 pub mod head;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod input;
 pub mod layers;
 pub mod model;
+mod nearest;
 pub mod ops;
 pub mod predict;
 pub mod surgery;
 mod taxonomy;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod weights;
 
 pub use backbone::{Architecture, Backbone};
 pub use checkpoint::{Description, ModelFile};

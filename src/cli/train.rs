@@ -16,6 +16,9 @@ use std::process::ExitCode;
 
 /// Arguments of `hydranet train`.
 #[derive(Args)]
+#[command(
+    after_help = "model.weights is a file (safetensors, .pth, .bin), the name of one in the folder weights, or hf://organisation/name, with @revision or /file behind it, on the Hugging Face Hub: --set model.weights=hf://timm/resnet18.a1_in1k"
+)]
 pub(crate) struct Train {
     /// A CSV listing or a person folder; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]

@@ -3,6 +3,7 @@
 use super::dataset::{Fault, Sample, Split, Value};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
+use crate::nearest::edits;
 use std::path::{Path, PathBuf};
 
 /// Reads a listing. Photos are found relative to its folder; an empty cell is a label that is not known. Further columns are
@@ -296,20 +297,4 @@ fn quoted<S: AsRef<str>>(names: &[S]) -> String {
 fn misspelt(found: &str, name: &str) -> bool {
     let (a, b) = (found.to_lowercase(), name.to_lowercase());
     edits(&a, &b) <= (b.chars().count() / 3).min(2)
-}
-
-/// The edit distance (Levenshtein 1966): letters to insert, leave out or exchange.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

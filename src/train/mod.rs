@@ -10,6 +10,7 @@ pub mod evaluate;
 mod features;
 pub mod find_lr;
 pub mod loader;
+pub mod lora;
 pub mod loss;
 pub mod manifest;
 pub mod metrics;

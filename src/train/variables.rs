@@ -1,13 +1,13 @@
 //! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
 
-use super::plan::matches;
+use super::lora::{LORA, Lora};
+use crate::account::Account;
 use crate::checkpoint::Tensors;
 use crate::draws::first_values;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,45 +24,12 @@ struct Inner {
     vars: BTreeMap<String, Var>,
     /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
     all: Tensors,
-    problems: Vec<String>,
+    /// What was missing or of another shape when it was asked for.
+    account: Account,
     /// Low-rank adaptation, if any.
     lora: Option<Lora>,
     /// The constants it adds to, by the weight's name.
     bases: Tensors,
-}
-
-/// Low-rank adaptation (Hu et al. 2021): a weight W of (O, I) stays as it is, and W + alpha / rank · B·A takes its place, with B
-/// (O, rank), at first 0, and A (rank, I) trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Lora {
-    /// Columns of B and rows of A.
-    pub rank: usize,
-    /// Scale, divided by the rank.
-    pub alpha: f64,
-    /// Patterns of names of the backbone's weights, `*` standing for any characters. Those of them that are neither linear layers nor
-    /// 1 × 1 convolutions are left alone.
-    pub weights: Vec<String>,
-}
-
-impl Default for Lora {
-    fn default() -> Self {
-        Self {
-            rank: 8,
-            alpha: 16.0,
-            weights: vec!["*.weight".into()],
-        }
-    }
-}
-
-impl Lora {
-    /// Whether it adapts this tensor.
-    fn adapts(&self, name: &str, shape: &[usize]) -> bool {
-        matches!(shape, [_, _] | [_, _, 1, 1])
-            && name
-                .strip_prefix("backbone.")
-                .is_some_and(|name| self.weights.iter().any(|p| matches(p, name)))
-    }
 }
 
 /// Whether a tensor is a buffer: saved, never optimised.
@@ -86,7 +53,7 @@ impl Variables {
             seed,
             vars: BTreeMap::new(),
             all: Tensors::new(),
-            problems: Vec::new(),
+            account: Account::default(),
             lora: None,
             bases: Tensors::new(),
         })))
@@ -130,35 +97,18 @@ impl Variables {
     /// After the model is built: an error if something was missing, of another shape, or never asked for.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] with the list.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
     pub fn verdict(&self, origin: &str) -> Result<()> {
         let inner = self.lock();
-        let mut problems = inner.problems.clone();
-        let unused: Vec<&str> = inner
+        let unexpected = inner
             .given
             .keys()
-            .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k))
-            .map(String::as_str)
-            .collect();
-        if !unused.is_empty() {
-            problems.push(format!(
-                "{} unexpected tensors: {}",
-                unused.len(),
-                unused[..unused.len().min(6)].join(", ")
-            ));
+            .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k));
+        Account {
+            unexpected: unexpected.cloned().collect(),
+            ..inner.account.clone()
         }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let more = problems.len().saturating_sub(6);
-        problems.truncate(6);
-        if more > 0 {
-            problems.push(format!("and {more} more"));
-        }
-        Err(Error::Checkpoint {
-            origin: origin.into(),
-            problem: problems.join("; "),
-        })
+        .verdict(origin)
     }
 
     /// The variables in order of name.
@@ -195,9 +145,6 @@ impl Variables {
     }
 }
 
-/// What the names of the two factors add to the weight's.
-const LORA: [&str; 2] = [".lora_a", ".lora_b"];
-
 impl Inner {
     /// An adapted weight, a function of its factors.
     fn adapted(&self, name: &str, base: &Tensor) -> candle_core::Result<Tensor> {
@@ -231,13 +178,13 @@ impl SimpleBackend for Variables {
             // A copy: training must not move the tensors the caller holds.
             Some(t) if *t.shape() == shape => t.copy()?.detach(),
             Some(t) => {
-                let problem = format!("{name} is {:?}, expected {:?}", t.dims(), shape.dims());
-                inner.problems.push(problem);
+                let problem = (name.into(), t.dims().to_vec(), shape.dims().to_vec());
+                inner.account.misshaped.push(problem);
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
             None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
             None => {
-                inner.problems.push(format!("{name} is missing"));
+                inner.account.missing.push(name.into());
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
         };

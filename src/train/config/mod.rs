@@ -9,9 +9,9 @@ use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::model::ModelSpec;
 use crate::train::augment::AugmentConfig;
+use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
 use crate::train::split::SplitConfig;
-use crate::train::variables::Lora;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,8 @@ impl Default for TrainConfig {
 pub struct ModelConfig {
     /// The backbone.
     pub backbone: Architecture,
-    /// Its pretrained weights: a file, or the name of one in the weights folder; none: random.
+    /// Its pretrained weights: a file, the name of one in the weights folder, or `hf://organisation/name` on the Hugging Face Hub;
+    /// none: random. See [`crate::weights`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
     /// Names of the heads, in order.

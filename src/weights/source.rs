@@ -1,0 +1,61 @@
+//! From a source's name to a file.
+
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+
+/// What the name of a source on the Hugging Face Hub begins with.
+const HUB: &str = "hf://";
+
+/// Endings of weights files.
+const ENDINGS: [&str; 4] = [".safetensors", ".pth", ".pt", ".bin"];
+
+/// The file of a source, fetched if it has to be.
+pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+    if source.starts_with(HUB) {
+        return fetch(source);
+    }
+    let mut candidates =
+        std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
+    if let Some(path) = candidates.find(|p| p.is_file()) {
+        return Ok(path);
+    }
+    let mut known: Vec<String> = folders
+        .iter()
+        .filter_map(|f| std::fs::read_dir(f).ok())
+        .flatten()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .filter(|n| ENDINGS.iter().any(|e| n.ends_with(e)))
+        .collect();
+    known.sort();
+    known.dedup();
+    let mut searched: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+    searched.dedup();
+    Err(Error::Invalid {
+        what: "model.weights".into(),
+        expected: format!(
+            "a file, the name of one in {} ({}), or {HUB}organisation/name on the Hugging Face Hub",
+            searched.join(" or "),
+            if known.is_empty() {
+                "where there is none".into()
+            } else {
+                known.join(", ")
+            }
+        ),
+        found: format!("`{source}`"),
+    })
+}
+
+#[cfg(feature = "hub")]
+fn fetch(source: &str) -> Result<PathBuf> {
+    crate::hub::Hub::from_env().fetch(source)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(source: &str) -> Result<PathBuf> {
+    Err(Error::Invalid {
+        what: "model.weights".into(),
+        expected: "a file: this program is built without the feature `hub`".into(),
+        found: format!("`{source}`"),
+    })
+}

@@ -112,6 +112,7 @@ fn a_run_with_everything_stopped_anywhere_ends_with_the_bytes_of_one_that_was_no
             vec![
                 "train.fine_tune=frozen",
                 "train.lora={rank=2}",
+                "train.epochs=3",
                 "train.average_last=2",
             ],
         ),
@@ -358,6 +359,29 @@ fn the_search_for_a_learning_rate_leaves_its_course_and_a_suggestion() -> Result
     bench.train(&config, "trained", false, None)?;
     assert!(run("trained").is_err());
     Ok(())
+}
+
+#[test]
+fn what_the_input_leaves_out_is_as_the_backbones_weights_were_made_for() {
+    let other = Bench::config(&["model.backbone=resnet18", "model.weights="]).unwrap();
+    let input = other.model.input;
+    assert_eq!(input.size, [32, 32]);
+    assert_eq!(input.mean, [0.485, 0.456, 0.406]);
+    assert_eq!(input.std, [0.229, 0.224, 0.225]);
+    let given = Bench::config(&[
+        "model.backbone=resnet18",
+        "model.weights=",
+        "model.input.mean=[0,0,0]",
+    ]);
+    assert_eq!(given.unwrap().model.input.mean, [0.0; 3]);
+    let shipped = Bench::config(&[]).unwrap();
+    assert_eq!(shipped.model.input.mean, [127.0 / 255.0; 3]);
+    let vit = Bench::config(&[
+        "model.backbone=swin_tiny_patch4_window7_224",
+        "model.weights=",
+        "model.input=",
+    ]);
+    assert_eq!(vit.unwrap().model.input.size, [224, 224]);
 }
 
 #[test]

@@ -75,3 +75,42 @@ fn the_demo_learns_and_leaves_the_files_it_names() {
         assert!(out.join(file).is_file(), "{file}");
     }
 }
+
+/// The table of backbones, a row an architecture: what the program knows of it, and what its golden values are.
+fn backbones() -> String {
+    let golden = |file: &str| -> serde_json::Value {
+        let path = Path::new(ROOT).join("tests/golden").join(file);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let (known, compared) = (golden("architectures.json"), golden("backbones.json"));
+    let mut rows = String::from(
+        "| backbone | parameters | features | input | compared with timm | usual weights |\n|---|---|---|---|---|---|\n",
+    );
+    for a in hydranet::Architecture::all() {
+        let name = a.name();
+        let [h, w] = a.input().size;
+        let compared = match name == "tf_efficientnet_lite0" || compared.get(name).is_some() {
+            true => "values and gradients",
+            false => "names and shapes",
+        };
+        let file = format!("weights/{name}.{}.safetensors", a.tag());
+        let weights = match (Path::new(ROOT).join(&file).is_file(), a.hub_name()) {
+            (true, _) => "shipped".to_string(),
+            (false, Some(hub)) => format!("`hf://{hub}`"),
+            (false, None) => "none".to_string(),
+        };
+        rows.push_str(&format!(
+            "| `{name}` | {:.1} M | {} | {h} × {w} | {compared} | {weights} |\n",
+            known[name]["parameters"].as_f64().unwrap() / 1e6,
+            a.num_features(),
+        ));
+    }
+    rows
+}
+
+#[test]
+fn the_table_of_backbones_is_what_the_program_knows() {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let table = backbones();
+    assert!(readme.contains(&table), "the README should hold\n{table}");
+}

@@ -171,6 +171,11 @@ impl Architecture {
         self.0.num_features
     }
 
+    /// timm's tag of its usual pretrained weights; empty if there are none.
+    pub fn tag(self) -> &'static str {
+        self.0.tag
+    }
+
     /// The name of its usual pretrained weights on the Hub, `timm/<name>.<tag>`, if there are any.
     pub fn hub_name(self) -> Option<String> {
         let Variant { name, tag, .. } = self.0;

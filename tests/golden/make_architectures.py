@@ -55,7 +55,7 @@ def about(name):
     known = network.pretrained_cfg
     tensors = lines(network)
     return tensors, {
-        "tag": known["tag"],
+        "tag": "" if known["tag"] == "untrained" else known["tag"],
         "num_features": features,
         "side": known["input_size"][-1],
         "crop_pct": known["crop_pct"],

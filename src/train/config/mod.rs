@@ -148,7 +148,7 @@ pub struct ModelConfig {
     pub weights: Option<String>,
     /// Names of the heads, in order.
     pub heads: Vec<String>,
-    /// From photo to tensor.
+    /// From photo to tensor; what is left out is as the backbone's pretrained weights were made for.
     #[serde(default)]
     pub input: InputSpec,
 }

@@ -174,7 +174,8 @@ impl Plan {
         Group {
             lr,
             weight_decay: if decayed { self.weight_decay } else { 0.0 },
-            since: (first.unwrap_or(epoch) * steps) as u64,
+            // Low-rank factors are trained from the start, whatever of the weights is.
+            since: (first.unwrap_or(0) * steps) as u64,
         }
     }
 }

@@ -50,11 +50,6 @@ impl Average {
         Ok(())
     }
 
-    /// Whether nothing was taken in.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// How many times tensors were taken in.
     pub fn count(&self) -> u64 {
         self.count

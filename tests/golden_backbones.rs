@@ -6,7 +6,7 @@ mod golden;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use golden::{distance, summary_error};
-use hydranet::backbone::Architecture;
+use hydranet::backbone::{Architecture, Backbone};
 use hydranet::train::variables::is_buffer;
 use hydranet::{BatchNormMode, Mode};
 use serde::Deserialize;
@@ -25,6 +25,13 @@ struct Tolerance {
     gradients: f64,
     statistics: f64,
 }
+
+const EXACT: Tolerance = Tolerance {
+    features: 1e-10,
+    stages: 1e-10,
+    gradients: 1e-9,
+    statistics: 1e-10,
+};
 
 /// Uniform from −1 to below 1: SplitMix64 (Steele, Lea, Flood 2014) from the FNV-1a hash of the name.
 fn draws(name: &str, count: usize) -> impl Iterator<Item = f64> {
@@ -68,9 +75,13 @@ fn networks() -> BTreeMap<String, Network> {
     serde_json::from_value(golden::json("backbones.json")).unwrap()
 }
 
+/// How a backbone is built.
+type Build = fn(Architecture, VarBuilder, f32) -> candle_core::Result<Box<dyn Backbone>>;
+
 /// Everything in which one architecture differs from timm's.
 fn differences(
     architecture: Architecture,
+    build: Build,
     dtype: DType,
     tolerance: &Tolerance,
     golden: &HashMap<String, Tensor>,
@@ -89,7 +100,7 @@ fn differences(
             })
             .collect();
         let builder = VarBuilder::from_tensors(given.clone(), dtype, &Device::Cpu);
-        let net = architecture.build(builder, 0.0).unwrap();
+        let net = build(architecture, builder, 0.0).unwrap();
         let images = variable("images", &[batch, 3, height, width], dtype);
 
         let mut worst = BTreeMap::new();
@@ -130,7 +141,7 @@ fn differences(
             .map(|(name, shape)| (name.clone(), tensor(name, shape, dtype)))
             .collect();
         let builder = VarBuilder::from_tensors(constants, dtype, &Device::Cpu);
-        let constant = architecture.build(builder, 0.0).unwrap();
+        let constant = build(architecture, builder, 0.0).unwrap();
         let pixels = images.detach();
         let ours = constant.features(&pixels, Mode::Eval).unwrap();
         assert!(!ours.track_op());
@@ -180,29 +191,29 @@ fn differences(
     failed
 }
 
-fn compare(dtype: DType, tolerance: impl Fn(Architecture) -> Tolerance) {
+fn compare(build: Build, dtype: DType, tolerance: impl Fn(Architecture) -> Tolerance) {
     let golden = golden::tensors("backbones.safetensors");
     let failed: Vec<String> = networks()
         .keys()
         .map(|name| Architecture::from_name(name).unwrap())
-        .flat_map(|a| differences(a, dtype, &tolerance(a), &golden))
+        .flat_map(|a| differences(a, build, dtype, &tolerance(a), &golden))
         .collect();
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
 }
 
 #[test]
 fn in_f64_features_gradients_and_statistics_are_those_of_timm() {
-    compare(DType::F64, |_| Tolerance {
-        features: 1e-10,
-        stages: 1e-10,
-        gradients: 1e-9,
-        statistics: 1e-10,
-    });
+    compare(Architecture::build, DType::F64, |_| EXACT);
+}
+
+#[test]
+fn composed_of_candles_operators_as_on_other_devices_they_are_those_of_timm_too() {
+    compare(Architecture::build_composed, DType::F64, |_| EXACT);
 }
 
 #[test]
 fn in_f32_features_gradients_and_statistics_are_as_close_to_f64_as_those_of_timm() {
-    compare(DType::F32, |architecture| Tolerance {
+    compare(Architecture::build, DType::F32, |architecture| Tolerance {
         features: 1e-4,
         stages: 2e-5,
         // Where rounding takes a value over a kink, its whole gradient appears or goes; and batch norm over few values is steep.

@@ -9,14 +9,21 @@ use differences::{difference, flat, gradients, values};
 use hydranet::ops::{Activation, Conv2dParams, Map, Tape, WindowAttention};
 use serde_json::Value;
 
+/// How a tape starts: on the kernels, or composed as on other devices.
+type Start = fn(&Tensor) -> Result<(Tape, Map)>;
+
 /// A tape from the first argument to its result.
-fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
-    let (mut tape, x) = Tape::new(x)?;
+fn started(start: Start, x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
+    let (mut tape, x) = start(x)?;
     let y = f(&mut tape, &x)?;
     tape.finish(&y)
 }
 
-fn windows(a: &[Tensor], heads: usize, side: usize, shift: usize) -> Result<Tensor> {
+fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
+    started(Tape::new, x, f)
+}
+
+fn windows(start: Start, a: &[Tensor], heads: usize, side: usize, shift: usize) -> Result<Tensor> {
     let attention = WindowAttention {
         heads,
         side,
@@ -24,31 +31,35 @@ fn windows(a: &[Tensor], heads: usize, side: usize, shift: usize) -> Result<Tens
         bias: &a[1],
         filling: &a[2],
     };
-    on_tape(&a[0], |tape, x| tape.window_attention(x, &attention))
+    started(start, &a[0], |tape, x| tape.window_attention(x, &attention))
 }
 
-fn response(a: &[Tensor], eps: f64) -> Result<Tensor> {
-    on_tape(&a[0], |tape, x| {
+fn response(start: Start, a: &[Tensor], eps: f64) -> Result<Tensor> {
+    started(start, &a[0], |tape, x| {
         tape.global_response_norm(x, &a[1], &a[2], eps)
     })
 }
 
-fn merge(a: &[Tensor]) -> Result<Tensor> {
-    on_tape(&a[0], |tape, x| tape.merge(x))
+fn merge(start: Start, a: &[Tensor]) -> Result<Tensor> {
+    started(start, &a[0], |tape, x| tape.merge(x))
 }
 
-fn tokens(a: &[Tensor]) -> Result<Tensor> {
-    on_tape(&a[0], |tape, x| tape.tokens(x, &a[1], &a[2]))
+fn tokens(start: Start, a: &[Tensor]) -> Result<Tensor> {
+    started(start, &a[0], |tape, x| tape.tokens(x, &a[1], &a[2]))
 }
 
 fn run(parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
+    run_on(Tape::new, parameters, a)
+}
+
+fn run_on(start: Start, parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
     let size = |key: &str| parameters[key].as_u64().unwrap() as usize;
     match parameters["step"].as_str().unwrap() {
-        "response" => response(a, parameters["eps"].as_f64().unwrap()),
-        "windows" => windows(a, size("heads"), size("side"), size("shift")),
-        "merge" => merge(a),
-        "tokens" => tokens(a),
-        "scaled" => on_tape(&a[0], |tape, x| {
+        "response" => response(start, a, parameters["eps"].as_f64().unwrap()),
+        "windows" => windows(start, a, size("heads"), size("side"), size("shift")),
+        "merge" => merge(start, a),
+        "tokens" => tokens(start, a),
+        "scaled" => started(start, &a[0], |tape, x| {
             tape.conv_scaled(x, &a[1], &a[2], &a[3], Conv2dParams::default())
         }),
         other => panic!("step {other}"),
@@ -56,7 +67,7 @@ fn run(parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
 }
 
 /// Runs all cases; panics with every result and gradient that is further off than `tolerance`.
-fn all_within(dtype: DType, tolerance: f64) {
+fn all_within(start: Start, dtype: DType, tolerance: f64) {
     let tensors = golden::tensors("mixers.safetensors");
     let Value::Object(index) = golden::json("mixers.json") else {
         panic!("mixers.json is no object")
@@ -71,13 +82,13 @@ fn all_within(dtype: DType, tolerance: f64) {
         let arguments: Vec<Tensor> = (0..4).map_while(|i| get(&format!("a{i}"))).collect();
         // Added to the result, so that an argument it does not depend on has a gradient, which is zero.
         let f = |a: &[Tensor]| {
-            a.iter().try_fold(run(parameters, a)?, |y, a| {
+            a.iter().try_fold(run_on(start, parameters, a)?, |y, a| {
                 y.broadcast_add(&a.sub(a)?.sum_all()?)
             })
         };
         let (y, d) = gradients(&arguments, get("grad").as_ref(), &f).unwrap();
         // Without gradients to come, a step may go another way.
-        let alone = run(parameters, &arguments).unwrap();
+        let alone = run_on(start, parameters, &arguments).unwrap();
         let results = [("y".to_string(), &y), ("y".to_string(), &alone)]
             .into_iter()
             .chain(d.iter().enumerate().map(|(i, d)| (format!("d{i}"), d)));
@@ -98,12 +109,44 @@ fn all_within(dtype: DType, tolerance: f64) {
 
 #[test]
 fn the_steps_agree_with_timm_in_f64() {
-    all_within(DType::F64, 1e-12);
+    all_within(Tape::new, DType::F64, 1e-12);
 }
 
 #[test]
 fn the_steps_agree_with_timm_in_f32() {
-    all_within(DType::F32, 2e-5);
+    all_within(Tape::new, DType::F32, 2e-5);
+}
+
+#[test]
+fn the_steps_composed_of_candles_operators_agree_with_timm() {
+    all_within(Tape::composed, DType::F64, 1e-12);
+    all_within(Tape::composed, DType::F32, 2e-5);
+}
+
+#[test]
+fn a_composed_tape_reports_shapes_that_do_not_fit() {
+    let start = Tape::composed;
+    let v = |shape: &[usize]| values(shape, 1);
+    let map = || v(&[1, 12, 4, 5]);
+    for result in [
+        windows(start, &[map(), v(&[25, 2]), v(&[12])], 0, 3, 1),
+        windows(start, &[map(), v(&[25, 2]), v(&[4])], 2, 3, 1),
+        response(start, &[map(), v(&[12]), v(&[11])], 1e-6),
+        merge(start, &[v(&[1, 3, 0, 4])]),
+        tokens(start, &[map(), v(&[1, 2, 12]), v(&[1, 21, 12])]),
+        started(start, &map(), |tape, x| tape.token(x, 20)),
+        started(start, &map(), |tape, x| tape.attention(x, 5)),
+        started(start, &map(), |tape, x| tape.max_pool(x, 7, 1, 0)),
+        started(start, &map(), |tape, x| tape.scale_channels(x.clone(), x)),
+    ] {
+        assert!(result.is_err());
+    }
+    assert!(Tape::composed(&v(&[3, 4])).is_err());
+    // A channel of zeros has no norm to speak of, and a gradient all the same.
+    let zeros = v(&[1, 2, 3, 3]).zeros_like().unwrap();
+    let f = |a: &[Tensor]| response(start, a, 1e-6);
+    let (y, d) = gradients(&[zeros, v(&[2]), v(&[2])], None, &f).unwrap();
+    assert!(flat(&y).iter().chain(&flat(&d[0])).all(|v| v.is_finite()));
 }
 
 /// Arguments of each step, large enough for several tasks.
@@ -168,7 +211,7 @@ fn the_response_of_a_large_image_is_that_of_its_formula() {
             .broadcast_mul(&over_channels(&a[1])?)?;
         (&a[0] + scaled)?.broadcast_add(&over_channels(&a[2])?)
     };
-    let (y, d) = gradients(&arguments, None, &|a| response(a, 1e-6)).unwrap();
+    let (y, d) = gradients(&arguments, None, &|a| response(Tape::new, a, 1e-6)).unwrap();
     let (expected, expected_d) = gradients(&arguments, None, &formula).unwrap();
     assert!(difference(&y, &expected) < 1e-13);
     for (d, expected) in d.iter().zip(&expected_d) {
@@ -226,14 +269,35 @@ fn shapes_that_do_not_fit_are_errors_that_say_so() {
     let map = || v(&[1, 12, 4, 5]);
     let two = |bias: &[usize], filling: usize| [map(), v(bias), v(&[filling])];
     for (result, says) in [
-        (windows(&two(&[25, 2], 12), 0, 3, 1), "0 heads"),
-        (windows(&two(&[25, 3], 12), 3, 3, 1), "of 3 heads"),
-        (windows(&two(&[25, 2], 12), 2, 0, 0), "windows of 0"),
-        (windows(&two(&[25, 2], 12), 2, 3, 3), "shifted by 3"),
-        (windows(&two(&[9, 2], 12), 2, 3, 1), "biases (25, 2)"),
-        (windows(&two(&[25, 2], 4), 2, 3, 1), "filling (12)"),
+        (windows(Tape::new, &two(&[25, 2], 12), 0, 3, 1), "0 heads"),
         (
-            windows(&[v(&[1, 12, 0, 5]), v(&[25, 2]), v(&[12])], 2, 3, 1),
+            windows(Tape::new, &two(&[25, 3], 12), 3, 3, 1),
+            "of 3 heads",
+        ),
+        (
+            windows(Tape::new, &two(&[25, 2], 12), 2, 0, 0),
+            "windows of 0",
+        ),
+        (
+            windows(Tape::new, &two(&[25, 2], 12), 2, 3, 3),
+            "shifted by 3",
+        ),
+        (
+            windows(Tape::new, &two(&[9, 2], 12), 2, 3, 1),
+            "biases (25, 2)",
+        ),
+        (
+            windows(Tape::new, &two(&[25, 2], 4), 2, 3, 1),
+            "filling (12)",
+        ),
+        (
+            windows(
+                Tape::new,
+                &[v(&[1, 12, 0, 5]), v(&[25, 2]), v(&[12])],
+                2,
+                3,
+                1,
+            ),
             "0 × 5 positions",
         ),
         (
@@ -251,20 +315,20 @@ fn shapes_that_do_not_fit_are_errors_that_say_so() {
             "without activation",
         ),
         (
-            response(&[map(), v(&[12]), v(&[11])], 1e-6),
+            response(Tape::new, &[map(), v(&[12]), v(&[11])], 1e-6),
             "as many values",
         ),
         (
-            response(&[map(), v(&[1, 12]), v(&[12])], 1e-6),
+            response(Tape::new, &[map(), v(&[1, 12]), v(&[12])], 1e-6),
             "as many values",
         ),
-        (merge(&[v(&[1, 3, 0, 4])]), "not empty"),
+        (merge(Tape::new, &[v(&[1, 3, 0, 4])]), "not empty"),
         (
-            tokens(&[map(), v(&[1, 2, 12]), v(&[1, 21, 12])]),
+            tokens(Tape::new, &[map(), v(&[1, 2, 12]), v(&[1, 21, 12])]),
             "(1, p + 20, 12)",
         ),
         (
-            tokens(&[map(), v(&[1, 2, 11]), v(&[1, 22, 12])]),
+            tokens(Tape::new, &[map(), v(&[1, 2, 11]), v(&[1, 22, 12])]),
             "(1, p, 12)",
         ),
     ] {

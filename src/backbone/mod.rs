@@ -58,18 +58,23 @@ pub(crate) trait Network: Send + Sync {
     ) -> candle_core::Result<Map>;
 }
 
-/// A network and the width of its features.
-struct OnTape(Box<dyn Network>, usize);
+/// A network as a backbone.
+struct OnTape {
+    network: Box<dyn Network>,
+    num_features: usize,
+    /// [`Tape::new`], or [`Tape::composed`].
+    tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
+}
 
 impl Backbone for OnTape {
     fn num_features(&self) -> usize {
-        self.1
+        self.num_features
     }
 
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         in_pool(|| {
-            let (mut tape, x) = Tape::new(images)?;
-            let x = self.0.run(&mut tape, &x, mode, &mut |tape, _| {
+            let (mut tape, x) = (self.tape)(images)?;
+            let x = self.network.run(&mut tape, &x, mode, &mut |tape, _| {
                 tape.stage_done();
                 Ok(())
             })?;
@@ -78,9 +83,9 @@ impl Backbone for OnTape {
     }
 
     fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
-        let (mut tape, x) = Tape::new(images)?;
+        let (mut tape, x) = (self.tape)(images)?;
         let mut maps = Vec::new();
-        self.0.run(&mut tape, &x, mode, &mut |tape, map| {
+        self.network.run(&mut tape, &x, mode, &mut |tape, map| {
             maps.push(tape.tensor(map)?);
             tape.stage_done();
             Ok(())
@@ -210,8 +215,30 @@ impl Architecture {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn build(self, vb: VarBuilder, drop_path: f32) -> candle_core::Result<Box<dyn Backbone>> {
-        let network = (self.0.build)(&vb, drop_path)?;
-        Ok(Box::new(OnTape(network, self.0.num_features)))
+        self.build_on(vb, drop_path, Tape::new)
+    }
+
+    /// The same without own kernels, as it runs on devices that hydranet has none for.
+    #[doc(hidden)]
+    pub fn build_composed(
+        self,
+        vb: VarBuilder,
+        drop_path: f32,
+    ) -> candle_core::Result<Box<dyn Backbone>> {
+        self.build_on(vb, drop_path, Tape::composed)
+    }
+
+    fn build_on(
+        self,
+        vb: VarBuilder,
+        drop_path: f32,
+        tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
+    ) -> candle_core::Result<Box<dyn Backbone>> {
+        Ok(Box::new(OnTape {
+            network: (self.0.build)(&vb, drop_path)?,
+            num_features: self.0.num_features,
+            tape,
+        }))
     }
 }
 

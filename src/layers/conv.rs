@@ -4,7 +4,7 @@ use super::{BatchNormMode, Mode};
 use crate::ops::{
     Activation, Conv2dParams, ConvStep, ConvWeight, Map, Norm, Statistics, Tape, Weight,
 };
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// Zeros around an image before a convolution.
@@ -316,48 +316,19 @@ impl ConvNormAct {
                 .iter()
                 .map(|v| v * moments.count / (moments.count - 1.0))
                 .collect();
-            self.running_mean.inplace_op1(&Blend {
-                towards: &moments.mean,
-                share: momentum,
-            })?;
-            self.running_var.inplace_op1(&Blend {
-                towards: &unbiased,
-                share: momentum,
-            })?;
+            blend(&self.running_mean, &moments.mean, momentum)?;
+            blend(&self.running_var, &unbiased, momentum)?;
         }
         Ok(y)
     }
 }
 
 /// v = (1 − share) · v + share · towards, in place: running statistics are buffers that are saved and never optimised.
-struct Blend<'a> {
-    towards: &'a [f64],
-    share: f64,
-}
-
-impl InplaceOp1 for Blend<'_> {
-    fn name(&self) -> &'static str {
-        "hydranet-running-statistics"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("running statistics must be contiguous")
-        };
-        let blend = |v: f64, t: f64| (1.0 - self.share) * v + self.share * t;
-        match storage {
-            CpuStorage::F32(v) => v[start..end]
-                .iter_mut()
-                .zip(self.towards)
-                .for_each(|(v, t)| {
-                    *v = blend(f64::from(*v), *t) as f32;
-                }),
-            CpuStorage::F64(v) => v[start..end]
-                .iter_mut()
-                .zip(self.towards)
-                .for_each(|(v, t)| *v = blend(*v, *t)),
-            _ => bail!("running statistics: expected f32 or f64"),
-        }
-        Ok(())
-    }
+fn blend(v: &Tensor, towards: &[f64], share: f64) -> Result<()> {
+    // On the CPU: not every device has f64.
+    let before: Vec<f64> = v.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()?;
+    let after = before.iter().zip(towards);
+    let after: Vec<f64> = after.map(|(v, t)| (1.0 - share) * v + share * t).collect();
+    let after = Tensor::new(after, &Device::Cpu)?.to_dtype(v.dtype())?;
+    v.slice_set(&after.to_device(v.device())?, 0, 0)
 }

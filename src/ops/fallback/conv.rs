@@ -62,7 +62,7 @@ pub fn conv2d_norm_act(
 }
 
 /// One number a channel in the form that meets `y`.
-fn per_channel(t: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn per_channel(t: &Tensor, y: &Tensor) -> Result<Tensor> {
     let channels = y.dim(1)?;
     if t.dims() != [channels] {
         bail!(
@@ -120,7 +120,8 @@ fn positions(g: &Geometry) -> Vec<u32> {
     positions
 }
 
-fn activate(y: &Tensor, activation: Activation) -> Result<Tensor> {
+/// As an activation says.
+pub(in crate::ops) fn activate(y: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation.pointwise() {
         None => Ok(y.clone()),
         Some(function) => super::pointwise(y, function),

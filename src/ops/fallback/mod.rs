@@ -9,6 +9,7 @@ mod interpolate;
 mod pool;
 mod tokens;
 
+pub(super) use conv::{activate, per_channel};
 pub use conv::{conv2d, conv2d_norm_act};
 pub use interpolate::interpolate;
 pub use pool::{avg_pool2d, max_pool2d};

@@ -160,6 +160,17 @@ impl<T: Real> Engine<T> {
         }
     }
 
+    /// (batch, H, W, channels) of a map.
+    pub(crate) fn dims(&self, place: usize) -> [usize; 4] {
+        self.slots[place].dims
+    }
+
+    /// The parameters whose gradients are wanted, by place.
+    pub(crate) fn tracked(&self) -> Vec<Option<Tensor>> {
+        let tensor = |p: &Param| p.tracked.then(|| p.tensor.clone());
+        self.params.iter().map(tensor).collect()
+    }
+
     /// Registers a parameter.
     pub(crate) fn param(&mut self, tensor: &Tensor) -> usize {
         self.params.push(Param {

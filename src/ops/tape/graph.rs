@@ -1,6 +1,6 @@
 //! A tape as an operator of candle's graph: images and results rearranged, parameters tied to it.
 
-use super::Inner;
+use super::Kernels;
 use super::engine::{Engine, Slot};
 use super::join;
 use crate::ops::buffer::Buffer;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 /// The map `result` as a tensor that depends on the images and on the tracked ones of `parameters`.
 pub(super) fn tied(
-    inner: Inner,
+    kernels: Kernels,
     result: usize,
     images: &Tensor,
     parameters: &[Option<Tensor>],
@@ -31,7 +31,7 @@ pub(super) fn tied(
     images.apply_op2(
         &thread,
         Whole {
-            inner: Mutex::new(inner),
+            kernels: Mutex::new(kernels),
             result,
             gradients,
         },
@@ -132,7 +132,7 @@ impl CustomOp2 for Tie {
 
 /// The whole tape as one operator: of the images, and of the thread that ties the parameters to it.
 struct Whole {
-    inner: Mutex<Inner>,
+    kernels: Mutex<Kernels>,
     result: usize,
     gradients: Gradients,
 }
@@ -150,12 +150,12 @@ impl CustomOp2 for Whole {
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         // The work is done already; only the result's values are handed over.
-        let (values, [batch, h, w, c]) = match &*lock(&self.inner) {
-            Inner::F32(e) => {
+        let (values, [batch, h, w, c]) = match &*lock(&self.kernels) {
+            Kernels::F32(e) => {
                 let slot = &e.slots[self.result];
                 (CpuStorage::F32(channels_first(slot)), slot.dims)
             }
-            Inner::F64(e) => {
+            Kernels::F64(e) => {
                 let slot = &e.slots[self.result];
                 (CpuStorage::F64(channels_first(slot)), slot.dims)
             }
@@ -170,9 +170,9 @@ impl CustomOp2 for Whole {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, found) = in_pool(|| match &*lock(&self.inner) {
-            Inner::F32(e) => backward(e, self.result, images, gradient),
-            Inner::F64(e) => backward(e, self.result, images, gradient),
+        let (dx, found) = in_pool(|| match &*lock(&self.kernels) {
+            Kernels::F32(e) => backward(e, self.result, images, gradient),
+            Kernels::F64(e) => backward(e, self.result, images, gradient),
         })?;
         *lock(&self.gradients) = found;
         Ok((dx, Some(thread.zeros_like()?)))

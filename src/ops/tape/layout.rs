@@ -95,6 +95,66 @@ impl Layout {
         if self.shift == 0 { 1 } else { 4 }
     }
 
+    /// Of each position of each window of an image, its place among the image's positions; behind the last one beyond the border.
+    pub(super) fn taken(&self) -> Vec<u32> {
+        let beyond = self.h * self.w;
+        let place = |p: &Option<usize>| p.unwrap_or(beyond) as u32;
+        self.places.iter().map(place).collect()
+    }
+
+    /// Of each position of an image, its place among the positions of all windows.
+    pub(super) fn returned(&self) -> Vec<u32> {
+        let mut returned = vec![0; self.h * self.w];
+        for (i, place) in self.places.iter().enumerate() {
+            if let Some(place) = place {
+                returned[*place] = i as u32;
+            }
+        }
+        returned
+    }
+
+    /// Of each pair of positions of a window, its row in the table of biases.
+    pub(super) fn distances(&self) -> Vec<u32> {
+        let n = self.tokens();
+        (0..n * n)
+            .map(|i| self.distance(i / n, i % n) as u32)
+            .collect()
+    }
+
+    /// What is added to the scores of each window of an image, `(windows, queries, keys)`, if it is not the same for all.
+    pub(super) fn unseen(&self) -> Option<Vec<f64>> {
+        let n = self.tokens();
+        let of_window = |window| {
+            let kind = self.kind(window);
+            (0..n * n).map(move |i| match self.sees(kind, i / n, i % n) {
+                true => 0.0,
+                false => UNSEEN,
+            })
+        };
+        (self.shift > 0).then(|| (0..self.windows()).flat_map(of_window).collect())
+    }
+
+    /// The kind of a window of an image, see [`kinds`](Self::kinds).
+    fn kind(&self, window: usize) -> usize {
+        let cols = self.w.div_ceil(self.side);
+        let last_row = window / cols + 1 == self.windows() / cols;
+        let last_col = window % cols + 1 == cols;
+        match self.shift {
+            0 => 0,
+            _ => 2 * usize::from(last_row) + usize::from(last_col),
+        }
+    }
+
+    /// Whether two positions of a window of some kind see each other.
+    fn sees(&self, kind: usize, query: usize, key: usize) -> bool {
+        let border = self.side - self.shift;
+        let region = |token: usize| {
+            let (row, col) = (token / self.side >= border, token % self.side >= border);
+            (kind >= 2 && row, kind % 2 == 1 && col)
+        };
+        region(query) == region(key)
+    }
+
     /// Where two positions of a window lie in the table of biases.
     fn distance(&self, query: usize, key: usize) -> usize {
         let apart = |q: usize, k: usize| q + self.side - 1 - k;
@@ -104,19 +164,15 @@ impl Layout {
 
     /// `(kinds, heads, queries, keys)` from a table `(distances, heads)`: what is added to each score.
     pub(super) fn expanded<T: Real>(&self, table: &[T]) -> Vec<T> {
-        let (n, border) = (self.tokens(), self.side - self.shift);
+        let n = self.tokens();
         let unseen = T::from_f64(UNSEEN);
         let mut out = Vec::with_capacity(self.kinds() * self.heads * n * n);
         for kind in 0..self.kinds() {
-            let region = |token: usize| {
-                let (row, col) = (token / self.side >= border, token % self.side >= border);
-                (kind >= 2 && row, kind % 2 == 1 && col)
-            };
             for head in 0..self.heads {
                 for query in 0..n {
                     out.extend((0..n).map(|key| {
                         let bias = table[self.distance(query, key) * self.heads + head];
-                        match region(query) == region(key) {
+                        match self.sees(kind, query, key) {
                             true => bias,
                             false => bias + unseen,
                         }
@@ -129,14 +185,8 @@ impl Layout {
 
     /// The part of [`expanded`](Self::expanded) for a window and a head.
     pub(super) fn bias_of<'a, T>(&self, expanded: &'a [T], window: usize, head: usize) -> &'a [T] {
-        let (n, cols) = (self.tokens(), self.w.div_ceil(self.side));
-        let window = window % self.windows();
-        let last_row = window / cols + 1 == self.windows() / cols;
-        let last_col = window % cols + 1 == cols;
-        let kind = match self.shift {
-            0 => 0,
-            _ => 2 * usize::from(last_row) + usize::from(last_col),
-        };
+        let n = self.tokens();
+        let kind = self.kind(window % self.windows());
         &expanded[(kind * self.heads + head) * n * n..][..n * n]
     }
 

@@ -3,12 +3,13 @@
 //! candle's graph costs a zero-filled tensor, an addition and a kept output for every operator. A tape records a chain of fused
 //! operators over channels-last buffers instead: a convolution keeps only its sums, the normalisation and activation behind it are
 //! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
-//! result.
+//! result. On other devices than the CPU each step is a composition of candle's operators.
 
 mod avg_pool;
 mod backward;
 mod chain;
 mod columns;
+mod composed;
 mod conv;
 mod dense;
 mod depthwise;
@@ -39,6 +40,7 @@ use super::norm::{Activation, BatchMoments, Norm};
 use super::shared::tensor;
 use candle_core::{DType, Result, Tensor, bail};
 use chain::Link;
+use composed::Composed;
 use engine::Engine;
 use follow::Follow;
 use graph::{channels_first, input, transpose};
@@ -71,9 +73,15 @@ impl Map {
     }
 }
 
-enum Inner {
+/// What computes on the CPU.
+enum Kernels {
     F32(Engine<f32>),
     F64(Engine<f64>),
+}
+
+enum Inner {
+    Kernels(Kernels),
+    Composed(Composed),
 }
 
 /// A convolution with batch normalisation and activation, as a step of [`Tape::inverted_residual`].
@@ -99,8 +107,9 @@ pub struct Tape {
 macro_rules! engine {
     ($tape:expr, $e:ident => $body:expr) => {
         match &mut $tape.inner {
-            Inner::F32($e) => $body,
-            Inner::F64($e) => $body,
+            Inner::Kernels(Kernels::F32($e)) => $body,
+            Inner::Kernels(Kernels::F64($e)) => $body,
+            Inner::Composed($e) => $body,
         }
     };
 }
@@ -112,35 +121,59 @@ impl Tape {
     /// `images` `(batch, channels, H, W)`.
     ///
     /// # Errors
-    /// If `images` has another rank, is not on the CPU, or its type is neither `f32` nor `f64`.
+    /// If `images` has another rank, or is on the CPU and its type is neither `f32` nor `f64`.
     pub fn new(images: &Tensor) -> Result<(Self, Map)> {
         let (batch, c, h, w) = images.dims4()?;
         if !images.device().is_cpu() {
-            bail!(
-                "hydranet's networks run on the CPU, found images on {:?}",
-                images.device()
-            )
+            return Self::composed(images);
         }
-        let inner = match images.dtype() {
-            DType::F32 => Inner::F32(Engine::new()),
-            DType::F64 => Inner::F64(Engine::new()),
+        let dims = [batch, h, w, c];
+        let (kernels, placed) = match images.dtype() {
+            DType::F32 => {
+                let mut engine = Engine::new();
+                let placed = input(&mut engine, images, dims)?;
+                (Kernels::F32(engine), placed)
+            }
+            DType::F64 => {
+                let mut engine = Engine::new();
+                let placed = input(&mut engine, images, dims)?;
+                (Kernels::F64(engine), placed)
+            }
             other => bail!("expected images of type f32 or f64, found {other:?}"),
         };
-        let mut tape = Self {
+        Ok(Self::with(Inner::Kernels(kernels), images, placed, dims))
+    }
+
+    /// The same without own kernels, as on devices that hydranet has none for.
+    ///
+    /// # Errors
+    /// If `images` has another rank.
+    #[doc(hidden)]
+    pub fn composed(images: &Tensor) -> Result<(Self, Map)> {
+        let (batch, c, h, w) = images.dims4()?;
+        let mut composed = Composed::new();
+        let placed = composed.push(images.clone())?;
+        let inner = Inner::Composed(composed);
+        Ok(Self::with(inner, images, placed, [batch, h, w, c]))
+    }
+
+    fn with(
+        inner: Inner,
+        images: &Tensor,
+        (place, token): (usize, Arc<()>),
+        dims: [usize; 4],
+    ) -> (Self, Map) {
+        let tape = Self {
             inner,
             images: images.clone(),
             stage: 0,
         };
-        let dims = [batch, h, w, c];
-        let (place, token) = engine!(tape, e => input(e, images, dims))?;
-        Ok((
-            tape,
-            Map {
-                place,
-                dims,
-                _token: token,
-            },
-        ))
+        let map = Map {
+            place,
+            dims,
+            _token: token,
+        };
+        (tape, map)
     }
 
     /// Stages of the network that are done.
@@ -156,7 +189,7 @@ impl Tape {
     fn map(&mut self, (place, token): (usize, Arc<()>)) -> Map {
         let dims = engine!(self, e => {
             e.sweep();
-            e.slots[place].dims
+            e.dims(place)
         });
         Map {
             place,
@@ -463,7 +496,12 @@ impl Tape {
     /// If the tensor cannot be made.
     pub fn tensor(&mut self, map: &Map) -> Result<Tensor> {
         let [batch, h, w, c] = map.dims;
-        engine!(self, e => tensor(channels_first(&e.slots[map.place]), &[batch, c, h, w]))
+        let shape = [batch, c, h, w];
+        match &mut self.inner {
+            Inner::Kernels(Kernels::F32(e)) => tensor(channels_first(&e.slots[map.place]), &shape),
+            Inner::Kernels(Kernels::F64(e)) => tensor(channels_first(&e.slots[map.place]), &shape),
+            Inner::Composed(e) => Ok(e.get(map.place)?.detach()),
+        }
     }
 
     /// Ends the tape: the map as a tensor of candle's graph.
@@ -474,15 +512,16 @@ impl Tape {
     /// # Errors
     /// If the tensor cannot be made.
     pub fn finish(mut self, map: &Map) -> Result<Tensor> {
-        let (tracked, parameters) = engine!(self, e => {
-            let parameters: Vec<Option<Tensor>> =
-                e.params.iter().map(|p| p.tracked.then(|| p.tensor.clone())).collect();
-            (e.slots[map.place].tracked, parameters)
-        });
-        if !tracked {
-            return self.tensor(map);
+        let (tracked, parameters) = match &self.inner {
+            Inner::Kernels(Kernels::F32(e)) => (e.slots[map.place].tracked, e.tracked()),
+            Inner::Kernels(Kernels::F64(e)) => (e.slots[map.place].tracked, e.tracked()),
+            Inner::Composed(e) => return e.get(map.place)?.contiguous(),
+        };
+        match self.inner {
+            Inner::Kernels(kernels) if tracked => {
+                graph::tied(kernels, map.place, &self.images, &parameters)
+            }
+            _ => self.tensor(map),
         }
-        let Self { inner, images, .. } = self;
-        graph::tied(inner, map.place, &images, &parameters)
     }
 }

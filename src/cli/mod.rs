@@ -75,7 +75,7 @@ pub(crate) fn main() -> ExitCode {
             .num_threads(threads.max(1))
             .build_global();
     }
-    let result = match cli.command {
+    let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
         Command::Train(c) => c.run(),
         Command::Evaluate(c) => c.run(),
@@ -83,7 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
-    };
+    });
     match result {
         Ok(code) => code,
         Err(error) => {

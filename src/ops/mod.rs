@@ -60,5 +60,6 @@ pub use pos_embed::resample_pos_embed;
 pub(crate) use shared::in_pool;
 #[cfg(feature = "train")]
 pub(crate) use shared::with_values;
+pub use simd::instruction_set;
 pub use softmax::{log_softmax, softmax};
 pub use tape::{ConvStep, ConvWeight, Kept, Map, Tape, Weight, WindowAttention};

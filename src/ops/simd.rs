@@ -2,6 +2,7 @@
 
 use super::math::Elementary;
 use super::micro::Product;
+use crate::error::{Error, Result};
 use candle_core::WithDType;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
@@ -67,35 +68,80 @@ real!(
 );
 real!(f64, super::micro::product_f64, LANES);
 
-/// The instruction sets the kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The instruction sets the kernels are compiled for, the more capable the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
+/// The environment variable that limits the instruction set.
+const LIMIT: &str = "HYDRANET_ISA";
+
 /// The best instruction set of this processor.
+fn best() -> Isa {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if fma && wide {
+            return Isa::Avx512;
+        }
+        if fma {
+            return Isa::Avx2;
+        }
+    }
+    Isa::Portable
+}
+
+/// The greatest instruction set that is allowed, or what was asked for and is none. One of another processor family is no limit.
+fn limit() -> std::result::Result<Option<Isa>, String> {
+    let Some(value) = std::env::var_os(LIMIT) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Some("portable") => Ok(Some(Isa::Portable)),
+        #[cfg(target_arch = "x86_64")]
+        Some("avx2") => Ok(Some(Isa::Avx2)),
+        #[cfg(not(target_arch = "x86_64"))]
+        Some("avx2") => Ok(None),
+        Some("" | "avx512") => Ok(None),
+        _ => Err(value.to_string_lossy().into_owned()),
+    }
+}
+
+/// The instruction set in use: the best of this processor within the limit.
 pub(crate) fn isa() -> Isa {
     static ISA: OnceLock<Isa> = OnceLock::new();
-    *ISA.get_or_init(|| {
+    *ISA.get_or_init(|| match limit() {
+        Ok(Some(limit)) => best().min(limit),
+        Ok(None) | Err(_) => best(),
+    })
+}
+
+/// The instruction set the kernels use: `avx512`, `avx2` or `portable`, the best of this processor, or less if the environment
+/// variable `HYDRANET_ISA` says so. Results have the same bytes on processors that use the same one.
+///
+/// # Errors
+/// [`Error::Invalid`] if `HYDRANET_ISA` is none of these; the kernels then use the processor's best.
+pub fn instruction_set() -> Result<&'static str> {
+    limit().map_err(|found| Error::Invalid {
+        what: format!("the environment variable {LIMIT}"),
+        expected: "`avx512`, `avx2` or `portable`".into(),
+        found: format!("`{found}`"),
+    })?;
+    Ok(match isa() {
+        Isa::Portable => "portable",
         #[cfg(target_arch = "x86_64")]
-        {
-            let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let wide = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl");
-            if fma && wide {
-                return Isa::Avx512;
-            }
-            if fma {
-                return Isa::Avx2;
-            }
-        }
-        Isa::Portable
+        Isa::Avx2 => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => "avx512",
     })
 }
 

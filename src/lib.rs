@@ -63,7 +63,7 @@ mod taxonomy;
 pub mod train;
 pub mod weights;
 
-pub use backbone::{Architecture, Backbone};
+pub use backbone::{Activations, Architecture, Backbone};
 pub use checkpoint::{Description, ModelFile};
 pub use combine::Decision;
 pub use error::{Error, Result, write_atomically};

@@ -1,6 +1,6 @@
 //! The model: one backbone, several heads.
 
-use crate::backbone::{Architecture, Backbone};
+use crate::backbone::{Activations, Architecture, Backbone};
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
 use crate::input::InputSpec;
@@ -83,6 +83,16 @@ impl MultiTaskModel {
             .map(|(i, h)| Head::new(h, backbone.num_features(), i, vb.pp("heads").pp(&h.name)))
             .collect::<candle_core::Result<_>>()?;
         Ok(Self { backbone, heads })
+    }
+
+    /// From now on, the backbone keeps what backward needs in this way.
+    pub fn set_activations(&mut self, activations: Activations) {
+        self.backbone.set_activations(activations);
+    }
+
+    /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer.
+    pub fn set_momentum(&mut self, momentum: Option<f64>) {
+        self.backbone.set_momentum(momentum);
     }
 
     /// The backbone's features.

@@ -114,6 +114,7 @@ fn a_run_with_everything_stopped_anywhere_ends_with_the_bytes_of_one_that_was_no
                 "train.lora={rank=2}",
                 "train.epochs=3",
                 "train.average_last=2",
+                "train.activations=bf16",
             ],
         ),
     ] {
@@ -406,4 +407,47 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
     }
     let both = Bench::config(&["train.lora={rank=2}", "train.ema=0.9"]);
     assert!(both.unwrap_err().to_string().contains("train.lora"));
+}
+
+#[test]
+fn a_pattern_that_matches_no_tensor_is_an_error_that_says_how_names_start() {
+    for (setting, named) in [
+        (
+            "train.fine_tune={matching=[\"blocks.6.*\",\"blok.*\"]}",
+            "train.fine_tune.matching",
+        ),
+        ("train.freeze=[\"blok.*\"]", "train.freeze"),
+        (
+            "train.lora={rank=2,weights=[\"blok.*\"]}",
+            "train.lora.weights",
+        ),
+    ] {
+        let config = Bench::config(&[setting]).unwrap();
+        let weights = load_weights(&config, Path::new(HEADS)).unwrap();
+        let error = dry_run(&config, weights).unwrap_err().to_string();
+        for part in [named, "`blok.*`", "blocks.0."] {
+            assert!(error.contains(part), "{setting}: {error}");
+        }
+    }
+}
+
+#[test]
+fn statistics_under_averaged_weights_are_found_anew() {
+    let bench = Bench::new();
+    // Weights that stay: the average of the weights is the weights, and only statistics tell the two apart.
+    let settings = [
+        "train.average_last=2",
+        "train.lr_backbone=0",
+        "train.seed=3",
+    ];
+    let still = Bench::config(&settings).unwrap();
+    bench.train(&still, "still", false, None).unwrap();
+    let state = ModelFile::read(bench.out("still").join("last.safetensors")).unwrap();
+    let frozen = [&settings[..], &["train.batch_norm=frozen"]].concat();
+    let frozen = Bench::config(&frozen).unwrap();
+    bench.train(&frozen, "frozen", false, None).unwrap();
+    assert!(moved(&bench, &frozen, "frozen").is_empty());
+    let pretrained = load_weights(&still, Path::new(HEADS)).unwrap();
+    let name = "backbone.bn1.running_mean";
+    assert!(flat(&state.tensors[name]) != flat(&pretrained[name]));
 }

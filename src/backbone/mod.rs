@@ -31,6 +31,13 @@ pub trait Backbone: Send + Sync {
     /// If the shape does not fit.
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor>;
 
+    /// From now on, keeps what backward needs in this way. Of no effect on a backbone that leaves it to candle's graph.
+    fn set_activations(&mut self, _activations: Activations) {}
+
+    /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer. Of no effect on a
+    /// backbone without such statistics.
+    fn set_momentum(&mut self, _momentum: Option<f64>) {}
+
     /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
     ///
     /// # Shapes
@@ -41,6 +48,17 @@ pub trait Backbone: Send + Sync {
     fn feature_maps(&self, _images: &Tensor, _mode: Mode) -> candle_core::Result<Vec<Tensor>> {
         candle_core::bail!("this backbone does not show its stages")
     }
+}
+
+/// How the values that backward needs are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activations {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to bfloat16: half the memory, gradients off by about 2⁻⁹ of their size. The forward pass is not rounded.
+    Bf16,
 }
 
 /// What a network calls with the output of each stage.
@@ -62,6 +80,8 @@ pub(crate) trait Network: Send + Sync {
 struct OnTape {
     network: Box<dyn Network>,
     num_features: usize,
+    activations: Activations,
+    momentum: Option<f64>,
     /// [`Tape::new`], or [`Tape::composed`].
     tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
 }
@@ -74,12 +94,24 @@ impl Backbone for OnTape {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         in_pool(|| {
             let (mut tape, x) = (self.tape)(images)?;
+            if self.activations == Activations::Bf16 {
+                tape.round_kept_values();
+            }
+            tape.momentum = self.momentum;
             let x = self.network.run(&mut tape, &x, mode, &mut |tape, _| {
                 tape.stage_done();
                 Ok(())
             })?;
             tape.finish(&x)?.flatten_from(1)
         })
+    }
+
+    fn set_activations(&mut self, activations: Activations) {
+        self.activations = activations;
+    }
+
+    fn set_momentum(&mut self, momentum: Option<f64>) {
+        self.momentum = momentum;
     }
 
     fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
@@ -237,6 +269,8 @@ impl Architecture {
         Ok(Box::new(OnTape {
             network: (self.0.build)(&vb, drop_path)?,
             num_features: self.0.num_features,
+            activations: Activations::default(),
+            momentum: None,
             tape,
         }))
     }

@@ -305,7 +305,7 @@ impl ConvNormAct {
         } = self.step(tape, x.size(), mode);
         let (y, moments) = tape.conv_norm(x, weight, params, &norm, activation)?;
         if self.of_batch(tape, mode) {
-            let momentum = self.config.momentum;
+            let momentum = tape.momentum.unwrap_or(self.config.momentum);
             if moments.count < 2.0 {
                 bail!(
                     "batch normalisation over one value a channel has no variance; use larger batches or larger photos"

@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod average;
 pub mod balance;
+mod build;
 pub mod check;
 pub mod config;
 pub mod dataset;
@@ -26,6 +27,7 @@ pub mod score;
 mod source;
 pub mod split;
 pub mod split_report;
+mod statistics;
 mod step;
 pub mod targets;
 pub mod trainer;

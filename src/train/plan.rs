@@ -1,11 +1,11 @@
 //! What of a model is trained in an epoch, and how: learning rate and weight decay of every variable.
 
+use super::build::build;
 use super::config::{Config, FineTune};
 use super::optim::Group;
-use super::trainer::build;
 use super::variables::is_buffer;
 use crate::checkpoint::Tensors;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Matrices that are not decayed, as in timm: tokens and positions are not weights of a sum.
 const NOT_DECAYED: [&str; 5] = [
@@ -28,6 +28,8 @@ pub struct Plan {
     lr_heads: f64,
     lr_decay: f64,
     weight_decay: f64,
+    /// Patterns of weights that are adapted by low-rank factors.
+    lora: Vec<String>,
 }
 
 /// A stage of the backbone, or a head, and how it is trained.
@@ -120,7 +122,39 @@ impl Plan {
             lr_heads: t.lr_heads,
             lr_decay: t.lr_decay,
             weight_decay: t.weight_decay,
+            lora: t.lora.iter().flat_map(|l| l.weights.clone()).collect(),
         }
+    }
+
+    /// Refuses patterns that match none of a model's tensors, `backbone.…` and `heads.…`: a misspelt one would train or freeze
+    /// something else than was meant, in silence.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting, the pattern, and how names start.
+    pub(super) fn check<'a>(&self, names: impl Iterator<Item = &'a String>) -> Result<()> {
+        let names: Vec<&str> = names.filter_map(|n| n.strip_prefix("backbone.")).collect();
+        let matching = match &self.fine_tune {
+            FineTune::Matching(patterns) => patterns.as_slice(),
+            _ => &[],
+        };
+        for (what, patterns) in [
+            ("train.fine_tune.matching", matching),
+            ("train.freeze", &self.freeze),
+            ("train.lora.weights", &self.lora),
+        ] {
+            let misses = |p: &&String| !names.iter().any(|name| matches(p, name));
+            if let Some(pattern) = patterns.iter().find(misses) {
+                return Err(Error::Invalid {
+                    what: what.into(),
+                    expected: format!(
+                        "patterns that match tensors of the backbone, whose names start with {}",
+                        self.stages.concat().join(", ")
+                    ),
+                    found: format!("`{pattern}`, which matches none"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The number of stages trained in `epoch` (from 0), counted from the last.

@@ -1,5 +1,6 @@
 //! One training step: photos or features in, joint loss, backward, optimiser.
 
+use super::build::model;
 use super::loader::Loader;
 use super::mix::{Targets, draw_lambda, mix_up};
 use super::source::Source;
@@ -8,7 +9,6 @@ use super::trainer::Run;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::ops::parts;
 use crate::ops::scale;
 use candle_core::{DType, Device, Tensor};
@@ -103,8 +103,7 @@ impl Run<'_> {
         };
         self.optimizer.step(&grads, lr, shorten)?;
         if self.variables.are_adapted() {
-            let drop_path = config.drop_path as f32;
-            self.model = MultiTaskModel::new(&self.spec, drop_path, &self.variables.builder())?;
+            self.model = model(self.config, &self.spec, &self.variables)?;
         }
         Ok(value)
     }

@@ -2,6 +2,7 @@
 
 use super::average::{Average, share};
 use super::balance::head_loss;
+use super::build::build;
 use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
 use super::evaluate::{Queue, jobs, score};
@@ -300,7 +301,7 @@ impl<'a> Run<'a> {
             // The average over the epochs so far is taken where it is better.
             self.last.take(&tensors, |count| 1.0 / (count + 1) as f64)?;
             if self.last.count() > 1 {
-                let averaged = self.last.tensors()?;
+                let averaged = self.with_new_statistics(epoch, self.last.tensors()?)?;
                 let of_average = self.validate(epoch + 1, train_loss, &averaged)?;
                 if of_average.macro_f1 > record.macro_f1 {
                     (record, tensors) = (of_average, averaged);
@@ -414,38 +415,4 @@ fn steps_of(config: &Config, photos: usize) -> usize {
     let batch = config.train.batch;
     // One photo alone has no partner to mix with and hardly any statistics.
     photos / batch + usize::from(photos % batch > 1)
-}
-
-/// The model over `given`, with what `epoch` trains as variables, and their optimiser.
-pub(super) fn build(
-    config: &Config,
-    spec: &ModelSpec,
-    plan: &Plan,
-    given: Tensors,
-    epoch: usize,
-    steps: usize,
-) -> Result<(Variables, MultiTaskModel, Optimizer)> {
-    let random_backbone = config.model.weights.is_none();
-    let of_epoch = plan.clone();
-    let variables = Variables::new(
-        given,
-        config.train.seed,
-        move |name| of_epoch.is_trained(name, epoch),
-        move |name| random_backbone || name.starts_with("heads."),
-    )
-    .with_lora(config.train.lora.clone());
-    let model = MultiTaskModel::new(spec, config.train.drop_path as f32, &variables.builder())?;
-    variables.verdict(
-        config
-            .model
-            .weights
-            .as_deref()
-            .unwrap_or("the weights given"),
-    )?;
-    let groups = variables.vars().into_iter().map(|(name, var)| {
-        let group = plan.group(&name, var.rank(), epoch, steps);
-        (name, (var, group))
-    });
-    let optimizer = Optimizer::new(config.train.optimizer, groups.collect());
-    Ok((variables, model, optimizer))
 }

@@ -98,13 +98,17 @@ impl<T: Real> Engine<T> {
         let place = self.push(Slot::new(dims, y, tracked));
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for AvgPool<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

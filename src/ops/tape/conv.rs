@@ -2,7 +2,7 @@
 
 use super::backward::{Backward, total};
 use super::columns::{Behind, Transform, pattern, sums};
-use super::engine::{Back, Engine, Gradient, Node, Slot};
+use super::engine::{Back, Engine, Gradient, Need, Node, Slot};
 use super::follow::{Constants, Fixed, Follow, inverse, to_f64};
 use super::forward::forward;
 use super::plan::flattened;
@@ -31,6 +31,8 @@ struct Conv<T> {
     of_batch: bool,
     /// Patterns of the backward pass that are known already.
     transform: Arc<Transform<T>>,
+    /// Whether something follows whose gradient depends on the sums.
+    reads_result: bool,
 }
 
 impl<T: Real> Engine<T> {
@@ -90,14 +92,11 @@ impl<T: Real> Engine<T> {
         }
         let transform = Arc::new(fixed.transform);
         let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));
+        let reads_result = centre.is_some();
         let (place, token) = self.push(Slot {
-            dims,
-            values: Some(Arc::new(y)),
             transform: (!now).then(|| transform.clone()),
             centre,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
+            ..Slot::new(dims, y, tracked)
         });
         if tracked {
             self.slots[x].readers += 1;
@@ -112,8 +111,9 @@ impl<T: Real> Engine<T> {
                 inverse,
                 of_batch,
                 transform,
+                reads_result,
             };
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok((place, token, found))
     }
@@ -172,6 +172,18 @@ fn column_sums<T: Real>(rows: &[T], channels: usize) -> Vec<T> {
 }
 
 impl<T: Real> Node<T> for Conv<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        let mut reads = vec![(self.x, Need::Rounded)];
+        if self.reads_result {
+            reads.push((self.y, Need::Rounded));
+        }
+        reads
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             // Nothing after it reaches the result: its input gets nothing from here.
@@ -180,7 +192,14 @@ impl<T: Real> Node<T> for Conv<T> {
         };
         let (slots, g) = (back.slots, &self.g);
         let (x, y) = (&slots[self.x], &slots[self.y]);
-        let (Some(x_values), Some(y_values)) = (&x.values, &y.values) else {
+        let nothing = Buffer::new(0);
+        let (Some(x_values), Some(y_values)) = (
+            &x.values,
+            match self.reads_result {
+                true => y.values.as_deref(),
+                false => Some(&nothing),
+            },
+        ) else {
             bail!("convolution: its values were let go of before backward")
         };
         let behind = match &y.centre {

@@ -1,7 +1,7 @@
 //! Channels of each image scaled by factors of its own: the last step of squeeze-and-excitation.
 
 use super::columns::{multiply, pattern, products};
-use super::engine::{Back, Engine, Gradient, Node, Slot};
+use super::engine::{Back, Engine, Gradient, Need, Node, Slot};
 use super::join::{read, stretch};
 use crate::ops::buffer::Buffer;
 use crate::ops::simd::Real;
@@ -110,13 +110,21 @@ impl<T: Real> Engine<T> {
                 self.slots[slot].readers += 1;
             }
             let z = place.0;
-            self.nodes.push(Box::new(Gate { x, gate, z }));
+            self.record(Gate { x, gate, z });
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for Gate {
+    fn result(&self) -> usize {
+        self.z
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.x, Need::Rounded), (self.gate, Need::Rounded)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(Gradient { values, .. }) = back.take(self.z) else {
             back.skip(self.x);

@@ -170,7 +170,7 @@ impl CustomOp2 for Whole {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, found) = in_pool(|| match &*lock(&self.kernels) {
+        let (dx, found) = in_pool(|| match &mut *lock(&self.kernels) {
             Kernels::F32(e) => backward(e, self.result, images, gradient),
             Kernels::F64(e) => backward(e, self.result, images, gradient),
         })?;
@@ -180,7 +180,7 @@ impl CustomOp2 for Whole {
 }
 
 fn backward<T: Real>(
-    engine: &Engine<T>,
+    engine: &mut Engine<T>,
     result: usize,
     images: &Tensor,
     gradient: &Tensor,

@@ -79,12 +79,12 @@ impl<T: Real> Engine<T> {
             for slot in [x, y] {
                 self.slots[slot].readers += 1;
             }
-            self.nodes.push(Box::new(Add {
+            self.record(Add {
                 x,
                 y,
                 z: place.0,
                 factors,
-            }));
+            });
         }
         Ok(place)
     }
@@ -126,13 +126,17 @@ impl<T: Real> Engine<T> {
         let place = self.push(Slot::new([batch, 1, 1, c], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(Mean { x, y: place.0 }));
+            self.record(Mean { x, y: place.0 });
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for Add<T> {
+    fn result(&self) -> usize {
+        self.z
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(Gradient { values, .. }) = back.take(self.z) else {
             back.skip(self.x);
@@ -169,6 +173,10 @@ struct Mean {
 }
 
 impl<T: Real> Node<T> for Mean {
+    fn result(&self) -> usize {
+        self.y
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

@@ -109,18 +109,22 @@ impl<T: Real> Engine<T> {
         let place = self.push(Slot::new(dims, y, tracked));
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(MaxPool {
+            self.record(MaxPool {
                 x,
                 y: place.0,
                 pool,
                 taken,
-            }));
+            });
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for MaxPool {
+    fn result(&self) -> usize {
+        self.y
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

@@ -22,6 +22,7 @@ mod join;
 mod layout;
 mod max_pool;
 mod merge;
+mod packed;
 mod plan;
 mod product;
 mod response;
@@ -101,6 +102,8 @@ pub struct Tape {
     inner: Inner,
     images: Tensor,
     stage: usize,
+    /// The share of a batch in running statistics, if it is not each layer's own.
+    pub(crate) momentum: Option<f64>,
 }
 
 /// `$body` with `$e` the engine, of whatever type.
@@ -167,6 +170,7 @@ impl Tape {
             inner,
             images: images.clone(),
             stage: 0,
+            momentum: None,
         };
         let map = Map {
             place,
@@ -174,6 +178,16 @@ impl Tape {
             _token: token,
         };
         (tape, map)
+    }
+
+    /// Keeps what backward needs in half the memory, as bfloat16. The forward pass stays as it is, and so do the inputs of
+    /// attention; gradients are off by about as much as the rounding, 2⁻⁹. Of no effect where candle's graph keeps the values.
+    pub fn round_kept_values(&mut self) {
+        match &mut self.inner {
+            Inner::Kernels(Kernels::F32(e)) => e.packs = true,
+            Inner::Kernels(Kernels::F64(e)) => e.packs = true,
+            Inner::Composed(_) => {}
+        }
     }
 
     /// Stages of the network that are done.

@@ -5,7 +5,7 @@
 //! dgᵢ = (dnᵢ − mean of dn · n) / (mean of g + eps) and dx = dy · (1 + gammaᵢ · nᵢ) + dgᵢ / gᵢ · x.
 
 use super::columns::{Transform, blend, pattern, products, total};
-use super::engine::{Back, Engine, Node, Slot};
+use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::{read, stretch};
 use crate::ops::buffer::Buffer;
 use crate::ops::norm::Activation;
@@ -98,7 +98,7 @@ impl<T: Real> Engine<T> {
                 eps,
                 norms,
             };
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok(place)
     }
@@ -146,6 +146,14 @@ impl Response {
 }
 
 impl<T: Real> Node<T> for Response {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.x, Need::Rounded)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

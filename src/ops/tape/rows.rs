@@ -1,7 +1,7 @@
 //! Steps of a tape whose rows, the channels of one position, are worked on whole: layer normalisation and activations.
 
 use super::columns::{Behind, Transform, pattern};
-use super::engine::{Back, Engine, Node, Slot};
+use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::{read, stretch};
 use crate::ops::buffer::Buffer;
 use crate::ops::layer_norm::Moments;
@@ -74,7 +74,7 @@ impl<T: Real> Engine<T> {
                 means,
                 inverses,
             };
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok(place)
     }
@@ -109,17 +109,12 @@ impl<T: Real> Engine<T> {
             }
         };
         let place = self.push(Slot {
-            dims,
-            values: Some(values),
             transform: Some(Arc::new(transform.clone())),
-            centre: None,
-            tracked,
-            readers: 0,
-            token: Arc::default(),
+            ..Slot::sharing(dims, values, tracked)
         });
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(Curve {
+            self.record(Curve {
                 x,
                 y: place.0,
                 behind: Behind {
@@ -128,13 +123,21 @@ impl<T: Real> Engine<T> {
                     offset: constant(0.0),
                     slope: constant(0.0),
                 },
-            }));
+            });
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for LayerNorm<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.x, Need::Rounded)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);
@@ -192,6 +195,14 @@ struct Curve<T> {
 }
 
 impl<T: Real> Node<T> for Curve<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.y, Need::Rounded)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

@@ -1,7 +1,7 @@
 //! Steps of a tape over tokens, maps of one row: attention, patches to tokens, one token.
 
 use super::columns::{add, add_scaled};
-use super::engine::{Back, Engine, Node, Slot};
+use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::read;
 use crate::ops::buffer::Buffer;
 use crate::ops::heads::{Grid, Sizes, Source, Target, backward, forward_into};
@@ -69,13 +69,13 @@ impl<T: Real> Engine<T> {
         let place = self.push(Slot::new([batch, h, w, c / 3], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(Attention {
+            self.record(Attention {
                 x,
                 y: place.0,
                 sizes,
                 scale,
                 notes,
-            }));
+            });
         }
         Ok(place)
     }
@@ -133,7 +133,7 @@ impl<T: Real> Engine<T> {
                 prefix: self.param(prefix),
                 positions: self.param(positions),
             };
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok(place)
     }
@@ -156,13 +156,21 @@ impl<T: Real> Engine<T> {
         let y = self.push(Slot::new([batch, 1, 1, c], y, tracked));
         if tracked {
             self.slots[x].readers += 1;
-            self.nodes.push(Box::new(Token { x, y: y.0, place }));
+            self.record(Token { x, y: y.0, place });
         }
         Ok(y)
     }
 }
 
 impl<T: Real> Node<T> for Attention<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.x, Need::Exact)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);
@@ -187,6 +195,10 @@ impl<T: Real> Node<T> for Attention<T> {
 }
 
 impl<T: Real> Node<T> for Tokens {
+    fn result(&self) -> usize {
+        self.y
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);
@@ -221,6 +233,10 @@ impl<T: Real> Node<T> for Tokens {
 }
 
 impl<T: Real> Node<T> for Token {
+    fn result(&self) -> usize {
+        self.y
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

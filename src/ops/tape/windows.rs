@@ -3,7 +3,7 @@
 //! Nothing is rolled, padded or cut: a task copies the queries, keys and values of one head of one window, wherever they lie, and
 //! writes the result back there. Backward keeps nothing and makes the probabilities again, the very same ones.
 
-use super::engine::{Back, Engine, Node, Slot};
+use super::engine::{Back, Engine, Need, Node, Slot};
 use super::layout::Layout;
 use crate::ops::buffer::Buffer;
 use crate::ops::geometry::parts;
@@ -274,13 +274,21 @@ impl<T: Real> Engine<T> {
                 layout,
                 scale,
             };
-            self.nodes.push(Box::new(node));
+            self.record(node);
         }
         Ok(place)
     }
 }
 
 impl<T: Real> Node<T> for Windows<T> {
+    fn result(&self) -> usize {
+        self.y
+    }
+
+    fn reads(&self) -> Vec<(usize, Need)> {
+        vec![(self.x, Need::Exact)]
+    }
+
     fn backward(&self, back: &mut Back<T>) -> Result<()> {
         let Some(gradient) = back.take(self.y) else {
             back.skip(self.x);

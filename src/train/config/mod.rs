@@ -2,7 +2,7 @@
 //!
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
-use crate::backbone::Architecture;
+use crate::backbone::{Activations, Architecture};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
@@ -80,6 +80,8 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
+    /// How the backbone keeps what backward needs.
+    pub activations: Activations,
     /// Rate of an exponential moving average of the weights, which is what is scored and saved; 0: none.
     pub ema: f64,
     /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
@@ -123,6 +125,7 @@ impl Default for TrainConfig {
             final_lr: 0.0,
             clip: 0.0,
             accumulate: 1,
+            activations: Activations::F32,
             ema: 0.0,
             average_last: 0,
             mix_up: 0.2,

@@ -3,44 +3,15 @@
 
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Mode, dropout};
-use candle_core::Tensor;
-use candle_nn::VarBuilder;
+use crate::ops::linear;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-/// The loss of one head, on soft targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum LossKind {
-    /// Cross-entropy: −Σ target · log p.
-    #[default]
-    CrossEntropy,
-    /// Focal loss (Lin et al. 2017, "Focal Loss for Dense Object Detection"): −Σ target · (1 − p)^γ · log p.
-    Focal {
-        /// γ ≥ 0; 0 is cross-entropy, 2 is the paper's choice.
-        gamma: f64,
-    },
-}
+mod loss;
+mod ordinal;
 
-/// The factor of each label in its head's loss.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ClassWeights {
-    /// Every label counts alike.
-    #[default]
-    Equal,
-    /// A rule by name.
-    Rule(ClassWeightRule),
-    /// One factor a label.
-    Given(Vec<f64>),
-}
-
-/// Rules that make class weights from the training split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeightRule {
-    /// photos / (labels · photos with the label), as scikit-learn's `class_weight="balanced"`.
-    Balanced,
-}
+pub use loss::{ClassWeightRule, ClassWeights, LossKind, LossTerm};
 
 /// One head, as written in `heads/<name>.toml`.
 ///
@@ -75,6 +46,10 @@ pub struct HeadSpec {
     /// Factor of each label within the loss.
     #[serde(default, skip_serializing_if = "is_equal")]
     pub class_weights: ClassWeights,
+    /// Share of the epochs after which the class weights count; before, every label counts alike. 0: from the start. With the
+    /// loss `ldam` that is deferred re-weighting (Cao et al. 2019), 0.8 in the paper.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reweight_after: f64,
     /// Label smoothing ε: target = (1 − ε) · target + ε / labels (Szegedy et al. 2016).
     #[serde(default)]
     pub smoothing: f64,
@@ -91,6 +66,10 @@ const MAX_HIDDEN: usize = 65_536;
 
 fn one() -> f64 {
     1.0
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 fn is_equal(w: &ClassWeights) -> bool {
@@ -113,6 +92,7 @@ impl HeadSpec {
             loss: LossKind::default(),
             weight: 1.0,
             class_weights: ClassWeights::default(),
+            reweight_after: 0.0,
             smoothing: 0.0,
             dropout: 0.0,
             hidden: 0,
@@ -211,15 +191,6 @@ impl HeadSpec {
                 format!("{band:?}"),
             );
         }
-        if let LossKind::Focal { gamma } = self.loss
-            && !(gamma >= 0.0 && gamma.is_finite())
-        {
-            return fail(
-                "loss.focal.gamma",
-                "a number of at least 0".into(),
-                gamma.to_string(),
-            );
-        }
         if !(self.weight >= 0.0 && self.weight.is_finite()) {
             return fail(
                 "weight",
@@ -227,27 +198,21 @@ impl HeadSpec {
                 self.weight.to_string(),
             );
         }
-        if let ClassWeights::Given(w) = &self.class_weights {
-            if w.len() != self.labels.len() {
-                return fail(
-                    "class_weights",
-                    format!("{}, one a label", self.labels.len()),
-                    w.len().to_string(),
-                );
-            }
-            if w.iter().any(|v| !(*v >= 0.0 && v.is_finite())) || w.iter().all(|v| *v == 0.0) {
-                return fail(
-                    "class_weights",
-                    "numbers of at least 0, not all 0".into(),
-                    format!("{w:?}"),
-                );
-            }
+        let loss = self.loss.fault(self.labels.len());
+        if let Some((what, expected, found)) =
+            loss.or_else(|| self.class_weights.fault(self.labels.len()))
+        {
+            return fail(&what, expected, found);
         }
         if self.hidden > MAX_HIDDEN {
             let expected = format!("at most {MAX_HIDDEN}");
             return fail("hidden", expected, self.hidden.to_string());
         }
-        for (what, v) in [("smoothing", self.smoothing), ("dropout", self.dropout)] {
+        for (what, v) in [
+            ("reweight_after", self.reweight_after),
+            ("smoothing", self.smoothing),
+            ("dropout", self.dropout),
+        ] {
             if !(0.0..1.0).contains(&v) {
                 return fail(what, "a number from 0 to below 1".into(), v.to_string());
             }
@@ -256,17 +221,59 @@ impl HeadSpec {
     }
 }
 
-/// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the logits.
+/// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the outputs.
 pub struct Head {
     dropout: f32,
     hidden: Option<Linear>,
-    fc: Linear,
+    fc: Last,
+    loss: LossKind,
     stream: u64,
 }
 
+/// The last layer.
+enum Last {
+    Linear(Linear),
+    /// One vector of weights `(1, inputs)` for all outputs, and a bias `(outputs)`.
+    Shared {
+        weight: Tensor,
+        bias: Tensor,
+    },
+}
+
+impl Last {
+    fn new(
+        loss: &LossKind,
+        inputs: usize,
+        labels: usize,
+        vb: VarBuilder,
+    ) -> candle_core::Result<Self> {
+        let outputs = loss.num_outputs(labels);
+        if *loss != LossKind::Coral {
+            return Ok(Self::Linear(Linear::new(inputs, outputs, vb)?));
+        }
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Ok(Self::Shared {
+            weight: vb.get_with_hints((1, inputs), "weight", init)?,
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Linear(layer) => layer.forward(x),
+            Self::Shared { weight, bias } => linear(x, weight, None)?.broadcast_add(bias),
+        }
+    }
+}
+
 impl Head {
-    /// Over tensors `hidden.weight`, `hidden.bias` (if there is a hidden layer), `fc.weight` and `fc.bias`; `index`, the head's
-    /// place in the model, keeps the dropout of several heads apart.
+    /// Over tensors `hidden.weight`, `hidden.bias` (if there is a hidden layer), `fc.weight` `(num_labels, inputs)` and `fc.bias`
+    /// `(num_labels)`; with the loss `corn` one fewer, and with `coral` `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`.
+    /// `index`, the head's place in the model, keeps the dropout of several heads apart.
     ///
     /// # Errors
     /// If `vb` lacks a tensor.
@@ -288,23 +295,49 @@ impl Head {
         Ok(Self {
             dropout: spec.dropout as f32,
             hidden,
-            fc: Linear::new(inputs, spec.num_labels(), vb.pp("fc"))?,
+            fc: Last::new(&spec.loss, inputs, spec.num_labels(), vb.pp("fc"))?,
+            loss: spec.loss.clone(),
             // Streams below 2³² are the backbone's.
             stream: (1 << 32) + index as u64,
         })
     }
 
+    /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between labels.
+    ///
+    /// # Shapes
+    /// `features` `(batch, num_features)`; result `(batch, num_outputs)`, see [`LossKind::num_outputs`].
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn outputs(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        let x = dropout(features, self.dropout, mode, self.stream)?;
+        match &self.hidden {
+            Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
+            None => self.fc.forward(&x),
+        }
+    }
+
+    /// Logits whose softmax are the probabilities of the labels: the [`outputs`](Self::outputs), or with the losses `coral` and
+    /// `corn` the log-probabilities that follow from them, which are `f32` and without a gradient.
+    ///
     /// # Shapes
     /// `features` `(batch, num_features)`; result `(batch, num_labels)`.
     ///
     /// # Errors
     /// If the shape does not fit.
     pub fn logits(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let x = dropout(features, self.dropout, mode, self.stream)?;
-        match &self.hidden {
-            Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
-            None => self.fc.forward(&x),
+        let outputs = self.outputs(features, mode)?;
+        if !self.loss.is_cumulative() {
+            return Ok(outputs);
         }
+        let (batch, n) = outputs.dims2()?;
+        let rows = outputs.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let rows: Vec<f32> = rows.flatten_all()?.to_vec1()?;
+        let rows = rows.chunks_exact(n);
+        let log_probs: Vec<f32> = rows
+            .flat_map(|row| ordinal::label_log_probs(&self.loss, row))
+            .collect();
+        Tensor::from_vec(log_probs, (batch, n + 1), outputs.device())
     }
 }
 

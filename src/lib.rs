@@ -67,7 +67,7 @@ pub use backbone::{Activations, Architecture, Backbone};
 pub use checkpoint::{Description, ModelFile};
 pub use combine::Decision;
 pub use error::{Error, Result, write_atomically};
-pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind};
+pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};

@@ -106,7 +106,21 @@ impl MultiTaskModel {
         Ok(self.backbone.features(images, mode)?)
     }
 
-    /// Each head's logits.
+    /// What each head's loss is of, see [`Head::outputs`].
+    ///
+    /// # Shapes
+    /// `features` `(batch, num_features)`; results `(batch, num_outputs)`, one a head in order.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
+        self.heads
+            .iter()
+            .map(|h| Ok(h.outputs(features, mode)?))
+            .collect()
+    }
+
+    /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
     ///
     /// # Shapes
     /// `features` `(batch, num_features)`; results `(batch, num_labels)`, one a head in order.

@@ -156,7 +156,7 @@ impl Predictor {
             .collect()
     }
 
-    /// Each head's logits, one row an image.
+    /// Each head's logits, one row an image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
     /// `images` `(batch, 3, H, W)`, normalised.

@@ -5,7 +5,6 @@ mod differences;
 
 use candle_core::{D, Device, Result, Tensor, Var, bail};
 use differences::{flat, gradient_error, gradients, values};
-use hydranet::LossKind;
 use hydranet::ops::{
     Activation, AvgPool2dParams, Conv2dParams, Map, MaxPool2dParams, Norm, Pointwise, ResizeFilter,
     Statistics, Tape, WindowAttention, attention, attention_qkv, avg_pool2d, conv2d,
@@ -13,6 +12,7 @@ use hydranet::ops::{
     log_softmax, max_pool2d, pointwise, resample_pos_embed, scale, softmax,
 };
 use hydranet::train::loss::HeadLoss;
+use hydranet::{LossKind, LossTerm};
 
 /// What is asked, and how far off the answer is (relative to the greatest gradient).
 type Row = (&'static str, fn() -> Result<f64>);
@@ -181,7 +181,20 @@ const TABLE: &[Row] = &[
     // Losses.
     ("cross-entropy with class weights, smoothing, soft targets", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::CrossEntropy))),
     ("cross-entropy at logits of ±200", || check(&[far_logits()?], |a| loss(&a[0], LossKind::CrossEntropy))),
-    ("focal loss", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::Focal { gamma: 2.0 }))),
+    ("soft F1", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::SoftF1))),
+    ("LDAM", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::Ldam { max_margin: 0.5, scale: 2.0 }))),
+    ("logit-adjusted loss", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::LogitAdjusted { tau: 1.0 }))),
+    ("generalised cross-entropy", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::GeneralizedCrossEntropy { q: 0.7 }))),
+    ("symmetric cross-entropy", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::SymmetricCrossEntropy { alpha: 0.1, beta: 1.0, log_zero: -4.0 }))),
+    ("CORAL", || check(&[v([5, 2])], |a| loss(&a[0], LossKind::Coral))),
+    ("CORN", || check(&[v([5, 2])], |a| loss(&a[0], LossKind::Corn))),
+    ("earth mover's distance", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::EarthMover))),
+    ("a weighted sum of losses of a head with a linear layer", || check(&[v([5, 4]), v([3, 4]), v([3])], |a| {
+        let term = |kind, factor| LossTerm { kind, factor };
+        let kinds = vec![term(LossKind::focal(2.0), 0.5), term(LossKind::SoftF1, 2.0)];
+        loss(&linear(&a[0], &a[1], Some(&a[2]))?, LossKind::Sum(kinds))
+    })),
+    ("focal loss", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::focal(2.0)))),
     // The same, off the CPU's kernels.
     ("composition: conv2d, 3×3 stride 2 on 5×8", || check(&[v([2, 3, 5, 8]), v([4, 3, 3, 3])], |a| fallback::conv2d(&a[0], &a[1], None, params(2, 1, 1, 1), Activation::Identity))),
     ("composition: conv2d, depthwise, dilation 2", || check(&[v([1, 3, 6, 7]), v([3, 1, 3, 3])], |a| fallback::conv2d(&a[0], &a[1], None, params(1, 2, 2, 3), Activation::Identity))),
@@ -202,7 +215,7 @@ const TABLE: &[Row] = &[
 ];
 
 /// Rows so far; a row that is lost is noticed.
-const ROWS: usize = 100;
+const ROWS: usize = 109;
 
 /// A tape from `x` to its result.
 fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
@@ -458,9 +471,10 @@ fn far_logits() -> Result<Tensor> {
 
 fn loss(logits: &Tensor, kind: LossKind) -> Result<Tensor> {
     let loss = HeadLoss {
-        kind,
         class_weights: vec![1.0, 2.5, 0.5],
         smoothing: 0.1,
+        counts: vec![90.0, 4.0, 25.0],
+        ..HeadLoss::new(kind, 3)
     };
     let batch = logits.dim(0)?;
     let targets = candle_nn::ops::softmax(&values(&[batch, 3], 21), D::Minus1)?;

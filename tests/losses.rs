@@ -62,7 +62,7 @@ fn kind(gamma: f64) -> LossKind {
     if gamma == 0.0 {
         LossKind::CrossEntropy
     } else {
-        LossKind::Focal { gamma }
+        LossKind::focal(gamma)
     }
 }
 
@@ -71,9 +71,9 @@ impl Case {
     fn run(&self, kind: LossKind, dtype: DType) -> Option<(f64, Vec<f64>)> {
         let labels = self.logits[0].len();
         let loss = HeadLoss {
-            kind,
             class_weights: self.class_weights.clone().unwrap_or(vec![1.0; labels]),
             smoothing: self.smoothing,
+            ..HeadLoss::new(kind, labels)
         };
         let logits = Var::from_tensor(&tensor(&self.logits, dtype)).unwrap();
         let ones = vec![1.0; self.logits.len()];
@@ -132,12 +132,12 @@ fn losses_have_the_values_and_gradients_of_pytorch_in_f32() {
 fn focal_loss_with_gamma_0_is_cross_entropy() {
     for (name, case) in cases() {
         let (a, b) = (
-            case.run(LossKind::Focal { gamma: 0.0 }, DType::F64),
+            case.run(LossKind::focal(0.0), DType::F64),
             case.run(LossKind::CrossEntropy, DType::F64),
         );
         assert_eq!(a, b, "{name}");
         // And the limit is approached, not jumped to.
-        if let (Some(near), Some(b)) = (case.run(LossKind::Focal { gamma: 1e-9 }, DType::F64), b) {
+        if let (Some(near), Some(b)) = (case.run(LossKind::focal(1e-9), DType::F64), b) {
             let error = distance(&[near.0], &[b.0]).max(distance(&near.1, &b.1));
             assert!(error < 1e-6, "{name}: {error:e}");
         }
@@ -223,15 +223,15 @@ fn losses_have_the_gradients_of_central_differences() {
     ] {
         let case = cases().remove(name).unwrap();
         for gamma in [0.0, 0.3, 0.5, 1.0, 1.5, 2.0, 5.0] {
-            let kind = LossKind::Focal { gamma };
-            let (_, grad) = case.run(kind, DType::F64).unwrap();
+            let kind = LossKind::focal(gamma);
+            let (_, grad) = case.run(kind.clone(), DType::F64).unwrap();
             let labels = case.logits[0].len();
             let numeric: Vec<f64> = (0..grad.len())
                 .map(|j| {
                     let at = |d: f64| {
                         let mut moved = case.clone();
                         moved.logits[j / labels][j % labels] += d;
-                        moved.run(kind, DType::F64).unwrap().0
+                        moved.run(kind.clone(), DType::F64).unwrap().0
                     };
                     (at(h) - at(-h)) / (2.0 * h)
                 })
@@ -259,7 +259,7 @@ fn losses_and_gradients_are_finite_however_sure_the_logits_are() {
                     smoothing: 0.1,
                     ..cases().remove("soft").unwrap()
                 };
-                let (loss, grad) = case.run(LossKind::Focal { gamma }, dtype).unwrap();
+                let (loss, grad) = case.run(LossKind::focal(gamma), dtype).unwrap();
                 if !loss.is_finite() || loss < 0.0 || !grad.iter().all(|g| g.is_finite()) {
                     failed.push(format!("γ {gamma} {dtype:?} z {z}: {loss} {grad:?}"));
                 }
@@ -273,12 +273,15 @@ fn losses_and_gradients_are_finite_however_sure_the_logits_are() {
 fn balanced_weights_are_those_of_scikit_learn() {
     // compute_class_weight("balanced"): n / (labels · count).
     for (counts, expected) in [
-        (vec![6, 3, 1], vec![10.0 / 18.0, 10.0 / 9.0, 10.0 / 3.0]),
-        (vec![5, 5], vec![1.0, 1.0]),
-        (vec![1, 999], vec![500.0, 1000.0 / 1998.0]),
-        (vec![4], vec![1.0]),
-        (vec![0, 8], vec![0.0, 0.5]),
-        (vec![0, 0], vec![0.0, 0.0]),
+        (
+            vec![6.0, 3.0, 1.0],
+            vec![10.0 / 18.0, 10.0 / 9.0, 10.0 / 3.0],
+        ),
+        (vec![5.0, 5.0], vec![1.0, 1.0]),
+        (vec![1.0, 999.0], vec![500.0, 1000.0 / 1998.0]),
+        (vec![4.0], vec![1.0]),
+        (vec![0.0, 8.0], vec![0.0, 0.5]),
+        (vec![0.0, 0.0], vec![0.0, 0.0]),
         (vec![], vec![]),
     ] {
         let found = balanced_weights(&counts);

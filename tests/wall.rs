@@ -74,11 +74,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
     for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
         let n = head.num_labels();
-        let loss = HeadLoss {
-            kind: head.loss,
-            class_weights: vec![1.0; n],
-            smoothing: 0.0,
-        };
+        let loss = HeadLoss::new(head.loss.clone(), n);
         // The two images have the first and the last label.
         let rows = (0..2 * n).map(|i| f32::from(u8::from(i == 0 || i == 2 * n - 1)));
         let targets = Tensor::from_vec(rows.collect(), (2, n), &Device::Cpu)?;

@@ -2,6 +2,7 @@
 
 use super::build::model;
 use super::loader::Loader;
+use super::loss::HeadLoss;
 use super::mix::{Targets, draw_lambda, mix_up};
 use super::source::Source;
 use super::targets::target;
@@ -12,7 +13,16 @@ use crate::layers::Mode;
 use crate::ops::parts;
 use crate::ops::scale;
 use candle_core::{DType, Device, Tensor};
+use std::borrow::Cow;
 use std::ops::Range;
+
+/// What a head is trained towards in one step.
+struct Aim<'a> {
+    loss: Cow<'a, HeadLoss>,
+    targets: Targets,
+    /// What the loss of the whole batch is divided by: each part takes its share of the mean.
+    total: f64,
+}
 
 impl Run<'_> {
     /// One step with `lr` times the learning rates; gives the joint loss.
@@ -58,12 +68,19 @@ impl Run<'_> {
             epoch: epoch + 1,
             step: step + 1,
         };
-        // The weights of a head's loss over the whole batch: each part takes its share of the mean.
-        let totals: Vec<f64> = self
+        let aims: Vec<Aim> = self
             .losses
             .iter()
-            .zip(&targets)
-            .map(|(loss, t)| loss.total(&t.rows, &t.weights))
+            .zip(targets)
+            .map(|(loss, targets)| {
+                let loss = loss.in_epoch(epoch, config.epochs);
+                let total = loss.total(&targets.rows, &targets.weights);
+                Aim {
+                    loss,
+                    targets,
+                    total,
+                }
+            })
             .collect();
         let (mut value, mut sum): (f64, Option<Vec<Tensor>>) = (0.0, None);
         for (part, rows) in parts(batch.len(), config.accumulate.min(batch.len() / 2))
@@ -75,7 +92,7 @@ impl Run<'_> {
                 key: key.wrapping_add((part as u64) << 48),
             };
             let inputs = inputs.narrow(0, rows.start, rows.len())?;
-            let joint = self.joint(inputs, &rows, &targets, &totals, mode, &not_finite)?;
+            let joint = self.joint(inputs, &rows, &aims, mode, &not_finite)?;
             value += f64::from(joint.to_scalar::<f32>()?);
             let grads = self.optimizer.collect(&joint.backward()?)?;
             sum = Some(match sum {
@@ -113,8 +130,7 @@ impl Run<'_> {
         &self,
         inputs: Tensor,
         rows: &Range<usize>,
-        targets: &[Targets],
-        totals: &[f64],
+        aims: &[Aim],
         mode: Mode,
         not_finite: &dyn Fn(String, f64) -> Error,
     ) -> Result<Tensor> {
@@ -122,19 +138,19 @@ impl Run<'_> {
             Source::Kept { .. } => inputs,
             Source::Photos => self.model.features(&inputs, mode)?,
         };
-        let logits = self.model.logits(&features, mode)?;
+        let outputs = self.model.outputs(&features, mode)?;
         let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for (i, (head, logits)) in self.spec.heads.iter().zip(&logits).enumerate() {
-            let (loss, n) = (&self.losses[i], targets[i].num_labels);
-            let weights = &targets[i].weights[rows.clone()];
-            let rows = &targets[i].rows[rows.start * n..rows.end * n];
-            let share = loss.total(rows, weights) / totals[i];
+        for ((head, outputs), aim) in self.spec.heads.iter().zip(&outputs).zip(aims) {
+            let n = aim.targets.num_labels;
+            let weights = &aim.targets.weights[rows.clone()];
+            let rows = &aim.targets.rows[rows.start * n..rows.end * n];
+            let share = aim.loss.total(rows, weights) / aim.total;
             let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
             let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
-            let Some(loss) = loss.loss(logits, &rows, &weights)? else {
+            let Some(loss) = aim.loss.loss(outputs, &rows, &weights)? else {
                 // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
                 // a gradient always means a cut graph.
-                joint = (joint + scale(&logits.sum_all()?, vec![0.0])?)?;
+                joint = (joint + scale(&outputs.sum_all()?, vec![0.0])?)?;
                 continue;
             };
             let value = f64::from(loss.to_scalar::<f32>()?);

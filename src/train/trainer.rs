@@ -5,7 +5,7 @@ use super::balance::head_loss;
 use super::build::build;
 use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
-use super::evaluate::{Queue, jobs, score};
+use super::evaluate::{Queue, jobs, logits, score};
 use super::loader::Loader;
 use super::loss::HeadLoss;
 use super::optim::Optimizer;
@@ -391,7 +391,7 @@ impl<'a> Run<'a> {
         if !self.valid.is_empty() {
             let model = ModelFile::read(self.folder.path("best.safetensors"))?.build()?;
             let taxonomy = self.spec.taxonomy()?;
-            let logits = self.valid_logits(&model)?;
+            let logits = logits(&model, &self.valid_features(&model)?)?;
             let (predictions, report) = score(&taxonomy, self.dataset, &self.valid, &logits)?;
             let path = self.folder.path("valid_predictions.csv");
             write_predictions(&path, &taxonomy, self.dataset, &self.valid, &predictions)?;

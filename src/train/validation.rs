@@ -7,6 +7,7 @@ use super::targets::label;
 use super::trainer::Run;
 use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::error::Result;
+use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use candle_core::{Device, Tensor};
 
@@ -20,20 +21,21 @@ impl Run<'_> {
         })
     }
 
-    pub(super) fn valid_logits(&self, model: &MultiTaskModel) -> Result<Vec<Vec<Vec<f32>>>> {
+    /// The features of the validation split.
+    ///
+    /// # Shapes
+    /// Result `(valid, num_features)`.
+    pub(super) fn valid_features(&self, model: &MultiTaskModel) -> Result<Tensor> {
         match &self.source {
-            Source::Kept(kept) => logits(model, &kept.valid()?),
-            Source::Photos => {
-                let all = features(
-                    model,
-                    &self.spec.input,
-                    self.dataset,
-                    &self.valid,
-                    self.queue,
-                    &mut |_| (),
-                )?;
-                logits(model, &all)
-            }
+            Source::Kept(kept) => kept.valid(),
+            Source::Photos => features(
+                model,
+                &self.spec.input,
+                self.dataset,
+                &self.valid,
+                self.queue,
+                &mut |_| (),
+            ),
         }
     }
 
@@ -56,7 +58,9 @@ impl Run<'_> {
             });
         }
         let model = self.frozen(tensors)?.build()?;
-        let logits = self.valid_logits(&model)?;
+        let features = self.valid_features(&model)?;
+        let outputs = model.outputs(&features, Mode::Eval)?;
+        let logits = logits(&model, &features)?;
         let (_, report) = score(&self.spec.taxonomy()?, self.dataset, &self.valid, &logits)?;
         let mut valid_loss = 0.0;
         for (i, (head, loss)) in self.spec.heads.iter().zip(&self.losses).enumerate() {
@@ -78,14 +82,10 @@ impl Run<'_> {
                 .iter()
                 .map(|l| if l.is_some() { 1.0 } else { 0.0 })
                 .collect();
-            let values: Vec<f32> = logits.iter().flat_map(|l| l[i].iter().copied()).collect();
             let rows = labels.len();
-            let (one_hot, values) = (
-                Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?,
-                Tensor::from_vec(values, (rows, n), &Device::Cpu)?,
-            );
+            let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
             if let Some(l) = loss.loss(
-                &values,
+                &outputs[i],
                 &one_hot,
                 &Tensor::from_vec(weights, rows, &Device::Cpu)?,
             )? {

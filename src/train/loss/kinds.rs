@@ -1,0 +1,258 @@
+//! Every kind of loss and its gradient by the logits, over the rows of a batch.
+
+use super::cumulative;
+use crate::head::LossKind;
+
+/// A batch of one head, as numbers.
+pub(super) struct Batch<'a> {
+    /// Row after row.
+    pub logits: &'a [f64],
+    /// Smoothed, row after row.
+    pub targets: &'a [f64],
+    /// One a photo.
+    pub weights: &'a [f64],
+    /// One a label.
+    pub class_weights: &'a [f64],
+    /// Training photos of each label.
+    pub counts: &'a [f64],
+}
+
+/// A value, and its gradient by all logits.
+pub(super) type Valued = (f64, Vec<f64>);
+
+/// log p of a row of logits.
+fn log_softmax(z: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+    let max = z.clone().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = z.clone().map(|z| (z - max).exp()).sum();
+    z.map(|z| z - max - sum.ln()).collect()
+}
+
+/// From the gradient by p to that by z: pⱼ (gⱼ − Σ p·g).
+fn through_softmax(p: &[f64], by_p: &[f64], add_to: &mut [f64]) {
+    let mean: f64 = p.iter().zip(by_p).map(|(p, g)| p * g).sum();
+    for ((z, p), g) in add_to.iter_mut().zip(p).zip(by_p) {
+        *z += p * (g - mean);
+    }
+}
+
+impl Batch<'_> {
+    pub(super) fn labels(&self) -> usize {
+        self.class_weights.len()
+    }
+
+    /// Each photo that has the label: its place, its weight, its targets.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, f64, &[f64])> {
+        let targets = self.targets.chunks_exact(self.labels());
+        let rows = self.weights.iter().zip(targets).enumerate();
+        rows.map(|(i, (s, t))| (i, *s, t))
+            .filter(|(_, s, _)| *s > 0.0)
+    }
+
+    /// Σ s Σ t w.
+    pub(super) fn total(&self) -> f64 {
+        self.rows().map(|(_, s, t)| s * self.weight(t)).sum()
+    }
+
+    /// Σ t w of a photo.
+    fn weight(&self, targets: &[f64]) -> f64 {
+        let terms = targets.iter().zip(self.class_weights);
+        terms.map(|(t, w)| t * w).sum()
+    }
+
+    /// The photos of a label; one of which there is none counts as one with one.
+    fn photos(&self) -> impl Iterator<Item = f64> {
+        self.counts.iter().map(|n| n.max(1.0))
+    }
+
+    /// The loss; there is a photo with a label of weight.
+    pub(super) fn loss(&self, kind: &LossKind) -> Valued {
+        match kind {
+            LossKind::CrossEntropy => self.of_log_probs(&[], |_, u| (-u, -1.0)),
+            LossKind::Focal { gamma, alpha } => self.of_log_probs(&[], |c, u| {
+                let alpha = alpha.get(c).copied().unwrap_or(1.0);
+                let (value, slope) = focal(*gamma, u);
+                (alpha * value, alpha * slope)
+            }),
+            LossKind::SoftF1 => self.soft_f1(),
+            LossKind::Ldam { max_margin, scale } => self.ldam(*max_margin, *scale),
+            LossKind::LogitAdjusted { tau } => {
+                let all: f64 = self.photos().sum();
+                let raised: Vec<f64> = self.photos().map(|n| tau * (n / all).ln()).collect();
+                self.of_log_probs(&raised, |_, u| (-u, -1.0))
+            }
+            LossKind::GeneralizedCrossEntropy { q } => {
+                self.of_log_probs(&[], |_, u| (-(q * u).exp_m1() / q, -(q * u).exp()))
+            }
+            LossKind::SymmetricCrossEntropy {
+                alpha,
+                beta,
+                log_zero,
+            } => self.of_log_probs(&[], |_, u| {
+                let reverse = beta * log_zero;
+                (
+                    -alpha * u + reverse * u.exp_m1(),
+                    -alpha + reverse * u.exp(),
+                )
+            }),
+            LossKind::Coral => cumulative::coral(self),
+            LossKind::Corn => cumulative::corn(self),
+            LossKind::EarthMover => self.earth_mover(),
+            LossKind::Sum(terms) => {
+                let mut sum = (0.0, vec![0.0; self.logits.len()]);
+                for term in terms {
+                    let (value, gradient) = self.loss(&term.kind);
+                    sum.0 += term.factor * value;
+                    for (s, g) in sum.1.iter_mut().zip(gradient) {
+                        *s += term.factor * g;
+                    }
+                }
+                sum
+            }
+        }
+    }
+
+    /// Σ s Σ_c t_c w_c f(c, log p_c) / total, with p the softmax of the logits plus `raised` (none: nothing); f gives its value and
+    /// its derivative by log p.
+    fn of_log_probs(&self, raised: &[f64], f: impl Fn(usize, f64) -> (f64, f64)) -> Valued {
+        let (n, total) = (self.labels(), self.total());
+        let (mut value, mut gradient) = (0.0, vec![0.0; self.logits.len()]);
+        for (i, s, targets) in self.rows() {
+            let z = self.logits[i * n..][..n].iter().enumerate();
+            let u = log_softmax(z.map(|(c, z)| z + raised.get(c).unwrap_or(&0.0)));
+            let row = &mut gradient[i * n..][..n];
+            let mut slopes = 0.0;
+            for (c, u) in u.iter().enumerate() {
+                let factor = s * targets[c] * self.class_weights[c] / total;
+                // What counts nothing may be infinite.
+                if factor != 0.0 {
+                    let (term, slope) = f(c, *u);
+                    value += factor * term;
+                    row[c] += factor * slope;
+                    slopes += factor * slope;
+                }
+            }
+            for (g, u) in row.iter_mut().zip(&u) {
+                *g -= u.exp() * slopes;
+            }
+        }
+        (value, gradient)
+    }
+
+    /// Each label's cross-entropy under the margin of that label, m ∝ n^(−1/4).
+    fn ldam(&self, max_margin: f64, scale: f64) -> Valued {
+        let (n, total) = (self.labels(), self.total());
+        let rarity: Vec<f64> = self.photos().map(|n| n.powf(-0.25)).collect();
+        let rarest = rarity.iter().copied().fold(0.0, f64::max);
+        let (mut value, mut gradient) = (0.0, vec![0.0; self.logits.len()]);
+        for (i, s, targets) in self.rows() {
+            let z = &self.logits[i * n..][..n];
+            for c in 0..n {
+                let factor = s * targets[c] * self.class_weights[c] / total;
+                if factor == 0.0 {
+                    continue;
+                }
+                let margin = max_margin * rarity[c] / rarest;
+                let lowered = |j| if j == c { z[j] - margin } else { z[j] };
+                let u = log_softmax((0..n).map(|j| scale * lowered(j)));
+                value -= factor * u[c];
+                for (j, u) in u.iter().enumerate() {
+                    let own = if j == c { 1.0 } else { 0.0 };
+                    gradient[i * n + j] += factor * scale * (u.exp() - own);
+                }
+            }
+        }
+        (value, gradient)
+    }
+
+    fn probs(&self, i: usize) -> Vec<f64> {
+        let n = self.labels();
+        let u = log_softmax(self.logits[i * n..][..n].iter().copied());
+        u.into_iter().map(f64::exp).collect()
+    }
+
+    fn earth_mover(&self) -> Valued {
+        let (n, total) = (self.labels(), self.total());
+        let (mut value, mut gradient) = (0.0, vec![0.0; self.logits.len()]);
+        for (i, s, targets) in self.rows() {
+            let p = self.probs(i);
+            let factor = s * self.weight(targets) / total;
+            let mut apart = Vec::with_capacity(n);
+            let mut sum = 0.0;
+            for (p, t) in p.iter().zip(targets) {
+                sum += p - t;
+                apart.push(sum);
+            }
+            value += factor * apart.iter().map(|d| d * d).sum::<f64>();
+            // p_j is part of every cumulative sum from j on.
+            let mut by_p = vec![0.0; n];
+            let mut rest = 0.0;
+            for (by_p, d) in by_p.iter_mut().zip(&apart).rev() {
+                rest += 2.0 * factor * d;
+                *by_p = rest;
+            }
+            through_softmax(&p, &by_p, &mut gradient[i * n..][..n]);
+        }
+        (value, gradient)
+    }
+
+    fn soft_f1(&self) -> Valued {
+        let n = self.labels();
+        let probs: Vec<(usize, f64, &[f64], Vec<f64>)> = self
+            .rows()
+            .map(|(i, s, t)| (i, s, t, self.probs(i)))
+            .collect();
+        // Of each label: true positives, and labels there are and labels predicted together.
+        let (mut hits, mut both, mut there) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+        for (_, s, t, p) in &probs {
+            for c in 0..n {
+                hits[c] += s * t[c] * p[c];
+                both[c] += s * (t[c] + p[c]);
+                there[c] += s * t[c];
+            }
+        }
+        // A label that no photo has is left out of the mean.
+        let counts: Vec<f64> = (0..n)
+            .map(|c| {
+                if there[c] > 0.0 {
+                    self.class_weights[c]
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let all: f64 = counts.iter().sum();
+        let mut f1 = 0.0;
+        for c in (0..n).filter(|c| counts[*c] > 0.0) {
+            f1 += counts[c] / all * 2.0 * hits[c] / both[c];
+        }
+        let mut gradient = vec![0.0; self.logits.len()];
+        for (i, s, t, p) in &probs {
+            let by_p: Vec<f64> = (0..n)
+                .map(|c| match counts[c] > 0.0 {
+                    true => {
+                        let slope = 2.0 * s * (t[c] * both[c] - hits[c]) / (both[c] * both[c]);
+                        -counts[c] / all * slope
+                    }
+                    false => 0.0,
+                })
+                .collect();
+            through_softmax(p, &by_p, &mut gradient[i * n..][..n]);
+        }
+        (1.0 - f1, gradient)
+    }
+}
+
+/// −(1 − p)^γ u and its derivative by u, with u = log p.
+fn focal(gamma: f64, u: f64) -> (f64, f64) {
+    if gamma == 0.0 {
+        return (-u, -1.0);
+    }
+    let miss = -u.exp_m1();
+    // At p = 1 both terms of the derivative are 0, though for γ < 1 one has an infinite factor.
+    if miss <= 0.0 {
+        return (0.0, 0.0);
+    }
+    let power = miss.powf(gamma);
+    let slope = gamma * power / miss * u.exp() * u - power;
+    (-power * u, slope)
+}

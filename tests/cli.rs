@@ -321,7 +321,20 @@ fn wrong_input_gives_messages_to_act_on() {
     write("c.toml", "[train]\nepochs = 3\nmixup = 0.1\n");
     expect(
         train(&["--data", data, "--config", "c.toml"]),
-        &["c.toml", "mixup"],
+        &["c.toml", "line 3", "mixup", "mix_up"],
+    );
+    write(
+        "d.toml",
+        "[heads.age]\nweight = 2\n\n[heads.mask]\nloss = \"focl\"\n[model]\ninput.size = 3\n",
+    );
+    expect(
+        train(&["--data", data, "--config", "d.toml"]),
+        &["d.toml", "line 5", "focl", "cross_entropy"],
+    );
+    write("e.toml", "[train]\nepochs = 3\n[trane]\nseed = 1\n");
+    expect(
+        train(&["--data", data, "--config", "e.toml"]),
+        &["e.toml", "line 3", "trane"],
     );
     // Data.
     expect(train(&["--data", "none.csv"]), &["none.csv"]);

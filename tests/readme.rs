@@ -82,16 +82,24 @@ fn backbones() -> String {
         let path = Path::new(ROOT).join("tests/golden").join(file);
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     };
-    let (known, compared) = (golden("architectures.json"), golden("backbones.json"));
+    let (known, parity) = (golden("architectures.json"), golden("parity.json"));
+    let throughput = golden("throughput.json");
     let mut rows = String::from(
-        "| backbone | parameters | features | input | compared with timm | usual weights |\n|---|---|---|---|---|---|\n",
+        "| backbone | parameters | features | input | off from timm: features, gradients | photos a second | usual weights |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for a in hydranet::Architecture::all() {
         let name = a.name();
         let [h, w] = a.input().size;
-        let compared = match name == "tf_efficientnet_lite0" || compared.get(name).is_some() {
-            true => "values and gradients",
-            false => "names and shapes",
+        let off = |what: &str| parity.get(name).map(|p| p[what].as_f64().unwrap());
+        let compared = match (off("features"), off("gradients")) {
+            (Some(features), Some(gradients)) => format!("{features:.0e}, {gradients:.0e}"),
+            _ => "names, shapes".to_string(),
+        };
+        let rate = throughput[name].as_f64().unwrap();
+        let rate = match rate < 9.95 {
+            true => format!("{rate:.1}"),
+            false => format!("{rate:.0}"),
         };
         let file = format!("weights/{name}.{}.safetensors", a.tag());
         let weights = match (Path::new(ROOT).join(&file).is_file(), a.hub_name()) {
@@ -100,7 +108,7 @@ fn backbones() -> String {
             (false, None) => "none".to_string(),
         };
         rows.push_str(&format!(
-            "| `{name}` | {:.1} M | {} | {h} × {w} | {compared} | {weights} |\n",
+            "| `{name}` | {:.1} M | {} | {h} × {w} | {compared} | {rate} | {weights} |\n",
             known[name]["parameters"].as_f64().unwrap() / 1e6,
             a.num_features(),
         ));

@@ -2,7 +2,10 @@
 //! (one network).
 //!
 //! `cargo bench --bench step -- [--networks tf_efficientnet_lite0,resnet18] [--modes train,infer] [--batch 16] [--size 224x224]
-//! [--rounds 5] [--threads 2] [--python PYTHON] [--candle]`
+//! [--rounds 5] [--threads 2] [--python PYTHON] [--activations bf16] [--candle]`
+//!
+//! `cargo bench --bench step -- --table tests/golden/throughput.json` measures every architecture alone instead, features of eight
+//! photos of its own size, and writes images a second for the README's table.
 //!
 //! Every contestant is a process of its own that stays alive: they take turns, round by round, each for a second or so, and its
 //! peak memory is its own. A training step is forward, cross-entropy of three heads, backward and AdamW over all variables, batch
@@ -15,7 +18,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use hydranet::layers::{BatchNormMode, Mode};
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
 use hydranet::train::variables::Variables;
-use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
+use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -58,10 +61,37 @@ fn main() -> std::result::Result<(), Failure> {
         options.insert(arg, value);
     }
     let options = Options(options);
-    match options.0.get("--contestant") {
-        Some(name) => contest(name, &options),
-        None => compare(&options),
+    match (options.0.get("--contestant"), options.0.get("--table")) {
+        (Some(name), _) => contest(name, &options),
+        (None, Some(file)) => table(file, &options),
+        (None, None) => compare(&options),
     }
+}
+
+/// Images a second of every architecture, as JSON.
+fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
+    const BATCH: usize = 8;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(options.number("--threads", 2))
+        .build_global()?;
+    let mut rates = BTreeMap::new();
+    for architecture in Architecture::all() {
+        let [h, w] = architecture.input().size;
+        let model = constant(architecture, (h, w))?;
+        let images = Tensor::randn(0f32, 1.0, (BATCH, 3, h, w), &Device::Cpu)?;
+        model.features(&images, Mode::Eval)?;
+        let (start, mut passes) = (Instant::now(), 0);
+        while passes < 2 || start.elapsed().as_secs_f64() < 2.0 {
+            model.features(&images, Mode::Eval)?;
+            passes += 1;
+        }
+        let rate = (passes * BATCH) as f64 / start.elapsed().as_secs_f64();
+        println!("{architecture}: {rate:.1}");
+        rates.insert(architecture.name(), (rate * 10.0).round() / 10.0);
+        hydranet::ops::release_buffers();
+    }
+    std::fs::write(file, serde_json::to_string_pretty(&rates)? + "\n")?;
+    Ok(())
 }
 
 /// A contestant: answers every line of its input with a measurement.
@@ -88,6 +118,9 @@ fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
             }
             (_, "train") => {
                 let mut ours = Training::new(architecture, (h, w))?;
+                if options.text("--activations", "f32") == "bf16" {
+                    ours.model.set_activations(Activations::Bf16);
+                }
                 Box::new(move || Ok(ours.step(&images)?))
             }
             _ => {
@@ -318,7 +351,10 @@ fn players(
         options.number("--threads", 2).to_string(),
     );
     let size = format!("{h}x{w}");
+    let activations = options.text("--activations", "f32");
     let common = [
+        "--activations",
+        activations,
         "--networks",
         network,
         "--modes",

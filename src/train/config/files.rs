@@ -43,6 +43,8 @@ impl Config {
         table.insert("heads".into(), toml::Value::Table(head_tables));
         let mut origin = heads.display().to_string();
         if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+            super::lines::check(path, &text)?;
             let overlay = read_table::<toml::Table>(path)?;
             merge(&mut table, overlay);
             origin = path.display().to_string();

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 mod features;
 mod files;
+mod lines;
 mod weights;
 
 pub use files::read_head;

@@ -301,7 +301,11 @@ fn photos_on_disk() -> (tempfile::TempDir, Vec<Job>) {
             )
             .unwrap(),
         }
-        jobs.push(Job { index, path });
+        jobs.push(Job {
+            index,
+            again: 0,
+            path,
+        });
     }
     (folder, jobs)
 }
@@ -360,4 +364,25 @@ fn a_loader_without_photos_ends_at_once_and_a_wrong_setting_does_not_start() {
     };
     assert!(start(&spec(16, 16), Some(wrong)).is_err());
     assert!(start(&spec(1, 16), None).is_err());
+}
+
+#[test]
+fn a_photo_that_comes_again_in_an_epoch_is_augmented_anew() {
+    let (_folder, jobs) = photos_on_disk();
+    let config = AugmentConfig {
+        rotation: 20.0,
+        ..AugmentConfig::default()
+    };
+    let spec = spec(16, 16);
+    let load = |agains: &[u32]| -> Vec<Vec<f32>> {
+        let jobs = agains.iter().map(|again| Job {
+            again: *again,
+            ..jobs[0].clone()
+        });
+        let loader = Loader::start(jobs.collect(), &spec, Some(config), 1, 0, 2, 1 << 20);
+        loader.unwrap().map(|d| d.unwrap().pixels).collect()
+    };
+    let found = load(&[0, 1, 2]);
+    assert!(found[0] != found[1] && found[1] != found[2] && found[0] != found[2]);
+    assert_eq!(load(&[2, 0])[0], found[2]);
 }

@@ -40,6 +40,7 @@ pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
         .iter()
         .map(|i| Job {
             index: *i,
+            again: 0,
             path: dataset.samples[*i].path.clone(),
         })
         .collect()
@@ -176,6 +177,7 @@ pub fn predict_files(
         .enumerate()
         .map(|(index, path)| Job {
             index,
+            again: 0,
             path: path.clone(),
         })
         .collect();

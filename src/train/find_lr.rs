@@ -58,7 +58,7 @@ pub fn find_lr(
     let (mut epoch, mut step) = (0, 0);
     'search: while step < steps {
         let batches = run.batches(epoch);
-        let mut loader = run.loader(epoch, &batches)?;
+        let mut loader = run.loader(epoch, &batches, 0)?;
         for batch in batches.iter().take(steps - step) {
             if stop.load(Ordering::Relaxed) {
                 break 'search;
@@ -84,7 +84,7 @@ pub fn find_lr(
                 epoch: 1,
                 step,
                 steps,
-                photos: batch.len(),
+                photos: batch.photos.len(),
                 loss,
             });
             least = f64::min(least, smoothed);

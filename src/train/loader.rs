@@ -15,6 +15,8 @@ use std::thread::JoinHandle;
 pub struct Job {
     /// The sample, which also keys its augmentation.
     pub index: usize,
+    /// How often it came before in the epoch: each time it is augmented anew.
+    pub again: u32,
     /// Its file.
     pub path: PathBuf,
 }
@@ -112,7 +114,7 @@ impl Shared {
 impl Loader {
     /// Starts `workers` threads (at least one). Their finished photos take up to `budget_bytes`, or one photo if that is more;
     /// each worker holds one decoded file besides. With `augment` none, every photo is prepared as for prediction; else it is
-    /// changed by draws keyed by seed, epoch and sample.
+    /// changed by draws keyed by seed, epoch, sample and how often it came before.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `spec` or `augment` is not valid, [`Error::Io`] if no thread can be started.
@@ -131,7 +133,8 @@ impl Loader {
             let photo = Photo::open(&job.path)?;
             match &augment {
                 Some(augment) => {
-                    let mut rng = keyed(seed, Purpose::Augment, epoch as u64, job.index as u64);
+                    let key = job.index as u64 | u64::from(job.again) << 32;
+                    let mut rng = keyed(seed, Purpose::Augment, epoch as u64, key);
                     augment.augment(&photo, &input, &mut rng)
                 }
                 None => input.prepare(&photo),
@@ -246,6 +249,7 @@ mod tests {
         (0..n)
             .map(|index| Job {
                 index,
+                again: 0,
                 path: format!("{index}.jpg").into(),
             })
             .collect()

@@ -14,12 +14,20 @@ pub enum Purpose {
     Shuffle = 3,
     /// Augmentation of one photo.
     Augment = 4,
-    /// Mix-up's λ and partners.
+    /// λ of a step's mixing.
     Mix = 5,
     /// Synthetic portraits.
     Portrait = 7,
     /// A fixed view of one photo.
     View = 8,
+    /// Which photos an epoch takes.
+    Sample = 9,
+    /// The way of mixing of a step.
+    MixRule = 10,
+    /// The rectangle of a step's mixing.
+    Patch = 11,
+    /// Whom photos are mixed with.
+    Partner = 12,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

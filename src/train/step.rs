@@ -3,7 +3,8 @@
 use super::build::model;
 use super::loader::Loader;
 use super::loss::HeadLoss;
-use super::mix::{Targets, draw_lambda, mix_up};
+use super::mix::Targets;
+use super::mixing::Batch;
 use super::source::Source;
 use super::targets::target;
 use super::trainer::Run;
@@ -31,37 +32,13 @@ impl Run<'_> {
         epoch: usize,
         step: usize,
         lr: f64,
-        batch: &[usize],
+        batch: &Batch,
         loader: Option<&mut Loader>,
     ) -> Result<f64> {
         let config = &self.config.train;
-        let mut targets: Vec<Targets> = self
-            .spec
-            .heads
-            .iter()
-            .enumerate()
-            .map(|(i, h)| self.targets(i, h, batch))
-            .collect();
         let key =
             config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((epoch as u64) << 32 | step as u64);
-        let inputs = match (&self.source, loader) {
-            (Source::Kept(kept), _) => kept.train(epoch, batch)?,
-            (Source::Photos, Some(loader)) => {
-                let photos = loader.take(batch.len()).collect::<Result<Vec<_>>>()?;
-                let [h, w] = self.spec.input.size;
-                let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
-                let lambda = draw_lambda(config.mix_up, config.seed, epoch as u64, step as u64)?;
-                mix_up(&mut pixels, &mut targets, batch.len(), lambda);
-                Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?
-            }
-            (Source::Photos, None) => {
-                return Err(Error::Invalid {
-                    what: "a step on photos".into(),
-                    expected: "a loader".into(),
-                    found: "none".into(),
-                });
-            }
-        };
+        let (inputs, targets) = self.inputs(epoch, step, batch, loader)?;
         let not_finite = |what: String, value: f64| Error::NotFinite {
             what,
             value,
@@ -82,8 +59,9 @@ impl Run<'_> {
                 }
             })
             .collect();
+        let photos = batch.photos.len();
         let (mut value, mut sum): (f64, Option<Vec<Tensor>>) = (0.0, None);
-        for (part, rows) in parts(batch.len(), config.accumulate.min(batch.len() / 2))
+        for (part, rows) in parts(photos, config.accumulate.min(photos / 2))
             .into_iter()
             .enumerate()
         {
@@ -166,8 +144,13 @@ impl Run<'_> {
         Ok(joint)
     }
 
-    /// One head's targets for a batch of places in `train`.
-    fn targets(&self, head: usize, spec: &HeadSpec, batch: &[usize]) -> Targets {
+    /// Each head's targets for a batch of places in `train`.
+    pub(super) fn targets(&self, batch: &[usize]) -> Vec<Targets> {
+        let heads = self.spec.heads.iter().enumerate();
+        heads.map(|(i, h)| self.head_targets(i, h, batch)).collect()
+    }
+
+    fn head_targets(&self, head: usize, spec: &HeadSpec, batch: &[usize]) -> Targets {
         let n = spec.num_labels();
         let mut rows = vec![0.0; batch.len() * n];
         let mut weights = vec![0.0; batch.len()];

@@ -5,13 +5,13 @@ use super::balance::head_loss;
 use super::build::build;
 use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
-use super::evaluate::{Queue, jobs, logits, score};
-use super::loader::Loader;
+use super::evaluate::{Queue, logits, score};
 use super::loss::HeadLoss;
+use super::mixing::Mix;
 use super::optim::Optimizer;
 use super::plan::Plan;
-use super::rng::{Purpose, keyed};
 use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
+use super::sampling::Sampler;
 use super::schedule;
 use super::score::ScoreReport;
 use super::source::Source;
@@ -20,7 +20,6 @@ use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
 use candle_core::Tensor;
-use rand::seq::SliceRandom;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -114,6 +113,8 @@ pub(super) struct Run<'a> {
     pub(super) dataset: &'a Dataset,
     pub(super) folder: RunFolder,
     pub(super) train: Vec<usize>,
+    pub(super) sampler: Sampler,
+    pub(super) mixes: Vec<Mix>,
     pub(super) valid: Vec<usize>,
     pub(super) losses: Vec<HeadLoss>,
     pub(super) variables: Variables,
@@ -138,11 +139,12 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let spec = config.model_spec()?;
         let (train, valid) = (dataset.indices(Split::Train), dataset.indices(Split::Valid));
-        if train.len() < 2 {
+        let sampler = Sampler::new(&config.train.sampling, &spec, dataset, &train)?;
+        if sampler.photos() < 2 {
             return Err(empty_split(
                 dataset,
                 Split::Train,
-                "training needs at least two photos; look at the `split` column or train.split",
+                "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
             ));
         }
         let losses = spec
@@ -150,6 +152,7 @@ impl<'a> Run<'a> {
             .iter()
             .map(|h| head_loss(h, dataset, &train))
             .collect::<Result<_>>()?;
+        let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
         let (progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
@@ -187,7 +190,7 @@ impl<'a> Run<'a> {
             &plan,
             given,
             epoch,
-            steps_of(config, train.len()),
+            steps_of(config, sampler.photos()),
         )?;
         if let Some(kept) = kept {
             let part = |prefix: &str| -> Tensors {
@@ -206,6 +209,8 @@ impl<'a> Run<'a> {
             dataset,
             folder,
             train,
+            sampler,
+            mixes,
             valid,
             losses,
             plan,
@@ -229,33 +234,6 @@ impl<'a> Run<'a> {
         p.finished || p.epochs >= self.config.train.epochs || stale
     }
 
-    /// The batches of an epoch, as places in `train`.
-    pub(super) fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let config = &self.config.train;
-        let mut order: Vec<usize> = (0..self.train.len()).collect();
-        order.shuffle(&mut keyed(config.seed, Purpose::Shuffle, epoch as u64, 0));
-        let batches = order.chunks(config.batch).map(<[usize]>::to_vec);
-        batches.take(steps_of(self.config, order.len())).collect()
-    }
-
-    /// Loads the photos of some batches ahead, if photos are needed.
-    pub(super) fn loader(&self, epoch: usize, batches: &[Vec<usize>]) -> Result<Option<Loader>> {
-        let config = &self.config.train;
-        let photos: Vec<usize> = batches.iter().flatten().map(|i| self.train[*i]).collect();
-        Ok(match self.source {
-            Source::Photos => Some(Loader::start(
-                jobs(self.dataset, &photos),
-                &self.spec.input,
-                Some(config.augment),
-                config.seed,
-                epoch,
-                self.queue.workers,
-                self.queue.bytes,
-            )?),
-            Source::Kept(_) => None,
-        })
-    }
-
     /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.
     fn epoch(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(&Event)) -> Result<bool> {
         let config = &self.config.train;
@@ -266,7 +244,7 @@ impl<'a> Run<'a> {
         let batches = self.batches(epoch);
         let steps = batches.len();
         let first = self.progress.steps;
-        let mut loader = self.loader(epoch, &batches[first..])?;
+        let mut loader = self.loader(epoch, &batches, first)?;
         for (step, batch) in batches.iter().enumerate().skip(first) {
             if stop.load(Ordering::Relaxed) {
                 self.save_state()?;
@@ -289,7 +267,7 @@ impl<'a> Run<'a> {
                 epoch: epoch + 1,
                 step: step + 1,
                 steps,
-                photos: batch.len(),
+                photos: batch.photos.len(),
                 loss,
             });
         }
@@ -335,7 +313,7 @@ impl<'a> Run<'a> {
 
     /// Trains what `epoch` adds, too.
     fn unfreeze(&mut self, epoch: usize) -> Result<()> {
-        let steps = steps_of(self.config, self.train.len());
+        let steps = steps_of(self.config, self.sampler.photos());
         let given = self.variables.snapshot()?;
         let (variables, model, mut optimizer) =
             build(self.config, &self.spec, &self.plan, given, epoch, steps)?;
@@ -411,7 +389,7 @@ impl<'a> Run<'a> {
 }
 
 /// Steps an epoch of `photos` photos has.
-fn steps_of(config: &Config, photos: usize) -> usize {
+pub(super) fn steps_of(config: &Config, photos: usize) -> usize {
     let batch = config.train.batch;
     // One photo alone has no partner to mix with and hardly any statistics.
     photos / batch + usize::from(photos % batch > 1)

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 use crate::train::augment::AugmentConfig;
 
 impl TrainConfig {
-    /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed, and either nothing random
+    /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed (features may be), and either nothing random
     /// touches them or it does so in fixed views.
     pub fn keeps_features(&self) -> bool {
         let fixed = self.augment == AugmentConfig::off() || self.feature_views > 1;
-        self.stays_frozen() && self.mix_up == 0.0 && fixed
+        self.stays_frozen() && !self.mixes_photos() && fixed
     }
 
     fn stays_frozen(&self) -> bool {
@@ -44,11 +44,15 @@ impl TrainConfig {
                 "a backbone that is trained",
             );
         }
-        if self.mix_up != 0.0 {
+        if self.mixes_photos() {
+            let found = match self.mix.is_empty() {
+                true => format!("train.mix_up={}", self.mix_up),
+                false => "train.mix with other kinds".into(),
+            };
             return fail(
                 what,
-                "train.mix_up=0 with it: mixed photos are new ones at every step",
-                &format!("train.mix_up={}", self.mix_up),
+                "train.mix_up=0 with it, or train.mix with feature_mix_up alone: mixed photos are new ones at every step",
+                &found,
             );
         }
         if !self.keeps_features() {

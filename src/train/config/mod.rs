@@ -11,6 +11,7 @@ use crate::model::ModelSpec;
 use crate::train::augment::AugmentConfig;
 use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
+use crate::train::sampling::Sampling;
 use crate::train::split::SplitConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 mod features;
 mod files;
 mod lines;
+mod mix;
 mod weights;
 
 pub use files::read_head;
 use files::{parse, read_table};
+pub use mix::{MixKind, MixRule, Partner};
 pub use weights::load_weights;
 
 /// How much of the backbone is trained. The heads always are.
@@ -87,8 +90,15 @@ pub struct TrainConfig {
     pub ema: f64,
     /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
     pub average_last: usize,
-    /// α of mix-up; 0: none.
+    /// α of mix-up in every step; 0: none. `mix`, where given, takes its place.
     pub mix_up: f64,
+    /// Ways of mixing photos, one of which is drawn for each step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mix: Vec<MixRule>,
+    /// Epochs at the end in which nothing is mixed.
+    pub mix_off: usize,
+    /// Which photos an epoch takes.
+    pub sampling: Sampling,
     /// Stop after so many epochs without a better final-class macro F1 on the validation split. 0: never.
     pub patience: usize,
     /// Memory for photos decoded ahead, in MiB.
@@ -130,6 +140,9 @@ impl Default for TrainConfig {
             ema: 0.0,
             average_last: 0,
             mix_up: 0.2,
+            mix: Vec::new(),
+            mix_off: 0,
+            sampling: Sampling::EveryPhoto,
             patience: 0,
             queue_mib: 64,
             feature_cache: None,
@@ -227,8 +240,11 @@ impl Config {
                 });
             }
         }
-        self.model_spec()?.validate()?;
-        self.train.validate(self.model.backbone)
+        let spec = self.model_spec()?;
+        spec.validate()?;
+        self.train.sampling.validate(&spec)?;
+        self.train.validate(self.model.backbone)?;
+        self.train.validate_mixes(&spec)
     }
 }
 

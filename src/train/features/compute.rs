@@ -94,6 +94,7 @@ impl Features {
             .enumerate()
             .map(|(index, (_, path))| Job {
                 index,
+                again: 0,
                 path: path.to_path_buf(),
             })
             .collect();

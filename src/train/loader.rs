@@ -3,7 +3,7 @@
 use super::augment::AugmentConfig;
 use super::rng::{Purpose, keyed};
 use crate::error::{Error, Result};
-use crate::input::{InputSpec, Photo};
+use crate::input::InputSpec;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -128,7 +128,7 @@ impl Loader {
         augment.iter().try_for_each(AugmentConfig::validate)?;
         let input = spec.clone();
         let rgb = move |job: &Job| {
-            let photo = Photo::open(&job.path)?;
+            let photo = input.open(&job.path)?;
             match &augment {
                 Some(augment) => {
                     let mut rng = keyed(seed, Purpose::Augment, epoch as u64, job.index as u64);
@@ -150,7 +150,7 @@ impl Loader {
     ) -> Result<Self> {
         spec.validate()?;
         let spec = spec.clone();
-        let values = 3 * spec.size[0] * spec.size[1];
+        let values = spec.channels * spec.size[0] * spec.size[1];
         let load = move |job: &Job| {
             let mut pixels = vec![0.0; values];
             spec.normalise_into(&rgb(job)?, &mut pixels)?;

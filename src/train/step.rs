@@ -42,7 +42,8 @@ impl Run<'_> {
                 let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
                 let lambda = draw_lambda(config.mix_up, config.seed, epoch as u64, step as u64)?;
                 mix_up(&mut pixels, &mut targets, batch.len(), lambda);
-                Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?
+                let shape = (batch.len(), self.spec.input.channels, h, w);
+                Tensor::from_vec(pixels, shape, &Device::Cpu)?
             }
             (Source::Photos, None) => {
                 return Err(Error::Invalid {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 mod features;
 mod files;
+mod plugged;
 mod weights;
 
 pub use files::read_head;
@@ -346,6 +347,7 @@ impl TrainConfig {
         }
         self.augment.validate()?;
         self.validate_features()?;
+        self.validate_plugged(backbone)?;
         self.split.validate()
     }
 }

@@ -38,8 +38,8 @@
 //!
 //! # Features
 //!
-//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `cli` (with all, on by default) is the
-//! command. An application that only predicts takes `default-features = false`.
+//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `transformers` has networks of
+//! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
 #![deny(missing_docs)]
 
 mod account;

@@ -41,6 +41,7 @@ impl ModelSpec {
     /// [`Error::Invalid`] naming the part and the setting.
     pub fn validate(&self) -> Result<()> {
         self.input.validate()?;
+        self.backbone.check_size(self.input.size)?;
         self.heads.iter().try_for_each(HeadSpec::validate)?;
         self.taxonomy().map(|_| ())
     }
@@ -75,7 +76,9 @@ impl MultiTaskModel {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn new(spec: &ModelSpec, drop_path: f32, vb: &VarBuilder) -> Result<Self> {
-        let backbone = spec.backbone.build(vb.pp("backbone"), drop_path)?;
+        let vb_backbone = vb.pp("backbone");
+        let channels = spec.input.channels;
+        let backbone = spec.backbone.build_for(channels, vb_backbone, drop_path)?;
         let heads = spec
             .heads
             .iter()
@@ -98,7 +101,7 @@ impl MultiTaskModel {
     /// The backbone's features.
     ///
     /// # Shapes
-    /// `images` `(batch, 3, H, W)`, normalised; result `(batch, num_features)`.
+    /// `images` `(batch, channels, H, W)`, normalised; result `(batch, num_features)`.
     ///
     /// # Errors
     /// If the shape does not fit.

@@ -134,16 +134,16 @@ impl Predictor {
     /// Predicts from normalised images.
     ///
     /// # Shapes
-    /// `images` `(batch, 3, H, W)`; one prediction an image.
+    /// `images` `(batch, channels, H, W)`; one prediction an image.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it is not `(batch, 3, H, W)`.
+    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`.
     pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
-        if images.rank() != 4 || images.dims()[1] != 3 {
-            let (what, expected) = ("images".to_string(), "(batch, 3, H, W)".to_string());
+        let channels = self.input().channels;
+        if images.rank() != 4 || images.dims()[1] != channels {
             return Err(Error::Shape {
-                what,
-                expected,
+                what: "images".into(),
+                expected: format!("(batch, {channels}, H, W)"),
                 found: images.dims().to_vec(),
             });
         }
@@ -159,7 +159,7 @@ impl Predictor {
     /// Each head's logits, one row an image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
-    /// `images` `(batch, 3, H, W)`, normalised.
+    /// `images` `(batch, channels, H, W)`, normalised.
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -174,16 +174,17 @@ impl Predictor {
 
     /// Predicts one image of the model's input size from its pixels.
     ///
-    /// `rgb` holds `height · width · 3` bytes, rows from the top, red first, already cropped and resized to
+    /// `rgb` holds `height · width · 3` bytes (· [`channels`](InputSpec::channels), if they are not 3), rows from the top, red first, already cropped and resized to
     /// [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that for photos of any size.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of bytes is another.
     pub fn predict_rgb(&self, rgb: &[u8]) -> Result<Prediction> {
-        let [h, w] = self.input().size;
-        let mut values = vec![0f32; 3 * h * w];
+        let InputSpec { size, channels, .. } = *self.input();
+        let [h, w] = size;
+        let mut values = vec![0f32; channels * h * w];
         self.input().normalise_into(rgb, &mut values)?;
-        let images = Tensor::from_vec(values, (1, 3, h, w), &Device::Cpu)?;
+        let images = Tensor::from_vec(values, (1, channels, h, w), &Device::Cpu)?;
         Ok(self.predict_tensor(&images)?.remove(0))
     }
 }
@@ -199,7 +200,7 @@ mod photos {
         /// # Errors
         /// [`Error::Image`] or [`Error::Io`] naming the photo.
         pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
-            self.predict_photo(&Photo::open(path.as_ref())?)
+            self.predict_photo(&self.input().open(path)?)
         }
 
         /// Predicts one decoded photo of any size.

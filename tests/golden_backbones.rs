@@ -193,7 +193,9 @@ fn differences(
                 _ => None,
             };
             if dtype == DType::F64 && said.is_some_and(|said| error > 30.0 * said) {
-                failed.push(format!("{case} {kind}: {error:.1e}, the table says {said:?}"));
+                failed.push(format!(
+                    "{case} {kind}: {error:.1e}, the table says {said:?}"
+                ));
             }
             println!("{dtype:?} {case} {kind}: worst {error:.1e} {what}");
         }

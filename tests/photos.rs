@@ -69,6 +69,100 @@ fn resizing_agrees_with_pillow_to_one_level() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// `tests/golden/make_crops.py` made the pictures.
+#[test]
+fn crop_pct_agrees_with_the_evaluation_transform_of_timm_to_one_level() {
+    let mut tried = 0;
+    let mut failed = Vec::new();
+    let source = open("resize_source.png");
+    for entry in std::fs::read_dir(golden("")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(case) = name
+            .strip_prefix("crop_")
+            .and_then(|n| n.strip_suffix(".png"))
+        else {
+            continue;
+        };
+        let (photo, case) = match case.strip_prefix("turned_") {
+            Some(case) => (turned(&source), case),
+            None => (source.clone(), case),
+        };
+        let expected = open(&name);
+        let mut parts = case.split('_').skip(1);
+        let percent: f64 = parts.next().unwrap().parse().unwrap();
+        let spec = InputSpec {
+            size: [expected.height, expected.width],
+            crop_pct: Some(percent / 100.0),
+            interpolation: match parts.next().unwrap() {
+                "bilinear" => Interpolation::Bilinear,
+                _ => Interpolation::Bicubic,
+            },
+            ..InputSpec::default()
+        };
+        let worst = largest_difference(&spec.prepare(&photo).unwrap(), &expected.rgb);
+        if worst > 1 {
+            failed.push(format!("{name}: {worst} levels"));
+        }
+        tried += 1;
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(tried, 14);
+}
+
+/// A quarter turn counterclockwise.
+fn turned(photo: &Photo) -> Photo {
+    let at = |y: usize, x: usize| {
+        let pixel = (x * photo.width + photo.width - 1 - y) * 3;
+        &photo.rgb[pixel..pixel + 3]
+    };
+    let (height, width) = (photo.width, photo.height);
+    Photo {
+        height,
+        width,
+        rgb: (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| at(y, x)))
+            .copied()
+            .collect(),
+    }
+}
+
+#[test]
+fn crop_pct_leaves_the_same_middle_to_augmentation_and_is_checked() {
+    let spec = |crop_pct| InputSpec {
+        size: [32, 32],
+        crop_pct,
+        ..InputSpec::default()
+    };
+    // 61 × 47 covers 36: 46 × 36, of which 32 × 32 are 42.4 × 41.8 pixels.
+    let region = spec(Some(0.875)).region(61, 47);
+    let expected = Region {
+        top: 9,
+        left: 2,
+        height: 42,
+        width: 42,
+    };
+    assert_eq!(region, expected);
+    assert_eq!(spec(None).region(61, 47).height, 61);
+    for wrong in [0.0, -1.0, 1.1, f64::NAN] {
+        let error = spec(Some(wrong)).validate().unwrap_err().to_string();
+        assert!(error.contains("input.crop_pct"), "{error}");
+    }
+    spec(Some(1.0)).validate().unwrap();
+    // Nobody asked: nothing is said of it in files.
+    assert!(
+        !serde_json::to_string(&spec(None))
+            .unwrap()
+            .contains("crop_pct")
+    );
+    let needle = Photo {
+        height: 8,
+        width: 16_000,
+        rgb: vec![0; 8 * 16_000 * 3],
+    };
+    let error = spec(Some(0.01)).prepare(&needle).unwrap_err().to_string();
+    assert!(error.contains("at most 512 MiB"), "{error}");
+}
+
 #[test]
 fn every_exif_orientation_is_turned_upright() {
     let upright = open("exif_1.jpg");

@@ -1,5 +1,7 @@
-//! Image backbones: from pixels to features. One file a family, tensors named as in timm.
+//! Image backbones: from pixels to features. One file a family, tensors named as in timm; and an [adapter] for candle's networks.
 
+pub mod adapter;
+mod channels;
 mod convnext;
 mod efficientnet;
 mod inverted;
@@ -13,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
 use crate::ops::{Map, Tape, in_pool};
+use adapter::Entry;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -25,7 +28,7 @@ pub trait Backbone: Send + Sync {
     /// The features.
     ///
     /// # Shapes
-    /// `images` `(batch, 3, H, W)`; result `(batch, num_features)`.
+    /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; result `(batch, num_features)`.
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -41,7 +44,7 @@ pub trait Backbone: Send + Sync {
     /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
     ///
     /// # Shapes
-    /// `images` `(batch, 3, H, W)`; results `(batch, channels, H', W')`, of a transformer `(batch, channels, 1, tokens)`.
+    /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; results `(batch, channels, H', W')`, of a transformer `(batch, channels, 1, tokens)`.
     ///
     /// # Errors
     /// If the shape does not fit, or the backbone has no stages to show.
@@ -174,19 +177,37 @@ fn numbered(first: &[&str], prefix: &str, count: usize, last: &[&str]) -> Vec<Ve
     stages
 }
 
-/// An architecture that can be built, called by timm's name.
+/// An architecture that can be built: one of this library's own, called by timm's name, or one plugged in by an [`adapter`].
 #[derive(Clone, Copy)]
-pub struct Architecture(&'static Variant);
+pub struct Architecture(Known);
+
+#[derive(Clone, Copy)]
+enum Known {
+    Own(&'static Variant),
+    Plugged(&'static Entry),
+}
 
 impl Architecture {
-    /// Every architecture, family by family.
+    /// Every architecture of this library's own, family by family; those plugged in are [`adapter::entries`].
     pub fn all() -> impl Iterator<Item = Self> {
-        FAMILIES.iter().copied().flatten().map(Self)
+        let own = FAMILIES.iter().copied().flatten();
+        own.map(|variant| Self(Known::Own(variant)))
     }
 
-    /// timm's name.
+    /// Its name; timm's, of this library's own.
     pub fn name(self) -> &'static str {
-        self.0.name
+        match self.0 {
+            Known::Own(variant) => variant.name,
+            Known::Plugged(entry) => entry.name,
+        }
+    }
+
+    /// What is known of it, if it is plugged in.
+    pub fn entry(self) -> Option<&'static Entry> {
+        match self.0 {
+            Known::Own(_) => None,
+            Known::Plugged(entry) => Some(entry),
+        }
     }
 
     /// The architecture of a name.
@@ -194,91 +215,142 @@ impl Architecture {
     /// # Errors
     /// [`Error::UnknownName`] listing those there are.
     pub fn from_name(name: &str) -> Result<Self> {
-        Self::all()
-            .find(|a| a.name() == name)
-            .ok_or_else(|| Error::UnknownName {
-                what: "backbone",
-                found: name.into(),
-                known: Self::all().map(|a| a.name().to_string()).collect(),
-            })
+        let plugged = adapter::entries();
+        let plugged = plugged.into_iter().map(|entry| Self(Known::Plugged(entry)));
+        let known: Vec<Self> = Self::all().chain(plugged).collect();
+        let found = known.iter().find(|a| a.name() == name);
+        found.copied().ok_or_else(|| Error::UnknownName {
+            what: "backbone",
+            found: name.into(),
+            known: known.iter().map(|a| a.name().to_string()).collect(),
+        })
     }
 
     /// Width of the features.
     pub fn num_features(self) -> usize {
-        self.0.num_features
+        match self.0 {
+            Known::Own(variant) => variant.num_features,
+            Known::Plugged(entry) => entry.num_features,
+        }
     }
 
-    /// timm's tag of its usual pretrained weights; empty if there are none.
+    /// timm's tag of its usual pretrained weights; empty if there are none, or if it is plugged in.
     pub fn tag(self) -> &'static str {
-        self.0.tag
+        match self.0 {
+            Known::Own(variant) => variant.tag,
+            Known::Plugged(_) => "",
+        }
     }
 
-    /// The name of its usual pretrained weights on the Hub, `timm/<name>.<tag>`, if there are any.
+    /// The name of its usual pretrained weights on the Hub, if there are any: `timm/<name>.<tag>`, of this library's own.
     pub fn hub_name(self) -> Option<String> {
-        let Variant { name, tag, .. } = self.0;
-        (!tag.is_empty()).then(|| format!("timm/{name}.{tag}"))
+        match self.0 {
+            Known::Own(Variant { name, tag, .. }) => {
+                (!tag.is_empty()).then(|| format!("timm/{name}.{tag}"))
+            }
+            Known::Plugged(Entry { weights, .. }) => {
+                (!weights.is_empty()).then(|| (*weights).to_string())
+            }
+        }
     }
 
     /// The input its pretrained weights were made for.
     pub fn input(self) -> InputSpec {
-        let [mean, std] = self.0.norm;
+        let (side, interpolation, [mean, std]) = match self.0 {
+            Known::Own(v) => (v.side, v.interpolation, v.norm),
+            Known::Plugged(e) => (e.side, e.interpolation, [e.mean, e.std]),
+        };
         InputSpec {
-            size: [self.0.side; 2],
-            interpolation: self.0.interpolation,
+            size: [side; 2],
+            interpolation,
             mean,
             std,
             ..InputSpec::default()
         }
     }
 
-    /// The share of a photo's shorter side that its pretrained weights' evaluation shows.
+    /// Checks that it takes images of `size` = `[height, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the sizes it takes.
+    pub fn check_size(self, size: [usize; 2]) -> Result<()> {
+        self.entry().map_or(Ok(()), |entry| entry.check_size(size))
+    }
+
+    /// The share of a photo's shorter side that its pretrained weights' evaluation shows: what to give as
+    /// [`InputSpec::crop_pct`] to see photos as it does. [`input`](Self::input) does not: it shows whole photos.
     pub fn crop_pct(self) -> f64 {
-        self.0.crop_pct
+        match self.0 {
+            Known::Own(variant) => variant.crop_pct,
+            Known::Plugged(entry) => entry.crop_pct,
+        }
     }
 
     /// The stages from input to output, each the prefixes of its tensors; what "fine-tune the last n stages" counts.
     pub fn stages(self) -> Vec<Vec<String>> {
-        (self.0.stages)()
+        match self.0 {
+            Known::Own(variant) => (variant.stages)(),
+            Known::Plugged(entry) => (entry.stages)(),
+        }
     }
 
     /// Builds it over the tensors or variables of `vb`; `drop_path` is the rate of the last block, earlier ones grow linearly
-    /// towards it.
+    /// towards it; those plugged in have none.
     ///
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn build(self, vb: VarBuilder, drop_path: f32) -> candle_core::Result<Box<dyn Backbone>> {
-        self.build_on(vb, drop_path, Tape::new)
+        self.build_for(3, vb, drop_path)
     }
 
-    /// The same without own kernels, as it runs on devices that hydranet has none for.
+    /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of pretrained
+    /// weights become such by [`adapt_input_conv`](crate::weights::adapt_input_conv).
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn build_for(
+        self,
+        channels: usize,
+        vb: VarBuilder,
+        drop_path: f32,
+    ) -> candle_core::Result<Box<dyn Backbone>> {
+        self.build_on(channels, vb, drop_path, Tape::new)
+    }
+
+    /// [`build`](Self::build) without own kernels, as it runs on devices that hydranet has none for.
     #[doc(hidden)]
     pub fn build_composed(
         self,
         vb: VarBuilder,
         drop_path: f32,
     ) -> candle_core::Result<Box<dyn Backbone>> {
-        self.build_on(vb, drop_path, Tape::composed)
+        self.build_on(3, vb, drop_path, Tape::composed)
     }
 
     fn build_on(
         self,
+        channels: usize,
         vb: VarBuilder,
         drop_path: f32,
         tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
     ) -> candle_core::Result<Box<dyn Backbone>> {
-        Ok(Box::new(OnTape {
-            network: (self.0.build)(&vb, drop_path)?,
-            num_features: self.0.num_features,
-            activations: Activations::default(),
-            momentum: None,
-            tape,
-        }))
+        let vb = channels::of_images(vb, channels);
+        match self.0 {
+            Known::Own(variant) => Ok(Box::new(OnTape {
+                network: (variant.build)(&vb, drop_path)?,
+                num_features: variant.num_features,
+                activations: Activations::default(),
+                momentum: None,
+                tape,
+            })),
+            Known::Plugged(entry) => entry.build(vb),
+        }
     }
 }
 
 impl PartialEq for Architecture {
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
+        self.name() == other.name()
     }
 }
 
@@ -286,7 +358,7 @@ impl Eq for Architecture {}
 
 impl std::fmt::Debug for Architecture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Architecture({})", self.0.name)
+        write!(f, "Architecture({})", self.name())
     }
 }
 

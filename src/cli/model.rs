@@ -282,13 +282,20 @@ impl Inspect {
             .crop
             .map(|[h, w]| format!("centre crop {h} × {w}, then "))
             .unwrap_or_default();
+        let [h, w] = input.size;
+        let resized = match input.crop_pct {
+            None => format!("resized to {h} × {w}"),
+            Some(pct) => format!(
+                "resized in its shape to {h} / {pct} × {w} / {pct} or more, the middle {h} × {w}"
+            ),
+        };
         say(format!(
-            "input     {crop}resized to {} × {} (height × width), {:?}",
-            input.size[0], input.size[1], input.interpolation
+            "input     {crop}{resized} (height × width), {:?}",
+            input.interpolation
         ));
+        let (mean, std): (Vec<f32>, Vec<f32>) = (0..input.channels).map(|c| input.norm(c)).unzip();
         say(format!(
-            "          normalised by mean {:?}, std {:?}",
-            input.mean, input.std
+            "          normalised by mean {mean:?}, std {std:?}"
         ));
         for head in &d.model.heads {
             let values = count(&format!("heads.{}.", head.name));

@@ -1,11 +1,13 @@
-//! Photos from files: decode, orient, crop, resize, normalise. Needs the feature `image`.
+//! Photos from files: decode, orient, resize. Needs the feature `image`.
 
-use super::{InputSpec, Interpolation};
+use super::Interpolation;
+use super::channels::{divide, premultiply};
 use crate::error::{Error, Result};
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,8 @@ pub struct Photo {
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    /// Red, green and blue of each pixel, row by row: `height · width · 3` bytes.
+    /// Red, green and blue of each pixel, row by row: `height · width · 3` bytes. Grey alone, or alpha too, if the photo was read so;
+    /// see [`channels`](Self::channels).
     pub rgb: Vec<u8>,
 }
 
@@ -76,6 +79,11 @@ impl Photo {
     /// [`Error::Image`] if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is smaller than
     /// [`MIN_SIDE`] or larger than [`MAX_SIDE`] or [`MAX_BYTES`].
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
+        Self::decode_as(bytes, name, 3)
+    }
+
+    /// The same with 1, 3 or 4 `channels`.
+    pub(super) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
         let fail = |reason: String| refused(name, reason);
         if bytes.is_empty() {
             return Err(fail("the file is empty (0 bytes)".into()));
@@ -109,18 +117,21 @@ impl Photo {
         let broken = |e: image::ImageError| refused(name, e.to_string());
         let mut decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
-        let pixel = u64::from(decoder.color_type().bytes_per_pixel()).max(3);
+        let pixel = u64::from(decoder.color_type().bytes_per_pixel()).max(channels.max(3) as u64);
         check_size(width, height, pixel).map_err(fail)?;
         // A damaged EXIF block does not make the pixels wrong.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
         picture.apply_orientation(orientation);
-        let rgb = picture.into_rgb8();
-        Ok(Self {
-            height: rgb.height() as usize,
-            width: rgb.width() as usize,
-            rgb: rgb.into_raw(),
-        })
+        let photo = Self {
+            height: picture.height() as usize,
+            width: picture.width() as usize,
+            rgb: match channels {
+                4 => picture.into_rgba8().into_raw(),
+                _ => picture.into_rgb8().into_raw(),
+            },
+        };
+        Ok(photo.with_channels(channels).into_owned())
     }
 
     /// The whole photo as a region.
@@ -136,14 +147,22 @@ impl Photo {
     /// Resizes `region` to `size` = `[height, width]`, antialiased; pixels outside the region are not looked at.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes, [`Error::Invalid`] if the region does not lie in the photo.
+    /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes (or · 1, or · 4), [`Error::Invalid`] if the region does not lie in
+    /// the photo.
     pub fn resize(
         &self,
         region: Region,
         size: [usize; 2],
         interpolation: Interpolation,
     ) -> Result<Vec<u8>> {
-        if self.rgb.len() != self.height * self.width * 3 {
+        let channels = self.channels();
+        let pixel = match channels {
+            1 => PixelType::U8,
+            4 => PixelType::U8x4,
+            _ => PixelType::U8x3,
+        };
+        let bytes = self.height * self.width * channels;
+        if ![1, 3, 4].contains(&channels) || self.rgb.len() != bytes {
             return Err(Error::Shape {
                 what: "photo".into(),
                 expected: format!("({}, {}, 3)", self.height, self.width),
@@ -155,13 +174,12 @@ impl Photo {
             expected: format!("a region within {}×{} pixels", self.height, self.width),
             found: format!("{region:?} to {size:?} ({e})"),
         };
-        let from = ImageRef::new(
-            self.width as u32,
-            self.height as u32,
-            &self.rgb,
-            PixelType::U8x3,
-        )
-        .map_err(|e| outside(&e))?;
+        let rgb = match channels {
+            4 => Cow::Owned(premultiply(&self.rgb)),
+            _ => Cow::Borrowed(&self.rgb),
+        };
+        let from = ImageRef::new(self.width as u32, self.height as u32, &rgb, pixel)
+            .map_err(|e| outside(&e))?;
         let from = CroppedImage::new(
             &from,
             region.left as u32,
@@ -181,42 +199,22 @@ impl Photo {
         // resizer by itself takes the other order, and since bytes are rounded and clipped in between, a bicubic edge then
         // differs by more than ten levels.
         let mut resizer = Resizer::new();
-        let mut rows = Image::new(size[1] as u32, region.height as u32, PixelType::U8x3);
+        let mut rows = Image::new(size[1] as u32, region.height as u32, pixel);
         resizer
             .resize(&from, &mut rows, &options)
             .map_err(|e| outside(&e))?;
-        if size[0] == region.height {
-            return Ok(rows.into_vec());
+        let mut found = rows;
+        if size[0] != region.height {
+            let mut to = Image::new(size[1] as u32, size[0] as u32, pixel);
+            resizer
+                .resize(&found, &mut to, &options)
+                .map_err(|e| outside(&e))?;
+            found = to;
         }
-        let mut to = Image::new(size[1] as u32, size[0] as u32, PixelType::U8x3);
-        resizer
-            .resize(&rows, &mut to, &options)
-            .map_err(|e| outside(&e))?;
-        Ok(to.into_vec())
-    }
-}
-
-impl InputSpec {
-    /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it. An odd remainder goes to
-    /// the bottom and the right.
-    pub fn region(&self, height: usize, width: usize) -> Region {
-        let [h, w] = self.crop.unwrap_or([height, width]);
-        let (h, w) = (h.min(height), w.min(width));
-        Region {
-            top: (height - h) / 2,
-            left: (width - w) / 2,
-            height: h,
-            width: w,
-        }
-    }
-
-    /// Crops and resizes a photo to [`size`](Self::size): `(H, W, 3)` bytes.
-    ///
-    /// # Errors
-    /// As [`Photo::resize`].
-    pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
-        let region = self.region(photo.height, photo.width);
-        photo.resize(region, self.size, self.interpolation)
+        Ok(match channels {
+            4 => divide(found.into_vec()),
+            _ => found.into_vec(),
+        })
     }
 }
 

@@ -4,7 +4,11 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "image")]
+mod channels;
+#[cfg(feature = "image")]
 mod decode;
+#[cfg(feature = "image")]
+mod prepare;
 #[cfg(feature = "train")]
 pub(crate) use decode::read_photo;
 #[cfg(feature = "image")]
@@ -31,12 +35,25 @@ pub struct InputSpec {
     /// crop in one direction is used whole in that direction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<[usize; 2]>,
+    /// Keeps the photo's shape, as timm evaluates: the photo, or its [`crop`](Self::crop), is resized until it just covers
+    /// `size / crop_pct`, and the middle of `size` is taken. Above 0, at most 1. None: height and width are resized each for
+    /// itself, and nothing is left out. [`Architecture::crop_pct`](crate::Architecture::crop_pct) is that of a backbone's
+    /// pretrained weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop_pct: Option<f64>,
     /// The interpolation.
     pub interpolation: Interpolation,
-    /// Subtracted from each channel (red, green, blue), on the scale 0–1.
+    /// What a backbone sees of each pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha, 255 where a photo has none).
+    #[serde(skip_serializing_if = "is_three")]
+    pub channels: usize,
+    /// Subtracted from each channel (red, green, blue), on the scale 0–1; see [`norm`](Self::norm) for other channels.
     pub mean: [f32; 3],
     /// Each channel is divided by this after the mean is taken off, on the scale 0–1.
     pub std: [f32; 3],
+}
+
+fn is_three(channels: &usize) -> bool {
+    *channels == 3
 }
 
 impl Default for InputSpec {
@@ -44,7 +61,9 @@ impl Default for InputSpec {
         Self {
             size: [224, 224],
             crop: None,
+            crop_pct: None,
             interpolation: Interpolation::Bilinear,
+            channels: 3,
             mean: [127.0 / 255.0; 3],
             std: [128.0 / 255.0; 3],
         }
@@ -80,6 +99,18 @@ impl InputSpec {
                 format!("{c:?}"),
             );
         }
+        if let Some(pct) = self.crop_pct
+            && !(pct > 0.0 && pct <= 1.0)
+        {
+            return fail("crop_pct", "a number above 0, at most 1", pct.to_string());
+        }
+        if ![1, 3, 4].contains(&self.channels) {
+            return fail(
+                "channels",
+                "1 (grey), 3 (red, green, blue) or 4 (and alpha)",
+                self.channels.to_string(),
+            );
+        }
         if self.std.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
             return fail("std", "three positive numbers", format!("{:?}", self.std));
         }
@@ -89,29 +120,40 @@ impl InputSpec {
         Ok(())
     }
 
+    /// Mean and deviation of a channel. Of grey the means of the three; alpha has those of red, whose weights
+    /// [`adapt_input_conv`](crate::weights::adapt_input_conv) gives it too. timm, which adapts the weights alike, leaves the
+    /// normalisation of other channels to its user.
+    pub fn norm(&self, channel: usize) -> (f32, f32) {
+        let middle = |of: [f32; 3]| (of.iter().map(|v| f64::from(*v)).sum::<f64>() / 3.0) as f32;
+        match self.channels {
+            1 => (middle(self.mean), middle(self.std)),
+            _ => (self.mean[channel % 3], self.std[channel % 3]),
+        }
+    }
+
     /// Writes `(x / 255 − mean) / std`, turning pixels into planes.
     ///
     /// # Shapes
-    /// - `rgb`: `(H, W, 3)`, rows from the top, red first
-    /// - `out`: `(3, H, W)`
+    /// - `rgb`: `(H, W, channels)`, rows from the top, red first
+    /// - `out`: `(channels, H, W)`
     ///
     /// # Errors
-    /// [`Error::Shape`] if the two do not have `3 · H · W` values.
+    /// [`Error::Shape`] if the two do not have `channels · H · W` values.
     pub fn normalise_into(&self, rgb: &[u8], out: &mut [f32]) -> Result<()> {
-        let [height, width] = self.size;
+        let ([height, width], channels) = (self.size, self.channels);
         for (what, len) in [("prepared photo", rgb.len()), ("pixel planes", out.len())] {
-            if len != 3 * height * width {
+            if len != channels * height * width {
                 return Err(Error::Shape {
                     what: what.into(),
-                    expected: format!("3 · {height} · {width} values"),
+                    expected: format!("{channels} · {height} · {width} values"),
                     found: vec![len],
                 });
             }
         }
         for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
-            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let (mean, std) = self.norm(channel);
             let table: [f32; 256] = std::array::from_fn(|x| (x as f32 / 255.0 - mean) / std);
-            for (to, pixel) in plane.iter_mut().zip(rgb.chunks_exact(3)) {
+            for (to, pixel) in plane.iter_mut().zip(rgb.chunks_exact(channels)) {
                 *to = table[usize::from(pixel[channel])];
             }
         }

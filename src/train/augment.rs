@@ -130,12 +130,14 @@ impl AugmentConfig {
     /// Crops, changes and resizes a photo: centre crop, random part, rotation, resize, flip, light and colour, erasing.
     ///
     /// # Shapes
-    /// Gives `(H, W, 3)` bytes, as [`InputSpec::prepare`].
+    /// Gives `(H, W, channels)` bytes, as [`InputSpec::prepare`].
     ///
     /// # Errors
     /// As [`validate`](Self::validate) and [`InputSpec::prepare`].
     pub fn augment(&self, photo: &Photo, spec: &InputSpec, rng: &mut impl Rng) -> Result<Vec<u8>> {
         self.validate()?;
+        let channels = spec.channels;
+        let photo = &*photo.with_channels(channels);
         let mut region = spec.region(photo.height, photo.width);
         if let Some(crop) = &self.random_resized_crop {
             region = crop.draw(region, rng);
@@ -144,14 +146,16 @@ impl AugmentConfig {
             let degrees = rng.random_range(-self.rotation..=self.rotation);
             let turned = rotate(photo, region, degrees)?;
             turned.resize(turned.region(), spec.size, spec.interpolation)?
-        } else {
+        } else if self.random_resized_crop.is_some() {
             photo.resize(region, spec.size, spec.interpolation)?
+        } else {
+            spec.prepare(photo)?
         };
         if self.flip > 0.0 && rng.random_bool(self.flip) {
-            flip(&mut rgb, spec.size[1]);
+            flip(&mut rgb, spec.size[1], channels);
         }
         if self.color_jitter != ColorJitter::default() {
-            self.color_jitter.apply(&mut rgb, rng);
+            self.color_jitter.apply(&mut rgb, channels, rng);
         }
         if self.erasing > 0.0 && rng.random_bool(self.erasing) {
             erase(&mut rgb, spec, rng);
@@ -210,7 +214,8 @@ impl ResizedCrop {
 /// The region turned about its centre, bilinear. The corners show what lies beside the region; beyond the photo, its border goes on.
 fn rotate(photo: &Photo, region: Region, degrees: f64) -> Result<Photo> {
     // Also checks the photo's bytes against its size, so that the indices below are within it.
-    if photo.rgb.len() != photo.height * photo.width * 3 || photo.rgb.is_empty() {
+    let channels = photo.channels();
+    if photo.rgb.len() != photo.height * photo.width * channels || photo.rgb.is_empty() {
         return Err(Error::Shape {
             what: "photo".into(),
             expected: format!("({}, {}, 3)", photo.height, photo.width),
@@ -223,7 +228,7 @@ fn rotate(photo: &Photo, region: Region, degrees: f64) -> Result<Photo> {
         (region.width as f64 - 1.0) / 2.0,
     );
     let (mid_y, mid_x) = (region.top as f64 + half_h, region.left as f64 + half_w);
-    let mut rgb = Vec::with_capacity(region.height * region.width * 3);
+    let mut rgb = Vec::with_capacity(region.height * region.width * channels);
     for y in 0..region.height {
         for x in 0..region.width {
             let (dy, dx) = (y as f64 - half_h, x as f64 - half_w);
@@ -233,9 +238,10 @@ fn rotate(photo: &Photo, region: Region, degrees: f64) -> Result<Photo> {
             let bottom = (top + 1).min(photo.height - 1);
             let right = (left + 1).min(photo.width - 1);
             let (fy, fx) = (from_y - top as f64, from_x - left as f64);
-            for channel in 0..3 {
-                let at =
-                    |y: usize, x: usize| f64::from(photo.rgb[(y * photo.width + x) * 3 + channel]);
+            for channel in 0..channels {
+                let at = |y: usize, x: usize| {
+                    f64::from(photo.rgb[(y * photo.width + x) * channels + channel])
+                };
                 let above = at(top, left) * (1.0 - fx) + at(top, right) * fx;
                 let below = at(bottom, left) * (1.0 - fx) + at(bottom, right) * fx;
                 rgb.push((above * (1.0 - fy) + below * fy).round() as u8);
@@ -249,11 +255,11 @@ fn rotate(photo: &Photo, region: Region, degrees: f64) -> Result<Photo> {
     })
 }
 
-fn flip(rgb: &mut [u8], width: usize) {
-    for row in rgb.chunks_exact_mut(width * 3) {
+fn flip(rgb: &mut [u8], width: usize, channels: usize) {
+    for row in rgb.chunks_exact_mut(width * channels) {
         for x in 0..width / 2 {
-            for channel in 0..3 {
-                row.swap(x * 3 + channel, (width - 1 - x) * 3 + channel);
+            for channel in 0..channels {
+                row.swap(x * channels + channel, (width - 1 - x) * channels + channel);
             }
         }
     }
@@ -261,11 +267,15 @@ fn flip(rgb: &mut [u8], width: usize) {
 
 /// Grey as torchvision's `rgb_to_grayscale` weighs it.
 fn grey(pixel: &[f32]) -> f32 {
-    0.2989 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
+    match *pixel {
+        [r, g, b, ..] => 0.2989 * r + 0.587 * g + 0.114 * b,
+        _ => pixel[0],
+    }
 }
 
 impl ColorJitter {
-    fn apply(&self, rgb: &mut [u8], rng: &mut impl Rng) {
+    /// Grey has no saturation, and alpha stays as it is.
+    fn apply(&self, rgb: &mut [u8], channels: usize, rng: &mut impl Rng) {
         let mut pixels: Vec<f32> = rgb.iter().map(|v| f32::from(*v)).collect();
         let mut order = [0, 1, 2];
         for last in (1..order.len()).rev() {
@@ -277,19 +287,19 @@ impl ColorJitter {
                 continue;
             }
             let factor = rng.random_range((1.0 - spread).max(0.0)..=1.0 + spread) as f32;
-            let count = (pixels.len() / 3) as f64;
+            let count = (pixels.len() / channels) as f64;
             let mean = (pixels
-                .chunks_exact(3)
+                .chunks_exact(channels)
                 .map(|p| f64::from(grey(p)))
                 .sum::<f64>()
                 / count) as f32;
-            for pixel in pixels.chunks_exact_mut(3) {
+            for pixel in pixels.chunks_exact_mut(channels) {
                 let other = match which {
                     0 => 0.0,
                     1 => mean,
                     _ => grey(pixel),
                 };
-                for v in pixel {
+                for v in pixel.iter_mut().take(3) {
                     *v = (*v * factor + other * (1.0 - factor)).clamp(0.0, 255.0);
                 }
             }
@@ -305,10 +315,16 @@ fn erase(rgb: &mut [u8], spec: &InputSpec, rng: &mut impl Rng) {
     let Some(part) = draw_box(spec.size, ERASED_AREA, ERASED_RATIO, rng) else {
         return;
     };
-    let mean = spec.mean.map(|m| (m * 255.0).round() as u8);
-    let rows = rgb.chunks_exact_mut(spec.size[1] * 3);
+    let channels = spec.channels;
+    let mean = (0..channels).map(|channel| (spec.norm(channel).0 * 255.0).round() as u8);
+    let mean: Vec<u8> = mean.collect();
+    let rows = rgb.chunks_exact_mut(spec.size[1] * channels);
     for row in rows.skip(part.top).take(part.height) {
-        for pixel in row.chunks_exact_mut(3).skip(part.left).take(part.width) {
+        for pixel in row
+            .chunks_exact_mut(channels)
+            .skip(part.left)
+            .take(part.width)
+        {
             pixel.copy_from_slice(&mean);
         }
     }

@@ -49,7 +49,7 @@ pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
 /// A batch tensor from loaded photos.
 ///
 /// # Shapes
-/// Result `(batch, 3, H, W)`.
+/// Result `(batch, channels, H, W)`.
 ///
 /// # Errors
 /// If the photos are not of the input's size.
@@ -61,7 +61,7 @@ pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
         .collect();
     Ok(Tensor::from_vec(
         pixels,
-        (photos.len(), 3, h, w),
+        (photos.len(), input.channels, h, w),
         &Device::Cpu,
     )?)
 }

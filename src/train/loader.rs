@@ -3,7 +3,7 @@
 use super::augment::AugmentConfig;
 use super::rng::{Purpose, keyed};
 use crate::error::{Error, Result};
-use crate::input::{InputSpec, Photo};
+use crate::input::InputSpec;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ impl Loader {
         augment.iter().try_for_each(AugmentConfig::validate)?;
         let input = spec.clone();
         let rgb = move |job: &Job| {
-            let photo = Photo::open(&job.path)?;
+            let photo = input.open(&job.path)?;
             match &augment {
                 Some(augment) => {
                     let key = job.index as u64 | u64::from(job.again) << 32;
@@ -153,7 +153,7 @@ impl Loader {
     ) -> Result<Self> {
         spec.validate()?;
         let spec = spec.clone();
-        let values = 3 * spec.size[0] * spec.size[1];
+        let values = spec.channels * spec.size[0] * spec.size[1];
         let load = move |job: &Job| {
             let mut pixels = vec![0.0; values];
             spec.normalise_into(&rgb(job)?, &mut pixels)?;

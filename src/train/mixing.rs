@@ -26,6 +26,17 @@ pub(super) struct Batch {
     partners: Vec<usize>,
 }
 
+impl Batch {
+    /// The same photos, unmixed.
+    pub(super) fn unmixed(self) -> Self {
+        Self {
+            mix: None,
+            partners: Vec::new(),
+            ..self
+        }
+    }
+}
+
 /// A way of mixing, and the photos that partners are drawn from, as places in `train`.
 pub(super) struct Mix {
     rule: MixRule,
@@ -176,7 +187,7 @@ impl Run<'_> {
                 let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
                 let others = loader.take(batch.partners.len()).map(|p| Ok(p?.pixels));
                 self.mix(epoch, step, batch, &mut pixels, others, &mut targets)?;
-                (pixels, vec![n, 3, h, w])
+                (pixels, vec![n, self.spec.input.channels, h, w])
             }
             (Source::Photos, None) => {
                 return Err(Error::Invalid {

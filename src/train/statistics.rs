@@ -1,13 +1,13 @@
 //! The statistics of batch normalisation under averaged weights: averages of statistics are not those of any weights.
 
 use super::build::model;
+use super::mixing::Batch;
 use super::source::Source;
 use super::trainer::Run;
 use super::variables::{Variables, is_buffer};
 use crate::checkpoint::Tensors;
 use crate::error::Result;
 use crate::layers::{BatchNormMode, Mode};
-use candle_core::{Device, Tensor};
 
 impl Run<'_> {
     /// `averaged` with statistics found anew: the mean over one more pass through the photos of `epoch`, as augmented there, of each
@@ -31,15 +31,12 @@ impl Run<'_> {
         let mut still = self.config.clone();
         still.train.drop_path = 0.0;
         let mut model = model(&still, &self.spec, &variables)?;
-        let batches = self.batches(epoch);
-        let mut loader = self.loader(epoch, &batches)?;
-        let [h, w] = self.spec.input.size;
+        let batches = self.batches(epoch).into_iter().map(Batch::unmixed);
+        let batches: Vec<Batch> = batches.collect();
+        let mut loader = self.loader(epoch, &batches, 0)?;
         let mode = Mode::Train { batch_norm, key: 0 };
         for (i, batch) in batches.iter().enumerate() {
-            let Some(loader) = &mut loader else { break };
-            let photos = loader.take(batch.len()).collect::<Result<Vec<_>>>()?;
-            let pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
-            let images = Tensor::from_vec(pixels, (batch.len(), 3, h, w), &Device::Cpu)?;
+            let (images, _) = self.inputs(epoch, i, batch, loader.as_mut())?;
             // The share that makes a mean of all batches so far.
             model.set_momentum(Some(1.0 / (i + 1) as f64));
             model.features(&images, mode)?;

@@ -37,12 +37,39 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
 /// had or read, or does not fit the architecture.
 pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Result<Tensors> {
+    load_for(3, source, folders, architecture)
+}
+
+/// The same for images of so many channels: the first convolution's weights are made for them by [`adapt_input_conv`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for(
+    channels: usize,
+    source: &str,
+    folders: &[PathBuf],
+    architecture: Architecture,
+) -> Result<Tensors> {
     let path = source::find(source, folders)?;
     match read_file(&path)? {
-        (tensors, true) => Ok(tensors),
-        (tensors, false) => {
+        (mut tensors, true) => {
+            if channels != 3 {
+                for (name, shape) in shapes_for(channels, architecture)? {
+                    if let Some(tensor) = tensors.get_mut(&format!("backbone.{name}")) {
+                        *tensor = reshape(tensor.clone(), &shape)?;
+                    }
+                }
+            }
+            Ok(tensors)
+        }
+        (mut tensors, false) => {
+            // Beside another network in one file.
+            let part = architecture.entry().map_or("", |e| e.part);
+            if tensors.keys().any(|name| name.starts_with(part)) {
+                tensors.retain(|name, _| name.starts_with(part));
+            }
             let origin = path.display().to_string();
-            let tensors = adapt(tensors, &shapes(architecture)?, &origin)?;
+            let tensors = adapt(tensors, &shapes_for(channels, architecture)?, &origin)?;
             let named = |(name, t)| (format!("backbone.{name}"), t);
             Ok(tensors.into_iter().map(named).collect())
         }
@@ -75,9 +102,17 @@ fn read_file(path: &Path) -> Result<(Tensors, bool)> {
 /// # Errors
 /// If it cannot be built.
 pub fn shapes(architecture: Architecture) -> Result<Shapes> {
+    shapes_for(3, architecture)
+}
+
+/// The same for images of so many channels.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn shapes_for(channels: usize, architecture: Architecture) -> Result<Shapes> {
     let recorder = Recorder::default();
     let vb = VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu);
-    architecture.build(vb, 0.0)?;
+    architecture.build_for(channels, vb, 0.0)?;
     let shapes = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(shapes.clone())
 }

@@ -12,7 +12,8 @@ impl TrainConfig {
         self.stays_frozen() && !self.mixes_photos() && fixed
     }
 
-    fn stays_frozen(&self) -> bool {
+    /// Whether nothing of the backbone is ever trained.
+    pub(super) fn stays_frozen(&self) -> bool {
         self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
     }
 

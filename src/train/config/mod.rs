@@ -21,6 +21,7 @@ mod features;
 mod files;
 mod lines;
 mod mix;
+mod plugged;
 mod weights;
 
 pub use files::read_head;
@@ -366,6 +367,7 @@ impl TrainConfig {
         }
         self.augment.validate()?;
         self.validate_features()?;
+        self.validate_plugged(backbone)?;
         self.split.validate()
     }
 }

@@ -21,7 +21,9 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let beside = heads
         .parent()
         .map_or_else(|| PathBuf::from("weights"), |p| p.join("weights"));
-    let mut tensors = weights::load(source, &[beside, "weights".into()], config.model.backbone)?;
+    let folders = [beside, "weights".into()];
+    let (channels, backbone) = (config.model.input.channels, config.model.backbone);
+    let mut tensors = weights::load_for(channels, source, &folders, backbone)?;
     tensors.retain(|name, _| {
         let head = name
             .strip_prefix("heads.")

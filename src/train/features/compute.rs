@@ -2,7 +2,7 @@
 
 use super::{Features, Fingerprint, Key, View};
 use crate::error::{Error, Result};
-use crate::input::{Photo, read_photo};
+use crate::input::read_photo;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::train::evaluate::{BATCH, Queue, stack};
@@ -109,7 +109,7 @@ impl Features {
                     reason: "it was changed while features were computed; start again".into(),
                 });
             }
-            let photo = Photo::decode(&content, &job.path)?;
+            let photo = input.decode(&content, &job.path)?;
             match &views[view] {
                 View::Plain => input.prepare(&photo),
                 View::Augmented {

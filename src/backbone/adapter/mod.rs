@@ -1,0 +1,260 @@
+//! Networks written with candle's own layers, those of candle-transformers above all, as backbones.
+//!
+//! An [`Entry`] says how such a network is built and what is known of it. With the feature `transformers` some are
+//! [there already](entries); [`register`] adds yours, and from then on configurations and model files may name it:
+//!
+//! ```
+//! use candle_core::{Result, Tensor};
+//! use hydranet::backbone::adapter::{Entry, Training, register};
+//!
+//! // Any function from a `VarBuilder` to a module that gives `(batch, num_features)`.
+//! fn build(vb: candle_nn::VarBuilder) -> Result<hydranet::backbone::adapter::Module> {
+//!     let patches = candle_nn::Conv2dConfig { stride: 16, ..Default::default() };
+//!     let patches = candle_nn::conv2d(3, 8, 16, patches, vb.pp("patches"))?;
+//!     Ok(Box::new(candle_nn::func(move |images: &Tensor| images.apply(&patches)?.mean((2, 3)))))
+//! }
+//!
+//! let entry = Entry { training: Training::Whole, ..Entry::new("patches_8", 8, 64, build) };
+//! let backbone = register(entry)?;
+//! assert_eq!(hydranet::Architecture::from_name("patches_8")?, backbone);
+//! # Ok::<(), hydranet::Error>(())
+//! ```
+//!
+//! # What such a network can do
+//!
+//! candle's networks are made for inference. In many of them operators without a backward stand between the loss and most of the
+//! variables: nothing fails, and those variables silently never learn. [`Entry::training`] says whether a network may be
+//! fine-tuned; a configuration that fine-tunes one that cannot be is refused before anything is read. As a frozen feature extractor
+//! (`train.fine_tune = "frozen"`) every one works, its features kept from run to run with `train.feature_cache`.
+//!
+//! Drop-path is not to be had, and batch norms always use the running statistics.
+
+mod source;
+
+#[cfg(feature = "transformers")]
+pub mod models;
+
+use super::{Architecture, Backbone, IMAGENET, Known};
+use crate::error::{Error, Result};
+use crate::input::Interpolation;
+use crate::layers::Mode;
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use std::sync::{PoisonError, RwLock};
+
+/// A network as candle has them.
+pub type Module = Box<dyn candle_core::Module + Send + Sync>;
+
+/// Whether a network's variables learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Training {
+    /// Each gets its gradient, and a step of the optimiser changes what the network computes.
+    Whole,
+    /// Operators without a backward cut variables off the loss; this is the first of them by name.
+    Severed(&'static str),
+    /// Gradients arrive, but weights are folded into others when the network is built: a step changes nothing.
+    Folded,
+}
+
+/// Which images, by their height and width, a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// Those of [`Entry::side`] by [`Entry::side`] only.
+    Fixed,
+    /// Square ones whose side is a multiple of `step` and at least `least`.
+    Square {
+        /// The side is a multiple of it.
+        step: usize,
+        /// The smallest side.
+        least: usize,
+    },
+    /// All.
+    Any,
+}
+
+/// A network as a backbone; see the [module](self).
+#[derive(Clone)]
+pub struct Entry {
+    /// Its name in configurations and model files.
+    pub name: &'static str,
+    /// Where its usual pretrained weights are, `organisation/name` on the Hugging Face Hub; empty: nowhere.
+    pub weights: &'static str,
+    /// Width of the features.
+    pub num_features: usize,
+    /// The side of the square images its pretrained weights were made for.
+    pub side: usize,
+    /// The share of a photo's shorter side that their evaluation shows.
+    pub crop_pct: f64,
+    /// How it resizes photos.
+    pub interpolation: Interpolation,
+    /// Subtracted from each channel, on the scale 0–1.
+    pub mean: [f32; 3],
+    /// What each channel is then divided by.
+    pub std: [f32; 3],
+    /// The images it takes.
+    pub sizes: Sizes,
+    /// Whether it takes one image at a time only; a batch is then given to it image by image.
+    pub single: bool,
+    /// Whether it can be fine-tuned.
+    pub training: Training,
+    /// What the names of all its tensors begin with, where weights files hold other networks beside it: of such a file only these
+    /// are read. Empty: files hold it alone.
+    pub part: &'static str,
+    /// The prefix of its classifier, a linear layer (`"head"`): it becomes the identity without tensors, so that the features are
+    /// what would be classified. Empty: the network is built without.
+    pub classifier: &'static str,
+    /// Pairs of prefixes, the network's own and what weights and model files have instead.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// Tensors that are not there although the network looks for them, by name; networks that serve several variants do.
+    pub absent: fn(&str) -> bool,
+    /// Tensors that no file has because they follow from the network's shape, by name; they are never trained.
+    pub given: fn(&str) -> candle_core::Result<Option<Tensor>>,
+    /// The stages from input to output, each the prefixes of its tensors.
+    pub stages: fn() -> Vec<Vec<String>>,
+    /// From tensors to the network: images `(batch, 3, H, W)` to features `(batch, num_features)`, or `(batch, num_features, 1, 1)`.
+    pub build: fn(VarBuilder) -> candle_core::Result<Module>,
+}
+
+impl Entry {
+    /// An entry with what has to be said of each. The rest: ImageNet's normalisation, bicubic, the whole photo, images of one size,
+    /// whole batches, no other names, one stage, and not to be fine-tuned because its weights may be folded.
+    pub const fn new(
+        name: &'static str,
+        num_features: usize,
+        side: usize,
+        build: fn(VarBuilder) -> candle_core::Result<Module>,
+    ) -> Self {
+        Self {
+            name,
+            weights: "",
+            num_features,
+            side,
+            crop_pct: 1.0,
+            interpolation: Interpolation::Bicubic,
+            mean: IMAGENET[0],
+            std: IMAGENET[1],
+            sizes: Sizes::Fixed,
+            single: false,
+            training: Training::Folded,
+            part: "",
+            classifier: "",
+            renamed: &[],
+            absent: |_| false,
+            given: |_| Ok(None),
+            stages: || vec![vec![String::new()]],
+            build,
+        }
+    }
+
+    /// Checks that it takes images of `size` = `[height, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the sizes it takes.
+    pub fn check_size(&self, size: [usize; 2]) -> Result<()> {
+        let [height, width] = size;
+        let expected = match self.sizes {
+            Sizes::Any => return Ok(()),
+            Sizes::Fixed if size == [self.side; 2] => return Ok(()),
+            Sizes::Square { step, least }
+                if height == width && height.is_multiple_of(step) && height >= least =>
+            {
+                return Ok(());
+            }
+            Sizes::Fixed => format!("[{0}, {0}], the only size {1} takes", self.side, self.name),
+            Sizes::Square { step, least } => format!(
+                "a square whose side is a multiple of {step} and at least {least}, for {}",
+                self.name
+            ),
+        };
+        Err(Error::Invalid {
+            what: "input.size".into(),
+            expected,
+            found: format!("{size:?}"),
+        })
+    }
+
+    pub(super) fn build(&'static self, vb: VarBuilder) -> candle_core::Result<Box<dyn Backbone>> {
+        let module = (self.build)(source::of_entry(self, vb))?;
+        Ok(Box::new(Plugged {
+            module,
+            entry: self,
+        }))
+    }
+}
+
+/// A network and what is known of it.
+struct Plugged {
+    module: Module,
+    entry: &'static Entry,
+}
+
+impl Backbone for Plugged {
+    fn num_features(&self) -> usize {
+        self.entry.num_features
+    }
+
+    fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+        let Entry {
+            name,
+            num_features,
+            single,
+            ..
+        } = self.entry;
+        let (batch, _, height, width) = images.dims4()?;
+        // Some networks panic at another size.
+        if let Err(e) = self.entry.check_size([height, width]) {
+            candle_core::bail!("{e}")
+        }
+        let features = if *single && batch > 1 {
+            let each = |i| self.module.forward(&images.narrow(0, i, 1)?);
+            let each: Vec<_> = (0..batch).map(each).collect::<candle_core::Result<_>>()?;
+            Tensor::cat(&each, 0)?
+        } else {
+            self.module.forward(images)?
+        };
+        let features = features.flatten_from(1)?;
+        if features.dims() != [batch, *num_features] {
+            candle_core::bail!(
+                "{name}: expected features of shape ({batch}, {num_features}), found {:?}",
+                features.dims()
+            )
+        }
+        Ok(features)
+    }
+}
+
+static REGISTERED: RwLock<Vec<&'static Entry>> = RwLock::new(Vec::new());
+
+#[cfg(feature = "transformers")]
+use models::ENTRIES;
+#[cfg(not(feature = "transformers"))]
+const ENTRIES: &[Entry] = &[];
+
+/// Every entry: those of this library, then those registered.
+pub fn entries() -> Vec<&'static Entry> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    ENTRIES.iter().chain(registered.iter().copied()).collect()
+}
+
+/// Makes a network known for the rest of the program, under its name.
+///
+/// # Errors
+/// [`Error::Invalid`] if the name is empty or taken, or if the network does not take images of its own side.
+pub fn register(entry: Entry) -> Result<Architecture> {
+    entry.check_size([entry.side; 2])?;
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let name = entry.name;
+    let taken = Architecture::all().any(|a| a.name() == name)
+        || ENTRIES.iter().any(|e| e.name == name)
+        || registered.iter().any(|e| e.name == name);
+    if name.is_empty() || taken {
+        return Err(Error::Invalid {
+            what: "a backbone's name".into(),
+            expected: "a name that no other backbone has".into(),
+            found: format!("`{name}`"),
+        });
+    }
+    let entry: &'static Entry = Box::leak(Box::new(entry));
+    registered.push(entry);
+    Ok(Architecture(Known::Plugged(entry)))
+}

@@ -1,0 +1,66 @@
+//! What a network of candle's, plugged in as a backbone, cannot do.
+
+use super::{FineTune, TrainConfig};
+use crate::backbone::Architecture;
+use crate::backbone::adapter::Training;
+use crate::error::{Error, Result};
+use crate::layers::BatchNormMode;
+use crate::train::variables::is_buffer;
+use crate::weights::shapes;
+
+impl TrainConfig {
+    pub(super) fn validate_plugged(&self, backbone: Architecture) -> Result<()> {
+        let Some(entry) = backbone.entry() else {
+            return Ok(());
+        };
+        let fail = |what: &str, expected: String, found: String| {
+            Err(Error::Invalid {
+                what: format!("train.{what}"),
+                expected,
+                found,
+            })
+        };
+        if self.drop_path != 0.0 {
+            let expected = format!("0 with {backbone}, whose network has no drop-path");
+            return fail("drop_path", expected, self.drop_path.to_string());
+        }
+        if self.stays_frozen() {
+            return Ok(());
+        }
+        let reason = match entry.training {
+            Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
+            Training::Whole => {
+                return match shapes(backbone)?.keys().any(|name| is_buffer(name)) {
+                    true => fail(
+                        "batch_norm",
+                        format!(
+                            "`frozen` with {backbone}, whose batch norms always use the running statistics"
+                        ),
+                        match self.batch_norm {
+                            BatchNormMode::FrozenStages(n) => format!("`frozen_stages = {n}`"),
+                            _ => "`train`".into(),
+                        },
+                    ),
+                    false => Ok(()),
+                };
+            }
+            Training::Severed(first) => {
+                format!("no gradient reaches `{first}` and others of its variables")
+            }
+            Training::Folded => {
+                "its weights are folded when it is built, so that a step changes nothing".into()
+            }
+        };
+        let found = match (&self.fine_tune, &self.lora, self.unfreeze_every) {
+            (FineTune::Frozen, Some(_), _) => "`frozen` with train.lora".to_string(),
+            (FineTune::Frozen, None, n) => format!("`frozen` with train.unfreeze_every={n}"),
+            (FineTune::Full, ..) => "`full`".into(),
+            (FineTune::LastStages(n), ..) => format!("`last_stages = {n}`"),
+            (FineTune::Matching(patterns), ..) => format!("`matching = {patterns:?}`"),
+        };
+        let expected = format!(
+            "`frozen` alone with {backbone}: candle's network serves as a fixed feature extractor only, for {reason}"
+        );
+        fail("fine_tune", expected, found)
+    }
+}

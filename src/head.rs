@@ -30,6 +30,10 @@ pub struct HeadSpec {
     /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f64>,
+    /// Whether the labels have an order, so that a prediction two labels off is worse than one that is one off. Labels made by
+    /// `thresholds` have one in any case.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
     /// Bands `[from, to]`, both included, of numbers that are left out of this head's training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<[f64; 2]>,
@@ -87,6 +91,7 @@ impl HeadSpec {
             labels: labels.into_iter().map(Into::into).collect(),
             column: None,
             thresholds: Vec::new(),
+            ordered: false,
             drop: Vec::new(),
             soft_width: 0.0,
             loss: LossKind::default(),
@@ -102,6 +107,11 @@ impl HeadSpec {
     /// The column the label is read from.
     pub fn column(&self) -> &str {
         self.column.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether the labels have an order: they were made by `thresholds`, or it says so.
+    pub fn is_ordered(&self) -> bool {
+        self.ordered || !self.thresholds.is_empty()
     }
 
     /// Number of labels.

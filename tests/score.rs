@@ -1,7 +1,8 @@
 //! The report on heads, the final class, and where the final class's errors come from.
 #![cfg(feature = "train")]
 
-use hydranet::train::score::{ScoreReport, Scored};
+use hydranet::train::metrics::Metric;
+use hydranet::train::score::{AllMetrics, ScoreReport, Scored};
 use hydranet::{Error, Taxonomy};
 use proptest::prelude::*;
 
@@ -19,6 +20,7 @@ fn photo(truth: [Option<usize>; 3], predicted: [usize; 3]) -> Scored {
         truth: truth.to_vec(),
         predicted: predicted.to_vec(),
         class: taxonomy().encode(&predicted).unwrap(),
+        probs: Vec::new(),
     }
 }
 
@@ -41,7 +43,7 @@ fn photos() -> Vec<Scored> {
 
 #[test]
 fn a_missing_label_leaves_the_photo_to_the_other_heads() {
-    let r = ScoreReport::new(&taxonomy(), &photos()).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &photos()).unwrap();
     assert_eq!(r.photos, 8);
     let n: Vec<u64> = r.heads.iter().map(|h| h.photos).collect();
     assert_eq!(n, [7, 7, 7]);
@@ -55,7 +57,7 @@ fn a_missing_label_leaves_the_photo_to_the_other_heads() {
 
 #[test]
 fn errors_of_the_final_class_are_traced_to_their_heads() {
-    let r = ScoreReport::new(&taxonomy(), &photos()).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &photos()).unwrap();
     assert_eq!(r.class.accuracy, 2.0 / 6.0);
     assert_eq!(r.errors.wrong, 4);
     let sets: Vec<(String, u64)> = r
@@ -83,7 +85,7 @@ fn errors_of_the_final_class_are_traced_to_their_heads() {
 
 #[test]
 fn macro_f1_of_the_final_class_counts_all_declared_classes() {
-    let r = ScoreReport::new(&taxonomy(), &[known([0, 0, 0], [0, 0, 0])]).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &[known([0, 0, 0], [0, 0, 0])]).unwrap();
     assert_eq!(r.class.accuracy, 1.0);
     assert!((r.class.macro_f1 - 1.0 / 18.0).abs() < 1e-12);
     assert_eq!(r.class.labels.len(), 18);
@@ -93,7 +95,7 @@ fn macro_f1_of_the_final_class_counts_all_declared_classes() {
 fn the_given_class_is_scored_not_the_heads_product() {
     let mut p = known([0, 0, 0], [0, 0, 1]);
     p.class = 0;
-    let r = ScoreReport::new(&taxonomy(), &[p]).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &[p]).unwrap();
     assert_eq!(
         (r.heads[2].accuracy, r.class.accuracy, r.errors.wrong),
         (0.0, 1.0, 0)
@@ -129,14 +131,85 @@ fn what_does_not_fit_the_taxonomy_is_an_error_that_names_the_photo() {
             "class of photo 1 18 is out of range; it must be below 18",
         ),
     ] {
-        let e: Error = ScoreReport::new(&taxonomy(), &[good.clone(), bad]).unwrap_err();
+        let e: Error = ScoreReport::new(&taxonomy(), &[], &[good.clone(), bad]).unwrap_err();
         assert_eq!(e.to_string(), message);
     }
 }
 
 #[test]
+fn every_metric_is_in_the_report_and_in_its_file() {
+    let mut photos = photos();
+    for p in &mut photos {
+        let row = |n: usize, best: usize| -> Vec<f64> {
+            let other = 0.4 / (n - 1) as f64;
+            (0..n)
+                .map(|i| if i == best { 0.6 } else { other })
+                .collect()
+        };
+        p.probs = vec![
+            row(3, p.predicted[0]),
+            row(2, p.predicted[1]),
+            row(3, p.predicted[2]),
+        ];
+    }
+    let r = ScoreReport::new(&taxonomy(), &[2], &photos).unwrap();
+    let json = serde_json::to_value(&r).unwrap();
+    for score in r.heads.iter().chain([&r.class]) {
+        let file = match score.name.as_str() {
+            "class" => &json["class"],
+            name => json["heads"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|h| h["name"] == name)
+                .unwrap(),
+        };
+        for metric in Metric::ALL {
+            assert_eq!(
+                file[metric.name()].as_f64(),
+                score.get(metric),
+                "{} {metric}",
+                score.name
+            );
+        }
+    }
+    let age = &r.heads[2];
+    // Seven photos: three right, four one label off.
+    assert_eq!(age.get(Metric::MeanAbsoluteError), Some(4.0 / 7.0));
+    assert_eq!(r.heads[0].get(Metric::MeanAbsoluteError), None);
+    assert!((age.get(Metric::Brier).unwrap() - (3.0 * 0.24 + 4.0 * 1.04) / 7.0).abs() < 1e-12);
+    // The heads' most probable labels have 0.6³ together.
+    let confidence = 0.6f64.powi(3);
+    let off = r.class.get(Metric::CalibrationError).unwrap() - (confidence - 2.0 / 6.0).abs();
+    assert!(off.abs() < 1e-12);
+    // Six of eighteen classes occur.
+    assert_eq!(
+        r.class
+            .labels
+            .iter()
+            .filter(|l| l.roc_auc.is_some())
+            .count(),
+        6
+    );
+    let text = AllMetrics(&r).to_string();
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    assert!(
+        text.contains("quadratic_kappa") && text.contains("class: roc_auc without 12 of 18"),
+        "{text}"
+    );
+    // One photo without probabilities: nothing is measured on them, all else is.
+    photos[0].probs.clear();
+    let without = ScoreReport::new(&taxonomy(), &[2], &photos).unwrap();
+    assert_eq!(without.class.get(Metric::RocAuc), None);
+    assert_eq!(
+        without.class.get(Metric::MacroF1),
+        r.class.get(Metric::MacroF1)
+    );
+}
+
+#[test]
 fn no_photos_give_a_report_of_zeros() {
-    let r = ScoreReport::new(&taxonomy(), &[]).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &[]).unwrap();
     assert_eq!(
         (r.class.accuracy, r.class.macro_f1, r.errors.wrong),
         (0.0, 0.0, 0)
@@ -146,7 +219,7 @@ fn no_photos_give_a_report_of_zeros() {
 
 #[test]
 fn the_table_fits_in_a_hundred_columns_and_shows_both_kinds_of_matrix() {
-    let text = ScoreReport::new(&taxonomy(), &photos())
+    let text = ScoreReport::new(&taxonomy(), &[], &photos())
         .unwrap()
         .to_string();
     for line in text.lines() {
@@ -175,8 +248,9 @@ fn more_than_twenty_classes_show_no_matrix_and_long_names_are_shortened() {
         truth: vec![Some(0), Some(20)],
         predicted: vec![0, 20],
         class: 20,
+        probs: Vec::new(),
     };
-    let text = ScoreReport::new(&t, &[p]).unwrap().to_string();
+    let text = ScoreReport::new(&t, &[], &[p]).unwrap().to_string();
     assert_eq!(text.matches("rows: truth").count(), 1, "{text}");
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     assert!(text.contains('…'));
@@ -184,7 +258,7 @@ fn more_than_twenty_classes_show_no_matrix_and_long_names_are_shortened() {
 
 #[test]
 fn the_json_is_ordered_and_complete() {
-    let r = ScoreReport::new(&taxonomy(), &photos()).unwrap();
+    let r = ScoreReport::new(&taxonomy(), &[], &photos()).unwrap();
     let json = serde_json::to_string(&r).unwrap();
     assert_eq!(json, serde_json::to_string(&r.clone()).unwrap());
     let v: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -201,7 +275,7 @@ proptest! {
         rows in prop::collection::vec(((0usize..3, 0usize..2, 0usize..3), (0usize..3, 0usize..2, 0usize..3)), 0..50)
     ) {
         let photos: Vec<Scored> = rows.iter().map(|(t, p)| known([t.0, t.1, t.2], [p.0, p.1, p.2])).collect();
-        let r = ScoreReport::new(&taxonomy(), &photos).unwrap();
+        let r = ScoreReport::new(&taxonomy(), &[], &photos).unwrap();
         prop_assert_eq!(r.errors.by_heads.iter().map(|w| w.photos).sum::<u64>(), r.errors.wrong);
         prop_assert_eq!(r.class.photos - r.class.confusion.correct(), r.errors.wrong);
         for (h, e) in r.errors.heads.iter().enumerate() {

@@ -6,6 +6,7 @@ use hydranet::input::find_images;
 use hydranet::train::config::TrainConfig;
 use hydranet::train::dataset::{Dataset, Split};
 use hydranet::train::evaluate::{Queue, features, logits, predict_files, score};
+use hydranet::train::score::AllMetrics;
 use hydranet::train::{person_folder, run, split};
 use hydranet::{Error, ModelFile, Predictor};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,10 @@ pub(crate) struct Evaluate {
     /// Also write every prediction as CSV.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Print JSON.
+    /// Print every metric of every head and of the final class, instead of accuracy, macro F1 and the tables of labels.
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+    /// Print JSON: everything there is.
     #[arg(long)]
     json: bool,
 }
@@ -77,6 +81,8 @@ impl Evaluate {
         }
         if self.json {
             say_json(&report)?
+        } else if self.all {
+            say(AllMetrics(&report))
         } else {
             say(&report)
         }

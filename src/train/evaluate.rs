@@ -155,9 +155,13 @@ pub fn score(
                 .map(|h| crate::combine::argmax(&h.probs))
                 .collect(),
             class: p.class,
+            probs: p.heads.iter().map(|h| h.probs.clone()).collect(),
         })
         .collect();
-    let report = ScoreReport::new(taxonomy, &scored)?;
+    let ordered: Vec<usize> = (0..dataset.heads.len())
+        .filter(|h| dataset.heads[*h].is_ordered())
+        .collect();
+    let report = ScoreReport::new(taxonomy, &ordered, &scored)?;
     Ok((predictions, report))
 }
 

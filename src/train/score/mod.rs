@@ -1,18 +1,23 @@
 //! Scores of a model on a set of photos: per head, for the final class, and which head the final class's errors come from.
 
+mod all;
+mod errors;
 mod table;
 
+use crate::combine::joint_log_probs;
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
-use crate::train::metrics::{ClassMetrics, ConfusionMatrix};
+use crate::train::metrics::{ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities};
+pub use all::AllMetrics;
+pub use errors::{ErrorSources, HeadErrors, WrongHeads};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Above this many classes a report leaves the confusion matrix out.
+/// Above this many classes a report leaves out the confusion matrix and what is measured on the final class's probabilities.
 pub const MAX_CONFUSION: usize = 1_000;
 
 /// One photo's truth and prediction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     /// The true label of each head; `None` where it is not known.
     pub truth: Vec<Option<usize>>,
@@ -20,6 +25,8 @@ pub struct Scored {
     pub predicted: Vec<usize>,
     /// The predicted final class. Given apart, because a decision rule may choose another one than the heads' labels make.
     pub class: usize,
+    /// The probability of each label of each head; no list at all where they are not known.
+    pub probs: Vec<Vec<f64>>,
 }
 
 /// What a model scores on a set of photos.
@@ -32,8 +39,9 @@ pub struct Scored {
 ///     truth: truth.map(Some).to_vec(),
 ///     predicted: predicted.to_vec(),
 ///     class,
+///     probs: Vec::new(),
 /// };
-/// let report = ScoreReport::new(&t, &[photo([0, 1], [0, 1], 1), photo([1, 1], [1, 0], 2)])?;
+/// let report = ScoreReport::new(&t, &[], &[photo([0, 1], [0, 1], 1), photo([1, 1], [1, 0], 2)])?;
 /// assert_eq!(report.class.accuracy, 0.5);
 /// assert_eq!(report.errors.heads[1].alone, 1);
 /// assert_eq!(report.errors.heads[1].accuracy_if_right, 1.0);
@@ -62,6 +70,9 @@ pub struct NamedScore {
     pub accuracy: f64,
     /// Mean F1 over all declared labels, a missing one counting as 0.
     pub macro_f1: f64,
+    /// Everything else that is measured.
+    #[serde(flatten)]
+    pub more: Metrics,
     /// One row a label, in order.
     pub labels: Vec<LabelScore>,
     /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels.
@@ -77,51 +88,24 @@ pub struct LabelScore {
     /// Precision, recall, F1 and counts.
     #[serde(flatten)]
     pub metrics: ClassMetrics,
-}
-
-/// Which heads the wrong final classes differ from the truth in. The *final class's* labels are compared, after the decision rule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ErrorSources {
-    /// Photos whose final class is wrong.
-    pub wrong: u64,
-    /// Wrong photos by the exact set of wrong heads, commonest first.
-    pub by_heads: Vec<WrongHeads>,
-    /// One entry a head, in the taxonomy's order.
-    pub heads: Vec<HeadErrors>,
-}
-
-/// Photos in which exactly these heads are wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WrongHeads {
-    /// The heads, in the taxonomy's order.
-    pub heads: Vec<String>,
-    /// The photos.
-    pub photos: u64,
-}
-
-/// What one head costs the final class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HeadErrors {
-    /// The head.
-    pub head: String,
-    /// Wrong photos in which this head is the only wrong one.
-    pub alone: u64,
-    /// Wrong photos in which this head is wrong, alone or with others.
-    pub at_all: u64,
-    /// The final class's accuracy if this head were always right and the others as they are.
-    pub accuracy_if_right: f64,
-    /// The final class's macro F1 likewise.
-    pub macro_f1_if_right: f64,
+    /// Area under the ROC curve of this label against the rest; `None` unless some photos have it and some have not, or if the
+    /// probabilities are not known.
+    pub roc_auc: Option<f64>,
+    /// Average precision of this label against the rest; `None` if no photo has it, or if the probabilities are not known.
+    pub average_precision: Option<f64>,
 }
 
 impl ScoreReport {
-    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class.
+    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class. `ordered` are the
+    /// places of the heads whose labels have an order: they alone get a quadratic kappa and a mean absolute error. What is measured
+    /// on probabilities is left out where a photo comes without.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, [`Error::OutOfRange`] if a label or class is
-    /// not one of the taxonomy's; both name the photo by its place in `photos`.
-    pub fn new(taxonomy: &Taxonomy, photos: &[Scored]) -> Result<Self> {
+    /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, or probabilities that are none of its heads',
+    /// [`Error::OutOfRange`] if a label or class is not one of the taxonomy's; most name the photo by its place in `photos`.
+    pub fn new(taxonomy: &Taxonomy, ordered: &[usize], photos: &[Scored]) -> Result<Self> {
         let names = taxonomy.heads();
+        let probs = Probs::new(taxonomy, photos)?;
         let mut heads: Vec<ConfusionMatrix> = (0..names.len())
             .map(|h| ConfusionMatrix::new(taxonomy.labels(h).len()))
             .collect();
@@ -160,66 +144,118 @@ impl ScoreReport {
         Ok(Self {
             photos: photos.len() as u64,
             heads: heads
-                .map(|(h, (matrix, name))| NamedScore::new(name, taxonomy.labels(h), matrix))
+                .map(|(h, (matrix, name))| {
+                    let (probs, ordered) = (probs.heads.get(h), ordered.contains(&h));
+                    NamedScore::new(name, taxonomy.labels(h), matrix, probs, ordered)
+                })
                 .collect(),
-            class: NamedScore::new("class", &taxonomy.class_names(), class),
+            class: NamedScore::new(
+                "class",
+                &taxonomy.class_names(),
+                class,
+                probs.class.as_ref(),
+                false,
+            ),
             errors,
         })
     }
 }
 
 impl NamedScore {
-    fn new(name: &str, labels: &[String], confusion: ConfusionMatrix) -> Self {
+    fn new(
+        name: &str,
+        labels: &[String],
+        confusion: ConfusionMatrix,
+        probs: Option<&Probabilities>,
+        ordered: bool,
+    ) -> Self {
+        let unknown = vec![None; labels.len()];
+        let aucs = probs.map_or(unknown.clone(), Probabilities::roc_aucs);
+        let precisions = probs.map_or(unknown, Probabilities::average_precisions);
         let rows = labels.iter().zip(confusion.classes());
+        let curves = aucs.into_iter().zip(precisions);
         Self {
             name: name.into(),
             photos: confusion.total(),
             accuracy: confusion.accuracy(),
             macro_f1: confusion.macro_f1(),
+            more: Metrics::new(&confusion, probs, ordered),
             labels: rows
-                .map(|(label, metrics)| LabelScore {
-                    label: label.clone(),
-                    metrics,
-                })
+                .zip(curves)
+                .map(
+                    |((label, metrics), (roc_auc, average_precision))| LabelScore {
+                        label: label.clone(),
+                        metrics,
+                        roc_auc,
+                        average_precision,
+                    },
+                )
                 .collect(),
             confusion,
         }
     }
+
+    /// One metric; `None` where it is not defined or not known.
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        let more = &self.more;
+        match metric {
+            Metric::Accuracy => Some(self.accuracy),
+            Metric::MacroF1 => Some(self.macro_f1),
+            Metric::MicroF1 => Some(more.micro_f1),
+            Metric::WeightedF1 => Some(more.weighted_f1),
+            Metric::BalancedAccuracy => Some(more.balanced_accuracy),
+            Metric::Top2 => more.top_2,
+            Metric::Top3 => more.top_3,
+            Metric::Top5 => more.top_5,
+            Metric::RocAuc => more.roc_auc,
+            Metric::AveragePrecision => more.average_precision,
+            Metric::CohenKappa => more.cohen_kappa,
+            Metric::QuadraticKappa => more.quadratic_kappa,
+            Metric::MeanAbsoluteError => more.mean_absolute_error,
+            Metric::CalibrationError => more.calibration_error,
+            Metric::Brier => more.brier,
+        }
+    }
 }
 
-impl ErrorSources {
-    fn new(
-        names: &[String],
-        sets: &BTreeMap<Vec<usize>, u64>,
-        if_right: &[ConfusionMatrix],
-    ) -> Self {
-        let count = |keep: &dyn Fn(&[usize]) -> bool| {
-            let kept = sets.iter().filter(|(set, _)| keep(set));
-            kept.map(|(_, photos)| photos).sum::<u64>()
-        };
-        let mut by_heads: Vec<WrongHeads> = sets
-            .iter()
-            .map(|(set, photos)| WrongHeads {
-                heads: set.iter().map(|h| names[*h].clone()).collect(),
-                photos: *photos,
-            })
-            .collect();
-        // The sort is stable: equal counts stay in the order of the heads.
-        by_heads.sort_by_key(|w| std::cmp::Reverse(w.photos));
-        let heads = names.iter().zip(if_right).enumerate();
-        Self {
-            wrong: count(&|_| true),
-            by_heads,
-            heads: heads
-                .map(|(h, (name, matrix))| HeadErrors {
-                    head: name.clone(),
-                    alone: count(&|set| set == [h]),
-                    at_all: count(&|set| set.contains(&h)),
-                    accuracy_if_right: matrix.accuracy(),
-                    macro_f1_if_right: matrix.macro_f1(),
-                })
-                .collect(),
+/// The probabilities of the photos whose truth is known: of each head, and of the final class.
+#[derive(Default)]
+struct Probs {
+    heads: Vec<Probabilities>,
+    class: Option<Probabilities>,
+}
+
+impl Probs {
+    /// Nothing if a photo comes without; no class if there are too many.
+    fn new(taxonomy: &Taxonomy, photos: &[Scored]) -> Result<Self> {
+        if photos.iter().any(|p| p.probs.is_empty()) {
+            return Ok(Self::default());
         }
+        let mut heads: Vec<Probabilities> = (0..taxonomy.heads().len())
+            .map(|h| Probabilities::new(taxonomy.labels(h).len()))
+            .collect();
+        let classes = taxonomy.num_classes();
+        let mut class = (classes <= MAX_CONFUSION).then(|| Probabilities::new(classes));
+        for (place, photo) in photos.iter().enumerate() {
+            check(taxonomy, photo, place)?;
+            for ((head, truth), row) in heads.iter_mut().zip(&photo.truth).zip(&photo.probs) {
+                if let Some(truth) = truth {
+                    head.add(*truth, row)?;
+                }
+            }
+            let truth: Option<Vec<usize>> = photo.truth.iter().copied().collect();
+            if let (Some(class), Some(truth)) = (&mut class, truth) {
+                let logs: Vec<Vec<f64>> = photo
+                    .probs
+                    .iter()
+                    .map(|row| row.iter().map(|p| p.ln()).collect())
+                    .collect();
+                let joint = joint_log_probs(taxonomy, &logs)?;
+                let joint: Vec<f64> = joint.into_iter().map(f64::exp).collect();
+                class.add(taxonomy.encode(&truth)?, &joint)?;
+            }
+        }
+        Ok(Self { heads, class })
     }
 }
 
@@ -228,7 +264,10 @@ fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {
     for (what, found) in [
         ("true labels", photo.truth.len()),
         ("predicted labels", photo.predicted.len()),
-    ] {
+    ]
+    .into_iter()
+    .chain((!photo.probs.is_empty()).then_some(("rows of probabilities", photo.probs.len())))
+    {
         if found != names.len() {
             return Err(Error::Invalid {
                 what: format!("{what} of photo {place}"),

@@ -5,7 +5,7 @@ use crate::train::metrics::ConfusionMatrix;
 use std::fmt::{Display, Formatter, Result};
 
 /// Columns a line may use.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// A table of more labels than this shows no confusion matrix.
 const MAX_SHOWN: usize = 20;
@@ -132,7 +132,7 @@ impl Display for ErrorSources {
 }
 
 /// `text` in at most `width` columns.
-fn shortened(text: &str, width: usize) -> String {
+pub(super) fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
     }

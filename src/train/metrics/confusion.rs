@@ -1,5 +1,6 @@
 //! Accuracy, precision, recall and F1 from integer counts, with scikit-learn's definitions and `zero_division = 0`.
 
+use super::ratio;
 use crate::error::{Error, Result};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use std::collections::BTreeMap;
@@ -144,14 +145,6 @@ impl ConfusionMatrix {
     /// The scores of every declared class, in order.
     pub fn classes(&self) -> Vec<ClassMetrics> {
         (0..self.num_classes()).map(|c| self.class(c)).collect()
-    }
-}
-
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
     }
 }
 

@@ -5,7 +5,7 @@
 
 adapters.json: for each plugged-in backbone whose weights come from timm or transformers, the names and shapes of its tensors as in
 architectures.json (make_architectures.py): count and FNV-1a hash.
-adapters.safetensors: features of small networks and of two whole ones, f64 rounded to f32, on the images and tensors of
+adapters.safetensors: features of small networks and of a whole one, f64 rounded to f32, on the images and tensors of
 make_backbones.py, two images each. Where candle computes another function on purpose (GELU by tanh, an ε) so does this script.
 """
 
@@ -27,8 +27,8 @@ TIMM = {
     "dinov2_vits14_reg4": "vit_small_patch14_reg4_dinov2",
     **{
         name: name
-        for name in """convnext_large convnext_xlarge eva02_base_patch14_448 eva02_large_patch14_448 hiera_base_224
-        hiera_small_224 hiera_tiny_224 mobilenetv4_conv_large mobileone_s0 mobileone_s1 mobileone_s2 mobileone_s3""".split()
+        for name in """convnext_large convnext_xlarge eva02_base_patch14_448 eva02_large_patch14_448 mobilenetv4_conv_large
+        mobileone_s1 mobileone_s2 mobileone_s3""".split()
     },
 }
 CLIP_LARGE = dict(
@@ -103,8 +103,7 @@ def main():
         "eva02": features(eva, 448),
         "dinov2": features(Dino(0), 518),
         "dinov2_registers": features(Dino(4), 518),
-        "hiera_tiny_224": features(timm.create_model("hiera_tiny_224", num_classes=0), 224),
-        "mobileone_s0": features(timm.create_model("mobileone_s0", num_classes=0), 64),
+        "mobileone_s1": features(timm.create_model("mobileone_s1", num_classes=0), 64),
     }
     save_file(golden, HERE / "adapters.safetensors")
     for name, found in golden.items():

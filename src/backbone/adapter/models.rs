@@ -6,13 +6,13 @@
 //! | SigLIP's image half | no, severed | `transformers` | `google/siglip-…` |
 //! | EVA-02 | no, severed | timm | `timm/eva02_…` |
 //! | DINOv2, with and without registers | no, severed | timm | `timm/vit_…_dinov2.lvd142m` |
-//! | Hiera | no, severed | timm | `timm/hiera_…` |
 //! | MobileOne | no, folded | timm | `timm/mobileone_…` |
 //! | ConvNeXt, the large ones | yes | timm | `timm/convnext_…` |
 //! | MobileNetV4, the large one | yes, batch norm frozen | timm | `timm/mobilenetv4_conv_large.…` |
 //!
-//! Each is what candle-transformers computes, which is not always what PyTorch does: Hiera and DINOv2 have the approximation of GELU
-//! by tanh, and DINOv2 without registers an ε of 1e-5 in its norms and the class token beside the mean of the patches as features.
+//! Each is what candle-transformers computes, which is not always what PyTorch does: DINOv2 has the approximation of GELU by tanh and,
+//! without registers, an ε of 1e-5 in its norms, and the class token beside the mean of the patches as features. Hiera and the smallest
+//! MobileOne are left out: candle's compute something else than timm's with the same weights.
 
 use super::{Entry, Module, Sizes, Training};
 use crate::backbone::{HALVES, numbered};
@@ -23,7 +23,7 @@ use candle_nn::{Init, VarBuilder};
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
 use candle_transformers::models::dinov2::DinoVisionTransformer;
 use candle_transformers::models::eva2::EVA2VisionTransformer;
-use candle_transformers::models::{convnext, dinov2reg4, hiera, mobilenetv4, mobileone, siglip};
+use candle_transformers::models::{convnext, dinov2reg4, mobilenetv4, mobileone, siglip};
 
 /// CLIP's mean and deviation of each channel.
 const CLIP: [[f32; 3]; 2] = [
@@ -43,10 +43,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { sizes: Sizes::Square { step: 14, least: 14 }, ..of_dino("dinov2_vits14", "timm/vit_small_patch14_dinov2.lvd142m", 768, |vb| dinov2([12, 384, 6], vb)) },
     of_dino("dinov2_vits14_reg4", "timm/vit_small_patch14_reg4_dinov2.lvd142m", 384, |vb| dinov2_registers([12, 384, 6], vb)),
     of_dino("dinov2_vitb14_reg4", "timm/vit_base_patch14_reg4_dinov2.lvd142m", 768, |vb| dinov2_registers([12, 768, 12], vb)),
-    of_hiera("hiera_tiny_224", "timm/hiera_tiny_224.mae_in1k_ft_in1k", || blocks(12), |n| lacks_projection(n, ["1", "3", "10"]), |vb| hiera(&hiera::Config::tiny(), vb)),
-    of_hiera("hiera_small_224", "timm/hiera_small_224.mae_in1k_ft_in1k", || blocks(16), |n| lacks_projection(n, ["1", "3", "14"]), |vb| hiera(&hiera::Config::small(), vb)),
-    of_hiera("hiera_base_224", "timm/hiera_base_224.mae_in1k_ft_in1k", || blocks(24), |n| lacks_projection(n, ["2", "5", "21"]), |vb| hiera(&hiera::Config::base(), vb)),
-    Entry { crop_pct: 0.875, ..of_mobileone("mobileone_s0", "timm/mobileone_s0.apple_in1k", 1024, |vb| mobileone(&mobileone::Config::s0(), vb)) },
     of_mobileone("mobileone_s1", "timm/mobileone_s1.apple_in1k", 1280, |vb| mobileone(&mobileone::Config::s1(), vb)),
     of_mobileone("mobileone_s2", "timm/mobileone_s2.apple_in1k", 2048, |vb| mobileone(&mobileone::Config::s2(), vb)),
     of_mobileone("mobileone_s3", "timm/mobileone_s3.apple_in1k", 2048, |vb| mobileone(&mobileone::Config::s3(), vb)),
@@ -155,24 +151,6 @@ const fn of_dino(
     }
 }
 
-const fn of_hiera(
-    name: &'static str,
-    weights: &'static str,
-    stages: Stages,
-    absent: fn(&str) -> bool,
-    build: Build,
-) -> Entry {
-    Entry {
-        crop_pct: 0.9,
-        single: true,
-        training: Training::Severed("blocks.0.attn.proj.bias"),
-        classifier: "head.fc",
-        absent,
-        stages,
-        ..entry(name, weights, 768, 224, build)
-    }
-}
-
 const fn of_mobileone(
     name: &'static str,
     weights: &'static str,
@@ -236,12 +214,6 @@ fn towers(layers: usize) -> Vec<Vec<String>> {
 fn blocks(count: usize) -> Vec<Vec<String>> {
     let first = ["patch_embed.", "cls_token", "reg_token", "pos_embed"];
     numbered(&first, "blocks.", count, &["norm.", "fc_norm.", "head."])
-}
-
-/// Whether a tensor is of a projection that only the blocks `with`, the first of a stage, have.
-fn lacks_projection(name: &str, with: [&str; 3]) -> bool {
-    let parts = name.strip_prefix("blocks.").and_then(|n| n.split_once('.'));
-    parts.is_some_and(|(block, rest)| rest.starts_with("proj.") && !with.contains(&block))
 }
 
 /// EVA-02's rotary position embedding (Su et al. 2021) of 32 × 32 patches on a scale of 16 and of heads of 64 numbers: `(1024, 128)`,
@@ -308,14 +280,6 @@ pub fn dinov2([depth, width, heads]: [usize; 3], vb: VarBuilder) -> Result<Modul
 pub fn dinov2_registers([depth, width, heads]: [usize; 3], vb: VarBuilder) -> Result<Module> {
     let network = dinov2reg4::DinoVisionTransformer::new(vb, depth, width, heads)?;
     Ok(Box::new(network))
-}
-
-/// Hiera (Ryali et al. 2023).
-///
-/// # Errors
-/// If `vb` lacks a tensor.
-pub fn hiera(config: &hiera::Config, vb: VarBuilder) -> Result<Module> {
-    Ok(Box::new(hiera::hiera(config, 1, vb)?))
 }
 
 /// MobileOne (Vasu et al. 2022).

@@ -102,3 +102,13 @@ fn the_label_is_read_from_the_column_or_the_heads_name() {
     assert_eq!(named.column(), "cover");
     assert_eq!(named.num_labels(), 3);
 }
+
+#[test]
+fn labels_have_an_order_if_thresholds_made_them_or_the_file_says_so() {
+    assert!(age().is_ordered() && !mask().is_ordered());
+    let json = r#"{"name": "size", "labels": ["small", "large"], "ordered": true}"#;
+    let size: HeadSpec = serde_json::from_str(json).unwrap();
+    assert!(size.is_ordered());
+    // Files of heads without the key stay as they were.
+    assert!(!serde_json::to_string(&mask()).unwrap().contains("ordered"));
+}

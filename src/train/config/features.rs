@@ -12,7 +12,8 @@ impl TrainConfig {
         self.stays_frozen() && self.mix_up == 0.0 && fixed
     }
 
-    fn stays_frozen(&self) -> bool {
+    /// Whether the backbone is never trained.
+    pub(in crate::train) fn stays_frozen(&self) -> bool {
         self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
     }
 

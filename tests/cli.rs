@@ -111,6 +111,15 @@ fn train_evaluate_predict_inspect_and_heads_work_together() {
         )
         .contains("macro F1")
     );
+    let all = [
+        "evaluate",
+        "--model",
+        model,
+        "--data",
+        "faces/portraits.csv",
+        "--all",
+    ];
+    assert!(works(&path, &all).contains("quadratic_kappa"));
     let rows = works(&path, &["predict", "--model", model, "faces/images"]);
     let photos = std::fs::read_dir(path.join("faces/images"))
         .unwrap()

@@ -4,7 +4,7 @@
 use hydranet::train::check::check;
 use hydranet::train::dataset::{Dataset, PersonKey, Split, Value, person_key};
 use hydranet::train::person_folder::{read_listing, write_result};
-use hydranet::train::split::{SplitConfig, assign, folds};
+use hydranet::train::split::{SplitConfig, assign, assign_fold, folds};
 use hydranet::train::split_report::SplitReport;
 use hydranet::{Error, HeadSpec, InputSpec};
 use proptest::prelude::*;
@@ -542,6 +542,42 @@ fn folds_are_by_person_and_even() {
         folds(&crowd(4, 0), 5, 3),
         Err(Error::Invalid { .. })
     ));
+}
+
+#[test]
+fn a_fold_is_the_test_side_and_the_rest_is_divided_by_person_whatever_the_order() {
+    let sides = |fold: usize, turn: usize, seed: u64| {
+        let mut dataset = crowd(100, 20);
+        dataset.samples.rotate_left(turn);
+        assign_fold(&mut dataset, 4, fold, 0.2, seed).unwrap();
+        dataset.samples.rotate_right(turn);
+        dataset
+    };
+    let expected = folds(&crowd(100, 20), 4, 3).unwrap();
+    let mut valid_before: Option<Vec<usize>> = None;
+    for fold in 0..4 {
+        let dataset = sides(fold, 0, 3);
+        let mut of_person = HashMap::new();
+        for (sample, f) in dataset.samples.iter().zip(&expected) {
+            let side = *of_person.entry(person_key(sample)).or_insert(sample.split);
+            assert_eq!(side, sample.split);
+            assert_eq!(*f == fold, sample.split == Some(Split::Test));
+        }
+        let [train, valid, test] = Split::ALL.map(|s| dataset.indices(s));
+        assert_eq!(train.len() + valid.len() + test.len(), 520);
+        assert!(valid.len().abs_diff(78) <= 6, "{}", valid.len());
+        let splits = |d: &Dataset| d.samples.iter().map(|s| s.split).collect::<Vec<_>>();
+        assert!(splits(&dataset) == splits(&sides(fold, 77, 3)));
+        assert!(splits(&dataset) != splits(&sides(fold, 0, 4)));
+        assert_ne!(valid_before, Some(valid.clone()));
+        valid_before = Some(valid);
+    }
+    let mut dataset = crowd(30, 0);
+    assign_fold(&mut dataset, 3, 0, 0.0, 1).unwrap();
+    assert!(dataset.indices(Split::Valid).is_empty());
+    for (k, fold, valid) in [(3, 3, 0.1), (1, 0, 0.1), (3, 0, 1.0), (3, 0, f64::NAN)] {
+        assert!(assign_fold(&mut dataset, k, fold, valid, 1).is_err());
+    }
 }
 
 proptest! {

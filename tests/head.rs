@@ -220,3 +220,13 @@ fn a_loss_is_written_as_before_and_in_the_new_ways_and_a_misspelt_one_names_the_
         }
     }
 }
+
+#[test]
+fn labels_have_an_order_if_thresholds_made_them_or_the_file_says_so() {
+    assert!(age().is_ordered() && !mask().is_ordered());
+    let json = r#"{"name": "size", "labels": ["small", "large"], "ordered": true}"#;
+    let size: HeadSpec = serde_json::from_str(json).unwrap();
+    assert!(size.is_ordered());
+    // Files of heads without the key stay as they were.
+    assert!(!serde_json::to_string(&mask()).unwrap().contains("ordered"));
+}

@@ -2,6 +2,7 @@
 
 mod data;
 mod demo;
+mod experiment;
 mod heads;
 mod model;
 mod output;
@@ -35,6 +36,10 @@ enum Command {
     Train(train::Train),
     /// Score a model on labelled photos.
     Evaluate(model::Evaluate),
+    /// Train variants of a baseline over folds of persons and seeds, and compare them.
+    Experiment(experiment::Experiment),
+    /// Compare finished runs: what differs, by how much, and whether that is more than chance.
+    Compare(experiment::Compare),
     /// Predict the final class of photos, folders or a listing.
     Predict(model::Predict),
     /// Print what a model file says about itself.
@@ -79,6 +84,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(c) => c.run(),
         Command::Train(c) => c.run(),
         Command::Evaluate(c) => c.run(),
+        Command::Experiment(c) => c.run(),
+        Command::Compare(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Heads(c) => c.run(),

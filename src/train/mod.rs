@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 pub mod dataset;
 pub mod evaluate;
+pub mod experiment;
 mod features;
 pub mod find_lr;
 pub mod loader;

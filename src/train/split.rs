@@ -86,7 +86,11 @@ pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<
         free[i] = sides[i].is_none();
     }
     let parts = [1.0 - config.valid - config.test, config.valid, config.test];
-    for (i, part) in divide(dataset, &free, &parts, seed).into_iter().enumerate() {
+    let draws = keyed(seed, Purpose::Split, 0, 0);
+    for (i, part) in divide(dataset, &free, &parts, draws)
+        .into_iter()
+        .enumerate()
+    {
         if free[i] {
             sides[i] = Some(Split::ALL[part]);
         }
@@ -108,7 +112,44 @@ pub fn folds(dataset: &Dataset, k: usize, seed: u64) -> Result<Vec<usize>> {
         return Err(invalid("folds", &expected, k.to_string()));
     }
     let all = vec![true; dataset.samples.len()];
-    Ok(divide(dataset, &all, &vec![1.0 / k as f64; k], seed))
+    let draws = keyed(seed, Purpose::Split, 0, 0);
+    Ok(divide(dataset, &all, &vec![1.0 / k as f64; k], draws))
+}
+
+/// Puts the photos of fold number `fold`, of those that [`folds`] gives, on the test side, and of the other persons the part `valid`
+/// on the validation side, alike in all labels; the rest is there to train on. Given splits play no part. Same seed, same persons,
+/// same sides, whatever the order.
+///
+/// # Errors
+/// As [`folds`]; [`Error::OutOfRange`] if there is no such fold, [`Error::Invalid`] if `valid` is not a number from 0 to below 1.
+pub fn assign_fold(
+    dataset: &mut Dataset,
+    k: usize,
+    fold: usize,
+    valid: f64,
+    seed: u64,
+) -> Result<()> {
+    SplitConfig { valid, test: 0.0 }.validate()?;
+    let folds = folds(dataset, k, seed)?;
+    if fold >= k {
+        return Err(Error::OutOfRange {
+            what: "fold".into(),
+            limit: k,
+            found: fold,
+        });
+    }
+    let rest: Vec<bool> = folds.iter().map(|f| *f != fold).collect();
+    // Draws of its own for each fold, else the same persons would be on the validation side of most folds.
+    let draws = keyed(seed, Purpose::Split, 1 + fold as u64, 0);
+    let parts = divide(dataset, &rest, &[1.0 - valid, valid], draws);
+    for ((sample, rest), part) in dataset.samples.iter_mut().zip(rest).zip(parts) {
+        sample.split = Some(match (rest, part) {
+            (false, _) => Split::Test,
+            (true, 0) => Split::Train,
+            (true, _) => Split::Valid,
+        });
+    }
+    Ok(())
 }
 
 /// What has to be divided of one person: how many photos carry each label. Kept sorted, so persons with equal labels compare equal.
@@ -123,7 +164,12 @@ struct Person {
 /// Greedy, after Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data", with persons in place of
 /// photos: the persons with the rarest combination of labels come first, drawn order breaks ties, and each goes to the part that
 /// lacks most of the labels this person brings.
-fn divide(dataset: &Dataset, takes_part: &[bool], parts: &[f64], seed: u64) -> Vec<usize> {
+fn divide(
+    dataset: &Dataset,
+    takes_part: &[bool],
+    parts: &[f64],
+    mut draws: impl RngCore,
+) -> Vec<usize> {
     // Column 0 counts photos, so that photos without any label are divided too; then one column a label.
     let mut offsets = vec![1];
     for head in &dataset.heads {
@@ -155,10 +201,9 @@ fn divide(dataset: &Dataset, takes_part: &[bool], parts: &[f64], seed: u64) -> V
         }
     }
     // The keys are sorted, so a person's draw does not depend on the order of the photos.
-    let mut rng = keyed(seed, Purpose::Split, 0, 0);
     let mut rarity: HashMap<Vec<usize>, usize> = HashMap::new();
     for person in persons.values_mut() {
-        person.draw = rng.next_u64();
+        person.draw = draws.next_u64();
         *rarity.entry(combination(person)).or_insert(0) += 1;
     }
     let mut order: Vec<&Person> = persons.values().collect();

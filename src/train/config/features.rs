@@ -13,7 +13,7 @@ impl TrainConfig {
     }
 
     /// Whether nothing of the backbone is ever trained.
-    pub(super) fn stays_frozen(&self) -> bool {
+    pub(in crate::train) fn stays_frozen(&self) -> bool {
         self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
     }
 

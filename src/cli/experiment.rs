@@ -1,0 +1,186 @@
+//! `hydranet experiment` and `hydranet compare`.
+
+use super::output::{Progress, say, say_json, show_training, stop_on_ctrl_c};
+use clap::Args;
+use hydranet::train::experiment::{
+    Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, collect, run, to_csv,
+    to_markdown,
+};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `hydranet experiment`.
+#[derive(Args)]
+#[command(
+    after_help = "tests/experiments in hydranet's repository holds examples. Start the same command again to go on after an interruption, or with variants added: only what is not done yet is done."
+)]
+pub(crate) struct Experiment {
+    /// The experiment: data, folds, seeds, the baseline's settings and what each variant changes.
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// The folder of the experiment.
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// A CSV listing or a person folder, in place of the file's; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// Minutes the runs may take from now, in place of the file's.
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    /// Print the variants and count the runs; do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Experiment {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let mut file = ExperimentFile::read(&self.file)?;
+        if !self.data.is_empty() {
+            file.data.clone_from(&self.data);
+        }
+        let mut plan = Plan::new(&file, &self.file.display().to_string())?;
+        plan.minutes = self.minutes.or(plan.minutes);
+        let out = match &self.out {
+            Some(out) if !self.dry_run => out,
+            _ => {
+                show_plan(&plan);
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let mut progress = Progress::new("experiment");
+        let mut shown: (Vec<String>, usize) = Default::default();
+        let outcome = run(&plan, out, stop_on_ctrl_c(), &mut |event| match event {
+            Event::Begin {
+                run,
+                title,
+                place,
+                of,
+                resumed,
+            } => {
+                let config = &plan.variants[run.variant].config;
+                shown = (config.model.heads.clone(), config.train.batch);
+                let (fold, seed) = (run.fold, run.seed);
+                let again = if *resumed { ", going on" } else { "" };
+                progress.line(&format!(
+                    "run {place} of {of}: {title}; fold {fold}, seed {seed}{again}"
+                ));
+            }
+            Event::Training(event) => show_training(&mut progress, &shown.0, shown.1, event),
+            Event::Ended(record) => {
+                if let Some(why) = &record.failed {
+                    progress.line(&format!("failed: {why}"));
+                    return;
+                }
+                let figures: Vec<String> = plan
+                    .metrics
+                    .iter()
+                    .filter_map(|m| Some((m.to_string(), record.scores.get(&m.to_string())?)))
+                    .map(|(name, value)| format!("{name} {value:.4}"))
+                    .collect();
+                let seconds = record.seconds;
+                progress.line(&format!("held out: {}; {seconds:.0} s", figures.join(", ")));
+            }
+        });
+        progress.end();
+        let outcome = outcome?;
+        if let Some(comparison) = &outcome.comparison {
+            super::plot::differences(comparison, &out.join("results.svg"))?;
+            say(comparison);
+        }
+        show_states(&outcome);
+        say(format!(
+            "results  {}, results.json, results.svg",
+            out.join("results.csv").display()
+        ));
+        Ok(match outcome.stopped {
+            true => ExitCode::from(130),
+            false => ExitCode::SUCCESS,
+        })
+    }
+}
+
+fn show_plan(plan: &Plan) {
+    for (place, variant) in plan.variants.iter().enumerate() {
+        say(format!("{place:>3} {}", variant.title));
+    }
+    say(format!(
+        "{} runs: {} variants × {} folds × {} seeds",
+        plan.runs.len(),
+        plan.variants.len(),
+        plan.folds,
+        plan.runs.len() / plan.variants.len() / plan.folds
+    ));
+}
+
+fn show_states(outcome: &Outcome) {
+    let count = |state: State| outcome.runs.iter().filter(|r| r.state == state).count();
+    let words = [
+        (State::Done, "done"),
+        (State::Failed, "failed"),
+        (State::Stopped, "stopped on the way"),
+        (State::ToDo, "to do"),
+        (State::NoTime, "not begun for want of time"),
+        (State::GivenUp, "given up"),
+    ];
+    let parts: Vec<String> = words
+        .iter()
+        .filter(|(state, _)| count(*state) > 0)
+        .map(|(state, word)| format!("{} {word}", count(*state)))
+        .collect();
+    say(format!("{} runs: {}", outcome.runs.len(), parts.join(", ")));
+}
+
+/// Arguments of `hydranet compare`.
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// Folders of runs, or of experiments. The first run's configuration is the baseline.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// What to compare: macro_f1, age.quadratic_kappa …; may be given several times [default: macro F1 of the final class and of
+    /// each head].
+    #[arg(long, value_name = "NAME")]
+    metric: Vec<Figure>,
+    /// Confidence of the intervals [default: 0.95, or what the experiment says].
+    #[arg(long, value_name = "P")]
+    confidence: Option<f64>,
+    /// Print Markdown.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Also write results.csv, results.json and results.svg there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Compare {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let found = collect(&self.runs)?;
+        let figures = match self.metric.is_empty() {
+            true => &found.figures,
+            false => &self.metric,
+        };
+        let confidence = self.confidence.unwrap_or(found.confidence);
+        let comparison = Comparison::new(&found.runs, figures, confidence)?;
+        if self.json {
+            say_json(&comparison)?;
+        } else if self.markdown {
+            say(to_markdown(&comparison).trim_end());
+        } else {
+            say(&comparison);
+        }
+        if let Some(out) = &self.out {
+            std::fs::create_dir_all(out).map_err(|e| hydranet::Error::io("create", out, e))?;
+            let json =
+                serde_json::to_vec_pretty(&comparison).map_err(|e| hydranet::Error::Config {
+                    origin: "results.json".into(),
+                    message: e.to_string(),
+                })?;
+            hydranet::write_atomically(&out.join("results.json"), &json)?;
+            hydranet::write_atomically(&out.join("results.csv"), to_csv(&comparison)?.as_bytes())?;
+            super::plot::differences(&comparison, &out.join("results.svg"))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -44,7 +44,8 @@ pub trait Backbone: Send + Sync {
     /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
     ///
     /// # Shapes
-    /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; results `(batch, channels, H', W')`, of a transformer `(batch, channels, 1, tokens)`.
+    /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; results `(batch, channels, H', W')`, of a
+    /// transformer `(batch, channels, 1, tokens)`.
     ///
     /// # Errors
     /// If the shape does not fit, or the backbone has no stages to show.

@@ -243,10 +243,11 @@ pub struct Head {
 /// The last layer.
 enum Last {
     Linear(Linear),
-    /// One vector of weights `(1, inputs)` for all outputs, and a bias `(outputs)`.
+    /// One vector of weights `(1, inputs)` for all outputs, a bias `(outputs)`, and `start` `(outputs)`, which the bias counts from.
     Shared {
         weight: Tensor,
         bias: Tensor,
+        start: Tensor,
     },
 }
 
@@ -269,20 +270,27 @@ impl Last {
         Ok(Self::Shared {
             weight: vb.get_with_hints((1, inputs), "weight", init)?,
             bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+            start: Tensor::new(ordinal::borders(outputs), vb.device())?.to_dtype(vb.dtype())?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Linear(layer) => layer.forward(x),
-            Self::Shared { weight, bias } => linear(x, weight, None)?.broadcast_add(bias),
+            Self::Shared {
+                weight,
+                bias,
+                start,
+            } => linear(x, weight, None)?.broadcast_add(&(bias + start)?),
         }
     }
 }
 
 impl Head {
     /// Over tensors `hidden.weight`, `hidden.bias` (if there is a hidden layer), `fc.weight` `(num_labels, inputs)` and `fc.bias`
-    /// `(num_labels)`; with the loss `corn` one fewer, and with `coral` `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`.
+    /// `(num_labels)`; with the loss `corn` one fewer, and with `coral` `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`,
+    /// which counts from borders two apart: output k is w·x + bias_k + (num_labels − 2) − 2k.
+    ///
     /// `index`, the head's place in the model, keeps the dropout of several heads apart.
     ///
     /// # Errors

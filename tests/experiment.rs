@@ -319,6 +319,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
             ),
             "column `hat` of the data",
         ),
+        (
+            variant("'heads.hat={name=\"hat\", labels=[\"no\",\"yes\"]}', 'model.heads=[\"hat\"]'"),
+            "variant 1, reads it",
+        ),
     ] {
         let message = match plan(&bench, &toml) {
             Err(e) => e.to_string(),

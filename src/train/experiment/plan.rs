@@ -213,7 +213,14 @@ fn resolve(
         Some(baseline) => differences(&comparable(&baseline.config)?, &table),
         None => Vec::new(),
     };
-    let dataset = Dataset::open(&file.data, &config.model_spec()?.heads)?;
+    let dataset = Dataset::open(&file.data, &config.model_spec()?.heads).map_err(|e| match e {
+        Error::Data { path, row, message } => Error::Data {
+            path,
+            row,
+            message: format!("{message}; {origin}, {name}, reads it"),
+        },
+        other => other,
+    })?;
     // Found now and not hours later, when it is this variant's turn.
     for (i, head) in dataset.heads.iter().enumerate() {
         if dataset.samples.iter().all(|s| s.values[i].is_none()) {

@@ -164,6 +164,9 @@ const ALLOWED: &[&str] = &[
     "Init",
     "VarBuilder",
     "VarMap",
+    // A closure as a module, and a setting of `Init`.
+    "func",
+    "init::NormalOrUniform",
     "ops::log_softmax",
     "ops::softmax",
     "var_builder::SimpleBackend",

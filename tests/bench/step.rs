@@ -353,8 +353,6 @@ fn players(
     let size = format!("{h}x{w}");
     let activations = options.text("--activations", "f32");
     let common = [
-        "--activations",
-        activations,
         "--networks",
         network,
         "--modes",
@@ -370,7 +368,7 @@ fn players(
         Player::start(
             name,
             Command::new(std::env::current_exe()?)
-                .args(["--contestant", name])
+                .args(["--contestant", name, "--activations", activations])
                 .args(common),
         )
     };

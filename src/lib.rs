@@ -48,6 +48,8 @@ pub mod checkpoint;
 pub mod combine;
 mod draws;
 mod error;
+#[cfg(any(feature = "train", feature = "hub"))]
+mod hash;
 pub mod head;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -1,10 +1,12 @@
 //! At least one architecture of each structure against timm (EfficientNet-Lite0 in `golden_network.rs`): features, what each stage
 //! gives, gradients of every parameter and running statistics. `tests/golden/make_backbones.py` made the golden values, and says what they are.
 
+mod drawn;
 mod golden;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use drawn::tensor;
 use golden::{distance, summary_error};
 use hydranet::backbone::{Architecture, Backbone};
 use hydranet::train::variables::is_buffer;
@@ -32,39 +34,6 @@ const EXACT: Tolerance = Tolerance {
     gradients: 1e-9,
     statistics: 1e-10,
 };
-
-/// Uniform from −1 to below 1: SplitMix64 (Steele, Lea, Flood 2014) from the FNV-1a hash of the name.
-fn draws(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    (1..=count as u64).map(move |i| {
-        let mut z = start.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 40) as f64 / f64::from(1 << 23) - 1.0
-    })
-}
-
-/// A tensor made from its name as in the script.
-fn tensor(name: &str, shape: &[usize], dtype: DType) -> Tensor {
-    let (centre, width) = match (name, shape) {
-        (n, _) if n.ends_with("running_var") => (1.0, 0.5),
-        (n, _) if n.ends_with("gamma") => (0.5, 0.25),
-        (n, [_]) if n.ends_with("weight") => (1.0, 0.25),
-        (n, [_, fan @ ..]) if n.ends_with("weight") => {
-            (0.0, 2.0 / (fan.iter().product::<usize>() as f64).sqrt())
-        }
-        ("images", _) => (0.0, 2.0),
-        _ => (0.0, 0.25),
-    };
-    let values: Vec<f32> = draws(name, shape.iter().product())
-        .map(|d| (centre + width * d) as f32)
-        .collect();
-    let t = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-    t.to_dtype(dtype).unwrap()
-}
 
 fn variable(name: &str, shape: &[usize], dtype: DType) -> Tensor {
     let var = Var::from_tensor(&tensor(name, shape, dtype)).unwrap();

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use hydranet::LossKind;
 use hydranet::train::balance::balanced_weights;
 use hydranet::train::loss::HeadLoss;
-use hydranet::train::mix::{Targets, draw_lambda, mix_up};
+use hydranet::train::mix::{Mixing, Targets, draw_lambda, mix_pairs, opposite};
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
 use hydranet::train::schedule::factor;
 use proptest::prelude::*;
@@ -448,7 +448,7 @@ proptest! {
     #[test]
     fn mix_up_blends_each_photo_and_all_its_targets_with_its_mirror((n, size, images, heads, lambda) in batch()) {
         let (mut mixed, mut targets) = (images.clone(), heads.clone());
-        mix_up(&mut mixed, &mut targets, n, lambda);
+        mix_pairs(&mut mixed, &mut targets, &opposite(n), &Mixing::Blend(lambda));
         if lambda == 1.0 {
             prop_assert_eq!(&mixed, &images);
             prop_assert_eq!(&targets, &heads);
@@ -516,7 +516,7 @@ fn mix_up_with_an_odd_batch_leaves_the_photo_in_the_middle_as_it_is() {
         weights: vec![1.0; 3],
         num_labels: 2,
     }];
-    mix_up(&mut images, &mut heads, 3, 0.75);
+    mix_pairs(&mut images, &mut heads, &opposite(3), &Mixing::Blend(0.75));
     assert_eq!(images, [1.5, 10.0, 2.5]);
     assert_eq!(heads[0].rows, [0.75, 0.25, 0.0, 1.0, 0.25, 0.75]);
     assert_eq!(heads[0].weights, [1.0; 3]);
@@ -529,7 +529,12 @@ fn mix_up_takes_the_label_that_is_there_at_its_share() {
         weights: vec![1.0, 0.0],
         num_labels: 2,
     }];
-    mix_up(&mut [0.0, 1.0], &mut heads, 2, 0.75);
+    mix_pairs(
+        &mut [0.0, 1.0],
+        &mut heads,
+        &opposite(2),
+        &Mixing::Blend(0.75),
+    );
     assert_eq!(heads[0].rows, [1.0, 0.0, 1.0, 0.0]);
     assert_eq!(heads[0].weights, [0.75, 0.25]);
 }

@@ -3,8 +3,7 @@
 use super::output::{Progress, say, say_json, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::train::experiment::{
-    Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, collect, run, to_csv,
-    to_markdown,
+    Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, collect, run, to_markdown,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -172,13 +171,7 @@ impl Compare {
         }
         if let Some(out) = &self.out {
             std::fs::create_dir_all(out).map_err(|e| hydranet::Error::io("create", out, e))?;
-            let json =
-                serde_json::to_vec_pretty(&comparison).map_err(|e| hydranet::Error::Config {
-                    origin: "results.json".into(),
-                    message: e.to_string(),
-                })?;
-            hydranet::write_atomically(&out.join("results.json"), &json)?;
-            hydranet::write_atomically(&out.join("results.csv"), to_csv(&comparison)?.as_bytes())?;
+            comparison.write(out)?;
             super::plot::differences(&comparison, &out.join("results.svg"))?;
         }
         Ok(ExitCode::SUCCESS)

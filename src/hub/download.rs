@@ -1,5 +1,6 @@
 //! A file fetched in parts, so that an interrupted download goes on where it stopped.
 
+use crate::hash::hexadecimal;
 use hf_hub::HFRepositorySync;
 use hf_hub::repository::RepoTypeModel;
 use sha2::{Digest, Sha256};
@@ -98,7 +99,7 @@ fn sha256(file: &mut File) -> std::io::Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()),
+            0 => return Ok(hexadecimal(hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }

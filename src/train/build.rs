@@ -46,7 +46,7 @@ pub(super) fn build(
             .as_deref()
             .unwrap_or("the weights given"),
     )?;
-    plan.check(variables.snapshot()?.keys())?;
+    plan.check(&variables.names())?;
     let groups = variables.vars().into_iter().map(|(name, var)| {
         let group = plan.group(&name, var.rank(), epoch, steps);
         (name, (var, group))

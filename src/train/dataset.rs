@@ -2,6 +2,7 @@
 
 use super::{manifest, person_folder};
 use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -267,7 +268,7 @@ impl Dataset {
             hash.update(format!("{:?} {:?}\n", head.name, head.labels));
         }
         lines.iter().for_each(|line| hash.update(line));
-        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hexadecimal(hash.finalize())
     }
 }
 

@@ -187,14 +187,6 @@ pub fn mix_pairs(images: &mut [f32], heads: &mut [Targets], partners: &[usize], 
     }
 }
 
-/// Mix-up of a batch in place: photo i with photo batch − 1 − i, as [`mix_pairs`] with partners [`opposite`].
-///
-/// # Shapes
-/// `images` `(batch, …)` flat; each of `heads` of the same batch.
-pub fn mix_up(images: &mut [f32], heads: &mut [Targets], batch: usize, lambda: f64) {
-    mix_pairs(images, heads, &opposite(batch), &Mixing::Blend(lambda));
-}
-
 /// The targets of photos that were mixed with others by λ: each row with that of the same place in `others`.
 pub fn mix_targets(heads: &mut [Targets], others: &[Targets], lambda: f64) {
     if lambda == 1.0 {

@@ -131,8 +131,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the setting, the pattern, and how names start.
-    pub(super) fn check<'a>(&self, names: impl Iterator<Item = &'a String>) -> Result<()> {
-        let names: Vec<&str> = names.filter_map(|n| n.strip_prefix("backbone.")).collect();
+    pub(super) fn check(&self, names: &[String]) -> Result<()> {
+        let names = names.iter().filter_map(|n| n.strip_prefix("backbone."));
+        let names: Vec<&str> = names.collect();
         let matching = match &self.fine_tune {
             FineTune::Matching(patterns) => patterns.as_slice(),
             _ => &[],

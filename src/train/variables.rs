@@ -128,6 +128,11 @@ impl Variables {
             .collect()
     }
 
+    /// The names of all tensors, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().all.keys().cloned().collect()
+    }
+
     /// Copies of all tensors as they are now, in order of name.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! What a network of candle's, plugged in as a backbone, cannot do.
 
 use super::{FineTune, TrainConfig};
-use crate::backbone::Architecture;
 use crate::backbone::adapter::Training;
+use crate::backbone::{Activations, Architecture};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
 use crate::train::variables::is_buffer;
@@ -26,6 +26,10 @@ impl TrainConfig {
         }
         if self.stays_frozen() {
             return Ok(());
+        }
+        if self.activations != Activations::F32 {
+            let expected = format!("`f32` with {backbone}, whose graph is candle's");
+            return fail("activations", expected, "`bf16`".into());
         }
         let reason = match entry.training {
             Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),

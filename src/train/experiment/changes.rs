@@ -1,7 +1,7 @@
 //! Which values differ between two configurations.
 
 use crate::error::{Error, Result};
-use crate::train::config::{Config, TrainConfig};
+use crate::train::config::Config;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use toml::{Table, Value};
@@ -34,14 +34,7 @@ impl fmt::Display for Change {
 /// A configuration as a table without what never changes a result: where features are kept, the memory for photos decoded ahead,
 /// heads the model does not have; and without the seed, which tells runs of one variant apart.
 pub(super) fn comparable(config: &Config) -> Result<Table> {
-    let config = Config {
-        train: TrainConfig {
-            feature_cache: None,
-            ..config.train.clone()
-        },
-        ..config.clone()
-    };
-    Table::try_from(&config)
+    Table::try_from(config)
         .map(without_details)
         .map_err(|e| Error::Config {
             origin: "the configuration".into(),

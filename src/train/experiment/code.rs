@@ -1,6 +1,7 @@
 //! Which program made a run.
 
 use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,12 +28,7 @@ impl Code {
         hash.update(&bytes);
         Ok(Self {
             hydranet: env!("CARGO_PKG_VERSION").into(),
-            executable: hexadecimal(hash),
+            executable: hexadecimal(hash.finalize()),
         })
     }
-}
-
-/// The digits of a hash.
-pub(super) fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -2,12 +2,14 @@
 
 use super::changes::{Change, differences, title};
 use super::figure::Figure;
+use super::record::write_json;
 use super::runs::{FinishedRun, Side};
 use super::statistics::{PairedDifference, mean, paired_difference, spread};
-use crate::error::{Error, Result};
+use super::table::to_csv;
+use crate::error::{Error, Result, write_atomically};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Variants against a baseline. `Display` gives tables for a terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -130,6 +132,17 @@ impl Comparison {
             figures: tables.collect(),
             notes: notes(runs),
         })
+    }
+}
+
+impl Comparison {
+    /// Writes `results.json` and `results.csv` to a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join("results.json"), self)?;
+        write_atomically(&folder.join("results.csv"), to_csv(self)?.as_bytes())
     }
 }
 

@@ -1,11 +1,11 @@
 //! The runs an experiment is made of.
 
 use super::changes::{Change, comparable, differences, title};
-use super::code::hexadecimal;
 use super::figure::Figure;
 use super::file::{ExperimentFile, GiveUp};
 use crate::checkpoint::Tensors;
 use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
 use crate::train::config::{Config, load_weights};
 use crate::train::dataset::{Dataset, Split};
@@ -266,7 +266,7 @@ fn fingerprint(
     })?;
     let mut hash = Sha256::new();
     hash.update(format!("{config}\n{seed}\n{of_weights}\n{data}\n"));
-    Ok(hexadecimal(hash))
+    Ok(hexadecimal(hash.finalize()))
 }
 
 fn of_tensors(tensors: &Tensors) -> Result<String> {
@@ -277,7 +277,7 @@ fn of_tensors(tensors: &Tensors) -> Result<String> {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         hash.update(&bytes);
     }
-    Ok(hexadecimal(hash))
+    Ok(hexadecimal(hash.finalize()))
 }
 
 fn check_metrics(metrics: &[Figure], variants: &[Variant]) -> Result<()> {

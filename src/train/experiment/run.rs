@@ -9,8 +9,7 @@ use super::plan::{Plan, PlannedRun};
 use super::record::{RunRecord, write_json};
 use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
-use super::table::to_csv;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
 use crate::train::config::load_weights;
 use crate::train::trainer::{self, train};
 use std::collections::BTreeMap;
@@ -74,11 +73,13 @@ pub fn run(
         deadline: Deadline::new(plan.minutes),
         records: vec![None; plan.runs.len()],
         states: vec![State::ToDo; plan.runs.len()],
+        done: vec![None; plan.runs.len()],
     };
     for (place, run) in plan.runs.iter().enumerate() {
         bench.records[place] = RunRecord::read(&bench.folder(run))?;
         if let Some(record) = &bench.records[place] {
             bench.states[place] = State::of(record);
+            bench.read(place)?;
         }
     }
     let mut comparison = bench.write_results()?;
@@ -101,6 +102,7 @@ pub fn run(
             }
         };
         if bench.states[place] == State::Done {
+            bench.read(place)?;
             comparison = bench.write_results()?;
         }
     }
@@ -120,6 +122,8 @@ struct Bench<'a> {
     /// Of the runs that were begun, in the plan's order.
     records: Vec<Option<RunRecord>>,
     states: Vec<State>,
+    /// The runs that are done, as they were read, in the plan's order.
+    done: Vec<Option<FinishedRun>>,
 }
 
 impl Bench<'_> {
@@ -237,20 +241,28 @@ impl Bench<'_> {
         let Some(rule) = self.plan.give_up.filter(|_| variant > 0) else {
             return Ok(false);
         };
-        let mut runs = self.finished(|v| v == 0)?;
+        let mut runs = self.finished(|v| v == 0);
         if runs.is_empty() {
             return Ok(false);
         }
-        runs.extend(self.finished(|v| v == variant)?);
+        runs.extend(self.finished(|v| v == variant));
         is_hopeless(rule, &runs, &self.plan.metrics[0], self.plan.confidence)
     }
 
+    /// Reads a run, if it is done.
+    fn read(&mut self, place: usize) -> Result<()> {
+        if self.states[place] == State::Done {
+            let folder = self.folder(&self.plan.runs[place]);
+            self.done[place] = Some(FinishedRun::read(&folder)?);
+        }
+        Ok(())
+    }
+
     /// The finished runs of some variants, in the plan's order.
-    fn finished(&self, of: impl Fn(usize) -> bool) -> Result<Vec<FinishedRun>> {
-        let states = self.plan.runs.iter().zip(&self.states);
-        let done = states.filter(|(run, state)| of(run.variant) && **state == State::Done);
-        done.map(|(run, _)| FinishedRun::read(&self.folder(run)))
-            .collect()
+    fn finished(&self, of: impl Fn(usize) -> bool) -> Vec<FinishedRun> {
+        let runs = self.plan.runs.iter().zip(&self.done);
+        let some = runs.filter(|(run, _)| of(run.variant));
+        some.filter_map(|(_, done)| done.clone()).collect()
     }
 
     fn index(&self) -> Vec<RunState> {
@@ -277,20 +289,16 @@ impl Bench<'_> {
 
     fn write_results(&self) -> Result<Option<Comparison>> {
         self.write_index()?;
-        let mut runs = self.finished(|v| v == 0)?;
+        let mut runs = self.finished(|v| v == 0);
         if runs.is_empty() {
             return Ok(None);
         }
-        runs.extend(self.finished(|v| v > 0)?);
+        runs.extend(self.finished(|v| v > 0));
         // An area under a curve, say, is not defined on every set of photos.
         let defined = |m: &&Figure| runs.iter().any(|r| r.scores.contains_key(&m.to_string()));
         let metrics: Vec<Figure> = self.plan.metrics.iter().filter(defined).cloned().collect();
         let comparison = Comparison::new(&runs, &metrics, self.plan.confidence)?;
-        write_json(&self.out.join("results.json"), &comparison)?;
-        write_atomically(
-            &self.out.join("results.csv"),
-            to_csv(&comparison)?.as_bytes(),
-        )?;
+        comparison.write(self.out)?;
         Ok(Some(comparison))
     }
 }

@@ -1,11 +1,12 @@
 //! Finished runs, read back from their folders.
 
 use super::changes::{used_heads, without_details};
-use super::code::{Code, hexadecimal};
+use super::code::Code;
 use super::figure::Figure;
 use super::record::{FILE, RunRecord};
 use super::state::{INDEX, Index, State};
 use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
 use crate::train::metrics::Metric;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -194,5 +195,5 @@ fn read_split(path: &Path, side: Side) -> Result<(String, usize, usize)> {
     lines.sort();
     let mut hash = Sha256::new();
     lines.iter().for_each(|line| hash.update(line));
-    Ok((hexadecimal(hash), trained, scored))
+    Ok((hexadecimal(hash.finalize()), trained, scored))
 }

@@ -61,7 +61,8 @@ pub enum Activations {
     /// As they are.
     #[default]
     F32,
-    /// Rounded to bfloat16: half the memory, gradients off by about 2⁻⁹ of their size. The forward pass is not rounded.
+    /// Rounded to bfloat16, half the bytes a value; the forward pass is not rounded. Transformers and ConvNeXt need less memory so,
+    /// networks of many sizes of maps may need more: buffers are kept for use again by size.
     Bf16,
 }
 

@@ -180,7 +180,7 @@ impl Tape {
         (tape, map)
     }
 
-    /// Keeps what backward needs in half the memory, as bfloat16. The forward pass stays as it is, and so do the inputs of
+    /// Keeps what backward needs as bfloat16, half the bytes a value. The forward pass stays as it is, and so do the inputs of
     /// attention; gradients are off by about as much as the rounding, 2⁻⁹. Of no effect where candle's graph keeps the values.
     pub fn round_kept_values(&mut self) {
         match &mut self.inner {

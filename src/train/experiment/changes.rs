@@ -93,7 +93,7 @@ fn compare(prefix: &str, from: &Table, to: &Table, changes: &mut Vec<Change>) {
 }
 
 /// Columns of a value in a title.
-const SHOWN: usize = 40;
+const SHOWN: usize = 120;
 
 /// What a variant is called: the settings that make it, in the form of `--set`; "baseline" if there is none.
 pub fn title(changes: &[Change]) -> String {

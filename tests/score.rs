@@ -21,6 +21,7 @@ fn photo(truth: [Option<usize>; 3], predicted: [usize; 3]) -> Scored {
         predicted: predicted.to_vec(),
         class: taxonomy().encode(&predicted).unwrap(),
         probs: Vec::new(),
+        class_probs: Vec::new(),
     }
 }
 
@@ -249,6 +250,7 @@ fn more_than_twenty_classes_show_no_matrix_and_long_names_are_shortened() {
         predicted: vec![0, 20],
         class: 20,
         probs: Vec::new(),
+        class_probs: Vec::new(),
     };
     let text = ScoreReport::new(&t, &[], &[p]).unwrap().to_string();
     assert_eq!(text.matches("rows: truth").count(), 1, "{text}");

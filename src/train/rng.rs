@@ -28,6 +28,8 @@ pub enum Purpose {
     Patch = 11,
     /// Whom photos are mixed with.
     Partner = 12,
+    /// Persons drawn for an interval.
+    Bootstrap = 14,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

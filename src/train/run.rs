@@ -226,11 +226,14 @@ pub fn write_predictions(
             p.name.clone(),
             format!("{:.6}", p.prob),
         ];
-        for ((h, truth), head) in p.heads.iter().zip(labels(&dataset.heads, sample)).zip(0..) {
+        let known = labels(&dataset.heads, sample);
+        let applies = taxonomy.applies(&known);
+        for (head, h) in p.heads.iter().enumerate() {
+            let truth = known[head].filter(|_| applies[head] != Some(false));
             let truth = truth
                 .map(|t| taxonomy.labels(head)[t].clone())
                 .unwrap_or_default();
-            row.extend([h.label.clone(), truth]);
+            row.extend([h.label.clone().unwrap_or_default(), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
         }
         row

@@ -6,10 +6,8 @@ use super::loss::HeadLoss;
 use super::mix::Targets;
 use super::mixing::Batch;
 use super::source::Source;
-use super::targets::target;
 use super::trainer::Run;
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
 use crate::layers::Mode;
 use crate::ops::parts;
 use crate::ops::scale;
@@ -70,7 +68,7 @@ impl Run<'_> {
                 key: key.wrapping_add((part as u64) << 48),
             };
             let inputs = inputs.narrow(0, rows.start, rows.len())?;
-            let joint = self.joint(inputs, &rows, &aims, mode, &not_finite)?;
+            let joint = self.joint(inputs, &rows, photos, &aims, mode, &not_finite)?;
             value += f64::from(joint.to_scalar::<f32>()?);
             let grads = self.optimizer.collect(&joint.backward()?)?;
             sum = Some(match sum {
@@ -103,11 +101,12 @@ impl Run<'_> {
         Ok(value)
     }
 
-    /// The joint loss of some rows of a batch.
+    /// The joint loss of some rows of a batch of `photos`.
     fn joint(
         &self,
         inputs: Tensor,
         rows: &Range<usize>,
+        photos: usize,
         aims: &[Aim],
         mode: Mode,
         not_finite: &dyn Fn(String, f64) -> Error,
@@ -118,7 +117,7 @@ impl Run<'_> {
         };
         let outputs = self.model.outputs(&features, mode)?;
         let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for ((head, outputs), aim) in self.spec.heads.iter().zip(&outputs).zip(aims) {
+        for ((head, outputs), aim) in self.tasks.heads.iter().zip(&outputs).zip(aims) {
             let n = aim.targets.num_labels;
             let weights = &aim.targets.weights[rows.clone()];
             let rows = &aim.targets.rows[rows.start * n..rows.end * n];
@@ -141,30 +140,17 @@ impl Run<'_> {
             // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
             joint = (joint + scale(&loss, vec![(head.weight * share) as f32])?)?;
         }
+        if let Some((factor, consistency)) = &self.consistency {
+            let share = rows.len() as f64 / photos as f64;
+            let loss = consistency.loss(&outputs)?;
+            joint = (joint + scale(&loss, vec![(factor * share) as f32])?)?;
+        }
         Ok(joint)
     }
 
     /// Each head's targets for a batch of places in `train`.
     pub(super) fn targets(&self, batch: &[usize]) -> Vec<Targets> {
-        let heads = self.spec.heads.iter().enumerate();
-        heads.map(|(i, h)| self.head_targets(i, h, batch)).collect()
-    }
-
-    fn head_targets(&self, head: usize, spec: &HeadSpec, batch: &[usize]) -> Targets {
-        let n = spec.num_labels();
-        let mut rows = vec![0.0; batch.len() * n];
-        let mut weights = vec![0.0; batch.len()];
-        for ((i, row), weight) in batch.iter().zip(rows.chunks_exact_mut(n)).zip(&mut weights) {
-            let value = &self.dataset.samples[self.train[*i]].values[head];
-            if let Some(soft) = value.as_ref().and_then(|v| target(spec, v)) {
-                row.copy_from_slice(&soft);
-                *weight = 1.0;
-            }
-        }
-        Targets {
-            rows,
-            weights,
-            num_labels: n,
-        }
+        let samples = batch.iter().map(|i| &self.dataset.samples[self.train[*i]]);
+        self.tasks.targets(samples)
     }
 }

@@ -5,8 +5,9 @@ use super::balance::head_loss;
 use super::build::build;
 use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
-use super::evaluate::{Queue, logits, score};
-use super::loss::HeadLoss;
+use super::decide;
+use super::evaluate::{Queue, logits};
+use super::loss::{Consistency, HeadLoss};
 use super::mixing::Mix;
 use super::optim::Optimizer;
 use super::plan::Plan;
@@ -15,8 +16,10 @@ use super::sampling::Sampler;
 use super::schedule;
 use super::score::ScoreReport;
 use super::source::Source;
+use super::tasks::Tasks;
 use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
+use crate::combine::Decision;
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
 use candle_core::Tensor;
@@ -110,6 +113,9 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) plan: Plan,
     pub(super) spec: ModelSpec,
+    pub(super) tasks: Tasks,
+    /// The loss between joint head and heads and its factor, if there is one.
+    pub(super) consistency: Option<(f64, Consistency)>,
     pub(super) dataset: &'a Dataset,
     pub(super) folder: RunFolder,
     pub(super) train: Vec<usize>,
@@ -120,6 +126,8 @@ pub(super) struct Run<'a> {
     pub(super) variables: Variables,
     pub(super) model: MultiTaskModel,
     pub(super) optimizer: Optimizer,
+    /// How the final class is decided.
+    pub(super) decision: Decision,
     /// The exponential moving average, if one is kept.
     pub(super) ema: Average,
     /// The average over the last epochs.
@@ -147,11 +155,30 @@ impl<'a> Run<'a> {
                 "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
             ));
         }
-        let losses = spec
+        let tasks = Tasks::new(&spec)?;
+        dataset.check_possible(&tasks.taxonomy)?;
+        let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
+        let losses = tasks
             .heads
             .iter()
-            .map(|h| head_loss(h, dataset, &train))
+            .zip(&targets)
+            .map(|(h, targets)| head_loss(h, dataset, targets))
             .collect::<Result<_>>()?;
+        let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
+            Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
+            _ => None,
+        };
+        let rule = config.train.decision;
+        if rule.is_tuned() && valid.is_empty() {
+            let reason = format!("train.decision={} is tuned on it", rule.name());
+            return Err(empty_split(dataset, Split::Valid, &reason));
+        }
+        let decision = decide::untuned(
+            rule,
+            &tasks.taxonomy,
+            spec.joint.as_ref().map(|j| j.share),
+            &decide::classes(&tasks.taxonomy, dataset, &train),
+        )?;
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
         let (progress, given, kept) = if resume {
@@ -206,6 +233,8 @@ impl<'a> Run<'a> {
         Ok(Self {
             config,
             spec,
+            tasks,
+            consistency,
             dataset,
             folder,
             train,
@@ -217,6 +246,7 @@ impl<'a> Run<'a> {
             variables,
             model,
             optimizer,
+            decision,
             ema,
             last,
             source: Source::Photos,
@@ -343,8 +373,10 @@ impl<'a> Run<'a> {
             "photos": self.train.len(),
             "valid": record,
         });
+        let mut description = Description::new(self.spec.clone(), training)?;
+        description.decision = self.decision.clone();
         Ok(ModelFile {
-            description: Description::new(self.spec.clone(), training)?,
+            description,
             tensors,
         })
     }
@@ -367,12 +399,23 @@ impl<'a> Run<'a> {
         self.save_state()?;
         let mut scores = None;
         if !self.valid.is_empty() {
-            let model = ModelFile::read(self.folder.path("best.safetensors"))?.build()?;
-            let taxonomy = self.spec.taxonomy()?;
+            let best = self.folder.path("best.safetensors");
+            let mut file = ModelFile::read(&best)?;
+            let model = file.build()?;
             let logits = logits(&model, &self.valid_features(&model)?)?;
-            let (predictions, report) = score(&taxonomy, self.dataset, &self.valid, &logits)?;
-            let path = self.folder.path("valid_predictions.csv");
-            write_predictions(&path, &taxonomy, self.dataset, &self.valid, &predictions)?;
+            if self.decision.rule.is_tuned() {
+                let taxonomy = &self.tasks.taxonomy;
+                let classes = decide::classes(taxonomy, self.dataset, &self.valid);
+                self.decision = decide::tuned(self.decision, taxonomy, &logits, &classes)?;
+                file.description.decision = self.decision.clone();
+                file.write(&best)?;
+            }
+            let (predictions, report) = self.score(&self.decision, &logits)?;
+            let (taxonomy, path) = (
+                &self.tasks.taxonomy,
+                self.folder.path("valid_predictions.csv"),
+            );
+            write_predictions(&path, taxonomy, self.dataset, &self.valid, &predictions)?;
             let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Config {
                 origin: "scores.json".into(),
                 message: e.to_string(),

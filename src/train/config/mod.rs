@@ -3,11 +3,13 @@
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
 use crate::backbone::{Activations, Architecture};
+use crate::combine::DecisionRule;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
-use crate::model::ModelSpec;
+use crate::model::{JointSpec, ModelSpec};
+use crate::taxonomy::Labels;
 use crate::train::augment::AugmentConfig;
 use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
@@ -100,6 +102,9 @@ pub struct TrainConfig {
     pub mix_off: usize,
     /// Which photos an epoch takes.
     pub sampling: Sampling,
+    /// How the final class is decided. Offsets are tuned on the validation split when training has ended.
+    #[serde(skip_serializing_if = "is_product")]
+    pub decision: DecisionRule,
     /// Stop after so many epochs without a better final-class macro F1 on the validation split. 0: never.
     pub patience: usize,
     /// Memory for photos decoded ahead, in MiB.
@@ -114,6 +119,10 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
+}
+
+fn is_product(rule: &DecisionRule) -> bool {
+    *rule == DecisionRule::Product
 }
 
 impl Default for TrainConfig {
@@ -144,6 +153,7 @@ impl Default for TrainConfig {
             mix: Vec::new(),
             mix_off: 0,
             sampling: Sampling::EveryPhoto,
+            decision: DecisionRule::Product,
             patience: 0,
             queue_mib: 64,
             feature_cache: None,
@@ -166,6 +176,12 @@ pub struct ModelConfig {
     pub weights: Option<String>,
     /// Names of the heads, in order.
     pub heads: Vec<String>,
+    /// Combinations of labels that do not occur, by the heads' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impossible: Vec<Labels>,
+    /// A head of all final classes beside the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<JointSpec>,
     /// From photo to tensor; what is left out is as the backbone's pretrained weights were made for.
     #[serde(default)]
     pub input: InputSpec,
@@ -227,6 +243,8 @@ impl Config {
         Ok(ModelSpec {
             backbone: self.model.backbone,
             heads: self.model.heads.iter().map(head).collect::<Result<_>>()?,
+            impossible: self.model.impossible.clone(),
+            joint: self.model.joint.clone(),
             input: self.model.input.clone(),
         })
     }
@@ -243,6 +261,13 @@ impl Config {
         }
         let spec = self.model_spec()?;
         spec.validate()?;
+        if self.train.decision.needs_joint() && spec.joint.is_none() {
+            return Err(Error::Invalid {
+                what: "train.decision".into(),
+                expected: "a joint head beside it, such as model.joint={}".into(),
+                found: format!("`{}` and none", self.train.decision.name()),
+            });
+        }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
         self.train.validate_mixes(&spec)

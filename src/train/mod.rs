@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod average;
 pub mod balance;
+pub mod balancing;
 mod build;
 pub mod check;
 pub mod config;

@@ -2,6 +2,7 @@
 
 use super::average::{Average, share};
 use super::balance::head_loss;
+use super::balancing::Balancer;
 use super::build::build;
 use super::config::{Config, TrainConfig};
 use super::dataset::{Dataset, Split, empty_split};
@@ -163,6 +164,7 @@ impl<'a> Run<'a> {
                     found: "other photos, labels or splits".into(),
                 });
             }
+            progress.balancing.check(config.train.balancing)?;
             (progress, model, Some(moments))
         } else {
             folder.write_config(config)?;
@@ -170,6 +172,7 @@ impl<'a> Run<'a> {
             (
                 Progress {
                     data,
+                    balancing: Balancer::new(config.train.balancing, spec.heads.len()),
                     ..Progress::default()
                 },
                 weights,
@@ -192,6 +195,7 @@ impl<'a> Run<'a> {
             epoch,
             steps_of(config, sampler.photos()),
         )?;
+        config.train.check_shared(&plan, &variables)?;
         if let Some(kept) = kept {
             let part = |prefix: &str| -> Tensors {
                 let of =
@@ -301,6 +305,7 @@ impl<'a> Run<'a> {
         if better {
             file.write(self.folder.path("best.safetensors"))?;
         }
+        (record.head_weights, record.gradients) = self.progress.balancing.end_epoch();
         self.progress.records.push(record);
         let heads: Vec<String> = self.spec.heads.iter().map(|h| h.name.clone()).collect();
         self.folder.write_metrics(&heads, &self.progress.records)?;
@@ -331,9 +336,10 @@ impl<'a> Run<'a> {
     }
 
     fn model_file(&self, record: &EpochRecord, tensors: Tensors) -> Result<ModelFile> {
-        // Where features are kept changes nothing in the model.
+        // Where features are kept changes nothing in the model, nor does what is measured.
         let config = TrainConfig {
             feature_cache: None,
+            report_gradients: 0,
             ..self.config.train.clone()
         };
         let training = serde_json::json!({

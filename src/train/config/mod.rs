@@ -9,6 +9,7 @@ use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::model::ModelSpec;
 use crate::train::augment::AugmentConfig;
+use crate::train::balancing::Balancing;
 use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
 use crate::train::sampling::Sampling;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod balancing;
 mod features;
 mod files;
 mod lines;
@@ -83,6 +85,13 @@ pub struct TrainConfig {
     pub final_lr: f64,
     /// Greatest norm of the whole gradient; longer ones are shortened to it. 0: no limit.
     pub clip: f64,
+    /// How the heads are balanced in the joint loss.
+    #[serde(skip_serializing_if = "Balancing::is_fixed")]
+    pub balancing: Balancing,
+    /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more backward pass
+    /// a head; 0: none, or all with `balancing = "pc_grad"`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub report_gradients: usize,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
     /// How the backbone keeps what backward needs.
@@ -116,6 +125,10 @@ pub struct TrainConfig {
     pub split: SplitConfig,
 }
 
+fn is_none(steps: &usize) -> bool {
+    *steps == 0
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -136,6 +149,8 @@ impl Default for TrainConfig {
             warm_up: 0.3,
             final_lr: 0.0,
             clip: 0.0,
+            balancing: Balancing::Fixed,
+            report_gradients: 0,
             accumulate: 1,
             activations: Activations::F32,
             ema: 0.0,
@@ -367,6 +382,7 @@ impl TrainConfig {
         }
         self.augment.validate()?;
         self.validate_features()?;
+        self.validate_balancing()?;
         self.validate_plugged(backbone)?;
         self.split.validate()
     }

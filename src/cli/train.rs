@@ -150,7 +150,10 @@ pub(crate) fn run(
 ) -> hydranet::Result<Outcome> {
     let spec = config.model_spec()?;
     let (dataset, weights) = open(config, heads, data)?;
-    let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
+    let names = spec.heads.iter().map(|h| h.name.clone());
+    let names: Vec<String> = names
+        .chain(spec.joint.iter().map(|_| "joint".into()))
+        .collect();
     let mut progress = Progress::new("train");
     let batch = config.train.batch;
     let outcome = train(

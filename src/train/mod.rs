@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod average;
 pub mod balance;
+pub mod balancing;
 mod build;
 pub mod check;
 pub mod config;
@@ -28,6 +29,7 @@ pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod score;
+mod setup;
 mod source;
 pub mod split;
 pub mod split_report;

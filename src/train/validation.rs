@@ -67,6 +67,8 @@ impl Run<'_> {
                 accuracy: 0.0,
                 head_accuracy: none.clone(),
                 head_macro_f1: none,
+                head_weights: Vec::new(),
+                gradients: None,
             });
         }
         let model = self.frozen(tensors)?.build()?;
@@ -114,6 +116,8 @@ impl Run<'_> {
             accuracy: report.class.accuracy,
             head_accuracy: report.heads.iter().map(|h| h.accuracy).collect(),
             head_macro_f1,
+            head_weights: Vec::new(),
+            gradients: None,
         })
     }
 }

@@ -368,6 +368,25 @@ fn heads_that_want_opposite_things_are_seen_to_fight_and_surgery_pulls_against_n
 }
 
 #[test]
+fn after_surgery_each_heads_own_variables_keep_their_gradient() {
+    let bench = Bench::new();
+    for (name, method) in [("fixed", "fixed"), ("surgery", "pc_grad")] {
+        let method = format!("train.balancing={method}");
+        let settings = [method.as_str(), "train.epochs=1", "train.lr_heads=0.01"];
+        twins(&bench, name, "'female', 'male'", &settings).unwrap();
+    }
+    // The only step starts from the same tensors, so only what surgery changed is not the same.
+    let heads = |run: &str| -> Vec<f64> {
+        let file = ModelFile::read(bench.out(run).join("last.safetensors")).unwrap();
+        let heads = file.tensors.iter().filter(|(n, _)| n.starts_with("heads."));
+        heads.flat_map(|(_, t)| golden::flat(t)).collect()
+    };
+    let off = distance(&heads("surgery"), &heads("fixed"));
+    assert!(off < 1e-9, "{off}");
+    assert!(distance(&way(&bench, "surgery"), &way(&bench, "fixed")) > 0.1);
+}
+
+#[test]
 fn surgery_on_a_batch_in_parts_is_that_on_the_whole_batch() {
     let bench = Bench::new();
     let settings = [

@@ -200,7 +200,23 @@ fn with_each_method_a_run_stopped_and_resumed_ends_with_the_bytes_of_one_that_wa
 }
 
 #[test]
-fn measuring_gradients_changes_nothing_and_measures_as_many_steps_as_asked_for() {
+fn as_many_steps_are_measured_as_asked_for_spread_over_the_epoch() {
+    let bench = Bench::new();
+    let mut lengths = Vec::new();
+    for (count, expected) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (500, 4)] {
+        let name = format!("count-{count}");
+        let config = with(&[], &[&format!("train.report_gradients={count}")]);
+        let outcome = bench.train(&config, &name, false, Some(4)).unwrap();
+        assert_eq!((outcome.progress.epochs, outcome.progress.steps), (0, 4));
+        let state = serde_json::to_value(&outcome.progress.balancing).unwrap();
+        let measured = state["norms"][0]["count"].as_u64().unwrap_or(0);
+        lengths.push((count, measured, expected));
+    }
+    assert!(lengths.iter().all(|(_, a, b)| a == b), "{lengths:?}");
+}
+
+#[test]
+fn measuring_gradients_does_not_change_the_model() {
     let bench = Bench::new();
     for (i, method) in ["fixed", "{grad_norm={}}"].iter().enumerate() {
         let method = format!("train.balancing={method}");
@@ -289,6 +305,18 @@ fn last(bench: &Bench, run: &str) -> Vec<f64> {
     file.tensors.values().flat_map(golden::flat).collect()
 }
 
+/// How far training took the backbone's variables in a run.
+fn way(bench: &Bench, run: &str) -> Vec<f64> {
+    let first = load_weights(&Bench::config(&[]).unwrap(), Path::new(HEADS)).unwrap();
+    let file = ModelFile::read(bench.out(run).join("last.safetensors")).unwrap();
+    let trained = first
+        .iter()
+        .filter(|(name, _)| name.starts_with("backbone.") && !name.contains(".running_"));
+    trained
+        .flat_map(|(name, before)| golden::flat(&(&file.tensors[name] - before).unwrap()))
+        .collect()
+}
+
 /// √(Σ (a − b)² / Σ b²).
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
@@ -324,7 +352,7 @@ fn heads_that_want_opposite_things_are_seen_to_fight_and_surgery_pulls_against_n
     let scale = a * b;
     assert!(f * a * a + g * cosine * scale > -1e-9 * scale);
     assert!(f * cosine * scale + g * b * b > -1e-9 * scale);
-    assert!(distance(&last(&bench, "surgery"), &last(&bench, "fight")) > 1e-6);
+    assert!(distance(&way(&bench, "surgery"), &way(&bench, "fight")) > 0.1);
 
     // Heads of one mind are left alone: the sum of their gradients is the joint one.
     twins(
@@ -334,8 +362,28 @@ fn heads_that_want_opposite_things_are_seen_to_fight_and_surgery_pulls_against_n
         &["train.balancing=pc_grad"],
     )
     .unwrap();
-    let off = distance(&last(&bench, "friends"), &last(&bench, "alike"));
-    assert!(off < 1e-5, "{off}");
+    let off = distance(&way(&bench, "friends"), &way(&bench, "alike"));
+    println!("friends {off:.1e}");
+    assert!(off < 1e-4, "{off}");
+}
+
+#[test]
+fn after_surgery_each_heads_own_variables_keep_their_gradient() {
+    let bench = Bench::new();
+    for (name, method) in [("fixed", "fixed"), ("surgery", "pc_grad")] {
+        let method = format!("train.balancing={method}");
+        let settings = [method.as_str(), "train.epochs=1", "train.lr_heads=0.01"];
+        twins(&bench, name, "'female', 'male'", &settings).unwrap();
+    }
+    // The only step starts from the same tensors, so only what surgery changed is not the same.
+    let heads = |run: &str| -> Vec<f64> {
+        let file = ModelFile::read(bench.out(run).join("last.safetensors")).unwrap();
+        let heads = file.tensors.iter().filter(|(n, _)| n.starts_with("heads."));
+        heads.flat_map(|(_, t)| golden::flat(t)).collect()
+    };
+    let off = distance(&heads("surgery"), &heads("fixed"));
+    assert!(off < 1e-9, "{off}");
+    assert!(distance(&way(&bench, "surgery"), &way(&bench, "fixed")) > 0.1);
 }
 
 #[test]
@@ -357,11 +405,11 @@ fn surgery_on_a_batch_in_parts_is_that_on_the_whole_batch() {
     bench.train(&parts, "parts", false, None).unwrap();
     let fixed = with(&settings, &["train.balancing=fixed"]);
     bench.train(&fixed, "fixed", false, None).unwrap();
-    let one = last(&bench, "one");
-    let off = distance(&last(&bench, "parts"), &one);
-    let from_fixed = distance(&last(&bench, "fixed"), &one);
+    let one = way(&bench, "one");
+    let off = distance(&way(&bench, "parts"), &one);
+    let from_fixed = distance(&way(&bench, "fixed"), &one);
     println!("parts {off:.1e}, without surgery {from_fixed:.1e}");
-    assert!(off < 1e-5 && from_fixed > 5.0 * off);
+    assert!(off < 1e-3 && from_fixed > 0.02);
 }
 
 #[test]
@@ -378,8 +426,9 @@ fn grad_norm_that_learns_nothing_is_the_fixed_sum_though_its_graph_is_cut_at_the
         .unwrap();
     let still = with(&settings, &["train.balancing={grad_norm={lr=1e-12}}"]);
     bench.train(&still, "still", false, None).unwrap();
-    let off = distance(&last(&bench, "still"), &last(&bench, "fixed"));
-    assert!(off < 1e-5, "{off}");
+    let off = distance(&way(&bench, "still"), &way(&bench, "fixed"));
+    println!("still {off:.1e}");
+    assert!(off < 1e-3, "{off}");
     // Kept features have no graph at all.
     let frozen = with(
         &[
@@ -418,9 +467,12 @@ fn famos_second_look_has_the_same_draws_and_leaves_the_running_statistics_alone(
 fn a_head_of_weight_nought_and_missing_labels_take_no_part_and_break_nothing() {
     let bench = Bench::new();
     for (i, method) in METHODS.iter().enumerate() {
+        // The third epoch is the first whose dynamic averages differ.
+        let epochs = if i == 2 { "3" } else { "1" };
+        let epochs = format!("train.epochs={epochs}");
         let method = format!("train.balancing={method}");
         let config = with(
-            &["heads.mask.weight=0", "train.epochs=3", "train.batch=4"],
+            &["heads.mask.weight=0", &epochs, "train.batch=4"],
             &[&method, "train.report_gradients=500"],
         );
         let mut dataset = bench.dataset(&config);

@@ -352,7 +352,11 @@ fn the_shipped_experiments_can_be_planned() {
         text += &format!("{i}.jpg,p{person},{mask},{gender},{age},train,{class}\n");
     }
     std::fs::write(&listing, text).unwrap();
-    for (name, variants) in [("portraits.toml", 4), ("faces.toml", 10)] {
+    for (name, variants, folds) in [
+        ("portraits.toml", 4, 3),
+        ("faces.toml", 14, 3),
+        ("faces_features.toml", 30, 5),
+    ] {
         let path = folder.join(name);
         let mut file = ExperimentFile::read(&path).unwrap();
         assert!(file.heads.join("model.toml").is_file());
@@ -360,7 +364,7 @@ fn the_shipped_experiments_can_be_planned() {
         file.data = vec![listing.clone()];
         let plan = Plan::new(&file, name).unwrap();
         assert_eq!(plan.variants.len(), variants, "{name}");
-        assert_eq!(plan.runs.len(), 3 * variants, "{name}");
+        assert_eq!(plan.runs.len(), folds * variants, "{name}");
         let different: BTreeSet<&str> = plan.runs.iter().map(|r| r.fingerprint.as_str()).collect();
         assert_eq!(different.len(), plan.runs.len());
     }

@@ -138,7 +138,9 @@ impl RunFolder {
         let mut titles: Vec<String> = ["epoch", "train_loss", "valid_loss", "macro_f1", "accuracy"]
             .map(String::from)
             .to_vec();
-        for head in heads {
+        // A joint head has no scores of its own.
+        let scored = records.first().map_or(0, |r| r.head_accuracy.len());
+        for head in heads.iter().take(scored) {
             titles.extend([format!("{head}_accuracy"), format!("{head}_macro_f1")]);
         }
         titles.extend(header(heads, records));

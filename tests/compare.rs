@@ -239,6 +239,17 @@ fn differences_are_exact_and_titles_short() {
     );
     assert_eq!(title(&changes), "t.a=0.25, t.b=, t.u.c=[1, 3], y={ z = 2 }");
     assert_eq!(title(&differences(&a, &a)), "baseline");
+    // What heads have in common is said once.
+    let heads = |age: &str, mask: &str| -> toml::Table {
+        let text = format!(
+            "[heads.age]\nloss = \"{age}\"\nweight = 1\n[heads.mask]\nloss = \"{mask}\"\nweight = 1\n"
+        );
+        text.parse().unwrap()
+    };
+    let title_of = |age, mask| title(&differences(&heads("a", "a"), &heads(age, mask)));
+    assert_eq!(title_of("b", "b"), "heads.{age,mask}.loss=b");
+    assert_eq!(title_of("b", "c"), "heads.age.loss=b, heads.mask.loss=c");
+    assert_eq!(title_of("a", "c"), "heads.mask.loss=c");
 }
 
 fn hydranet(dir: &Path, args: &[&str]) -> String {

@@ -95,23 +95,42 @@ fn compare(prefix: &str, from: &Table, to: &Table, changes: &mut Vec<Change>) {
 /// Columns of a value in a title.
 const SHOWN: usize = 120;
 
-/// What a variant is called: the settings that make it, in the form of `--set`; "baseline" if there is none.
+/// What a variant is called: the settings that make it, in the form of `--set`, what several heads have in common once as
+/// `heads.{age,mask}.loss=soft_f1`; "baseline" if there is none.
 pub fn title(changes: &[Change]) -> String {
     // That a head is there or not is said by `model.heads`.
     let whole_head = |c: &&Change| {
         let name = c.key.strip_prefix("heads.");
         name.is_some_and(|n| !n.contains('.')) && (c.from.is_none() || c.to.is_none())
     };
-    let parts: Vec<String> = changes
-        .iter()
-        .filter(|c| !whole_head(c))
-        .map(|c| {
-            let to = c.to.clone().unwrap_or_default();
-            let to = match to.chars().count() > SHOWN {
-                true => to.chars().take(SHOWN - 1).collect::<String>() + "…",
-                false => to,
-            };
-            format!("{}={}", c.key, to.replace('"', ""))
+    let mut parts: Vec<(String, Vec<&str>, String)> = Vec::new();
+    for change in changes.iter().filter(|c| !whole_head(c)) {
+        let to = change.to.clone().unwrap_or_default();
+        let to = match to.chars().count() > SHOWN {
+            true => to.chars().take(SHOWN - 1).collect::<String>() + "…",
+            false => to,
+        };
+        let to = to.replace('"', "");
+        let of_head = change.key.strip_prefix("heads.");
+        let (head, key) = of_head
+            .and_then(|k| k.split_once('.'))
+            .unwrap_or(("", &change.key));
+        // What several heads have in common is said once.
+        let same = |p: &&mut (String, Vec<&str>, String)| {
+            !head.is_empty() && !p.1.is_empty() && p.0 == key && p.2 == to
+        };
+        match parts.iter_mut().find(same) {
+            Some(part) => part.1.push(head),
+            None if head.is_empty() => parts.push((key.into(), Vec::new(), to)),
+            None => parts.push((key.into(), vec![head], to)),
+        }
+    }
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(key, heads, to)| match heads.as_slice() {
+            [] => format!("{key}={to}"),
+            [head] => format!("heads.{head}.{key}={to}"),
+            heads => format!("heads.{{{}}}.{key}={to}", heads.join(",")),
         })
         .collect();
     match parts.is_empty() {

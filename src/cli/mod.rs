@@ -3,6 +3,7 @@
 mod data;
 mod demo;
 mod experiment;
+mod export;
 mod heads;
 mod model;
 mod output;
@@ -44,6 +45,8 @@ enum Command {
     Predict(model::Predict),
     /// Print what a model file says about itself.
     Inspect(model::Inspect),
+    /// Write a model as a file for other programs.
+    Export(export::Export),
     /// Replace, add, remove, rename, reset or graft a head of a model file.
     Heads(heads::Heads),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
@@ -88,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
+        Command::Export(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
     });

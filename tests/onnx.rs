@@ -125,7 +125,7 @@ fn every_kind_of_network_is_a_graph_with_all_its_weights() {
         let weights = file.tensors.iter();
         for (tensor, t) in weights.filter(|(n, _)| n.ends_with("weight") && own(n)) {
             // Those of a norm are in the convolution's.
-            if t.rank() == 1 && onnx.constants.get(tensor).is_none() {
+            if t.rank() == 1 && !onnx.constants.contains_key(tensor) {
                 continue;
             }
             match onnx.constants.get(tensor) {

@@ -1,7 +1,7 @@
 //! ONNX: one file that any program with an ONNX runtime can predict with.
 //!
 //! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's
-//! [`InputSpec`](crate::InputSpec) says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities: one for
+//! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities: one for
 //! each head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`. Metadata: `hydranet`, the model's
 //! [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
 //!

@@ -2,7 +2,7 @@
 //!
 //! The only metadata key is `hydranet`; its value is JSON ([`Description`]) with sorted keys, so equal models are equal bytes.
 //! Tensors are `backbone.<timm's name>` and `heads.<head>.fc.weight`, `.fc.bias`, `.hidden.weight`, `.hidden.bias`; their shapes follow
-//! from the head's labels and loss, see [`Head::new`](crate::Head::new).
+//! from the head's labels and loss, see [`Head::new`](crate::Head::new). Those of a joint head are `joint.…` in the same way.
 
 use crate::account::Account;
 use crate::combine::Decision;
@@ -132,7 +132,13 @@ impl ModelFile {
             .model
             .validate()
             .map_err(|e| fail(e.to_string()))?;
-        let classes = description.model.taxonomy()?.class_names();
+        let taxonomy = description.model.taxonomy()?;
+        let has_joint = description.model.joint.is_some();
+        description
+            .decision
+            .validate(&taxonomy, has_joint)
+            .map_err(|e| fail(e.to_string()))?;
+        let classes = taxonomy.class_names();
         if description.classes != classes {
             return Err(fail(format!(
                 "its `classes` are not those of its heads; expected {}, found {}",

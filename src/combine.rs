@@ -1,29 +1,244 @@
-//! From the heads' logits to the final class: joint log-probability = Σ over heads of the log-probability of its label.
+//! From the heads' logits to the final class: the joint probability, and the decision by it.
 
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
-/// How the final class is decided.
+/// How the final class is decided: the class of the greatest
+///
+/// (1 − s) · Σ log p(label of each head that applies) + s · log p(class by the joint head) + prior + offset;
+///
+/// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the photo.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Decision {
+    /// The rule it was made by.
+    pub rule: DecisionRule,
+    /// s, the share of the joint head, from 0 to 1; counts only where there is a joint head.
+    pub joint_share: f64,
+    /// For each final class, log P(class) − Σ log P(label): how much likelier it is than if its labels were independent. Changes the
+    /// probabilities. Empty: nothing.
+    pub log_prior: Vec<f64>,
+    /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities as they
+    /// are. Empty: nothing.
+    pub offsets: Vec<f64>,
+}
+
+/// The rules a decision can be made by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// The class of greatest joint probability, heads taken as independent given the photo; ties go to the lower class.
+pub enum DecisionRule {
+    /// The product of the heads' probabilities.
     #[default]
     Product,
+    /// The product, times how much likelier the class is among the training photos than if its labels were independent.
+    Prior,
+    /// The joint head alone.
+    Joint,
+    /// The product and the joint head, their log-probabilities averaged.
+    Fused,
+    /// An offset for each final class, found on the validation split for the greatest macro F1 of the final class.
+    ClassOffsets,
+    /// An offset for each label of each head, found in the same way.
+    LabelOffsets,
+}
+
+impl DecisionRule {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Product,
+        Self::Prior,
+        Self::Joint,
+        Self::Fused,
+        Self::ClassOffsets,
+        Self::LabelOffsets,
+    ];
+
+    /// Its name in settings and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Prior => "prior",
+            Self::Joint => "joint",
+            Self::Fused => "fused",
+            Self::ClassOffsets => "class_offsets",
+            Self::LabelOffsets => "label_offsets",
+        }
+    }
+
+    /// Whether it needs a joint head.
+    pub fn needs_joint(self) -> bool {
+        matches!(self, Self::Joint | Self::Fused)
+    }
+
+    /// Whether it is found on a validation split.
+    pub fn is_tuned(self) -> bool {
+        matches!(self, Self::ClassOffsets | Self::LabelOffsets)
+    }
+}
+
+impl std::str::FromStr for DecisionRule {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let named = Self::ALL.into_iter().find(|r| r.name() == name);
+        named.ok_or_else(|| Error::UnknownName {
+            what: "decision",
+            found: name.into(),
+            known: Self::ALL.map(|r| r.name().to_string()).to_vec(),
+        })
+    }
+}
+
+/// A decision in a file: the plain product is its name alone.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Rule(DecisionRule),
+    Whole {
+        rule: DecisionRule,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        joint_share: f64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        log_prior: Vec<f64>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        offsets: Vec<f64>,
+    },
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
+}
+
+impl From<Stored> for Decision {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Rule(rule) => Self {
+                rule,
+                ..Self::default()
+            },
+            Stored::Whole {
+                rule,
+                joint_share,
+                log_prior,
+                offsets,
+            } => Self {
+                rule,
+                joint_share,
+                log_prior,
+                offsets,
+            },
+        }
+    }
+}
+
+impl From<Decision> for Stored {
+    fn from(d: Decision) -> Self {
+        if d == Decision::default() {
+            return Self::Rule(d.rule);
+        }
+        Self::Whole {
+            rule: d.rule,
+            joint_share: d.joint_share,
+            log_prior: d.log_prior,
+            offsets: d.offsets,
+        }
+    }
+}
+
+impl Decision {
+    /// Checks it against the classes there are.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the part that does not fit.
+    pub fn validate(&self, taxonomy: &Taxonomy, has_joint: bool) -> Result<()> {
+        let fail = |what: &str, expected: String, found: String| {
+            Err(Error::Invalid {
+                what: format!("the decision, {what}"),
+                expected,
+                found,
+            })
+        };
+        if !(0.0..=1.0).contains(&self.joint_share) {
+            let expected = "a number from 0 to 1".into();
+            return fail("joint_share", expected, self.joint_share.to_string());
+        }
+        if self.joint_share > 0.0 && !has_joint {
+            let expected = "0 without a joint head".into();
+            return fail("joint_share", expected, self.joint_share.to_string());
+        }
+        let classes = taxonomy.num_classes();
+        for (what, values) in [("log_prior", &self.log_prior), ("offsets", &self.offsets)] {
+            if !values.is_empty() && values.len() != classes {
+                let expected = format!("{classes} numbers, one a final class");
+                return fail(what, expected, values.len().to_string());
+            }
+            if let Some(wrong) = values.iter().find(|v| !v.is_finite()) {
+                return fail(what, "finite numbers".into(), wrong.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The log-probability of every final class, from the log-probabilities of each head's labels and, if there is a joint head, of its
+    /// classes.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`].
+    pub fn log_probs(
+        &self,
+        taxonomy: &Taxonomy,
+        heads: &[Vec<f64>],
+        joint: Option<&[f64]>,
+    ) -> Result<Vec<f64>> {
+        let mut all = joint_log_probs(taxonomy, heads)?;
+        let share = joint.map_or(0.0, |_| self.joint_share);
+        if let Some(joint) = joint.filter(|_| share > 0.0) {
+            for (a, j) in all.iter_mut().zip(joint) {
+                // Not 0 · −∞, which is no number.
+                let product = if share < 1.0 { (1.0 - share) * *a } else { 0.0 };
+                *a = product + share * j;
+            }
+        }
+        for (a, p) in all.iter_mut().zip(&self.log_prior) {
+            *a += p;
+        }
+        if share > 0.0 || !self.log_prior.is_empty() {
+            normalise(&mut all);
+        }
+        Ok(all)
+    }
+
+    /// The final class, from the log-probabilities of all.
+    pub fn decide(&self, log_probs: &[f64]) -> usize {
+        if self.offsets.is_empty() {
+            return argmax(log_probs);
+        }
+        let moved = log_probs.iter().zip(&self.offsets).map(|(p, o)| p + o);
+        argmax(&moved.collect::<Vec<_>>())
+    }
 }
 
 /// log p of each label, from the logits of one photo and one head: logit − log Σ exp, shifted by the maximum.
 pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
-    let sum: f64 = logits.iter().map(|l| (f64::from(*l) - max).exp()).sum();
-    logits
-        .iter()
-        .map(|l| f64::from(*l) - max - sum.ln())
-        .collect()
+    let mut all: Vec<f64> = logits.iter().map(|l| f64::from(*l)).collect();
+    normalise(&mut all);
+    all
 }
 
-/// The joint log-probability of every final class, from one log-probability a label of each head.
+/// x − log Σ exp x, shifted by the maximum; as it is where all are −∞.
+fn normalise(values: &mut [f64]) {
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return;
+    }
+    let sum: f64 = values.iter().map(|v| (v - max).exp()).sum();
+    let log = sum.ln();
+    values.iter_mut().for_each(|v| *v = *v - max - log);
+}
+
+/// The joint log-probability of every final class, from one log-probability a label of each head: Σ over the heads that apply to the
+/// class. Where combinations are impossible, what they would have had is shared among the others in proportion.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is not one list a head with one value a label.
@@ -40,14 +255,23 @@ pub fn joint_log_probs(taxonomy: &Taxonomy, heads: &[Vec<f64>]) -> Result<Vec<f6
             found: format!("{:?}", heads.iter().map(Vec::len).collect::<Vec<_>>()),
         });
     }
-    // Mixed radix: each head refines every class made of the heads before it.
-    let start = vec![0.0];
-    Ok(heads.iter().fold(start, |joint, head| {
-        joint
-            .iter()
-            .flat_map(|j| head.iter().map(move |h| j + h))
-            .collect()
-    }))
+    if !taxonomy.is_tree() {
+        // Mixed radix: each head refines every class made of the heads before it.
+        return Ok(heads.iter().fold(vec![0.0], |joint, head| {
+            let with = |j: &f64| head.iter().map(|h| *j + h).collect::<Vec<_>>();
+            joint.iter().flat_map(with).collect()
+        }));
+    }
+    let mut joint = (0..taxonomy.num_classes())
+        .map(|class| {
+            let labels = taxonomy.decode(class)?.into_iter().zip(heads);
+            Ok(labels.filter_map(|(l, head)| Some(head[l?])).sum())
+        })
+        .collect::<Result<Vec<f64>>>()?;
+    if taxonomy.has_impossible() {
+        normalise(&mut joint);
+    }
+    Ok(joint)
 }
 
 /// The index of the greatest value; the first of equal ones. 0 for an empty list.

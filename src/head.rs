@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Mode, dropout};
 use crate::ops::linear;
+use crate::taxonomy::Labels;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct HeadSpec {
     /// The column the label is read from; the head's name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
+    /// The labels of earlier heads under which this one applies, all of which have to be met: `when = { mask = ["worn", "incorrect"] }`.
+    /// Empty: it always applies. Elsewhere its loss, its scores and the final class leave it out.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub when: Labels,
     /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f64>,
@@ -91,6 +96,7 @@ impl HeadSpec {
             name: name.into(),
             labels: labels.into_iter().map(Into::into).collect(),
             column: None,
+            when: Labels::new(),
             thresholds: Vec::new(),
             ordered: false,
             drop: Vec::new(),

@@ -15,7 +15,7 @@
 //! let prediction = predictor.predict_file("photo.jpg")?;
 //! println!("class {}: {} ({:.2})", prediction.class, prediction.name, prediction.prob);
 //! for head in &prediction.heads {
-//!     println!("{}: {} {:.2?}", head.head, head.label, head.probs);
+//!     println!("{}: {:?} {:.2?}", head.head, head.label, head.probs);
 //! }
 //! # Ok::<(), hydranet::Error>(())
 //! ```
@@ -69,13 +69,13 @@ pub mod weights;
 
 pub use backbone::{Activations, Architecture, Backbone};
 pub use checkpoint::{Description, ModelFile};
-pub use combine::Decision;
+pub use combine::{Decision, DecisionRule};
 pub use error::{Error, Result, write_atomically};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
-pub use model::{ModelSpec, MultiTaskModel};
+pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use predict::{HeadPrediction, Prediction, Predictor};
-pub use taxonomy::{MAX_CLASSES, Taxonomy};
+pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

@@ -2,10 +2,10 @@
 
 use crate::backbone::{Activations, Architecture, Backbone};
 use crate::error::{Error, Result};
-use crate::head::{Head, HeadSpec};
+use crate::head::{ClassWeights, Head, HeadSpec, LossKind};
 use crate::input::InputSpec;
 use crate::layers::Mode;
-use crate::taxonomy::Taxonomy;
+use crate::taxonomy::{Labels, Taxonomy};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -18,21 +18,130 @@ pub struct ModelSpec {
     pub backbone: Architecture,
     /// The heads; their order gives the digits of the final class.
     pub heads: Vec<HeadSpec>,
+    /// Combinations of labels that do not occur, each by the heads' names: `{ mask = ["incorrect"], age = ["under_3"] }`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impossible: Vec<Labels>,
+    /// A head of all final classes beside the others, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<JointSpec>,
     /// From photo to tensor.
     pub input: InputSpec,
 }
 
+/// A head of all final classes beside the heads of their parts; its tensors are `joint.…`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JointSpec {
+    /// Its share where it decides together with the others, from 0 to 1, see [`Decision`](crate::Decision).
+    pub share: f64,
+    /// Factor of its loss in the joint loss.
+    pub weight: f64,
+    /// Factor of a loss that draws what it says of each head's labels and what the head says towards each other
+    /// (`train::loss::Consistency`); 0: none.
+    pub consistency: f64,
+    /// Its loss.
+    pub loss: LossKind,
+    /// Factor of each final class within the loss.
+    #[serde(skip_serializing_if = "is_equal")]
+    pub class_weights: ClassWeights,
+    /// Label smoothing ε, see [`HeadSpec::smoothing`].
+    pub smoothing: f64,
+    /// Dropout probability on the features before it.
+    pub dropout: f64,
+    /// Width of a hidden layer with ReLU; 0 for a linear head.
+    pub hidden: usize,
+}
+
+fn is_equal(w: &ClassWeights) -> bool {
+    *w == ClassWeights::Equal
+}
+
+impl Default for JointSpec {
+    fn default() -> Self {
+        Self {
+            share: 0.5,
+            weight: 1.0,
+            consistency: 0.0,
+            loss: LossKind::default(),
+            class_weights: ClassWeights::Equal,
+            smoothing: 0.0,
+            dropout: 0.0,
+            hidden: 0,
+        }
+    }
+}
+
+/// What the joint head is called among the heads.
+pub(crate) const JOINT: &str = "joint";
+
+impl JointSpec {
+    /// As a head whose labels are the final classes.
+    pub(crate) fn head(&self, taxonomy: &Taxonomy) -> HeadSpec {
+        HeadSpec {
+            loss: self.loss.clone(),
+            weight: self.weight,
+            class_weights: self.class_weights.clone(),
+            smoothing: self.smoothing,
+            dropout: self.dropout,
+            hidden: self.hidden,
+            ..HeadSpec::new(JOINT, taxonomy.class_names())
+        }
+    }
+
+    fn validate(&self, heads: &[HeadSpec], taxonomy: &Taxonomy) -> Result<()> {
+        let fail = |what: &str, expected: &str, found: String| {
+            Err(Error::Invalid {
+                what: format!("model.joint, {what}"),
+                expected: expected.into(),
+                found,
+            })
+        };
+        if heads.iter().any(|h| h.name == JOINT) {
+            return fail("heads", "no head named `joint` beside it", JOINT.into());
+        }
+        if !(0.0..=1.0).contains(&self.share) {
+            return fail("share", "a number from 0 to 1", self.share.to_string());
+        }
+        if !(self.consistency >= 0.0 && self.consistency.is_finite()) {
+            let found = self.consistency.to_string();
+            return fail("consistency", "a number of at least 0", found);
+        }
+        if self.loss.is_cumulative() {
+            let expected = "a loss for labels without an order";
+            return fail("loss", expected, "one for labels that have one".into());
+        }
+        if self.consistency > 0.0 && heads.iter().any(|h| h.loss.is_cumulative()) {
+            let expected = "0 beside heads with the losses `coral` and `corn`, whose outputs are not logits of labels";
+            return fail("consistency", expected, self.consistency.to_string());
+        }
+        self.head(taxonomy).validate()
+    }
+}
+
 impl ModelSpec {
+    /// A model of these heads, every one of which always applies, and no joint head.
+    pub fn new(backbone: Architecture, heads: Vec<HeadSpec>, input: InputSpec) -> Self {
+        Self {
+            backbone,
+            heads,
+            impossible: Vec::new(),
+            joint: None,
+            input,
+        }
+    }
+
     /// Labels and final classes.
     ///
     /// # Errors
-    /// As [`Taxonomy::new`].
+    /// As [`Taxonomy::new`] and [`Taxonomy::with_tree`].
     pub fn taxonomy(&self) -> Result<Taxonomy> {
+        let when: Vec<Labels> = self.heads.iter().map(|h| h.when.clone()).collect();
         Taxonomy::new(
             self.heads
                 .iter()
                 .map(|h| (h.name.clone(), h.labels.clone())),
-        )
+        )?
+        .with_tree(&when, &self.impossible)
     }
 
     /// Checks every part.
@@ -43,7 +152,11 @@ impl ModelSpec {
         self.input.validate()?;
         self.backbone.check_size(self.input.size)?;
         self.heads.iter().try_for_each(HeadSpec::validate)?;
-        self.taxonomy().map(|_| ())
+        let taxonomy = self.taxonomy()?;
+        match &self.joint {
+            Some(joint) => joint.validate(&self.heads, &taxonomy),
+            None => Ok(()),
+        }
     }
 
     /// The place of the head named `name`.
@@ -67,11 +180,13 @@ impl ModelSpec {
 /// [`features`](Self::features) and [`logits`](Self::logits) are separate, so that features can be kept.
 pub struct MultiTaskModel {
     backbone: Box<dyn Backbone>,
+    /// The heads, then the joint head, if there is one.
     heads: Vec<Head>,
 }
 
 impl MultiTaskModel {
-    /// Builds it over the tensors or variables of `vb`: `backbone.…` with timm's names, `heads.<name>.…` as in [`Head::new`].
+    /// Builds it over the tensors or variables of `vb`: `backbone.…` with timm's names, `heads.<name>.…` and `joint.…` as in
+    /// [`Head::new`].
     ///
     /// # Errors
     /// If `vb` lacks a tensor.
@@ -79,12 +194,17 @@ impl MultiTaskModel {
         let vb_backbone = vb.pp("backbone");
         let channels = spec.input.channels;
         let backbone = spec.backbone.build_for(channels, vb_backbone, drop_path)?;
-        let heads = spec
+        let width = backbone.num_features();
+        let mut heads = spec
             .heads
             .iter()
             .enumerate()
-            .map(|(i, h)| Head::new(h, backbone.num_features(), i, vb.pp("heads").pp(&h.name)))
-            .collect::<candle_core::Result<_>>()?;
+            .map(|(i, h)| Head::new(h, width, i, vb.pp("heads").pp(&h.name)))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        if let Some(joint) = &spec.joint {
+            let head = joint.head(&spec.taxonomy()?);
+            heads.push(Head::new(&head, width, heads.len(), vb.pp(JOINT))?);
+        }
         Ok(Self { backbone, heads })
     }
 
@@ -117,7 +237,7 @@ impl MultiTaskModel {
     /// What each head's loss is of, see [`Head::outputs`].
     ///
     /// # Shapes
-    /// `features` `(batch, num_features)`; results `(batch, num_outputs)`, one a head in order.
+    /// `features` `(batch, num_features)`; results `(batch, num_outputs)`, one a head in order, the joint head's last.
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -131,7 +251,7 @@ impl MultiTaskModel {
     /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
     ///
     /// # Shapes
-    /// `features` `(batch, num_features)`; results `(batch, num_labels)`, one a head in order.
+    /// `features` `(batch, num_features)`; results `(batch, num_labels)`, one a head in order, the joint head's `(batch, num_classes)` last.
     ///
     /// # Errors
     /// If the shape does not fit.

@@ -1,7 +1,7 @@
 //! Prediction: where another Rust application stops reading.
 
 use crate::checkpoint::{Description, ModelFile};
-use crate::combine::{argmax, joint_log_probs, log_softmax};
+use crate::combine::{Decision, log_softmax};
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
@@ -16,11 +16,11 @@ use std::path::Path;
 pub struct HeadPrediction {
     /// The head.
     pub head: String,
-    /// Index of the label the final class has for this head.
-    pub index: usize,
+    /// Index of the label the final class has for this head; `None` if the head does not apply to it.
+    pub index: Option<usize>,
     /// Its name.
-    pub label: String,
-    /// The probability of each label of the head, in order.
+    pub label: Option<String>,
+    /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
     pub probs: Vec<f64>,
 }
 
@@ -38,22 +38,37 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// The label of the head named `head`, if there is one.
+    /// The label of the head named `head`, if there is one and it applies.
     pub fn label(&self, head: &str) -> Option<&str> {
-        self.heads
-            .iter()
-            .find(|h| h.head == head)
-            .map(|h| h.label.as_str())
+        let head = self.heads.iter().find(|h| h.head == head)?;
+        head.label.as_deref()
     }
 
-    /// The final class of one photo, from each head's logits.
+    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
     ///
     /// # Errors
-    /// As [`joint_log_probs`].
-    pub fn from_logits(taxonomy: &Taxonomy, logits: &[Vec<f32>]) -> Result<Self> {
-        let log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
-        let joint = joint_log_probs(taxonomy, &log_probs)?;
-        let class = argmax(&joint);
+    /// As [`joint_log_probs`](crate::combine::joint_log_probs).
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        Ok(Self::with_classes(taxonomy, decision, logits)?.0)
+    }
+
+    /// The same, with the log-probabilities of all final classes.
+    pub(crate) fn with_classes(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<(Self, Vec<f64>)> {
+        let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
+        let joint = match log_probs.len() > taxonomy.heads().len() {
+            true => log_probs.pop(),
+            false => None,
+        };
+        let classes = decision.log_probs(taxonomy, &log_probs, joint.as_deref())?;
+        let class = decision.decide(&classes);
         let labels = taxonomy.decode(class)?;
         let heads = labels
             .into_iter()
@@ -61,16 +76,17 @@ impl Prediction {
             .map(|(i, index)| HeadPrediction {
                 head: taxonomy.heads()[i].clone(),
                 index,
-                label: taxonomy.labels(i)[index].clone(),
+                label: index.map(|label| taxonomy.labels(i)[label].clone()),
                 probs: log_probs[i].iter().map(|p| p.exp()).collect(),
             })
             .collect();
-        Ok(Self {
+        let prediction = Self {
             class,
             name: taxonomy.class_name(class)?,
-            prob: joint[class].exp(),
+            prob: classes[class].exp(),
             heads,
-        })
+        };
+        Ok((prediction, classes))
     }
 }
 
@@ -151,12 +167,13 @@ impl Predictor {
         (0..images.dims()[0])
             .map(|i| {
                 let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                Prediction::from_logits(&self.taxonomy, &photo)
+                Prediction::from_logits(&self.taxonomy, &self.description.decision, &photo)
             })
             .collect()
     }
 
-    /// Each head's logits, one row an image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
+    /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the
+    /// labels' log-probabilities.
     ///
     /// # Shapes
     /// `images` `(batch, channels, H, W)`, normalised.

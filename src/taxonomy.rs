@@ -1,10 +1,17 @@
-//! Labels ↔ final class, as arithmetic over integers.
+//! Labels ↔ final class.
 //!
-//! The final class is the mixed-radix number whose digits are the labels of the heads in their order, the first head the most
-//! significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age.
+//! Where every head applies to every photo, the final class is the mixed-radix number whose digits are the labels of the heads in their
+//! order, the first head the most significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age. Where some heads
+//! apply only under labels of others, or some combinations are impossible, the classes are the leaves that remain, in the same order.
+
+mod tree;
 
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tree::Tree;
+
+/// Some labels of some heads: by the head's name, its labels.
+pub type Labels = BTreeMap<String, Vec<String>>;
 
 /// The heads' labels in order, and with them the space of final classes.
 ///
@@ -17,14 +24,16 @@ use serde::{Deserialize, Serialize};
 /// ])?;
 /// assert_eq!(t.num_classes(), 18);
 /// assert_eq!(t.encode(&[2, 1, 0])?, 15);
-/// assert_eq!(t.decode(15)?, [2, 1, 0]);
+/// assert_eq!(t.decode(15)?, [Some(2), Some(1), Some(0)]);
 /// assert_eq!(t.class_name(15)?, "not_worn / female / young");
 /// # Ok::<(), hydranet::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taxonomy {
     heads: Vec<String>,
     labels: Vec<Vec<String>>,
+    /// None: every head always applies.
+    tree: Option<Tree>,
 }
 
 /// More final classes than this are refused: tables and confusion matrices would not fit in memory.
@@ -52,28 +61,67 @@ impl Taxonomy {
             return Err(invalid("heads", "at least one head", "none"));
         }
         no_duplicate("heads", &heads)?;
-        let mut classes = 1usize;
+        let mut combinations = 1usize;
         for (head, labels) in heads.iter().zip(&labels) {
             if labels.len() < 2 {
                 let what = format!("labels of head `{head}`");
                 return Err(invalid(&what, "at least two", &labels.len().to_string()));
             }
             no_duplicate(&format!("labels of head `{head}`"), labels)?;
-            classes = classes.saturating_mul(labels.len());
+            combinations = combinations.saturating_mul(labels.len());
         }
-        if classes > MAX_CLASSES {
+        if combinations > MAX_CLASSES {
             return Err(invalid(
                 "final classes",
                 &format!("at most {MAX_CLASSES}"),
-                &classes.to_string(),
+                &combinations.to_string(),
             ));
         }
-        Ok(Self { heads, labels })
+        Ok(Self {
+            heads,
+            labels,
+            tree: None,
+        })
     }
 
-    /// Number of final classes: the product of the label counts.
+    /// The same heads, of which some apply only under some labels of heads before them: `when` holds the conditions of each head, all of
+    /// which have to be met. And without the combinations that are `impossible`: those that have, of every head an entry names, one
+    /// of the labels it lists.
+    ///
+    /// ```
+    /// use hydranet::Taxonomy;
+    /// let t = Taxonomy::new([("mask", vec!["worn", "not_worn"]), ("kind", vec!["cloth", "surgical"])])?;
+    /// let under = |head: &str, label: &str| [(head.to_string(), vec![label.to_string()])].into();
+    /// let t = t.with_tree(&[Default::default(), under("mask", "worn")], &[])?;
+    /// assert_eq!(t.class_names(), ["worn / cloth", "worn / surgical", "not_worn"]);
+    /// assert_eq!(t.decode(2)?, [Some(1), None]);
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if a condition or combination names no head or label there is, [`Error::Invalid`] if a condition names no
+    /// earlier head or lists no label, or if a label is left that no final class has.
+    pub fn with_tree(mut self, when: &[Labels], impossible: &[Labels]) -> Result<Self> {
+        self.tree = Tree::new(&self.heads, &self.labels, when, impossible)?;
+        Ok(self)
+    }
+
+    /// Number of final classes: the product of the label counts, or the leaves there are.
     pub fn num_classes(&self) -> usize {
-        self.labels.iter().map(Vec::len).product()
+        match &self.tree {
+            None => self.labels.iter().map(Vec::len).product(),
+            Some(tree) => tree.leaves.len(),
+        }
+    }
+
+    /// Whether some heads do not apply to every final class, or some combinations are impossible.
+    pub fn is_tree(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// Whether combinations of labels were declared impossible.
+    pub fn has_impossible(&self) -> bool {
+        self.tree.as_ref().is_some_and(|t| !t.impossible.is_empty())
     }
 
     /// The heads' names in order.
@@ -86,10 +134,47 @@ impl Taxonomy {
         &self.labels[head]
     }
 
-    /// The final class of one label a head.
+    /// Which heads apply to something with these labels, `None` where one is not known. A head whose condition rests on a label that is
+    /// not known, may or may not apply: `None`.
+    pub fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
+        match &self.tree {
+            None => vec![Some(true); self.heads.len()],
+            Some(tree) => tree.applies(labels),
+        }
+    }
+
+    /// Whether what is known of labels, one a head, is no combination that was declared impossible.
+    pub fn is_possible(&self, labels: &[Option<usize>]) -> bool {
+        self.tree
+            .as_ref()
+            .is_none_or(|tree| tree.is_possible(labels))
+    }
+
+    /// The conditions under which head number `head` applies: earlier heads, and which of their labels; all have to be met.
+    pub fn conditions(&self, head: usize) -> &[(usize, Vec<usize>)] {
+        self.tree.as_ref().map_or(&[], |tree| &tree.when[head])
+    }
+
+    /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a label that
+    /// matters is not known, or the combination is impossible.
+    pub fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
+        match &self.tree {
+            None => {
+                let mut class = 0;
+                for (label, names) in labels.iter().zip(&self.labels) {
+                    class = class * names.len() + (*label)?;
+                }
+                Some(class)
+            }
+            Some(tree) => tree.class_of(labels),
+        }
+    }
+
+    /// The final class of one label a head; labels of heads that do not apply are ignored.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head.
+    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head or the combination is
+    /// impossible.
     pub fn encode(&self, labels: &[usize]) -> Result<usize> {
         if labels.len() != self.heads.len() {
             return Err(invalid(
@@ -98,7 +183,6 @@ impl Taxonomy {
                 &labels.len().to_string(),
             ));
         }
-        let mut class = 0;
         for ((label, names), head) in labels.iter().zip(&self.labels).zip(&self.heads) {
             if *label >= names.len() {
                 return Err(Error::OutOfRange {
@@ -107,16 +191,23 @@ impl Taxonomy {
                     found: *label,
                 });
             }
-            class = class * names.len() + label;
         }
-        Ok(class)
+        let all: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
+        self.class_of(&all).ok_or_else(|| {
+            let found = self.name_of(&all);
+            invalid(
+                "labels",
+                "a combination that is not declared impossible",
+                &found,
+            )
+        })
     }
 
-    /// The labels, one a head, of a final class.
+    /// The labels, one a head, of a final class; `None` for a head that does not apply to it.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if `class` is not below [`num_classes`](Self::num_classes).
-    pub fn decode(&self, class: usize) -> Result<Vec<usize>> {
+    pub fn decode(&self, class: usize) -> Result<Vec<Option<usize>>> {
         if class >= self.num_classes() {
             return Err(Error::OutOfRange {
                 what: "class".into(),
@@ -124,27 +215,24 @@ impl Taxonomy {
                 found: class,
             });
         }
+        if let Some(tree) = &self.tree {
+            return Ok(tree.leaves[class].clone());
+        }
         let mut rest = class;
-        let mut labels = vec![0; self.labels.len()];
+        let mut labels = vec![None; self.labels.len()];
         for (label, names) in labels.iter_mut().zip(&self.labels).rev() {
-            *label = rest % names.len();
+            *label = Some(rest % names.len());
             rest /= names.len();
         }
         Ok(labels)
     }
 
-    /// The name of a final class: its labels joined by ` / `.
+    /// The name of a final class: the labels of the heads that apply to it, joined by ` / `.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn class_name(&self, class: usize) -> Result<String> {
-        let labels = self.decode(class)?;
-        let names: Vec<&str> = labels
-            .iter()
-            .zip(&self.labels)
-            .map(|(l, names)| names[*l].as_str())
-            .collect();
-        Ok(names.join(" / "))
+        Ok(self.name_of(&self.decode(class)?))
     }
 
     /// The names of all final classes, in order.
@@ -152,6 +240,16 @@ impl Taxonomy {
         (0..self.num_classes())
             .filter_map(|c| self.class_name(c).ok())
             .collect()
+    }
+
+    /// Labels by their names, joined by ` / `.
+    pub(crate) fn name_of(&self, labels: &[Option<usize>]) -> String {
+        let names: Vec<&str> = labels
+            .iter()
+            .zip(&self.labels)
+            .filter_map(|(label, names)| Some(names.get((*label)?)?.as_str()))
+            .collect();
+        names.join(" / ")
     }
 }
 

@@ -16,7 +16,7 @@ const TRAIN: Mode = Mode::Train {
     key: 0,
 };
 
-/// Features and gradients of one step, twice backward.
+/// Features and gradients of one step, twice backward, with another function's gradients found in between.
 fn step(
     architecture: Architecture,
     activations: Activations,
@@ -42,9 +42,16 @@ fn step(
             .filter_map(|(name, t)| Some((name.clone(), flat(grads.get(t)?))));
         found.collect()
     };
+    let weights = values(features.dims(), 6).to_dtype(images.dtype()).unwrap();
+    let other = (&features * weights).unwrap().sum_all().unwrap();
     let first = of(&loss.backward().unwrap());
+    let between = of(&other.backward().unwrap());
     let second = of(&loss.backward().unwrap());
     assert!(first == second, "{architecture}: backward again differs");
+    assert!(
+        first != between,
+        "{architecture}: backward gave what it had"
+    );
     (flat(&features), first)
 }
 

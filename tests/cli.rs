@@ -243,6 +243,50 @@ fn train_evaluate_predict_inspect_and_heads_work_together() {
 }
 
 #[test]
+fn rules_for_the_final_class_are_compared_and_one_is_written() {
+    let (_dir, path) = trained();
+    let model = [
+        "decide",
+        "--model",
+        "run/best.safetensors",
+        "--data",
+        "faces/portraits.csv",
+    ];
+    let with = |more: &[&'static str]| model.iter().chain(more).copied().collect::<Vec<_>>();
+    let table = works(&path, &model);
+    for rule in ["product", "prior", "class_offsets", "label_offsets"] {
+        assert!(table.contains(rule), "no {rule} in: {table}");
+    }
+    assert!(!table.contains("fused"), "{table}");
+    let scores: serde_json::Value =
+        serde_json::from_str(&works(&path, &with(&["--json"]))).unwrap();
+    assert_eq!(scores[0]["difference"], 0.0);
+    works(
+        &path,
+        &with(&["--rule", "prior", "--out", "prior.safetensors"]),
+    );
+    let file = hydranet::ModelFile::read(path.join("prior.safetensors")).unwrap();
+    assert_eq!(file.description.decision.log_prior.len(), 18);
+    assert!(works(&path, &["inspect", "--model", "prior.safetensors"]).contains("decision  prior"));
+    // Scored alike by both commands.
+    let evaluate = [
+        "evaluate",
+        "--model",
+        "prior.safetensors",
+        "--data",
+        "faces/portraits.csv",
+        "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&works(&path, &evaluate)).unwrap();
+    assert_eq!(report["class"]["macro_f1"], scores[1]["macro_f1"]);
+    for (rule, words) in [("fused", "joint head"), ("prio", "prior")] {
+        let message = fails(&path, &with(&["--rule", rule, "--out", "x.safetensors"]));
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(!path.join("x.safetensors").exists());
+}
+
+#[test]
 fn unreadable_photos_are_named_and_do_not_stop_the_rest() {
     let (_dir, path) = trained();
     let good = path.join("faces/images/0000-0.jpg");

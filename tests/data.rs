@@ -6,7 +6,7 @@ use hydranet::train::dataset::{Dataset, PersonKey, Split, Value, person_key};
 use hydranet::train::person_folder::{read_listing, write_result};
 use hydranet::train::split::{SplitConfig, assign, assign_fold, folds};
 use hydranet::train::split_report::SplitReport;
-use hydranet::{Error, HeadSpec, InputSpec};
+use hydranet::{Architecture, Error, HeadSpec, InputSpec, ModelSpec, Taxonomy};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,15 @@ fn heads() -> Vec<HeadSpec> {
         HeadSpec::new("gender", ["male", "female"]),
         age,
     ]
+}
+
+fn spec() -> ModelSpec {
+    let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    ModelSpec::new(backbone, heads(), InputSpec::default())
+}
+
+fn taxonomy() -> Taxonomy {
+    spec().taxonomy().unwrap()
 }
 
 fn write(folder: &TempDir, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
@@ -440,7 +449,7 @@ fn crowd(persons: usize, loose: usize) -> Dataset {
 fn a_split_keeps_persons_together_and_labels_in_proportion() {
     let mut dataset = crowd(400, 300);
     assign(&mut dataset, &SplitConfig::default(), 1).unwrap();
-    let report = SplitReport::new(&dataset).unwrap();
+    let report = SplitReport::new(&dataset, &taxonomy()).unwrap();
     assert_eq!((report.persons_on_two_sides, report.without_split), (0, 0));
     assert_eq!(report.all.photos.iter().sum::<usize>(), 2300);
     assert_eq!(report.all.persons.iter().sum::<usize>(), 700);
@@ -494,7 +503,7 @@ fn a_person_given_to_two_sides_is_refused_with_both_rows() {
                 c.jpg,ann,worn,test\n";
     let (_folder, path) = listing(text);
     let mut dataset = Dataset::open(&[path], &heads()).unwrap();
-    let report = SplitReport::new(&dataset).unwrap();
+    let report = SplitReport::new(&dataset, &taxonomy()).unwrap();
     assert_eq!(report.persons_on_two_sides, 1, "counted, not assumed");
     match assign(&mut dataset, &SplitConfig::default(), 1) {
         Err(Error::Data { row, message, .. }) => {
@@ -595,7 +604,7 @@ proptest! {
             dataset
         };
         let dataset = split(0);
-        let report = SplitReport::new(&dataset).unwrap();
+        let report = SplitReport::new(&dataset, &taxonomy()).unwrap();
         prop_assert_eq!((report.persons_on_two_sides, report.without_split), (0, 0));
         let total = dataset.samples.len() as f64;
         for (n, part) in report.all.photos.iter().zip([1.0 - valid - test, valid, test]) {
@@ -644,7 +653,8 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
     };
     let told = std::sync::Mutex::new(Vec::new());
     let progress = |done, total| told.lock().unwrap().push((done, total));
-    let report = check(&[listing], &heads(), &input, &progress).unwrap();
+    let spec = ModelSpec { input, ..spec() };
+    let report = check(&[listing], &spec, &progress).unwrap();
     let mut told = told.into_inner().unwrap();
     told.sort();
     assert_eq!(told, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
@@ -678,4 +688,23 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
     );
     assert!(text.contains("data.csv, line 3: cannot read"), "{text}");
     assert_eq!(serde_json::to_value(&report).unwrap()["photos"], 5);
+}
+
+#[test]
+fn a_combination_that_is_ruled_out_is_a_fault_with_its_line() {
+    let (_folder, path) = listing(
+        "path,mask,gender,age\na.jpg,worn,male,70\nb.jpg,incorrect,,10\nc.jpg,incorrect,male,\n",
+    );
+    let one = |head: &str, label: &str| (head.to_string(), vec![label.to_string()]);
+    let mut spec = spec();
+    spec.impossible = vec![[one("mask", "incorrect"), one("age", "young")].into()];
+    let dataset = Dataset::open(&[path], &spec.heads).unwrap();
+    let faults = dataset.contradictions(&spec.taxonomy().unwrap());
+    assert_eq!(faults.iter().map(|f| f.row).collect::<Vec<_>>(), [Some(3)]);
+    let message = faults[0].to_string();
+    for word in ["data.csv, line 3", "incorrect / young", "model.impossible"] {
+        assert!(message.contains(word), "no `{word}` in: {message}");
+    }
+    assert!(dataset.check_possible(&spec.taxonomy().unwrap()).is_err());
+    assert!(dataset.check_possible(&taxonomy()).is_ok());
 }

@@ -22,7 +22,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Whether a constant is of the model's tensors.
 fn is_weight(name: &str) -> bool {
-    ["backbone.", "heads.", "step"]
+    ["backbone.", "heads.", "joint.", "step"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
@@ -107,16 +107,11 @@ fn every_kind_of_network_is_a_graph_with_all_its_weights() {
         };
         let (_, h, w, c) = *case;
         assert_eq!(onnx.inputs, [("images".into(), shape(&[c, h, w]))]);
-        let expected: Vec<(String, Vec<String>)> = [
-            ("mask", 3),
-            ("gender", 2),
-            ("age", 4),
-            ("light", 3),
-            ("size", 2),
-            ("joint", 144),
-        ]
-        .map(|(name, width)| (name.to_string(), shape(&[width])))
-        .into();
+        let classes = file.description.classes.len();
+        let widths = [3, 2, 4, 3, 2, classes].map(|width| shape(&[width]));
+        let names = ["mask", "gender", "age", "light", "size", "joint"].map(String::from);
+        let mut expected: Vec<(String, Vec<String>)> = names.into_iter().zip(widths).collect();
+        expected.push(("final_class".into(), shape(&[])));
         assert_eq!(onnx.outputs, expected);
 
         // Weights of RepVGG's branches are one, and tables of biases are spread out.
@@ -203,18 +198,33 @@ fn weights_are_those_of_the_file_or_folded_with_what_follows() {
 
 #[test]
 fn classes_are_the_labels_that_the_taxonomy_says() {
-    let file = model(&CASES[0]);
-    let onnx = read(&to_bytes(&file).unwrap());
-    let table = onnx.constants.values().find(|c| c.shape == [5, 144]);
-    let places = table.unwrap().ints();
-    let taxonomy = file.description.model.taxonomy().unwrap();
-    let first = [0, 3, 5, 9, 12];
-    for class in 0..144 {
-        let labels: Vec<usize> = (0..5)
-            .map(|head| places[head * 144 + class] as usize - first[head])
-            .collect();
-        assert_eq!(taxonomy.encode(&labels).unwrap(), class);
+    // The plain space, and a tree in which heads do not always apply and combinations are impossible.
+    for case in [&CASES[0], &CASES[9]] {
+        let file = model(case);
+        let onnx = read(&to_bytes(&file).unwrap());
+        let taxonomy = file.description.model.taxonomy().unwrap();
+        let classes = taxonomy.num_classes();
+        let table = onnx.constants.values().find(|c| c.shape == [5, classes]);
+        let places = table.unwrap().ints();
+        let first = [0, 3, 5, 9, 12];
+        for class in 0..classes {
+            let labels: Vec<Option<usize>> = (0..5)
+                .map(|head| places[head * classes + class] as usize)
+                .enumerate()
+                .map(|(head, place)| (place < 14).then(|| place - first[head]))
+                .collect();
+            assert_eq!(taxonomy.class_of(&labels), Some(class), "{labels:?}");
+            assert_eq!(taxonomy.decode(class).unwrap(), labels);
+        }
     }
+    assert!(
+        model(&CASES[9])
+            .description
+            .model
+            .taxonomy()
+            .unwrap()
+            .is_tree()
+    );
 }
 
 #[test]
@@ -245,17 +255,17 @@ fn refused(file: &ModelFile, words: &[&str]) {
 
 #[test]
 fn what_cannot_be_exported_is_refused_in_words() {
-    for taken in ["images", "joint"] {
+    for taken in ["images", "joint", "final_class"] {
         let mut file = model(&CASES[0]);
         file.description.model.heads[0].name = taken.into();
         refused(&file, &[&format!("`{taken}`"), "name of a head", "ONNX"]);
     }
     let entry = hydranet::backbone::adapter::entries()[0];
-    let spec = ModelSpec {
-        backbone: Architecture::from_name(entry.name).unwrap(),
-        heads: vec![HeadSpec::new("mask", ["worn", "not_worn"])],
-        input: InputSpec::default(),
-    };
+    let spec = ModelSpec::new(
+        Architecture::from_name(entry.name).unwrap(),
+        vec![HeadSpec::new("mask", ["worn", "not_worn"])],
+        InputSpec::default(),
+    );
     let plugged = ModelFile {
         description: Description::new(spec, serde_json::Value::Null).unwrap(),
         tensors: Default::default(),
@@ -286,6 +296,7 @@ fn the_command_writes_the_same_file() {
         "images (batch, 3, 32, 32)",
         "age (batch, 4)",
         "joint (batch, 144)",
+        "final_class (batch)",
     ] {
         assert!(said.contains(line), "no `{line}` in {said}");
     }

@@ -3,7 +3,7 @@
 
 use hydranet::train::metrics::Metric;
 use hydranet::train::score::{AllMetrics, ScoreReport, Scored};
-use hydranet::{Error, Taxonomy};
+use hydranet::{Error, Labels, Taxonomy};
 use proptest::prelude::*;
 
 fn taxonomy() -> Taxonomy {
@@ -21,6 +21,7 @@ fn photo(truth: [Option<usize>; 3], predicted: [usize; 3]) -> Scored {
         predicted: predicted.to_vec(),
         class: taxonomy().encode(&predicted).unwrap(),
         probs: Vec::new(),
+        class_probs: Vec::new(),
     }
 }
 
@@ -249,6 +250,7 @@ fn more_than_twenty_classes_show_no_matrix_and_long_names_are_shortened() {
         predicted: vec![0, 20],
         class: 20,
         probs: Vec::new(),
+        class_probs: Vec::new(),
     };
     let text = ScoreReport::new(&t, &[], &[p]).unwrap().to_string();
     assert_eq!(text.matches("rows: truth").count(), 1, "{text}");
@@ -286,4 +288,62 @@ proptest! {
             prop_assert!((gained - e.alone as f64).abs() < 1e-9);
         }
     }
+}
+
+#[test]
+fn heads_that_do_not_apply_are_not_scored_and_putting_a_head_right_lets_others_apply() {
+    let one = |head: &str, label: &str| (head.to_string(), vec![label.to_string()]);
+    let t = Taxonomy::new([
+        ("mask", vec!["worn", "not_worn"]),
+        ("kind", vec!["cloth", "surgical"]),
+    ]);
+    let when = [Labels::new(), [one("mask", "worn")].into()];
+    let t = t.unwrap().with_tree(&when, &[]).unwrap();
+    // worn / cloth 0, worn / surgical 1, not worn 2.
+    let photo = |truth: [Option<usize>; 2], predicted: [usize; 2], class| Scored {
+        truth: truth.to_vec(),
+        predicted: predicted.to_vec(),
+        class,
+        probs: Vec::new(),
+        class_probs: Vec::new(),
+    };
+    let photos = [
+        photo([Some(0), Some(1)], [0, 1], 1),
+        // Not worn was taken for worn: the mask alone is wrong in the end, although both labels differ.
+        photo([Some(1), Some(0)], [0, 1], 1),
+        // Worn was taken for not worn; the kind by itself is right.
+        photo([Some(0), Some(1)], [1, 1], 2),
+        // And here it is not.
+        photo([Some(0), Some(0)], [1, 1], 2),
+        photo([Some(0), None], [0, 0], 0),
+    ];
+    let r = ScoreReport::new(&t, &[], &photos).unwrap();
+    assert_eq!(r.heads[0].photos, 5);
+    // The second photo's kind does not count, whatever its column says.
+    assert_eq!(r.heads[1].photos, 3);
+    assert_eq!(r.heads[1].accuracy, 2.0 / 3.0);
+    assert_eq!(r.class.photos, 4);
+    assert_eq!(r.class.accuracy, 0.25);
+    assert_eq!(r.errors.heads[0].accuracy_if_right, 0.75);
+}
+
+#[test]
+fn probabilities_of_classes_that_are_given_are_the_ones_measured() {
+    let t = Taxonomy::new([("mask", vec!["on", "off"]), ("age", vec!["young", "old"])]).unwrap();
+    let photo = |class_probs: Vec<f64>| Scored {
+        truth: vec![Some(0), Some(1)],
+        predicted: vec![0, 1],
+        class: 1,
+        probs: vec![vec![0.5, 0.5], vec![0.5, 0.5]],
+        class_probs,
+    };
+    let brier = |probs| {
+        ScoreReport::new(&t, &[], &[photo(probs)])
+            .unwrap()
+            .class
+            .more
+            .brier
+    };
+    assert_eq!(brier(Vec::new()), Some(0.75));
+    assert_eq!(brier(vec![0.0, 1.0, 0.0, 0.0]), Some(0.0));
 }

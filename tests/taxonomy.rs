@@ -1,6 +1,6 @@
 //! Labels and final classes are two spellings of one number.
 
-use hydranet::{Error, MAX_CLASSES, Taxonomy};
+use hydranet::{Error, Labels, MAX_CLASSES, Taxonomy};
 use proptest::prelude::*;
 
 fn of(counts: &[usize]) -> Taxonomy {
@@ -22,7 +22,7 @@ fn portraits() -> Taxonomy {
 fn the_class_is_mask_6_gender_3_age() {
     let t = portraits();
     for class in 0..18 {
-        let labels = t.decode(class).unwrap();
+        let labels: Vec<usize> = t.decode(class).unwrap().into_iter().flatten().collect();
         assert_eq!(labels[0] * 6 + labels[1] * 3 + labels[2], class);
         assert_eq!(t.encode(&labels).unwrap(), class);
     }
@@ -52,7 +52,7 @@ proptest! {
         prop_assert_eq!(t.num_classes(), counts.iter().product::<usize>());
         let mut before = None;
         for class in 0..t.num_classes() {
-            let labels = t.decode(class).unwrap();
+            let labels: Vec<usize> = t.decode(class).unwrap().into_iter().flatten().collect();
             prop_assert!(labels.iter().zip(&counts).all(|(l, n)| l < n));
             prop_assert_eq!(t.encode(&labels).unwrap(), class);
             // The first head is the most significant: classes in order are label lists in order.
@@ -121,4 +121,160 @@ fn more_classes_than_the_limit_are_refused() {
     }
     let exact = [10; 5];
     assert_eq!(of(&exact).num_classes(), MAX_CLASSES);
+}
+
+fn labels(pairs: &[(&str, &[&str])]) -> Labels {
+    let owned = |l: &&[&str]| l.iter().map(ToString::to_string).collect();
+    pairs
+        .iter()
+        .map(|(head, l)| (head.to_string(), owned(l)))
+        .collect()
+}
+
+/// mask; its kind, if worn or incorrect; whether the nose shows, if incorrect and of cloth.
+fn tree() -> Taxonomy {
+    let t = Taxonomy::new([
+        ("mask", vec!["worn", "incorrect", "not_worn"]),
+        ("kind", vec!["cloth", "surgical"]),
+        ("nose", vec!["out", "tip"]),
+    ]);
+    let when = [
+        Labels::new(),
+        labels(&[("mask", &["worn", "incorrect"])]),
+        labels(&[("mask", &["incorrect"]), ("kind", &["cloth"])]),
+    ];
+    t.unwrap().with_tree(&when, &[]).unwrap()
+}
+
+#[test]
+fn the_classes_of_a_tree_are_its_leaves() {
+    let t = tree();
+    assert_eq!(
+        t.class_names(),
+        [
+            "worn / cloth",
+            "worn / surgical",
+            "incorrect / cloth / out",
+            "incorrect / cloth / tip",
+            "incorrect / surgical",
+            "not_worn",
+        ]
+    );
+    for class in 0..6 {
+        let leaf = t.decode(class).unwrap();
+        assert_eq!(t.class_of(&leaf), Some(class));
+        // Labels of heads that do not apply are ignored.
+        let filled: Vec<usize> = leaf.iter().map(|l| l.unwrap_or(1)).collect();
+        assert_eq!(t.encode(&filled).unwrap(), class);
+    }
+    assert!(t.decode(6).is_err());
+    let applies = |l: &[Option<usize>]| t.applies(l);
+    assert_eq!(
+        applies(&[Some(2), None, None]),
+        [Some(true), Some(false), Some(false)]
+    );
+    assert_eq!(
+        applies(&[Some(0), None, Some(1)]),
+        [Some(true), Some(true), Some(false)]
+    );
+    assert_eq!(
+        applies(&[None, Some(1), None]),
+        [Some(true), None, Some(false)]
+    );
+    assert_eq!(
+        applies(&[Some(1), None, None]),
+        [Some(true), Some(true), None]
+    );
+    // Known as far as it matters, or not.
+    assert_eq!(t.class_of(&[Some(2), None, None]), Some(5));
+    assert_eq!(t.class_of(&[Some(1), None, Some(0)]), None);
+    assert_eq!(t.class_of(&[None, Some(0), Some(0)]), None);
+}
+
+#[test]
+fn impossible_combinations_are_no_classes() {
+    let t = of(&[2, 2, 2]);
+    let none = vec![Labels::new(); 3];
+    let entry = labels(&[("h0", &["l1"]), ("h2", &["l0"])]);
+    let t = t.with_tree(&none, &[entry]).unwrap();
+    assert_eq!(t.num_classes(), 6);
+    assert!(t.has_impossible() && t.is_tree());
+    assert_eq!(t.class_of(&[Some(1), Some(0), Some(0)]), None);
+    assert!(!t.is_possible(&[Some(1), None, Some(0)]));
+    assert!(t.is_possible(&[Some(1), Some(0), None]));
+    let e = t.encode(&[1, 0, 0]).unwrap_err().to_string();
+    assert!(
+        e.contains("l1 / l0 / l0") && e.contains("impossible"),
+        "{e}"
+    );
+    // Nothing declared: as it was.
+    assert_eq!(of(&[2, 3]).with_tree(&none[..2], &[]).unwrap(), of(&[2, 3]));
+}
+
+#[test]
+fn conditions_that_make_no_tree_are_refused() {
+    let wrong = |when: Labels, impossible: Labels| {
+        let when = [Labels::new(), when];
+        let impossible: Vec<Labels> = [impossible].into_iter().filter(|l| !l.is_empty()).collect();
+        of(&[2, 3])
+            .with_tree(&when, &impossible)
+            .unwrap_err()
+            .to_string()
+    };
+    let none = Labels::new;
+    for (message, words) in [
+        (wrong(labels(&[("h9", &["l0"])]), none()), ["h9", "h0"]),
+        (wrong(labels(&[("h0", &["l9"])]), none()), ["l9", "l0"]),
+        (
+            wrong(labels(&[("h0", &[])]), none()),
+            ["h0", "at least one"],
+        ),
+        (
+            wrong(labels(&[("h1", &["l0"])]), none()),
+            ["h1", "before it"],
+        ),
+        (wrong(none(), labels(&[("h0", &["l0"])])), ["l0", "h0"]),
+    ] {
+        for word in words {
+            assert!(message.contains(word), "no `{word}` in: {message}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn leaves_are_found_again_and_cover_what_is_possible(
+        counts in prop::collection::vec(2usize..4, 2..5), parents in prop::collection::vec(0usize..20, 4), sets in prop::collection::vec(1usize..7, 4),
+    ) {
+        // Each head but the first applies under some labels of an earlier one.
+        let name = |h: usize| format!("h{h}");
+        let when: Vec<Labels> = (0..counts.len())
+            .map(|h| match h {
+                0 => Labels::new(),
+                h => {
+                    let parent = parents[h - 1] % h;
+                    let of: Vec<String> = (0..counts[parent]).filter(|l| sets[h - 1] >> l & 1 == 1).map(|l| format!("l{l}")).collect();
+                    if of.is_empty() { Labels::new() } else { [(name(parent), of)].into() }
+                }
+            })
+            .collect();
+        let t = of(&counts).with_tree(&when, &[]).unwrap();
+        let mut before = None;
+        for class in 0..t.num_classes() {
+            let leaf = t.decode(class).unwrap();
+            prop_assert!(before.as_ref() < Some(&leaf));
+            prop_assert_eq!(t.class_of(&leaf), Some(class));
+            let applies: Vec<bool> = leaf.iter().map(Option::is_some).collect();
+            prop_assert_eq!(t.applies(&leaf), applies.into_iter().map(Some).collect::<Vec<_>>());
+            before = Some(leaf);
+        }
+        // Every combination of labels falls under one leaf.
+        let all: usize = counts.iter().product();
+        for i in 0..all {
+            let mut rest = i;
+            let labels: Vec<usize> = counts.iter().map(|n| { let l = rest % n; rest /= n; l }).collect();
+            let leaf = t.decode(t.encode(&labels).unwrap()).unwrap();
+            prop_assert!(leaf.iter().zip(&labels).all(|(leaf, l)| leaf.is_none_or(|leaf| leaf == *l)));
+        }
+    }
 }

@@ -55,14 +55,12 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
         ..HeadSpec::new("age", ["young", "middle", "old"])
     };
     let size = side(architecture);
-    let spec = ModelSpec {
-        backbone: architecture,
-        heads: vec![HeadSpec::new("mask", ["worn", "not_worn"]), hidden],
-        input: InputSpec {
-            size: [size; 2],
-            ..architecture.input()
-        },
+    let input = InputSpec {
+        size: [size; 2],
+        ..architecture.input()
     };
+    let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"]), hidden];
+    let spec = ModelSpec::new(architecture, heads, input);
     let variables = Variables::new(Tensors::new(), 1, |_| true, |_| true);
     let model = MultiTaskModel::new(&spec, 0.0, &variables.builder())?;
     let before = variables.snapshot()?;

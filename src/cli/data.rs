@@ -29,7 +29,7 @@ impl Check {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
         let progress = Mutex::new(Progress::new("check"));
-        let report = check(&self.data, &spec.heads, &spec.input, &|done, of| {
+        let report = check(&self.data, &spec, &|done, of| {
             if let Ok(mut progress) = progress.try_lock() {
                 progress.show("check", done, of);
             }
@@ -45,7 +45,7 @@ impl Check {
             if good {
                 let mut dataset = Dataset::open(&self.data, &spec.heads)?;
                 split::assign(&mut dataset, &config.train.split, config.train.seed)?;
-                say(SplitReport::new(&dataset)?);
+                say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
             }
         }
         Ok(if good {

@@ -79,6 +79,7 @@ impl Demo {
         )?;
         let (predictions, report) = score(
             predictor.taxonomy(),
+            &predictor.description().decision,
             &dataset,
             &test,
             &logits(predictor.model(), &kept)?,

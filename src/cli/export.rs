@@ -42,6 +42,7 @@ impl Export {
             onnx::JOINT,
             d.classes.len()
         ));
+        say(format!("output  {} (batch)", onnx::FINAL_CLASS));
         Ok(ExitCode::SUCCESS)
     }
 }

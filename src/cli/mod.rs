@@ -1,6 +1,7 @@
 //! Arguments in, library calls, text out.
 
 mod data;
+mod decide;
 mod demo;
 mod experiment;
 mod export;
@@ -41,6 +42,8 @@ enum Command {
     Experiment(experiment::Experiment),
     /// Compare finished runs: what differs, by how much, and whether that is more than chance.
     Compare(experiment::Compare),
+    /// Compare rules that decide the final class, or write a model file with one of them.
+    Decide(decide::Decide),
     /// Predict the final class of photos, folders or a listing.
     Predict(model::Predict),
     /// Print what a model file says about itself.
@@ -89,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Evaluate(c) => c.run(),
         Command::Experiment(c) => c.run(),
         Command::Compare(c) => c.run(),
+        Command::Decide(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

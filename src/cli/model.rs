@@ -42,17 +42,17 @@ impl Evaluate {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let file = ModelFile::read(&self.model)?;
         let spec = &file.description.model;
-        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
-        let indices: Vec<usize> = if self.split == "all" {
-            (0..dataset.samples.len()).collect()
-        } else {
-            let side: Split = self.split.parse()?;
-            // The split follows from data, shares and seed: with those of the training it is the same again.
-            let config: TrainConfig =
-                serde_json::from_value(file.description.training["config"].clone())
-                    .unwrap_or_default();
-            split::assign(&mut dataset, &config.split, config.seed)?;
-            dataset.indices(side)
+        let side: Option<Split> = match self.split.as_str() {
+            "all" => None,
+            side => Some(side.parse()?),
+        };
+        let mut dataset = open(&file, &self.data)?;
+        let indices: Vec<usize> = match side {
+            None => (0..dataset.samples.len()).collect(),
+            Some(side) => {
+                split_as_trained(&file, &mut dataset)?;
+                dataset.indices(side)
+            }
         };
         if indices.is_empty() {
             return Err(Error::EmptySplit {
@@ -75,7 +75,9 @@ impl Evaluate {
         )?;
         progress.end();
         let taxonomy = spec.taxonomy()?;
-        let (predictions, report) = score(&taxonomy, &dataset, &indices, &logits(&model, &kept)?)?;
+        let logits = logits(&model, &kept)?;
+        let decision = &file.description.decision;
+        let (predictions, report) = score(&taxonomy, decision, &dataset, &indices, &logits)?;
         if let Some(out) = &self.out {
             run::write_predictions(out, &taxonomy, &dataset, &indices, &predictions)?;
         }
@@ -90,7 +92,22 @@ impl Evaluate {
     }
 }
 
-fn list(paths: &[PathBuf]) -> String {
+/// The data that a model is to be used on.
+pub(super) fn open(file: &ModelFile, data: &[PathBuf]) -> hydranet::Result<Dataset> {
+    let spec = &file.description.model;
+    let dataset = Dataset::open(data, &spec.heads)?;
+    dataset.check_possible(&spec.taxonomy()?)?;
+    Ok(dataset)
+}
+
+/// Puts the photos on the sides that the model's training gave them: a split follows from data, shares and seed.
+pub(super) fn split_as_trained(file: &ModelFile, dataset: &mut Dataset) -> hydranet::Result<()> {
+    let config: TrainConfig =
+        serde_json::from_value(file.description.training["config"].clone()).unwrap_or_default();
+    split::assign(dataset, &config.split, config.seed)
+}
+
+pub(super) fn list(paths: &[PathBuf]) -> String {
     paths
         .iter()
         .map(|p| p.display().to_string())
@@ -224,7 +241,7 @@ impl Predict {
                     let path = quoted(&paths[i].display().to_string());
                     let mut row = format!("{path},{},{},{:.6}", p.class, quoted(&p.name), p.prob);
                     for head in &p.heads {
-                        row += &format!(",{}", quoted(&head.label));
+                        row += &format!(",{}", quoted(head.label.as_deref().unwrap_or_default()));
                         row.extend(head.probs.iter().map(|p| format!(",{p:.6}")));
                     }
                     say(row);
@@ -311,8 +328,20 @@ impl Inspect {
                 head.labels.join(", "),
                 head.weight
             ));
+            for (other, labels) in &head.when {
+                say(format!(
+                    "          only if {other} is {}",
+                    labels.join(" or ")
+                ));
+            }
         }
-        say(format!("decision  {:?}", d.decision));
+        if let Some(joint) = &d.model.joint {
+            let (values, share) = (count("joint."), joint.share);
+            say(format!(
+                "joint     a head of the final classes; {values} values, share {share}"
+            ));
+        }
+        say(format!("decision  {}", d.decision.rule.name()));
         for (i, name) in d.classes.iter().enumerate() {
             say(format!("class {i:3} {name}"));
         }

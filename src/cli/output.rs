@@ -1,5 +1,6 @@
 //! Text to the terminal, progress, Ctrl-C.
 
+use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -122,11 +123,7 @@ pub(crate) fn show_training(
             }
         }
         Event::Epoch(r) => {
-            let heads: Vec<String> = heads
-                .iter()
-                .zip(&r.head_accuracy)
-                .map(|(h, a)| format!("{h} {a:.3}"))
-                .collect();
+            let accuracy = r.head_accuracy.iter().map(|a| Some(*a));
             let valid = r
                 .valid_loss
                 .map(|l| format!("{l:.3}"))
@@ -137,10 +134,43 @@ pub(crate) fn show_training(
                 r.train_loss,
                 r.macro_f1,
                 r.accuracy,
-                heads.join(", ")
+                named(heads, accuracy).join(", ")
             ));
+            if let Some(balance) = balance(heads, r) {
+                progress.line(&balance);
+            }
         }
     }
+}
+
+/// Each head's name and figure.
+fn named(heads: &[String], figures: impl Iterator<Item = Option<f64>>) -> Vec<String> {
+    let text = |(head, figure): (&String, Option<f64>)| match figure {
+        Some(figure) => format!("{head} {figure:.3}"),
+        None => format!("{head} –"),
+    };
+    heads.iter().zip(figures).map(text).collect()
+}
+
+/// How the heads were balanced in an epoch, and how their gradients went together.
+fn balance(heads: &[String], r: &EpochRecord) -> Option<String> {
+    let mut parts = Vec::new();
+    if !r.head_weights.is_empty() {
+        let weights = named(heads, r.head_weights.iter().copied());
+        parts.push(format!("weights {}", weights.join(", ")));
+    }
+    if let Some(g) = &r.gradients {
+        let norms = named(heads, g.norms.iter().copied());
+        parts.push(format!("gradients {}", norms.join(", ")));
+        let cosines: Vec<String> = g
+            .pairs(heads)
+            .filter_map(|(a, b, cosine)| Some(format!("{a} with {b} {:+.2}", cosine?)))
+            .collect();
+        if !cosines.is_empty() {
+            parts.push(format!("cosines {}", cosines.join(", ")));
+        }
+    }
+    (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.

@@ -111,7 +111,7 @@ impl Train {
         let spec = config.model_spec()?;
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         split::assign(&mut dataset, &config.train.split, config.train.seed)?;
-        say(SplitReport::new(&dataset)?);
+        say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
         let width = names.max().unwrap_or(0).max(8);
@@ -150,7 +150,10 @@ pub(crate) fn run(
 ) -> hydranet::Result<Outcome> {
     let spec = config.model_spec()?;
     let (dataset, weights) = open(config, heads, data)?;
-    let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
+    let names = spec.heads.iter().map(|h| h.name.clone());
+    let names: Vec<String> = names
+        .chain(spec.joint.iter().map(|_| "joint".into()))
+        .collect();
     let mut progress = Progress::new("train");
     let batch = config.train.batch;
     let outcome = train(
@@ -170,8 +173,9 @@ pub(crate) fn run(
 
 /// The data, split, and the weights to start from.
 fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Dataset, Tensors)> {
-    let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
+    let spec = config.model_spec()?;
+    let mut dataset = Dataset::open(data, &spec.heads)?;
     split::assign(&mut dataset, &config.train.split, config.train.seed)?;
-    eprintln!("{}", SplitReport::new(&dataset)?);
+    eprintln!("{}", SplitReport::new(&dataset, &spec.taxonomy()?)?);
     Ok((dataset, load_weights(config, heads)?))
 }

@@ -2,6 +2,7 @@
 
 use super::NewTensors;
 use crate::checkpoint::{ModelFile, Tensors};
+use crate::combine::Decision;
 use crate::draws::first_values;
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
@@ -15,13 +16,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Edit(ModelFile);
 
 impl Edit {
-    pub(super) fn new(file: &ModelFile, heads: Vec<HeadSpec>, done: Value) -> Result<Self> {
+    /// With other heads. Where that makes other final classes, a joint head and a decision that were for those before are taken out;
+    /// the note says so.
+    pub(super) fn new(file: &ModelFile, heads: Vec<HeadSpec>, mut done: Value) -> Result<Self> {
         let mut file = file.clone();
-        file.description.model.heads = heads;
-        file.description.model.validate()?;
-        file.description.classes = file.description.model.taxonomy()?.class_names();
-        file.description.training = noted(file.description.training, done);
+        let description = &mut file.description;
+        description.model.heads = heads;
+        let classes = description.model.taxonomy()?.class_names();
+        let others = classes != description.classes;
+        if others && description.model.joint.take().is_some() {
+            file.tensors.retain(|key, _| !key.starts_with("joint."));
+            done["removed"] = "the joint head, which was for other final classes".into();
+        }
+        if others && description.decision != Decision::default() {
+            done["decision"] = "the product again".into();
+            description.decision = Decision::default();
+        }
+        description.classes = classes;
+        description.model.validate()?;
+        description.training = noted(std::mem::take(&mut description.training), done);
         Ok(Self(file))
+    }
+
+    /// With the decision by the product, if it was tuned to a head that is another now.
+    pub(super) fn untuned(mut self) -> Self {
+        if self.0.description.decision.rule.is_tuned() {
+            self.0.description.decision = Decision::default();
+        }
+        self
     }
 
     pub(super) fn without(mut self, head: &str) -> Self {

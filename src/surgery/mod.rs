@@ -68,6 +68,7 @@ pub fn replace(
     Edit::new(file, heads, done)?
         .without(name)
         .with(&spec, tensors)?
+        .untuned()
         .finish()
 }
 
@@ -131,6 +132,14 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
         });
     }
     heads[place] = renamed(&heads[place], to);
+    let mut file = file.clone();
+    let conditions = heads.iter_mut().map(|h| &mut h.when);
+    for labels in conditions.chain(&mut file.description.model.impossible) {
+        if let Some(of) = labels.remove(from) {
+            labels.insert(to.into(), of);
+        }
+    }
+    let file = &file;
     let spec = heads[place].clone();
     let done = json!({"operation": "rename", "head": from, "to": to});
     Edit::new(file, heads, done)?
@@ -151,6 +160,7 @@ pub fn reset(file: &ModelFile, name: &str, seed: u64) -> Result<ModelFile> {
     Edit::new(file, heads, done)?
         .without(name)
         .with(&spec, fresh)?
+        .untuned()
         .finish()
 }
 

@@ -2,7 +2,7 @@
 
 use super::dataset::{Dataset, Split, empty_split};
 use super::loss::HeadLoss;
-use super::targets::target;
+use super::mix::Targets;
 use crate::error::Result;
 use crate::head::{ClassWeightRule, ClassWeights, HeadSpec};
 
@@ -35,21 +35,14 @@ pub fn effective_number_weights(counts: &[f64], beta: f64) -> Vec<f64> {
     each.into_iter().map(|w| w * factor).collect()
 }
 
-/// The loss of one head, its counts and class weights as numbers from the photos `train`: a photo counts for each label by its
-/// target, and not at all where that is missing.
-pub(super) fn head_loss(head: &HeadSpec, dataset: &Dataset, train: &[usize]) -> Result<HeadLoss> {
-    let place = dataset
-        .heads
-        .iter()
-        .position(|h| h.name == head.name)
-        .unwrap_or(0);
+/// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
+/// label by its target, and as much as it counts for the head.
+pub(super) fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
     let mut counts = vec![0.0; head.num_labels()];
-    for i in train {
-        let value = dataset.samples[*i].values[place].as_ref();
-        if let Some(target) = value.and_then(|v| target(head, v)) {
-            for (count, t) in counts.iter_mut().zip(target) {
-                *count += f64::from(t);
-            }
+    let rows = targets.rows.chunks_exact(targets.num_labels);
+    for (row, weight) in rows.zip(&targets.weights) {
+        for (count, t) in counts.iter_mut().zip(row) {
+            *count += f64::from(t * weight);
         }
     }
     if counts.iter().all(|c| *c == 0.0) {
@@ -80,8 +73,11 @@ pub(super) fn head_loss(head: &HeadSpec, dataset: &Dataset, train: &[usize]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::Architecture;
     use crate::head::LossKind;
+    use crate::model::ModelSpec;
     use crate::train::dataset::{Sample, Value};
+    use crate::train::tasks::Tasks;
 
     #[test]
     fn photos_count_for_labels_by_their_targets_and_not_where_those_are_missing() {
@@ -117,13 +113,20 @@ mod tests {
             heads: vec![head.clone()],
             samples: samples.collect(),
         };
-        let loss = head_loss(&head, &dataset, &[0, 1, 2, 3, 4, 5]).unwrap();
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
+        let tasks = Tasks::new(&spec).unwrap();
+        let loss = |photos: &[usize]| {
+            let samples = photos.iter().map(|i| &dataset.samples[*i]);
+            head_loss(&head, &dataset, &tasks.targets(samples)[0])
+        };
+        let one = loss(&[0, 1, 2, 3, 4, 5]).unwrap();
         let close = |found: &[f64], expected: [f64; 3]| {
             let mut pairs = found.iter().zip(expected);
             assert!(pairs.all(|(f, e)| (f - e).abs() < 1e-6), "{found:?}");
         };
-        close(&loss.counts, [1.5, 1.1, 1.4]);
-        close(&loss.class_weights, [4.0 / 4.5, 4.0 / 3.3, 4.0 / 4.2]);
-        assert!(head_loss(&head, &dataset, &[3, 4]).is_err());
+        close(&one.counts, [1.5, 1.1, 1.4]);
+        close(&one.class_weights, [4.0 / 4.5, 4.0 / 3.3, 4.0 / 4.2]);
+        assert!(loss(&[3, 4]).is_err());
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn build(
         given,
         config.train.seed,
         move |name| of_epoch.is_trained(name, epoch),
-        move |name| random_backbone || name.starts_with("heads."),
+        move |name| random_backbone || !name.starts_with("backbone."),
     )
     .with_lora(config.train.lora.clone());
     let model = model(config, spec, &variables)?;

@@ -3,8 +3,8 @@
 use super::dataset::{Dataset, Fault, Sample, person_key};
 use super::targets;
 use crate::error::Result;
-use crate::head::HeadSpec;
 use crate::input::{InputSpec, Photo};
+use crate::model::ModelSpec;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -53,12 +53,13 @@ pub struct CheckReport {
 /// As [`Dataset::read`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of the report.
 pub fn check(
     paths: &[PathBuf],
-    heads: &[HeadSpec],
-    input: &InputSpec,
+    spec: &ModelSpec,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<CheckReport> {
+    let input = &spec.input;
     input.validate()?;
-    let (dataset, mut faults) = Dataset::read(paths, heads)?;
+    let (dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
+    faults.extend(dataset.contradictions(&spec.taxonomy()?));
     let done = AtomicUsize::new(0);
     let total = dataset.samples.len();
     let sizes: Vec<std::result::Result<[usize; 2], Fault>> = dataset

@@ -1,9 +1,11 @@
 //! Photos with their labels, whatever layout they were read from.
 
+use super::targets::labels;
 use super::{manifest, person_folder};
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
+use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -241,6 +243,34 @@ impl Dataset {
             false
         });
         faults
+    }
+
+    /// Rows whose known labels are a combination that is declared impossible.
+    pub fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
+        let fault = |sample: &Sample| {
+            let known = labels(&self.heads, sample);
+            (!taxonomy.is_possible(&known)).then(|| Fault {
+                source: sample.source,
+                listing: self.sources[sample.source].clone(),
+                row: sample.row,
+                message: format!(
+                    "a combination of labels that is possible is needed, found {}, which model.impossible rules out",
+                    taxonomy.name_of(&known)
+                ),
+            })
+        };
+        self.samples.iter().filter_map(fault).collect()
+    }
+
+    /// Refuses combinations of labels that are declared impossible.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with file and line of the first.
+    pub fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
+        match self.contradictions(taxonomy).into_iter().next() {
+            Some(first) => Err(first.into()),
+            None => Ok(()),
+        }
     }
 
     /// The samples on one side, as indices in order.

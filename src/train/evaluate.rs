@@ -2,8 +2,9 @@
 
 use super::dataset::Dataset;
 use super::loader::{Decoded, Job, Loader};
-use super::score::{ScoreReport, Scored};
+use super::score::{MAX_CONFUSION, ScoreReport, Scored};
 use super::targets::labels;
+use crate::combine::{Decision, argmax};
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
@@ -111,7 +112,7 @@ pub fn features(
     Ok(Tensor::cat(&all, 0)?)
 }
 
-/// Each head's logits of some features: for each photo one list a head.
+/// Each head's logits of some features: for each photo one list a head, the joint head's last if there is one.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`.
@@ -135,29 +136,31 @@ pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f
 /// As [`Prediction::from_logits`] and [`ScoreReport::new`].
 pub fn score(
     taxonomy: &Taxonomy,
+    decision: &Decision,
     dataset: &Dataset,
     indices: &[usize],
     logits: &[Vec<Vec<f32>>],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let predictions: Vec<Prediction> = logits
-        .iter()
-        .map(|l| Prediction::from_logits(taxonomy, l))
-        .collect::<Result<_>>()?;
-    let scored: Vec<Scored> = predictions
-        .iter()
-        .zip(indices)
-        .map(|(p, i)| Scored {
+    let mut predictions = Vec::with_capacity(logits.len());
+    let mut scored = Vec::with_capacity(logits.len());
+    // The product is worked out where it is needed, not kept.
+    let kept = *decision != Decision::default() && taxonomy.num_classes() <= MAX_CONFUSION;
+    for (logits, i) in logits.iter().zip(indices) {
+        let (prediction, classes) = Prediction::with_classes(taxonomy, decision, logits)?;
+        let probs: Vec<Vec<f64>> = prediction.heads.iter().map(|h| h.probs.clone()).collect();
+        scored.push(Scored {
             truth: labels(&dataset.heads, &dataset.samples[*i]),
             // Each head by itself; the final class is given beside it.
-            predicted: p
-                .heads
-                .iter()
-                .map(|h| crate::combine::argmax(&h.probs))
-                .collect(),
-            class: p.class,
-            probs: p.heads.iter().map(|h| h.probs.clone()).collect(),
-        })
-        .collect();
+            predicted: probs.iter().map(|p| argmax(p)).collect(),
+            class: prediction.class,
+            probs,
+            class_probs: match kept {
+                true => classes.into_iter().map(f64::exp).collect(),
+                false => Vec::new(),
+            },
+        });
+        predictions.push(prediction);
+    }
     let ordered: Vec<usize> = (0..dataset.heads.len())
         .filter(|h| dataset.heads[*h].is_ordered())
         .collect();

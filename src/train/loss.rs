@@ -1,11 +1,13 @@
 //! The loss of one head, on soft targets, with class weights and missing labels.
 
+mod consistency;
 mod cumulative;
 mod kinds;
 
 use crate::error::Result;
 use crate::head::LossKind;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+pub use consistency::Consistency;
 use kinds::Batch;
 use std::borrow::Cow;
 
@@ -103,12 +105,6 @@ impl HeadLoss {
                 });
             }
         }
-        let values = |t: &Tensor| -> candle_core::Result<Vec<f64>> {
-            t.to_device(&Device::Cpu)?
-                .to_dtype(DType::F64)?
-                .flatten_all()?
-                .to_vec1()
-        };
         let smoothed = values(targets)?.into_iter().map(|t| self.smoothed(t));
         let batch = Batch {
             logits: &values(logits)?,
@@ -124,6 +120,13 @@ impl HeadLoss {
         let logits = logits.to_device(&Device::Cpu)?.contiguous()?;
         Ok(Some(logits.apply_op1(Known { value, gradient })?))
     }
+}
+
+fn values(t: &Tensor) -> candle_core::Result<Vec<f64>> {
+    t.to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .flatten_all()?
+        .to_vec1()
 }
 
 /// A function whose value and gradient are known already.

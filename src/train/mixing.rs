@@ -9,7 +9,6 @@ use super::mix::{
 use super::rng::{Purpose, keyed};
 use super::sampling::classes;
 use super::source::Source;
-use super::targets::labels;
 use super::trainer::{Run, steps_of};
 use crate::error::{Error, Result};
 use crate::model::ModelSpec;
@@ -223,7 +222,7 @@ impl Run<'_> {
             }
             Partner::SameLabel(head) => {
                 let head = self.spec.head_index(head)?;
-                let label = |place| labels(&self.spec.heads, sample(place))[head];
+                let label = |place| self.tasks.labels(sample(place))[head];
                 opposite_alike(&batch.photos.iter().map(label).collect::<Vec<_>>())
             }
             Partner::Classes(_) => {

@@ -76,18 +76,31 @@ impl Optimizer {
     /// # Errors
     /// [`Error::LostGradient`] naming every variable without one.
     pub fn collect(&self, grads: &GradStore) -> Result<Vec<Tensor>> {
-        let mut found = Vec::with_capacity(self.vars.len());
-        let mut lost = Vec::new();
-        for (name, (var, _)) in &self.vars {
-            match grads.get(var.as_tensor()) {
-                Some(g) => found.push(g.clone()),
-                None => lost.push(name.clone()),
-            }
-        }
-        if lost.is_empty() {
-            Ok(found)
-        } else {
-            Err(Error::LostGradient { names: lost })
+        self.complete(self.find(grads))
+    }
+
+    /// The gradients there are, one place a variable, in order of name.
+    pub fn find(&self, grads: &GradStore) -> Vec<Option<Tensor>> {
+        let vars = self.vars.values();
+        vars.map(|(var, _)| grads.get(var.as_tensor()).cloned())
+            .collect()
+    }
+
+    /// The gradients of all variables, out of what [`find`](Self::find) found.
+    ///
+    /// # Errors
+    /// [`Error::LostGradient`] naming every variable without one.
+    pub fn complete(&self, found: Vec<Option<Tensor>>) -> Result<Vec<Tensor>> {
+        let lost: Vec<String> = self
+            .vars
+            .keys()
+            .zip(&found)
+            .filter(|(_, gradient)| gradient.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        match lost.is_empty() {
+            true => Ok(found.into_iter().flatten().collect()),
+            false => Err(Error::LostGradient { names: lost }),
         }
     }
 

@@ -58,6 +58,7 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
     let last = config.train.epochs - 1;
     let (variables, _, _) = build(config, &spec, &plan, weights, last, 1)?;
     let heads = spec.heads.iter().map(|h| format!("heads.{}", h.name));
+    let heads = heads.chain(spec.joint.iter().map(|_| "joint".to_string()));
     let mut parts: Vec<Part> = plan
         .stages
         .iter()

@@ -28,6 +28,10 @@ pub enum Purpose {
     Patch = 11,
     /// Whom photos are mixed with.
     Partner = 12,
+    /// The orders in which a step's gradients are projected off each other.
+    Surgery = 13,
+    /// Persons drawn for an interval.
+    Bootstrap = 14,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

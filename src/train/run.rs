@@ -3,6 +3,7 @@
 //! `config.toml`, `split.csv`, `metrics.csv`, `best.safetensors`, `last.safetensors`, `state.safetensors`,
 //! `valid_predictions.csv`, `scores.json`. Every file is written to a sibling, then renamed.
 
+use super::balancing::{Balancer, GradientReport, cells, header};
 use super::config::Config;
 use super::dataset::Dataset;
 use super::targets::labels;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean joint loss over the epoch's steps.
+    /// Mean joint loss over the epoch's steps, as the heads' `weight`s alone make it, whatever balances them.
     pub train_loss: f64,
     /// Joint loss on the validation split; `None` without one.
     pub valid_loss: Option<f64>,
@@ -30,6 +31,13 @@ pub struct EpochRecord {
     pub head_accuracy: Vec<f64>,
     /// Each head's macro F1 on the validation split, in order.
     pub head_macro_f1: Vec<f64>,
+    /// Mean factor of each head's loss (with `pc_grad` of its gradient on the backbone) over the epoch's steps, beside the head's
+    /// `weight`; `None` for a head that took part in none. Empty with `train.balancing = "fixed"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub head_weights: Vec<Option<f64>>,
+    /// The heads' gradients on the backbone, where they were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<GradientReport>,
 }
 
 /// Where a run stands; with the tensors beside it, everything needed to go on as if it had never stopped.
@@ -54,6 +62,9 @@ pub struct Progress {
     pub data: String,
     /// Whether training has ended.
     pub finished: bool,
+    /// How the heads are balanced.
+    #[serde(default, skip_serializing_if = "Balancer::is_default")]
+    pub balancing: Balancer,
 }
 
 /// A run's folder.
@@ -119,17 +130,18 @@ impl RunFolder {
         )
     }
 
-    /// Writes the epochs' figures.
+    /// Writes the epochs' figures; `heads` are the names of the heads, and of the joint head, if there is one, last.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_metrics(&self, heads: &[String], records: &[EpochRecord]) -> Result<()> {
-        let mut header: Vec<String> = ["epoch", "train_loss", "valid_loss", "macro_f1", "accuracy"]
+        let mut titles: Vec<String> = ["epoch", "train_loss", "valid_loss", "macro_f1", "accuracy"]
             .map(String::from)
             .to_vec();
         for head in heads {
-            header.extend([format!("{head}_accuracy"), format!("{head}_macro_f1")]);
+            titles.extend([format!("{head}_accuracy"), format!("{head}_macro_f1")]);
         }
+        titles.extend(header(heads, records));
         let rows = records.iter().map(|r| {
             let mut row = vec![
                 r.epoch.to_string(),
@@ -141,9 +153,10 @@ impl RunFolder {
             for (a, f) in r.head_accuracy.iter().zip(&r.head_macro_f1) {
                 row.extend([format!("{a:.6}"), format!("{f:.6}")]);
             }
+            row.extend(cells(heads, records, r));
             row
         });
-        write_csv(&self.path("metrics.csv"), &header, rows)
+        write_csv(&self.path("metrics.csv"), &titles, rows)
     }
 
     /// Writes where the run stands.
@@ -226,11 +239,14 @@ pub fn write_predictions(
             p.name.clone(),
             format!("{:.6}", p.prob),
         ];
-        for ((h, truth), head) in p.heads.iter().zip(labels(&dataset.heads, sample)).zip(0..) {
+        let known = labels(&dataset.heads, sample);
+        let applies = taxonomy.applies(&known);
+        for (head, h) in p.heads.iter().enumerate() {
+            let truth = known[head].filter(|_| applies[head] != Some(false));
             let truth = truth
                 .map(|t| taxonomy.labels(head)[t].clone())
                 .unwrap_or_default();
-            row.extend([h.label.clone(), truth]);
+            row.extend([h.label.clone().unwrap_or_default(), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
         }
         row

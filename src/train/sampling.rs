@@ -156,20 +156,15 @@ impl Sampler {
     }
 }
 
-/// The final class of each photo, where every head's label is known.
+/// The final class of each photo, where the label of every head that applies is known.
 pub(super) fn classes(
     spec: &ModelSpec,
     dataset: &Dataset,
     train: &[usize],
 ) -> Result<Vec<Option<usize>>> {
     let taxonomy = spec.taxonomy()?;
-    let class = |i: &usize| {
-        let all: Option<Vec<usize>> = labels(&spec.heads, &dataset.samples[*i])
-            .into_iter()
-            .collect();
-        all.map(|labels| taxonomy.encode(&labels)).transpose()
-    };
-    train.iter().map(class).collect()
+    let class = |i: &usize| taxonomy.class_of(&labels(&spec.heads, &dataset.samples[*i]));
+    Ok(train.iter().map(class).collect())
 }
 
 fn weighted(keys: &[Option<usize>], power: f64, dataset: &Dataset) -> Result<Draws> {
@@ -204,11 +199,7 @@ mod tests {
     fn example() -> (ModelSpec, Dataset, Vec<usize>) {
         let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"])];
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
-        let spec = ModelSpec {
-            backbone,
-            heads: heads.clone(),
-            input: backbone.input(),
-        };
+        let spec = ModelSpec::new(backbone, heads.clone(), backbone.input());
         let samples = (0..12).map(|i| Sample {
             path: format!("{i}.jpg").into(),
             name: format!("{i}.jpg"),

@@ -58,14 +58,8 @@ impl SplitReport {
     /// Counts a dataset.
     ///
     /// # Errors
-    /// As [`Taxonomy::new`].
-    pub fn new(dataset: &Dataset) -> Result<Self> {
-        let taxonomy = Taxonomy::new(
-            dataset
-                .heads
-                .iter()
-                .map(|h| (h.name.clone(), h.labels.clone())),
-        )?;
+    /// None that a taxonomy of the data's heads gives.
+    pub fn new(dataset: &Dataset, taxonomy: &Taxonomy) -> Result<Self> {
         let labels: Vec<Vec<Option<usize>>> = dataset
             .samples
             .iter()
@@ -91,10 +85,7 @@ impl SplitReport {
                 }
             }
         }
-        let classes = labels.iter().map(|labels| {
-            let known: Option<Vec<usize>> = labels.iter().copied().collect();
-            taxonomy.encode(&known?).ok()
-        });
+        let classes = labels.iter().map(|labels| taxonomy.class_of(labels));
         let groups = group(dataset, classes);
         for class in (0..taxonomy.num_classes()).map(Some).chain([None]) {
             let counts = groups.get(&class).map(|g| count(g.iter().copied()));

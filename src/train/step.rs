@@ -1,19 +1,17 @@
 //! One training step: photos or features in, joint loss, backward, optimiser.
 
+use super::balancing::{Gradients, HeadPart, Losses};
 use super::build::model;
 use super::loader::Loader;
 use super::loss::HeadLoss;
 use super::mix::Targets;
 use super::mixing::Batch;
 use super::source::Source;
-use super::targets::target;
-use super::trainer::Run;
+use super::trainer::{Run, steps_of};
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
 use crate::layers::Mode;
 use crate::ops::parts;
-use crate::ops::scale;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -26,7 +24,7 @@ struct Aim<'a> {
 }
 
 impl Run<'_> {
-    /// One step with `lr` times the learning rates; gives the joint loss.
+    /// One step with `lr` times the learning rates; gives the joint loss, as the heads' weights alone make it.
     pub(super) fn step(
         &mut self,
         epoch: usize,
@@ -59,30 +57,29 @@ impl Run<'_> {
                 }
             })
             .collect();
+        let mode = |part: usize| Mode::Train {
+            batch_norm: config.batch_norm,
+            key: key.wrapping_add((part as u64) << 48),
+        };
         let photos = batch.photos.len();
-        let (mut value, mut sum): (f64, Option<Vec<Tensor>>) = (0.0, None);
+        let ones = vec![1.0; aims.len()];
+        let steps = steps_of(self.config, self.sampler.photos());
+        let measured = config.measures(step, steps);
+        let balancer = &self.progress.balancing;
+        let mut value = 0.0;
+        let mut gradients = Gradients::new(balancer, aims.len(), measured);
         for (part, rows) in parts(photos, config.accumulate.min(photos / 2))
             .into_iter()
             .enumerate()
         {
-            let mode = Mode::Train {
-                batch_norm: config.batch_norm,
-                key: key.wrapping_add((part as u64) << 48),
-            };
+            let mode = mode(part);
             let inputs = inputs.narrow(0, rows.start, rows.len())?;
-            let joint = self.joint(inputs, &rows, &aims, mode, &not_finite)?;
-            value += f64::from(joint.to_scalar::<f32>()?);
-            let grads = self.optimizer.collect(&joint.backward()?)?;
-            sum = Some(match sum {
-                None => grads,
-                Some(sum) => sum
-                    .iter()
-                    .zip(&grads)
-                    .map(|(a, b)| a + b)
-                    .collect::<candle_core::Result<_>>()?,
-            });
+            let losses = self.head_losses(&inputs, &rows, photos, &aims, mode, &not_finite)?;
+            value += f64::from(losses.joint(&ones)?.to_scalar::<f32>()?);
+            gradients.add(&losses, balancer, &self.optimizer)?;
         }
-        let grads = sum.unwrap_or_default();
+        let draw = (config.seed, epoch, step);
+        let grads = gradients.finish(balancer, &self.optimizer, draw)?;
         if !value.is_finite() {
             return Err(not_finite("the joint loss".into(), value));
         }
@@ -100,36 +97,59 @@ impl Run<'_> {
         if self.variables.are_adapted() {
             self.model = model(self.config, &self.spec, &self.variables)?;
         }
+        let mut after = None;
+        if self.progress.balancing.looks_back() {
+            // The same draws; running statistics stay.
+            self.model.set_momentum(Some(0.0));
+            let losses =
+                self.head_losses(&inputs, &(0..photos), photos, &aims, mode(0), &not_finite)?;
+            after = Some(losses.values()?);
+            self.model.set_momentum(None);
+        }
+        let lr = lr * config.lr_heads;
+        self.progress
+            .balancing
+            .take(&gradients, after.as_deref(), lr);
         Ok(value)
     }
 
-    /// The joint loss of some rows of a batch.
-    fn joint(
+    /// The heads' losses of some rows of a batch of `photos`.
+    fn head_losses(
         &self,
-        inputs: Tensor,
+        inputs: &Tensor,
         rows: &Range<usize>,
+        photos: usize,
         aims: &[Aim],
         mode: Mode,
         not_finite: &dyn Fn(String, f64) -> Error,
-    ) -> Result<Tensor> {
+    ) -> Result<Losses> {
         let features = match self.source {
-            Source::Kept { .. } => inputs,
-            Source::Photos => self.model.features(&inputs, mode)?,
+            Source::Kept { .. } => inputs.clone(),
+            Source::Photos => self.model.features(inputs, mode)?,
         };
-        let outputs = self.model.outputs(&features, mode)?;
-        let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for ((head, outputs), aim) in self.spec.heads.iter().zip(&outputs).zip(aims) {
+        let cut = match self.progress.balancing.cuts_at_features() {
+            true => Some(Var::from_tensor(&features.detach())?),
+            false => None,
+        };
+        let seen = cut.as_ref().map_or(&features, Var::as_tensor);
+        let outputs = self.model.outputs(seen, mode)?;
+        let heads = self.tasks.heads.iter().zip(&outputs).zip(aims);
+        let heads = heads.map(|((head, outputs), aim)| {
             let n = aim.targets.num_labels;
             let weights = &aim.targets.weights[rows.clone()];
             let rows = &aim.targets.rows[rows.start * n..rows.end * n];
             let share = aim.loss.total(rows, weights) / aim.total;
             let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
             let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
+            let weight = head.weight;
             let Some(loss) = aim.loss.loss(outputs, &rows, &weights)? else {
                 // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
                 // a gradient always means a cut graph.
-                joint = (joint + scale(&outputs.sum_all()?, vec![0.0])?)?;
-                continue;
+                return Ok(HeadPart {
+                    loss: outputs.sum_all()?,
+                    share: 0.0,
+                    weight,
+                });
             };
             let value = f64::from(loss.to_scalar::<f32>()?);
             if !value.is_finite() {
@@ -138,33 +158,30 @@ impl Run<'_> {
                     value,
                 ));
             }
-            // Not `loss * weight`: candle drops the gradient of a multiplication by 0 instead of making it 0.
-            joint = (joint + scale(&loss, vec![(head.weight * share) as f32])?)?;
-        }
-        Ok(joint)
+            Ok(HeadPart {
+                loss,
+                share,
+                weight,
+            })
+        });
+        let heads = heads.collect::<Result<_>>()?;
+        let beside = match &self.consistency {
+            Some((factor, consistency)) => {
+                let share = rows.len() as f64 / photos as f64;
+                Some((consistency.loss(&outputs)?, factor * share))
+            }
+            None => None,
+        };
+        Ok(Losses {
+            heads,
+            beside,
+            cut: cut.map(|copy| (features, copy)),
+        })
     }
 
     /// Each head's targets for a batch of places in `train`.
     pub(super) fn targets(&self, batch: &[usize]) -> Vec<Targets> {
-        let heads = self.spec.heads.iter().enumerate();
-        heads.map(|(i, h)| self.head_targets(i, h, batch)).collect()
-    }
-
-    fn head_targets(&self, head: usize, spec: &HeadSpec, batch: &[usize]) -> Targets {
-        let n = spec.num_labels();
-        let mut rows = vec![0.0; batch.len() * n];
-        let mut weights = vec![0.0; batch.len()];
-        for ((i, row), weight) in batch.iter().zip(rows.chunks_exact_mut(n)).zip(&mut weights) {
-            let value = &self.dataset.samples[self.train[*i]].values[head];
-            if let Some(soft) = value.as_ref().and_then(|v| target(spec, v)) {
-                row.copy_from_slice(&soft);
-                *weight = 1.0;
-            }
-        }
-        Targets {
-            rows,
-            weights,
-            num_labels: n,
-        }
+        let samples = batch.iter().map(|i| &self.dataset.samples[self.train[*i]]);
+        self.tasks.targets(samples)
     }
 }

@@ -1,12 +1,12 @@
 //! The training loop.
 
 use super::average::{Average, share};
-use super::balance::head_loss;
 use super::build::build;
 use super::config::{Config, TrainConfig};
-use super::dataset::{Dataset, Split, empty_split};
-use super::evaluate::{Queue, logits, score};
-use super::loss::HeadLoss;
+use super::dataset::Dataset;
+use super::decide;
+use super::evaluate::{Queue, logits};
+use super::loss::{Consistency, HeadLoss};
 use super::mixing::Mix;
 use super::optim::Optimizer;
 use super::plan::Plan;
@@ -15,11 +15,12 @@ use super::sampling::Sampler;
 use super::schedule;
 use super::score::ScoreReport;
 use super::source::Source;
+use super::tasks::Tasks;
 use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
+use crate::combine::Decision;
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
-use candle_core::Tensor;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -110,6 +111,9 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) plan: Plan,
     pub(super) spec: ModelSpec,
+    pub(super) tasks: Tasks,
+    /// The loss between joint head and heads and its factor, if there is one.
+    pub(super) consistency: Option<(f64, Consistency)>,
     pub(super) dataset: &'a Dataset,
     pub(super) folder: RunFolder,
     pub(super) train: Vec<usize>,
@@ -120,6 +124,8 @@ pub(super) struct Run<'a> {
     pub(super) variables: Variables,
     pub(super) model: MultiTaskModel,
     pub(super) optimizer: Optimizer,
+    /// How the final class is decided.
+    pub(super) decision: Decision,
     /// The exponential moving average, if one is kept.
     pub(super) ema: Average,
     /// The average over the last epochs.
@@ -129,102 +135,7 @@ pub(super) struct Run<'a> {
     pub(super) progress: Progress,
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(
-        config: &'a Config,
-        weights: Tensors,
-        dataset: &'a Dataset,
-        folder: RunFolder,
-        resume: bool,
-    ) -> Result<Self> {
-        let spec = config.model_spec()?;
-        let (train, valid) = (dataset.indices(Split::Train), dataset.indices(Split::Valid));
-        let sampler = Sampler::new(&config.train.sampling, &spec, dataset, &train)?;
-        if sampler.photos() < 2 {
-            return Err(empty_split(
-                dataset,
-                Split::Train,
-                "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
-            ));
-        }
-        let losses = spec
-            .heads
-            .iter()
-            .map(|h| head_loss(h, dataset, &train))
-            .collect::<Result<_>>()?;
-        let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
-        let data = dataset.fingerprint();
-        let (progress, given, kept) = if resume {
-            let (progress, model, moments) = folder.read_state()?;
-            if progress.data != data {
-                return Err(Error::Invalid {
-                    what: "--resume".into(),
-                    expected: "the same data as before".into(),
-                    found: "other photos, labels or splits".into(),
-                });
-            }
-            (progress, model, Some(moments))
-        } else {
-            folder.write_config(config)?;
-            folder.write_split(dataset)?;
-            (
-                Progress {
-                    data,
-                    ..Progress::default()
-                },
-                weights,
-                None,
-            )
-        };
-        let plan = Plan::new(config);
-        let mut ema = Average::default();
-        let mut last = Average::default();
-        // What was saved at the end of an epoch is of that epoch's variables.
-        let epoch = match (progress.epochs, progress.steps) {
-            (epochs, 0) => epochs.saturating_sub(1),
-            (epochs, _) => epochs,
-        };
-        let (variables, model, mut optimizer) = build(
-            config,
-            &spec,
-            &plan,
-            given,
-            epoch,
-            steps_of(config, sampler.photos()),
-        )?;
-        if let Some(kept) = kept {
-            let part = |prefix: &str| -> Tensors {
-                let of =
-                    |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.into(), t.clone()));
-                kept.iter().filter_map(of).collect()
-            };
-            optimizer.restore(&kept, progress.optimizer_steps)?;
-            ema = Average::restore(&part("ema."), progress.optimizer_steps)?;
-            last = Average::restore(&part("last."), progress.averaged)?;
-        }
-        let queue = Queue::new(config.train.queue_mib);
-        Ok(Self {
-            config,
-            spec,
-            dataset,
-            folder,
-            train,
-            sampler,
-            mixes,
-            valid,
-            losses,
-            plan,
-            variables,
-            model,
-            optimizer,
-            ema,
-            last,
-            source: Source::Photos,
-            queue,
-            progress,
-        })
-    }
-
+impl Run<'_> {
     fn finished(&self) -> bool {
         let p = &self.progress;
         let patience = self.config.train.patience;
@@ -301,8 +212,9 @@ impl<'a> Run<'a> {
         if better {
             file.write(self.folder.path("best.safetensors"))?;
         }
+        (record.head_weights, record.gradients) = self.progress.balancing.end_epoch();
         self.progress.records.push(record);
-        let heads: Vec<String> = self.spec.heads.iter().map(|h| h.name.clone()).collect();
+        let heads: Vec<String> = self.tasks.heads.iter().map(|h| h.name.clone()).collect();
         self.folder.write_metrics(&heads, &self.progress.records)?;
         self.save_state()?;
         if let Some(record) = self.progress.records.last() {
@@ -331,9 +243,10 @@ impl<'a> Run<'a> {
     }
 
     fn model_file(&self, record: &EpochRecord, tensors: Tensors) -> Result<ModelFile> {
-        // Where features are kept changes nothing in the model.
+        // Where features are kept changes nothing in the model, nor does what is measured.
         let config = TrainConfig {
             feature_cache: None,
+            report_gradients: 0,
             ..self.config.train.clone()
         };
         let training = serde_json::json!({
@@ -343,8 +256,10 @@ impl<'a> Run<'a> {
             "photos": self.train.len(),
             "valid": record,
         });
+        let mut description = Description::new(self.spec.clone(), training)?;
+        description.decision = self.decision.clone();
         Ok(ModelFile {
-            description: Description::new(self.spec.clone(), training)?,
+            description,
             tensors,
         })
     }
@@ -367,12 +282,23 @@ impl<'a> Run<'a> {
         self.save_state()?;
         let mut scores = None;
         if !self.valid.is_empty() {
-            let model = ModelFile::read(self.folder.path("best.safetensors"))?.build()?;
-            let taxonomy = self.spec.taxonomy()?;
+            let best = self.folder.path("best.safetensors");
+            let mut file = ModelFile::read(&best)?;
+            let model = file.build()?;
             let logits = logits(&model, &self.valid_features(&model)?)?;
-            let (predictions, report) = score(&taxonomy, self.dataset, &self.valid, &logits)?;
-            let path = self.folder.path("valid_predictions.csv");
-            write_predictions(&path, &taxonomy, self.dataset, &self.valid, &predictions)?;
+            if self.decision.rule.is_tuned() {
+                let taxonomy = &self.tasks.taxonomy;
+                let classes = decide::classes(taxonomy, self.dataset, &self.valid);
+                self.decision = decide::tuned(self.decision, taxonomy, &logits, &classes)?;
+                file.description.decision = self.decision.clone();
+                file.write(&best)?;
+            }
+            let (predictions, report) = self.score(&self.decision, &logits)?;
+            let (taxonomy, path) = (
+                &self.tasks.taxonomy,
+                self.folder.path("valid_predictions.csv"),
+            );
+            write_predictions(&path, taxonomy, self.dataset, &self.valid, &predictions)?;
             let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Config {
                 origin: "scores.json".into(),
                 message: e.to_string(),

@@ -2,13 +2,15 @@
 
 use super::evaluate::{features, logits, score};
 use super::run::EpochRecord;
+use super::score::ScoreReport;
 use super::source::Source;
-use super::targets::label;
 use super::trainer::Run;
 use crate::checkpoint::{Description, ModelFile, Tensors};
+use crate::combine::Decision;
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
+use crate::predict::Prediction;
 use candle_core::{Device, Tensor};
 
 impl Run<'_> {
@@ -39,6 +41,16 @@ impl Run<'_> {
         }
     }
 
+    /// The predictions of the validation split, and their scores.
+    pub(super) fn score(
+        &self,
+        decision: &Decision,
+        logits: &[Vec<Vec<f32>>],
+    ) -> Result<(Vec<Prediction>, ScoreReport)> {
+        let taxonomy = &self.tasks.taxonomy;
+        score(taxonomy, decision, self.dataset, &self.valid, logits)
+    }
+
     pub(super) fn validate(
         &self,
         epoch: usize,
@@ -55,34 +67,29 @@ impl Run<'_> {
                 accuracy: 0.0,
                 head_accuracy: none.clone(),
                 head_macro_f1: none,
+                head_weights: Vec::new(),
+                gradients: None,
             });
         }
         let model = self.frozen(tensors)?.build()?;
         let features = self.valid_features(&model)?;
         let outputs = model.outputs(&features, Mode::Eval)?;
         let logits = logits(&model, &features)?;
-        let (_, report) = score(&self.spec.taxonomy()?, self.dataset, &self.valid, &logits)?;
+        let (_, report) = self.score(&self.decision, &logits)?;
         let mut valid_loss = 0.0;
-        for (i, (head, loss)) in self.spec.heads.iter().zip(&self.losses).enumerate() {
-            let labels: Vec<Option<usize>> = self
-                .valid
-                .iter()
-                .map(|s| {
-                    self.dataset.samples[*s].values[i]
-                        .as_ref()
-                        .map(|v| label(head, v))
-                })
-                .collect();
+        let samples = || self.valid.iter().map(|s| &self.dataset.samples[*s]);
+        let known: Vec<Vec<Option<usize>>> = samples().map(|s| self.tasks.labels(s)).collect();
+        for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
+            let labels = known.iter().map(|k| k[i]);
             let n = head.num_labels();
             let one_hot: Vec<f32> = labels
-                .iter()
-                .flat_map(|l| (0..n).map(move |c| if *l == Some(c) { 1.0 } else { 0.0 }))
+                .clone()
+                .flat_map(|l| (0..n).map(move |c| if l == Some(c) { 1.0 } else { 0.0 }))
                 .collect();
             let weights: Vec<f32> = labels
-                .iter()
                 .map(|l| if l.is_some() { 1.0 } else { 0.0 })
                 .collect();
-            let rows = labels.len();
+            let rows = known.len();
             let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
             if let Some(l) = loss.loss(
                 &outputs[i],
@@ -91,6 +98,9 @@ impl Run<'_> {
             )? {
                 valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
             }
+        }
+        if let Some((factor, consistency)) = &self.consistency {
+            valid_loss += factor * f64::from(consistency.loss(&outputs)?.to_scalar::<f32>()?);
         }
         let head_macro_f1: Vec<f64> = report.heads.iter().map(|h| h.macro_f1).collect();
         let macro_f1 = if report.class.photos > 0 {
@@ -106,6 +116,8 @@ impl Run<'_> {
             accuracy: report.class.accuracy,
             head_accuracy: report.heads.iter().map(|h| h.accuracy).collect(),
             head_macro_f1,
+            head_weights: Vec::new(),
+            gradients: None,
         })
     }
 }

@@ -411,18 +411,13 @@ fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
 
 fn spec(architecture: Architecture, (h, w): (usize, usize)) -> ModelSpec {
     let names = |n: usize| (0..n).map(|i| i.to_string());
-    ModelSpec {
-        backbone: architecture,
-        heads: LABELS
-            .iter()
-            .enumerate()
-            .map(|(i, n)| HeadSpec::new(format!("h{i}"), names(*n)))
-            .collect(),
-        input: InputSpec {
-            size: [h, w],
-            ..InputSpec::default()
-        },
-    }
+    let heads = LABELS.iter().enumerate();
+    let heads = heads.map(|(i, n)| HeadSpec::new(format!("h{i}"), names(*n)));
+    let input = InputSpec {
+        size: [h, w],
+        ..InputSpec::default()
+    };
+    ModelSpec::new(architecture, heads.collect(), input)
 }
 
 fn constant(architecture: Architecture, size: (usize, usize)) -> hydranet::Result<MultiTaskModel> {

@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use hydranet::checkpoint::Tensors;
-use hydranet::combine::{joint_log_probs, log_softmax};
+use hydranet::combine::log_softmax;
 use hydranet::train::variables::Variables;
 use hydranet::{
-    Architecture, BatchNormMode, Description, HeadSpec, InputSpec, LossKind, Mode, ModelFile,
-    ModelSpec, MultiTaskModel, Predictor,
+    Architecture, BatchNormMode, Description, HeadSpec, InputSpec, JointSpec, Labels, LossKind,
+    Mode, ModelFile, ModelSpec, MultiTaskModel, Predictor,
 };
 use std::collections::BTreeMap;
 
@@ -58,6 +58,50 @@ fn heads() -> Vec<HeadSpec> {
     ]
 }
 
+/// What a case's labels make of it: some networks have a tree of classes, a joint head, and rules of each kind.
+fn described(backbone: Architecture, input: InputSpec) -> Description {
+    let mut spec = ModelSpec::new(backbone, heads(), input);
+    let labels = |head: &str, labels: &[&str]| {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        Labels::from([(head.to_string(), labels)])
+    };
+    let name = backbone.name();
+    if ["repvgg_a0", "mobilenetv4_conv_small"].contains(&name) {
+        spec.heads[3].when = labels("mask", &["worn", "incorrect"]);
+        spec.heads[4].when = labels("light", &["bright"]);
+    }
+    if ["repvgg_a0", "mobilenetv2_050"].contains(&name) {
+        let mut pair = labels("mask", &["incorrect"]);
+        pair.extend(labels("age", &["young", "very_old"]));
+        spec.impossible = vec![pair];
+    }
+    let share = match name {
+        "repvgg_a0" => 0.25,
+        "resnet18" => 1.0,
+        _ => 0.0,
+    };
+    if share > 0.0 {
+        spec.joint = Some(JointSpec {
+            hidden: 16,
+            ..JointSpec::default()
+        });
+    }
+    let classes = spec.taxonomy().unwrap().num_classes();
+    let each = |name: &str| {
+        let values = crate::drawn::tensor(name, &[classes], DType::F64);
+        (values * 4.0).unwrap().to_vec1().unwrap()
+    };
+    let mut description = Description::new(spec, serde_json::Value::Null).unwrap();
+    description.decision.joint_share = share;
+    if name == "repvgg_a0" || name == "resnet18d" {
+        description.decision.log_prior = each("prior");
+    }
+    if name == "repvgg_a0" || name == "convnext_atto" {
+        description.decision.offsets = each("offsets");
+    }
+    description
+}
+
 /// Two photos: colours that change from corner to corner, and noise.
 pub fn photos(count: usize, height: usize, width: usize, channels: usize) -> Tensor {
     let mut values = Vec::new();
@@ -99,17 +143,15 @@ fn normalised(photos: &Tensor, input: &InputSpec) -> Tensor {
 /// The model of a case.
 pub fn model(&(backbone, height, width, channels): &(&str, usize, usize, usize)) -> ModelFile {
     let backbone = Architecture::from_name(backbone).unwrap();
-    let spec = ModelSpec {
-        backbone,
-        heads: heads(),
-        input: InputSpec {
-            size: [height, width],
-            channels,
-            ..backbone.input()
-        },
+    let input = InputSpec {
+        size: [height, width],
+        channels,
+        ..backbone.input()
     };
+    let description = described(backbone, input);
+    let spec = &description.model;
     let variables = Variables::new(Tensors::new(), 1, |_| false, |_| true);
-    MultiTaskModel::new(&spec, 0.0, &variables.builder()).unwrap();
+    MultiTaskModel::new(spec, 0.0, &variables.builder()).unwrap();
     let tensors = variables.snapshot().unwrap();
     let drawn = |(name, t): (String, Tensor)| {
         let tensor = crate::drawn::tensor(&name, t.dims(), DType::F32);
@@ -120,7 +162,7 @@ pub fn model(&(backbone, height, width, channels): &(&str, usize, usize, usize))
     let borders = Tensor::new(&[-1.5f32, 1.5, 0.5], &Device::Cpu).unwrap();
     tensors.insert("heads.age.fc.bias".into(), borders);
     ModelFile {
-        description: Description::new(spec, serde_json::Value::Null).unwrap(),
+        description,
         tensors,
     }
 }
@@ -145,9 +187,12 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     let mean = features.mean_keepdim(0).unwrap();
     let apart = features.broadcast_sub(&mean).unwrap();
     let spread = apart.sqr().unwrap().mean_all().unwrap().sqrt().unwrap();
-    for head in &spec.heads {
-        let layer = if head.hidden > 0 { "hidden" } else { "fc" };
-        let names = ["weight", "bias"].map(|what| format!("heads.{}.{layer}.{what}", head.name));
+    let own = spec.heads.iter();
+    let own = own.map(|h| (format!("heads.{}", h.name), h.hidden));
+    let joint = spec.joint.iter().map(|j| ("joint".into(), j.hidden));
+    for (head, hidden) in own.chain(joint) {
+        let layer = if hidden > 0 { "hidden" } else { "fc" };
+        let names = ["weight", "bias"].map(|what| format!("{head}.{layer}.{what}"));
         let weight = file.tensors[&names[0]].broadcast_div(&spread).unwrap();
         let shift = mean.matmul(&weight.t().unwrap()).unwrap();
         let shift = shift.broadcast_as((1, file.tensors[&names[1]].elem_count()));
@@ -158,21 +203,27 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     file
 }
 
-/// What hydranet says of photos: the probabilities of each head, and `joint`.
+/// What hydranet says of photos: the probabilities of each head, `joint`, and `final_class`.
 pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let predictor = Predictor::new(file).unwrap();
     let images = normalised(photos, predictor.input());
     let logits = predictor.logits(&images).unwrap();
     let count = images.dim(0).unwrap();
+    let (taxonomy, decision) = (predictor.taxonomy(), &file.description.decision);
+    let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for photo in 0..count {
-        let log_probs: Vec<Vec<f64>> = logits.iter().map(|h| log_softmax(&h[photo])).collect();
-        let joint = joint_log_probs(predictor.taxonomy(), &log_probs).unwrap();
-        let names = predictor.taxonomy().heads().iter().map(String::as_str);
-        for (name, log_probs) in names.chain(["joint"]).zip(log_probs.iter().chain([&joint])) {
+        let mut of_heads: Vec<Vec<f64>> = logits.iter().map(|h| log_softmax(&h[photo])).collect();
+        let joint = (of_heads.len() > heads.len()).then(|| of_heads.pop().unwrap());
+        let classes = decision.log_probs(taxonomy, &of_heads, joint.as_deref());
+        let classes = classes.unwrap();
+        let class = decision.decide(&classes) as f64;
+        let names = heads.iter().map(String::as_str).chain(["joint"]);
+        for (name, log_probs) in names.zip(of_heads.iter().chain([&classes])) {
             let row = rows.entry(name.into()).or_default();
             row.extend(log_probs.iter().map(|p| p.exp()));
         }
+        rows.entry("final_class".into()).or_default().push(class);
     }
     let tensor = |values: Vec<f64>| {
         let width = values.len() / count;

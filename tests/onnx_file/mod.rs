@@ -126,14 +126,16 @@ fn value(bytes: &[u8]) -> (String, Vec<String>) {
     let value = fields(bytes);
     let kind = fields(messages(&value, 2).next().unwrap());
     let tensor = fields(messages(&kind, 1).next().unwrap());
-    assert_eq!(ints(&tensor, 1), [1], "floats");
+    let name = texts(&value, 1)[0];
+    let kind = if name == "final_class" { 7 } else { 1 };
+    assert_eq!(ints(&tensor, 1), [kind], "{name}");
     let shape = fields(messages(&tensor, 2).next().unwrap());
     let sides = messages(&shape, 1).map(|side| match fields(side)[0] {
         (1, Field::Int(size)) => size.to_string(),
         (2, Field::Bytes(name)) => String::from_utf8(name.into()).unwrap(),
         other => panic!("a side {other:?}"),
     });
-    (texts(&value, 1)[0].into(), sides.collect())
+    (name.into(), sides.collect())
 }
 
 pub fn read(bytes: &[u8]) -> Model {

@@ -21,18 +21,17 @@ pub fn build(seed: u64) -> ModelFile {
         hidden: 8,
         ..HeadSpec::new("age", ["young", "middle", "old"])
     };
-    let spec = ModelSpec {
-        backbone: Architecture::from_name("tf_efficientnet_lite0").unwrap(),
-        heads: vec![
-            HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
-            HeadSpec::new("gender", ["male", "female"]),
-            age,
-        ],
-        input: InputSpec {
-            size: [32, 32],
-            ..InputSpec::default()
-        },
+    let heads = vec![
+        HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
+        HeadSpec::new("gender", ["male", "female"]),
+        age,
+    ];
+    let input = InputSpec {
+        size: [32, 32],
+        ..InputSpec::default()
     };
+    let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let spec = ModelSpec::new(backbone, heads, input);
     let variables = Variables::new(Tensors::new(), seed, |_| false, |_| true);
     MultiTaskModel::new(&spec, 0.0, &variables.builder()).unwrap();
     ModelFile {

@@ -146,9 +146,12 @@ impl Graph {
         name
     }
 
-    /// Declares an output `(batch, width)`.
-    pub(super) fn output(&mut self, name: &str, width: usize) {
-        self.outputs.push(value(name, &[width]));
+    /// Declares an output of floats `(batch, width)`, or one of integers `(batch)`.
+    pub(super) fn output(&mut self, name: &str, width: Option<usize>) {
+        self.outputs.push(match width {
+            Some(width) => value(name, FLOAT, &[width]),
+            None => value(name, INT64, &[]),
+        });
     }
 
     /// The model's bytes: the graph with an input `(batch, …)`, and text about it.
@@ -166,7 +169,7 @@ impl Graph {
         for constant in self.constants {
             graph = graph.message(5, &constant);
         }
-        graph = graph.message(11, &value(input, shape));
+        graph = graph.message(11, &value(input, FLOAT, shape));
         for output in &self.outputs {
             graph = graph.message(12, output);
         }
@@ -192,13 +195,13 @@ fn tensor(name: &str, kind: i64, shape: &[usize], bytes: &[u8]) -> Message {
     dims.int(2, kind).text(8, name).bytes(9, bytes)
 }
 
-/// The description of floats `(batch, …)`.
-fn value(name: &str, shape: &[usize]) -> Message {
+/// The description of something `(batch, …)`.
+fn value(name: &str, kind: i64, shape: &[usize]) -> Message {
     let batch = Message::new().message(1, &Message::new().text(2, "batch"));
     let shape = shape.iter().fold(batch, |shape, d| {
         shape.message(1, &Message::new().int(1, *d as i64))
     });
-    let tensor = Message::new().int(1, FLOAT).message(2, &shape);
+    let tensor = Message::new().int(1, kind).message(2, &shape);
     Message::new()
         .text(1, name)
         .message(2, &Message::new().message(1, &tensor))

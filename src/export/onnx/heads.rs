@@ -1,4 +1,4 @@
-//! Heads, and the final classes, as nodes.
+//! Heads as nodes.
 
 use super::graph::Attribute::{Int, Ints};
 use super::graph::Graph;
@@ -6,11 +6,12 @@ use crate::error::Result;
 use crate::head::{Head, HeadSpec, LEAST, LossKind};
 use candle_core::Tensor;
 
-/// The log-probabilities `(batch, num_labels)` of a head's labels, from the features `(batch, num_features)`.
+/// The log-probabilities `(batch, num_labels)` of a head's labels, from the features `(batch, num_features)`; its tensors' names
+/// start with `prefix`.
 pub(super) fn log_probs(
     graph: &mut Graph,
     features: &str,
-    spec: &HeadSpec,
+    (spec, prefix): (&HeadSpec, &str),
     head: &Head,
 ) -> Result<String> {
     let mut x = features.to_string();
@@ -22,13 +23,7 @@ pub(super) fn log_probs(
         if i > 0 {
             x = graph.node("Relu", &[&x], &[]);
         }
-        x = linear(
-            graph,
-            &x,
-            &format!("heads.{}.{layer}", spec.name),
-            weight,
-            bias,
-        )?;
+        x = linear(graph, &x, &format!("{prefix}.{layer}"), weight, bias)?;
     }
     let logits = match spec.loss {
         LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),
@@ -67,7 +62,7 @@ fn log_sigmoids(graph: &mut Graph, x: &str) -> [String; 2] {
 }
 
 /// Zeros before or behind the values of each image.
-fn padded(graph: &mut Graph, x: &str, before: i64, behind: i64) -> String {
+pub(super) fn padded(graph: &mut Graph, x: &str, before: i64, behind: i64) -> String {
     let pads = graph.ints(&[0, before, 0, behind]);
     graph.node("Pad", &[x, &pads], &[])
 }
@@ -131,33 +126,4 @@ fn triangle(rows: usize, cols: usize, value: impl Fn(usize, usize) -> f32) -> Ve
 fn bounded(graph: &mut Graph, x: &str) -> String {
     let least = graph.number(LEAST as f32);
     graph.node("Max", &[x, &least], &[])
-}
-
-/// The joint log-probabilities `(batch, num_classes)`, as [`joint_log_probs`](crate::combine::joint_log_probs), from those of the
-/// labels of each head: `(name, number of labels)`. A class is one label a head, or none where a head does not apply to it.
-pub(super) fn joint(
-    graph: &mut Graph,
-    heads: &[(String, usize)],
-    classes: &[Vec<Option<usize>>],
-) -> String {
-    let all: Vec<&str> = heads.iter().map(|(name, _)| name.as_str()).collect();
-    let mut all = graph.node("Concat", &all, &[("axis", Int(1))]);
-    // Heads that do not apply have the 0 behind all labels.
-    let none: usize = heads.iter().map(|(_, labels)| labels).sum();
-    if classes.iter().flatten().any(Option::is_none) {
-        all = padded(graph, &all, 0, 1);
-    }
-    let mut first = 0;
-    let mut places = Vec::with_capacity(heads.len() * classes.len());
-    for (i, (_, labels)) in heads.iter().enumerate() {
-        let place =
-            |class: &Vec<Option<usize>>| class[i].map_or(none, |label| first + label) as i64;
-        places.extend(classes.iter().map(place));
-        first += labels;
-    }
-    let places = graph.table(&[heads.len(), classes.len()], &places);
-    let of_classes = graph.node("Gather", &[&all, &places], &[("axis", Int(1))]);
-    let axis = graph.ints(&[1]);
-    let attributes = [("keepdims", Int(0))];
-    graph.node("ReduceSum", &[&of_classes, &axis], &attributes)
 }

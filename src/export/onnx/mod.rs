@@ -1,12 +1,14 @@
 //! ONNX: one file that any program with an ONNX runtime can predict with.
 //!
-//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's
-//! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities: one for
-//! each head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`. Metadata: `hydranet`, the model's
+//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`] says,
+//! values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the head,
+//! `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's [`Decision`](crate::Decision); and
+//! `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the model's
 //! [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
 //!
 //! The network is written down by its own forward pass over a tape that does not compute. Opset 17.
 
+mod classes;
 mod curves;
 mod graph;
 mod heads;
@@ -19,7 +21,6 @@ use crate::checkpoint::ModelFile;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::ops::Tape;
-use crate::taxonomy::Taxonomy;
 use candle_core::TensorId;
 use graph::Graph;
 use std::collections::HashMap;
@@ -30,14 +31,17 @@ pub const IMAGES: &str = "images";
 /// The name of the output with the final classes' probabilities.
 pub const JOINT: &str = "joint";
 
+/// The name of the output with the final class that is decided on.
+pub const FINAL_CLASS: &str = "final_class";
+
 /// Readers of protocol buffers take no more bytes.
 const MOST_BYTES: usize = i32::MAX as usize;
 
 /// The bytes of an ONNX file; equal models give equal bytes.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the backbone is not one of this library's own, a head is named `images` or `joint`, or the file would be of 2
-/// GiB or more; [`Error::Checkpoint`] if the model is not whole.
+/// [`Error::Invalid`] if the backbone is not one of this library's own, a head is named as the input or one of
+/// the other outputs, or the file would be of 2 GiB or more; [`Error::Checkpoint`] if the model is not whole.
 pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let spec = &file.description.model;
     if spec.backbone.entry().is_some() {
@@ -47,15 +51,13 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
             format!("{}, a network that was plugged in", spec.backbone),
         ));
     }
-    if let Some(head) = spec
-        .heads
-        .iter()
-        .find(|h| [IMAGES, JOINT].contains(&h.name.as_str()))
-    {
+    let taken = [IMAGES, JOINT, FINAL_CLASS];
+    if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name.as_str())) {
         return Err(invalid(
             "the name of a head of an export to ONNX",
             &format!(
-                "another than `{IMAGES}` and `{JOINT}`, which the file's input and last output have"
+                "another than those of the file's input and other outputs, {}",
+                taken.join(", ")
             ),
             format!("`{}`", head.name),
         ));
@@ -76,17 +78,39 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let images = normalised(&mut graph, &spec.input);
     let features = steps::write(&mut graph, images, &record, result, &names)?;
     let features = graph.node("Flatten", &[&features], &[]);
+    let taxonomy = spec.taxonomy()?;
     let mut log_probs = Vec::new();
     for (spec, head) in spec.heads.iter().zip(heads) {
-        let name = heads::log_probs(&mut graph, &features, spec, head)?;
+        let prefix = format!("heads.{}", spec.name);
+        let name = heads::log_probs(&mut graph, &features, (spec, &prefix), head)?;
         graph.named("Exp", &[&name], &[&spec.name], &[]);
-        graph.output(&spec.name, spec.num_labels());
-        log_probs.push((name, spec.num_labels()));
+        graph.output(&spec.name, Some(spec.num_labels()));
+        log_probs.push(name);
     }
-    let classes = labels(&spec.taxonomy()?)?;
-    let joint = heads::joint(&mut graph, &log_probs, &classes);
-    graph.named("Exp", &[&joint], &[JOINT], &[]);
-    graph.output(JOINT, classes.len());
+    let joint = match (&spec.joint, heads.last()) {
+        (Some(joint), Some(head)) => {
+            let spec = joint.head(&taxonomy);
+            Some(heads::log_probs(
+                &mut graph,
+                &features,
+                (&spec, "joint"),
+                head,
+            )?)
+        }
+        _ => None,
+    };
+    let decision = &file.description.decision;
+    let of_classes = classes::log_probs(
+        &mut graph,
+        &taxonomy,
+        decision,
+        &log_probs,
+        joint.as_deref(),
+    )?;
+    graph.named("Exp", &[&of_classes], &[JOINT], &[]);
+    graph.output(JOINT, Some(taxonomy.num_classes()));
+    classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);
+    graph.output(FINAL_CLASS, None);
 
     let description = file.description.to_json()?;
     let names = serde_json::Value::from(file.description.classes.clone()).to_string();
@@ -100,13 +124,6 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         ));
     }
     Ok(model.into_bytes())
-}
-
-/// The label each head has in each final class.
-fn labels(taxonomy: &Taxonomy) -> Result<Vec<Vec<Option<usize>>>> {
-    (0..taxonomy.num_classes())
-        .map(|class| Ok(taxonomy.decode(class)?.into_iter().map(Some).collect()))
-        .collect()
 }
 
 /// The images as the backbone takes them: (x − 255 · mean) / (255 · std) of each channel.

@@ -3,12 +3,15 @@
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
 use crate::backbone::{Activations, Architecture};
+use crate::combine::DecisionRule;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
-use crate::model::ModelSpec;
+use crate::model::{JointSpec, ModelSpec};
+use crate::taxonomy::Labels;
 use crate::train::augment::AugmentConfig;
+use crate::train::balancing::Balancing;
 use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
 use crate::train::sampling::Sampling;
@@ -17,11 +20,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod balancing;
 mod features;
 mod files;
 mod lines;
 mod mix;
 mod plugged;
+mod validate;
 mod weights;
 
 pub use files::read_head;
@@ -83,6 +88,13 @@ pub struct TrainConfig {
     pub final_lr: f64,
     /// Greatest norm of the whole gradient; longer ones are shortened to it. 0: no limit.
     pub clip: f64,
+    /// How the heads are balanced in the joint loss.
+    #[serde(skip_serializing_if = "Balancing::is_fixed")]
+    pub balancing: Balancing,
+    /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more backward pass
+    /// a head; 0: none, or all with `balancing = "pc_grad"`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub report_gradients: usize,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
     /// How the backbone keeps what backward needs.
@@ -100,6 +112,9 @@ pub struct TrainConfig {
     pub mix_off: usize,
     /// Which photos an epoch takes.
     pub sampling: Sampling,
+    /// How the final class is decided. Offsets are tuned on the validation split when training has ended.
+    #[serde(skip_serializing_if = "is_product")]
+    pub decision: DecisionRule,
     /// Stop after so many epochs without a better final-class macro F1 on the validation split. 0: never.
     pub patience: usize,
     /// Memory for photos decoded ahead, in MiB.
@@ -114,6 +129,14 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
+}
+
+fn is_product(rule: &DecisionRule) -> bool {
+    *rule == DecisionRule::Product
+}
+
+fn is_none(steps: &usize) -> bool {
+    *steps == 0
 }
 
 impl Default for TrainConfig {
@@ -136,6 +159,8 @@ impl Default for TrainConfig {
             warm_up: 0.3,
             final_lr: 0.0,
             clip: 0.0,
+            balancing: Balancing::Fixed,
+            report_gradients: 0,
             accumulate: 1,
             activations: Activations::F32,
             ema: 0.0,
@@ -144,6 +169,7 @@ impl Default for TrainConfig {
             mix: Vec::new(),
             mix_off: 0,
             sampling: Sampling::EveryPhoto,
+            decision: DecisionRule::Product,
             patience: 0,
             queue_mib: 64,
             feature_cache: None,
@@ -166,6 +192,12 @@ pub struct ModelConfig {
     pub weights: Option<String>,
     /// Names of the heads, in order.
     pub heads: Vec<String>,
+    /// Combinations of labels that do not occur, by the heads' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impossible: Vec<Labels>,
+    /// A head of all final classes beside the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<JointSpec>,
     /// From photo to tensor; what is left out is as the backbone's pretrained weights were made for.
     #[serde(default)]
     pub input: InputSpec,
@@ -227,6 +259,8 @@ impl Config {
         Ok(ModelSpec {
             backbone: self.model.backbone,
             heads: self.model.heads.iter().map(head).collect::<Result<_>>()?,
+            impossible: self.model.impossible.clone(),
+            joint: self.model.joint.clone(),
             input: self.model.input.clone(),
         })
     }
@@ -243,131 +277,23 @@ impl Config {
         }
         let spec = self.model_spec()?;
         spec.validate()?;
+        if self.train.decision.needs_joint() && spec.joint.is_none() {
+            return Err(Error::Invalid {
+                what: "train.decision".into(),
+                expected: "a joint head beside it, such as model.joint={}".into(),
+                found: format!("`{}` and none", self.train.decision.name()),
+            });
+        }
+        let consistent = spec.joint.as_ref().is_some_and(|j| j.consistency > 0.0);
+        if consistent && self.train.balancing == Balancing::PcGrad {
+            return Err(Error::Invalid {
+                what: "train.balancing=pc_grad".into(),
+                expected: "losses that are each one head's".into(),
+                found: "model.joint, consistency".into(),
+            });
+        }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
         self.train.validate_mixes(&spec)
-    }
-}
-
-impl TrainConfig {
-    fn validate(&self, backbone: Architecture) -> Result<()> {
-        let fail = |what: &str, expected: &str, found: String| {
-            Err(Error::Invalid {
-                what: format!("train.{what}"),
-                expected: expected.into(),
-                found,
-            })
-        };
-        if self.epochs == 0 || self.epochs > 100_000 {
-            return fail("epochs", "from 1 to 100000", self.epochs.to_string());
-        }
-        if self.batch < 2 || self.batch > 65_536 {
-            return fail("batch", "from 2 to 65536 photos", self.batch.to_string());
-        }
-        if self.queue_mib == 0 {
-            return fail("queue_mib", "at least 1 MiB", "0".into());
-        }
-        let stages = backbone.stages().len();
-        if let FineTune::LastStages(n) = self.fine_tune
-            && !(1..=stages).contains(&n)
-        {
-            return fail(
-                "fine_tune.last_stages",
-                &format!("from 1 to {stages}, the stages of {backbone}"),
-                n.to_string(),
-            );
-        }
-        if let FineTune::Matching(patterns) = &self.fine_tune
-            && patterns.is_empty()
-        {
-            return fail(
-                "fine_tune.matching",
-                "at least one pattern of tensor names",
-                "none".into(),
-            );
-        }
-        if let BatchNormMode::FrozenStages(n) = self.batch_norm
-            && !(1..=stages).contains(&n)
-        {
-            return fail(
-                "batch_norm.frozen_stages",
-                &format!("from 1 to {stages}, the stages of {backbone}"),
-                n.to_string(),
-            );
-        }
-        if let Some(lora) = &self.lora {
-            if lora.rank == 0 || lora.weights.is_empty() {
-                return fail(
-                    "lora",
-                    "a rank of at least 1 and at least one pattern of weights",
-                    format!("rank {}, weights {:?}", lora.rank, lora.weights),
-                );
-            }
-            if self.ema > 0.0 || self.unfreeze_every > 0 {
-                return fail(
-                    "lora",
-                    "neither `ema` nor `unfreeze_every` beside it",
-                    format!("ema {}, unfreeze_every {}", self.ema, self.unfreeze_every),
-                );
-            }
-        }
-        if self.accumulate == 0 || self.batch / self.accumulate.max(1) < 2 {
-            return fail(
-                "accumulate",
-                &format!(
-                    "from 1 to {}, so that each part has two photos",
-                    self.batch / 2
-                ),
-                self.accumulate.to_string(),
-            );
-        }
-        if self.average_last > self.epochs {
-            return fail(
-                "average_last",
-                &format!("at most {}, the number of epochs", self.epochs),
-                self.average_last.to_string(),
-            );
-        }
-        if !(self.lr_decay > 0.0 && self.lr_decay <= 1.0) {
-            return fail(
-                "lr_decay",
-                "a number above 0, at most 1",
-                self.lr_decay.to_string(),
-            );
-        }
-        if let OptimizerKind::Sgd { momentum } = self.optimizer
-            && !(0.0..1.0).contains(&momentum)
-        {
-            return fail(
-                "optimizer.sgd.momentum",
-                "a number from 0 to below 1",
-                momentum.to_string(),
-            );
-        }
-        for (what, v) in [
-            ("drop_path", self.drop_path),
-            ("warm_up", self.warm_up),
-            ("final_lr", self.final_lr),
-            ("ema", self.ema),
-        ] {
-            if !(0.0..1.0).contains(&v) {
-                return fail(what, "a number from 0 to below 1", v.to_string());
-            }
-        }
-        for (what, v) in [
-            ("lr_backbone", self.lr_backbone),
-            ("lr_heads", self.lr_heads),
-            ("weight_decay", self.weight_decay),
-            ("clip", self.clip),
-            ("mix_up", self.mix_up),
-        ] {
-            if !(v >= 0.0 && v.is_finite()) {
-                return fail(what, "a number of at least 0", v.to_string());
-            }
-        }
-        self.augment.validate()?;
-        self.validate_features()?;
-        self.validate_plugged(backbone)?;
-        self.split.validate()
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `model.weights` is a file, the name of one in the folder `weights` beside the heads folder or in the working folder, or `hf://…`;
 /// see [`weights::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of its heads whose
-/// names are among the configuration's.
+/// names are among the configuration's, the joint head too if there is to be one.
 ///
 /// # Errors
 /// As [`weights::load`].
@@ -25,6 +25,9 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let (channels, backbone) = (config.model.input.channels, config.model.backbone);
     let mut tensors = weights::load_for(channels, source, &folders, backbone)?;
     tensors.retain(|name, _| {
+        if name.starts_with("joint.") {
+            return config.model.joint.is_some();
+        }
         let head = name
             .strip_prefix("heads.")
             .and_then(|n| n.split('.').next());

@@ -56,7 +56,9 @@ pub(super) fn score_held_out(
         features(&model, &spec.input, dataset, &test, queue, &mut |_| ())?
     };
     let taxonomy = spec.taxonomy()?;
-    let (predictions, report) = score(&taxonomy, dataset, &test, &logits(&model, &all)?)?;
+    let decision = &file.description.decision;
+    let logits = logits(&model, &all)?;
+    let (predictions, report) = score(&taxonomy, decision, dataset, &test, &logits)?;
     let path = folder.join("test_predictions.csv");
     write_predictions(&path, &taxonomy, dataset, &test, &predictions)?;
     write_json(&folder.join("test_scores.json"), &report)?;

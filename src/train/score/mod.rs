@@ -27,6 +27,8 @@ pub struct Scored {
     pub class: usize,
     /// The probability of each label of each head; no list at all where they are not known.
     pub probs: Vec<Vec<f64>>,
+    /// The probability of each final class; empty: the product of the heads'.
+    pub class_probs: Vec<f64>,
 }
 
 /// What a model scores on a set of photos.
@@ -40,6 +42,7 @@ pub struct Scored {
 ///     predicted: predicted.to_vec(),
 ///     class,
 ///     probs: Vec::new(),
+///     class_probs: Vec::new(),
 /// };
 /// let report = ScoreReport::new(&t, &[], &[photo([0, 1], [0, 1], 1), photo([1, 1], [1, 0], 2)])?;
 /// assert_eq!(report.class.accuracy, 0.5);
@@ -96,7 +99,8 @@ pub struct LabelScore {
 }
 
 impl ScoreReport {
-    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class. `ordered` are the
+    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class; photos that a head does
+    /// not apply to do not count for it. `ordered` are the
     /// places of the heads whose labels have an order: they alone get a quadratic kappa and a mean absolute error. What is measured
     /// on probabilities is left out where a photo comes without.
     ///
@@ -115,24 +119,29 @@ impl ScoreReport {
 
         for (place, photo) in photos.iter().enumerate() {
             check(taxonomy, photo, place)?;
+            let truth = applying(taxonomy, photo);
             for (head, matrix) in heads.iter_mut().enumerate() {
-                if let Some(truth) = photo.truth[head] {
+                if let Some(truth) = truth[head] {
                     matrix.add(truth, photo.predicted[head])?;
                 }
             }
-            let Some(truth) = photo.truth.iter().copied().collect::<Option<Vec<_>>>() else {
+            let Some(true_class) = taxonomy.class_of(&truth) else {
                 continue;
             };
-            let true_class = taxonomy.encode(&truth)?;
-            let mut labels = taxonomy.decode(photo.class)?;
+            let truth = taxonomy.decode(true_class)?;
+            let labels = taxonomy.decode(photo.class)?;
             class.add(true_class, photo.class)?;
             let wrong: Vec<usize> = (0..truth.len())
                 .filter(|h| truth[*h] != labels[*h])
                 .collect();
+            // With a head put right, one may apply that did not: then by its own label.
+            let filled = labels.iter().zip(&photo.predicted);
+            let filled: Vec<Option<usize>> = filled.map(|(l, own)| l.or(Some(*own))).collect();
             for (head, matrix) in if_right.iter_mut().enumerate() {
-                let as_is = std::mem::replace(&mut labels[head], truth[head]);
-                matrix.add(true_class, taxonomy.encode(&labels)?)?;
-                labels[head] = as_is;
+                let mut righted = filled.clone();
+                righted[head] = truth[head].or(righted[head]);
+                let righted = taxonomy.class_of(&righted).unwrap_or(photo.class);
+                matrix.add(true_class, righted)?;
             }
             if !wrong.is_empty() {
                 *sets.entry(wrong).or_default() += 1;
@@ -238,25 +247,39 @@ impl Probs {
         let mut class = (classes <= MAX_CONFUSION).then(|| Probabilities::new(classes));
         for (place, photo) in photos.iter().enumerate() {
             check(taxonomy, photo, place)?;
-            for ((head, truth), row) in heads.iter_mut().zip(&photo.truth).zip(&photo.probs) {
+            let truth = applying(taxonomy, photo);
+            for ((head, truth), row) in heads.iter_mut().zip(&truth).zip(&photo.probs) {
                 if let Some(truth) = truth {
                     head.add(*truth, row)?;
                 }
             }
-            let truth: Option<Vec<usize>> = photo.truth.iter().copied().collect();
-            if let (Some(class), Some(truth)) = (&mut class, truth) {
-                let logs: Vec<Vec<f64>> = photo
-                    .probs
-                    .iter()
-                    .map(|row| row.iter().map(|p| p.ln()).collect())
-                    .collect();
-                let joint = joint_log_probs(taxonomy, &logs)?;
-                let joint: Vec<f64> = joint.into_iter().map(f64::exp).collect();
-                class.add(taxonomy.encode(&truth)?, &joint)?;
+            let (Some(class), Some(truth)) = (&mut class, taxonomy.class_of(&truth)) else {
+                continue;
+            };
+            if !photo.class_probs.is_empty() {
+                class.add(truth, &photo.class_probs)?;
+                continue;
             }
+            let logs: Vec<Vec<f64>> = photo
+                .probs
+                .iter()
+                .map(|row| row.iter().map(|p| p.ln()).collect())
+                .collect();
+            let joint = joint_log_probs(taxonomy, &logs)?;
+            let joint: Vec<f64> = joint.into_iter().map(f64::exp).collect();
+            class.add(truth, &joint)?;
         }
         Ok(Self { heads, class })
     }
+}
+
+/// The true labels of the heads that apply.
+fn applying(taxonomy: &Taxonomy, photo: &Scored) -> Vec<Option<usize>> {
+    let applies = taxonomy.applies(&photo.truth).into_iter();
+    let pairs = applies.zip(&photo.truth);
+    pairs
+        .map(|(applies, truth)| truth.filter(|_| applies != Some(false)))
+        .collect()
 }
 
 fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {

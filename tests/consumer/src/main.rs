@@ -20,7 +20,8 @@ fn predict(model: &str, photos: &[String], as_bytes: bool) -> Result<(), hydrane
 
 /// `15 (not_worn / female / young), probability 0.731: mask not_worn, gender female, age young`.
 fn line(p: &Prediction) -> String {
-    let label = |h: &hydranet::HeadPrediction| format!("{} {}", h.head, h.label);
+    let label =
+        |h: &hydranet::HeadPrediction| format!("{} {}", h.head, h.label.as_deref().unwrap_or("-"));
     let labels: Vec<String> = p.heads.iter().map(label).collect();
     let labels = labels.join(", ");
     format!(

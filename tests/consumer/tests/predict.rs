@@ -12,17 +12,16 @@ fn repository() -> PathBuf {
 
 /// Heads whose weights are 0, so that the biases alone decide: not_worn with 1/2, female with 3/4.
 fn model() -> ModelFile {
-    let spec = ModelSpec {
-        backbone: Architecture::from_name("tf_efficientnet_lite0").unwrap(),
-        heads: vec![
-            HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
-            HeadSpec::new("gender", ["male", "female"]),
-        ],
-        input: InputSpec {
-            size: [32, 32],
-            ..InputSpec::default()
-        },
+    let heads = vec![
+        HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
+        HeadSpec::new("gender", ["male", "female"]),
+    ];
+    let input = InputSpec {
+        size: [32, 32],
+        ..InputSpec::default()
     };
+    let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let spec = ModelSpec::new(backbone, heads, input);
     let bytes = std::fs::read(repository().join("weights/tf_efficientnet_lite0.in1k.safetensors"));
     let (_, backbone) = read_tensors(&bytes.unwrap(), "weights").unwrap();
     let mut tensors: Tensors = backbone

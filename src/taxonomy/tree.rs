@@ -1,0 +1,173 @@
+//! Heads that apply only under labels of others, and combinations that do not occur.
+
+use super::{Labels, invalid};
+use crate::error::{Error, Result};
+
+/// Heads by place, and labels of them.
+type Places = Vec<(usize, Vec<usize>)>;
+
+/// The final classes as the leaves of a tree whose levels are the heads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tree {
+    /// The conditions of each head.
+    pub(super) when: Vec<Places>,
+    pub(super) impossible: Vec<Places>,
+    /// Each final class, a label a head, `None` for one that does not apply; in ascending order.
+    pub(super) leaves: Vec<Vec<Option<usize>>>,
+}
+
+impl Tree {
+    /// `None` if there is neither a condition nor an impossible combination.
+    pub(super) fn new(
+        heads: &[String],
+        labels: &[Vec<String>],
+        when: &[Labels],
+        impossible: &[Labels],
+    ) -> Result<Option<Self>> {
+        if when.iter().all(Labels::is_empty) && impossible.is_empty() {
+            return Ok(None);
+        }
+        let mut conditions = Vec::new();
+        for (place, head) in heads.iter().enumerate() {
+            let what = format!("`when` of head `{head}`");
+            let of_head = when.get(place);
+            let found = of_head.map_or(Ok(Vec::new()), |w| places(&what, heads, labels, w))?;
+            if let Some((other, _)) = found.iter().find(|(other, _)| *other >= place) {
+                let other = format!("`{}`", heads[*other]);
+                return Err(invalid(&what, "heads that come before it", &other));
+            }
+            conditions.push(found);
+        }
+        let impossible: Vec<Places> = impossible
+            .iter()
+            .map(|entry| {
+                if entry.is_empty() {
+                    return Err(invalid(
+                        "`impossible`",
+                        "labels of heads in each entry",
+                        "none",
+                    ));
+                }
+                places("`impossible`", heads, labels, entry)
+            })
+            .collect::<Result<_>>()?;
+        let mut tree = Self {
+            when: conditions,
+            impossible,
+            leaves: Vec::new(),
+        };
+        tree.grow(labels, Vec::new());
+        for (place, (head, names)) in heads.iter().zip(labels).enumerate() {
+            for (label, name) in names.iter().enumerate() {
+                if !tree.leaves.iter().any(|l| l[place] == Some(label)) {
+                    return Err(invalid(
+                        "`when` and `impossible`",
+                        "every label of every head in some final class",
+                        &format!("label `{name}` of head `{head}` in none"),
+                    ));
+                }
+            }
+        }
+        Ok(Some(tree))
+    }
+
+    /// Adds the leaves below the labels of the first heads.
+    fn grow(&mut self, labels: &[Vec<String>], start: Vec<Option<usize>>) {
+        let place = start.len();
+        if place == labels.len() {
+            if !self.is_ruled_out(&start) {
+                self.leaves.push(start);
+            }
+            return;
+        }
+        let is_met =
+            |(head, of): &(usize, Vec<usize>)| start[*head].is_some_and(|l| of.contains(&l));
+        let next: Vec<Option<usize>> = match self.when[place].iter().all(is_met) {
+            true => (0..labels[place].len()).map(Some).collect(),
+            false => vec![None],
+        };
+        for label in next {
+            let mut below = start.clone();
+            below.push(label);
+            self.grow(labels, below);
+        }
+    }
+
+    fn is_ruled_out(&self, labels: &[Option<usize>]) -> bool {
+        let has = |(head, of): &(usize, Vec<usize>)| labels[*head].is_some_and(|l| of.contains(&l));
+        self.impossible.iter().any(|entry| entry.iter().all(has))
+    }
+
+    pub(super) fn is_possible(&self, labels: &[Option<usize>]) -> bool {
+        let applies = self.applies(labels).into_iter().zip(labels);
+        let known: Vec<Option<usize>> = applies
+            .map(|(applies, label)| label.filter(|_| applies == Some(true)))
+            .collect();
+        !self.is_ruled_out(&known)
+    }
+
+    pub(super) fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
+        let mut all: Vec<Option<bool>> = Vec::with_capacity(self.when.len());
+        for conditions in &self.when {
+            let met = conditions.iter().map(|(head, of)| match all[*head] {
+                Some(false) => Some(false),
+                _ => match labels.get(*head).copied().flatten() {
+                    Some(label) if !of.contains(&label) => Some(false),
+                    // A label that is known where the head may not apply says nothing for certain.
+                    Some(_) => all[*head],
+                    None => None,
+                },
+            });
+            // One condition that is not met decides, whatever is not known of the others.
+            let met = met.fold(Some(true), |so_far, one| match (so_far, one) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (None, _) | (_, None) => None,
+                _ => Some(true),
+            });
+            all.push(met);
+        }
+        all
+    }
+
+    pub(super) fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
+        let leaf: Option<Vec<Option<usize>>> = self
+            .applies(labels)
+            .into_iter()
+            .zip(labels)
+            .map(|(applies, label)| match applies? {
+                true => label.map(Some),
+                false => Some(None),
+            })
+            .collect();
+        self.leaves.binary_search(&leaf?).ok()
+    }
+}
+
+/// Names as places.
+fn places(what: &str, heads: &[String], labels: &[Vec<String>], names: &Labels) -> Result<Places> {
+    let mut found = Places::new();
+    for (head, wanted) in names {
+        let Some(place) = heads.iter().position(|h| h == head) else {
+            return Err(Error::UnknownName {
+                what: "head",
+                found: head.clone(),
+                known: heads.to_vec(),
+            });
+        };
+        if wanted.is_empty() {
+            let expected = format!("at least one label of head `{head}`");
+            return Err(invalid(what, &expected, "none"));
+        }
+        let label = |name: &String| {
+            let at = labels[place].iter().position(|l| l == name);
+            at.ok_or_else(|| Error::UnknownName {
+                what: "label",
+                found: name.clone(),
+                known: labels[place].clone(),
+            })
+        };
+        found.push((place, wanted.iter().map(label).collect::<Result<_>>()?));
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,143 @@
+//! From a configuration and data to a run that can begin, or go on.
+
+use super::average::Average;
+use super::balance::head_loss;
+use super::balancing::Balancer;
+use super::build::build;
+use super::config::Config;
+use super::dataset::{Dataset, Split, empty_split};
+use super::decide;
+use super::evaluate::Queue;
+use super::loss::Consistency;
+use super::mixing::Mix;
+use super::plan::Plan;
+use super::run::{Progress, RunFolder};
+use super::sampling::Sampler;
+use super::source::Source;
+use super::tasks::Tasks;
+use super::trainer::{Run, steps_of};
+use crate::checkpoint::Tensors;
+use crate::error::{Error, Result};
+use candle_core::Tensor;
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        weights: Tensors,
+        dataset: &'a Dataset,
+        folder: RunFolder,
+        resume: bool,
+    ) -> Result<Self> {
+        let spec = config.model_spec()?;
+        let (train, valid) = (dataset.indices(Split::Train), dataset.indices(Split::Valid));
+        let sampler = Sampler::new(&config.train.sampling, &spec, dataset, &train)?;
+        if sampler.photos() < 2 {
+            return Err(empty_split(
+                dataset,
+                Split::Train,
+                "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
+            ));
+        }
+        let tasks = Tasks::new(&spec)?;
+        dataset.check_possible(&tasks.taxonomy)?;
+        let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
+        let losses = tasks
+            .heads
+            .iter()
+            .zip(&targets)
+            .map(|(h, targets)| head_loss(h, dataset, targets))
+            .collect::<Result<_>>()?;
+        let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
+            Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
+            _ => None,
+        };
+        let rule = config.train.decision;
+        if rule.is_tuned() && valid.is_empty() {
+            let reason = format!("train.decision={} is tuned on it", rule.name());
+            return Err(empty_split(dataset, Split::Valid, &reason));
+        }
+        let decision = decide::untuned(
+            rule,
+            &tasks.taxonomy,
+            spec.joint.as_ref().map(|j| j.share),
+            &decide::classes(&tasks.taxonomy, dataset, &train),
+        )?;
+        let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
+        let data = dataset.fingerprint();
+        let (progress, given, kept) = if resume {
+            let (progress, model, moments) = folder.read_state()?;
+            if progress.data != data {
+                return Err(Error::Invalid {
+                    what: "--resume".into(),
+                    expected: "the same data as before".into(),
+                    found: "other photos, labels or splits".into(),
+                });
+            }
+            progress.balancing.check(config.train.balancing)?;
+            (progress, model, Some(moments))
+        } else {
+            folder.write_config(config)?;
+            folder.write_split(dataset)?;
+            (
+                Progress {
+                    data,
+                    balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
+                    ..Progress::default()
+                },
+                weights,
+                None,
+            )
+        };
+        let plan = Plan::new(config);
+        let mut ema = Average::default();
+        let mut last = Average::default();
+        // What was saved at the end of an epoch is of that epoch's variables.
+        let epoch = match (progress.epochs, progress.steps) {
+            (epochs, 0) => epochs.saturating_sub(1),
+            (epochs, _) => epochs,
+        };
+        let (variables, model, mut optimizer) = build(
+            config,
+            &spec,
+            &plan,
+            given,
+            epoch,
+            steps_of(config, sampler.photos()),
+        )?;
+        config.train.check_shared(&plan, &variables)?;
+        if let Some(kept) = kept {
+            let part = |prefix: &str| -> Tensors {
+                let of =
+                    |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.into(), t.clone()));
+                kept.iter().filter_map(of).collect()
+            };
+            optimizer.restore(&kept, progress.optimizer_steps)?;
+            ema = Average::restore(&part("ema."), progress.optimizer_steps)?;
+            last = Average::restore(&part("last."), progress.averaged)?;
+        }
+        let queue = Queue::new(config.train.queue_mib);
+        Ok(Self {
+            config,
+            spec,
+            tasks,
+            consistency,
+            dataset,
+            folder,
+            train,
+            sampler,
+            mixes,
+            valid,
+            losses,
+            plan,
+            variables,
+            model,
+            optimizer,
+            decision,
+            ema,
+            last,
+            source: Source::Photos,
+            queue,
+            progress,
+        })
+    }
+}

@@ -58,6 +58,15 @@ impl Description {
             training,
         })
     }
+
+    /// As JSON with sorted keys.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a value has no form in JSON.
+    pub(crate) fn to_json(&self) -> Result<String> {
+        let value = serde_json::to_value(self).map_err(json_error)?;
+        serde_json::to_string(&value).map_err(json_error)
+    }
 }
 
 /// Named tensors, in order of name.
@@ -150,9 +159,7 @@ impl ModelFile {
     /// # Errors
     /// If a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let value = serde_json::to_value(&self.description).map_err(json_error)?;
-        let text = serde_json::to_string(&value).map_err(json_error)?;
-        to_bytes(&self.tensors, Some(text))
+        to_bytes(&self.tensors, Some(self.description.to_json()?))
     }
 
     /// Writes the file: to a sibling first, then renamed.

@@ -13,6 +13,7 @@ mod loss;
 mod ordinal;
 
 pub use loss::{ClassWeightRule, ClassWeights, LossKind, LossTerm};
+pub(crate) use ordinal::LEAST;
 
 /// One head, as written in `heads/<name>.toml`.
 ///
@@ -283,11 +284,22 @@ impl Last {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Linear(layer) => layer.forward(x),
-            Self::Shared {
-                weight,
-                bias,
-                start,
-            } => linear(x, weight, None)?.broadcast_add(&(bias + start)?),
+            Self::Shared { weight, .. } => linear(x, weight, None)?.broadcast_add(&self.bias()?),
+        }
+    }
+
+    /// What is added to each output.
+    fn bias(&self) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Linear(layer) => Ok(layer.bias().clone()),
+            Self::Shared { bias, start, .. } => bias + start,
+        }
+    }
+
+    fn weight(&self) -> &Tensor {
+        match self {
+            Self::Linear(layer) => layer.weight(),
+            Self::Shared { weight, .. } => weight,
         }
     }
 }
@@ -324,6 +336,18 @@ impl Head {
             // Streams below 2³² are the backbone's.
             stream: (1 << 32) + index as u64,
         })
+    }
+
+    /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is that of
+    /// all of their outputs.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn linears(&self) -> candle_core::Result<Vec<[Tensor; 2]>> {
+        let hidden = self.hidden.as_ref();
+        let hidden = hidden.map(|h| [h.weight().clone(), h.bias().clone()]);
+        let last = [self.fc.weight().clone(), self.fc.bias()?];
+        Ok(hidden.into_iter().chain([last]).collect())
     }
 
     /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between labels.

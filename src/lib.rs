@@ -31,6 +31,7 @@
 //! | [`head`], [`model`] | what a head is, and a backbone that feeds several |
 //! | [`combine`] | from logits to the final class |
 //! | [`predict`], [`checkpoint`] | how a model file is used, and what is in it: another application stops here |
+//! | [`export`] | a model as a file for other programs |
 //! | [`weights`] | pretrained weights: where they come from, and other libraries' names for them |
 //! | [`input`] | from photo to tensor, alike in training and prediction |
 //! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
@@ -48,6 +49,7 @@ pub mod checkpoint;
 pub mod combine;
 mod draws;
 mod error;
+pub mod export;
 #[cfg(any(feature = "train", feature = "hub"))]
 mod hash;
 pub mod head;

@@ -218,6 +218,11 @@ impl MultiTaskModel {
         self.backbone.set_momentum(momentum);
     }
 
+    /// The backbone and the heads.
+    pub(crate) fn parts(&self) -> (&dyn Backbone, &[Head]) {
+        (self.backbone.as_ref(), &self.heads)
+    }
+
     /// The backbone's features.
     ///
     /// # Shapes

@@ -483,7 +483,7 @@ fn check_accepts_good_data_and_help_names_every_command() {
     assert!(report.contains("persons on two sides: 0"), "{report}");
     let help = works(dir.path(), &["--help"]);
     for command in [
-        "check", "train", "evaluate", "predict", "inspect", "heads", "demo",
+        "check", "train", "evaluate", "predict", "inspect", "export", "heads", "demo",
     ] {
         assert!(help.contains(command), "{command}");
     }

@@ -41,6 +41,17 @@ pub trait Backbone: Send + Sync {
     /// backbone without such statistics.
     fn set_momentum(&mut self, _momentum: Option<f64>) {}
 
+    /// Its steps on a tape that is given, for prediction.
+    ///
+    /// # Shapes
+    /// `images` as in [`features`](Self::features); the result is a map of 1 × 1 with `num_features` channels.
+    ///
+    /// # Errors
+    /// If the shape does not fit, or the backbone is not made of a tape's steps.
+    fn on_tape(&self, _tape: &mut Tape, _images: &Map) -> candle_core::Result<Map> {
+        candle_core::bail!("this backbone is not made of a tape's steps")
+    }
+
     /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
     ///
     /// # Shapes
@@ -109,6 +120,11 @@ impl Backbone for OnTape {
             })?;
             tape.finish(&x)?.flatten_from(1)
         })
+    }
+
+    fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {
+        self.network
+            .run(tape, images, Mode::Eval, &mut |_, _| Ok(()))
     }
 
     fn set_activations(&mut self, activations: Activations) {

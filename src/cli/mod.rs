@@ -4,6 +4,7 @@ mod data;
 mod decide;
 mod demo;
 mod experiment;
+mod export;
 mod heads;
 mod model;
 mod output;
@@ -47,6 +48,8 @@ enum Command {
     Predict(model::Predict),
     /// Print what a model file says about itself.
     Inspect(model::Inspect),
+    /// Write a model as a file for other programs.
+    Export(export::Export),
     /// Replace, add, remove, rename, reset or graft a head of a model file.
     Heads(heads::Heads),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
@@ -92,6 +95,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Decide(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
+        Command::Export(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
     });

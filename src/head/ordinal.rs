@@ -3,7 +3,7 @@
 use super::LossKind;
 
 /// Less than this no log-probability is, so that a label that is impossible stays a finite number, in `f32` too.
-const LEAST: f64 = -87.0;
+pub(crate) const LEAST: f64 = -87.0;
 
 /// The biases that `coral` starts from: two apart and around 0. From equal ones, as in the paper, a label between two others would have
 /// no probability at first, and at the learning rates of fine-tuning borders move apart too slowly.

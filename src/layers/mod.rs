@@ -141,6 +141,11 @@ impl Linear {
         })
     }
 
+    /// `weight`.
+    pub(crate) fn weight(&self) -> &Tensor {
+        self.weight.tensor()
+    }
+
     /// `bias`.
     pub fn bias(&self) -> &Tensor {
         &self.bias

@@ -63,3 +63,4 @@ pub(crate) use shared::with_values;
 pub use simd::instruction_set;
 pub use softmax::{log_softmax, softmax};
 pub use tape::{ConvStep, ConvWeight, Kept, Map, Tape, Weight, WindowAttention};
+pub(crate) use tape::{Layout, Record, Step};

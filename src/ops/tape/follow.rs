@@ -53,6 +53,13 @@ impl<'a> Follow<'a> {
             .any(Tensor::track_op)
     }
 
+    /// Scale and shift of each of `channels`, which is all of it but the activation; `None` if it depends on the batch.
+    pub(super) fn affine(&self, channels: usize) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+        let constants = Constants::new(self, channels)?;
+        let fixed = constants.fixed(self)?;
+        Ok(fixed.map(|(mean, inverse)| constants.affine(&mean, &inverse)))
+    }
+
     /// All of it over `channels`, ready; `None` if it depends on the batch or a gradient is wanted.
     pub(super) fn fixed<T: Real>(
         &self,
@@ -146,12 +153,8 @@ impl Constants {
         })
     }
 
-    pub(super) fn transform<T: Real>(
-        &self,
-        mean: &[f64],
-        inverse: &[f64],
-        activation: Activation,
-    ) -> Transform<T> {
+    /// Scale and shift of each channel.
+    fn affine(&self, mean: &[f64], inverse: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let scale: Vec<f64> = match &self.gamma {
             Some(gamma) => gamma.iter().zip(inverse).map(|(g, i)| g * i).collect(),
             None => inverse.to_vec(),
@@ -162,8 +165,20 @@ impl Constants {
             .iter()
             .zip(mean)
             .zip(&scale)
-            .map(|((b, m), s)| b - m * s);
-        Transform::new(pattern(scale.iter().copied()), pattern(shift), activation)
+            .map(|((b, m), s)| b - m * s)
+            .collect();
+        (scale, shift)
+    }
+
+    pub(super) fn transform<T: Real>(
+        &self,
+        mean: &[f64],
+        inverse: &[f64],
+        activation: Activation,
+    ) -> Transform<T> {
+        let (scale, shift) = self.affine(mean, inverse);
+        let [scale, shift] = [scale, shift].map(|v| pattern(v.into_iter()));
+        Transform::new(scale, shift, activation)
     }
 }
 

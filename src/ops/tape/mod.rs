@@ -3,7 +3,8 @@
 //! candle's graph costs a zero-filled tensor, an addition and a kept output for every operator. A tape records a chain of fused
 //! operators over channels-last buffers instead: a convolution keeps only its sums, the normalisation and activation behind it are
 //! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
-//! result. On other devices than the CPU each step is a composition of candle's operators.
+//! result. On other devices than the CPU each step is a composition of candle's operators; and a tape may write its steps down as
+//! data, without computing.
 
 mod avg_pool;
 mod backward;
@@ -25,6 +26,7 @@ mod merge;
 mod packed;
 mod plan;
 mod product;
+mod record;
 mod response;
 mod rows;
 mod slab;
@@ -39,12 +41,14 @@ use super::avg_pool::AvgPool2dParams;
 use super::geometry::Conv2dParams;
 use super::norm::{Activation, BatchMoments, Norm};
 use super::shared::tensor;
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use chain::Link;
 use composed::Composed;
 use engine::Engine;
 use follow::Follow;
 use graph::{channels_first, input, transpose};
+pub(crate) use layout::Layout;
+pub(crate) use record::{Record, Step};
 use std::sync::Arc;
 pub use weight::{ConvWeight, Kept, Weight};
 pub use windows::WindowAttention;
@@ -83,6 +87,7 @@ enum Kernels {
 enum Inner {
     Kernels(Kernels),
     Composed(Composed),
+    Recorded(Record),
 }
 
 /// A convolution with batch normalisation and activation, as a step of [`Tape::inverted_residual`].
@@ -113,6 +118,7 @@ macro_rules! engine {
             Inner::Kernels(Kernels::F32($e)) => $body,
             Inner::Kernels(Kernels::F64($e)) => $body,
             Inner::Composed($e) => $body,
+            Inner::Recorded($e) => $body,
         }
     };
 }
@@ -160,6 +166,30 @@ impl Tape {
         Ok(Self::with(inner, images, placed, [batch, h, w, c]))
     }
 
+    /// The same without computing: steps are written down, for [`into_record`](Self::into_record).
+    ///
+    /// # Errors
+    /// If the tensor cannot be made.
+    pub(crate) fn recorded(channels: usize, (h, w): (usize, usize)) -> Result<(Self, Map)> {
+        // Takes no memory.
+        let images = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+        let images = images.broadcast_as((1, channels, h, w))?;
+        let dims = [1, h, w, channels];
+        let inner = Inner::Recorded(Record::new(dims));
+        Ok(Self::with(inner, &images, (0, Arc::new(())), dims))
+    }
+
+    /// The steps written down, and the place of `map` among them.
+    ///
+    /// # Errors
+    /// If the tape computes.
+    pub(crate) fn into_record(self, map: &Map) -> Result<(Record, usize)> {
+        match self.inner {
+            Inner::Recorded(record) => Ok((record, map.place)),
+            _ => bail!("a tape that computes has not written its steps down"),
+        }
+    }
+
     fn with(
         inner: Inner,
         images: &Tensor,
@@ -186,7 +216,7 @@ impl Tape {
         match &mut self.inner {
             Inner::Kernels(Kernels::F32(e)) => e.packs = true,
             Inner::Kernels(Kernels::F64(e)) => e.packs = true,
-            Inner::Composed(_) => {}
+            Inner::Composed(_) | Inner::Recorded(_) => {}
         }
     }
 
@@ -515,6 +545,7 @@ impl Tape {
             Inner::Kernels(Kernels::F32(e)) => tensor(channels_first(&e.slots[map.place]), &shape),
             Inner::Kernels(Kernels::F64(e)) => tensor(channels_first(&e.slots[map.place]), &shape),
             Inner::Composed(e) => Ok(e.get(map.place)?.detach()),
+            Inner::Recorded(_) => no_values(),
         }
     }
 
@@ -530,6 +561,7 @@ impl Tape {
             Inner::Kernels(Kernels::F32(e)) => (e.slots[map.place].tracked, e.tracked()),
             Inner::Kernels(Kernels::F64(e)) => (e.slots[map.place].tracked, e.tracked()),
             Inner::Composed(e) => return e.get(map.place)?.contiguous(),
+            Inner::Recorded(_) => return no_values(),
         };
         match self.inner {
             Inner::Kernels(kernels) if tracked => {
@@ -538,4 +570,8 @@ impl Tape {
             _ => self.tensor(map),
         }
     }
+}
+
+fn no_values<T>() -> Result<T> {
+    bail!("a tape whose steps are written down has no values")
 }

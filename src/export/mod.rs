@@ -1,0 +1,3 @@
+//! A trained model in the formats of other programs.
+
+pub mod onnx;

@@ -708,3 +708,21 @@ fn a_combination_that_is_ruled_out_is_a_fault_with_its_line() {
     assert!(dataset.check_possible(&spec.taxonomy().unwrap()).is_err());
     assert!(dataset.check_possible(&taxonomy()).is_ok());
 }
+
+#[test]
+fn a_head_is_counted_where_it_applies() {
+    let mut dataset = crowd(20, 0);
+    dataset
+        .samples
+        .iter_mut()
+        .for_each(|s| s.split = Some(Split::Train));
+    let mut spec = spec();
+    let when = [("mask".to_string(), vec!["not_worn".to_string()])];
+    spec.heads[2].when = when.into();
+    let report = SplitReport::new(&dataset, &spec.taxonomy().unwrap()).unwrap();
+    let photos = |head: &str| -> usize {
+        let of_head = report.labels.iter().filter(|l| l.head == head);
+        of_head.map(|l| l.counts.photos.iter().sum::<usize>()).sum()
+    };
+    assert_eq!((photos("mask"), photos("age")), (100, 20));
+}

@@ -110,6 +110,7 @@ impl Train {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        dataset.check_possible(&spec.taxonomy()?)?;
         split::assign(&mut dataset, &config.train.split, config.train.seed)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;

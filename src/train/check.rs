@@ -5,6 +5,7 @@ use super::targets;
 use crate::error::Result;
 use crate::input::{InputSpec, Photo};
 use crate::model::ModelSpec;
+use crate::taxonomy::Taxonomy;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -19,7 +20,7 @@ pub struct HeadCounts {
     pub head: String,
     /// Its labels and their numbers of photos, in order.
     pub labels: Vec<(String, usize)>,
-    /// Photos whose label is not known.
+    /// Photos whose label is not known although the head may apply.
     pub missing: usize,
 }
 
@@ -59,7 +60,8 @@ pub fn check(
     let input = &spec.input;
     input.validate()?;
     let (dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
-    faults.extend(dataset.contradictions(&spec.taxonomy()?));
+    let taxonomy = spec.taxonomy()?;
+    faults.extend(dataset.contradictions(&taxonomy));
     let done = AtomicUsize::new(0);
     let total = dataset.samples.len();
     let sizes: Vec<std::result::Result<[usize; 2], Fault>> = dataset
@@ -108,7 +110,7 @@ pub fn check(
             .count(),
         sizes: range,
         smaller_than_crop,
-        heads: count(&dataset),
+        heads: count(&dataset, &taxonomy),
         faults,
         fingerprint: dataset.fingerprint(),
         sources: dataset.sources,
@@ -132,7 +134,7 @@ fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], S
     }
 }
 
-fn count(dataset: &Dataset) -> Vec<HeadCounts> {
+fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
     let mut counts: Vec<HeadCounts> = dataset
         .heads
         .iter()
@@ -144,7 +146,9 @@ fn count(dataset: &Dataset) -> Vec<HeadCounts> {
         .collect();
     for sample in &dataset.samples {
         let labels = targets::labels(&dataset.heads, sample);
-        for (counts, label) in counts.iter_mut().zip(labels) {
+        let applies = taxonomy.applies(&labels);
+        let of_heads = counts.iter_mut().zip(labels).zip(applies);
+        for ((counts, label), _) in of_heads.filter(|(_, applies)| *applies != Some(false)) {
             match label.and_then(|l| counts.labels.get_mut(l)) {
                 Some((_, n)) => *n += 1,
                 None => counts.missing += 1,

@@ -73,7 +73,11 @@ impl SplitReport {
             persons_on_two_sides: persons_on_two_sides(dataset),
         };
         for (h, head) in dataset.heads.iter().enumerate() {
-            let groups = group(dataset, labels.iter().map(|l| l[h]));
+            let of_head = labels.iter().map(|l| {
+                let applies = taxonomy.applies(l)[h] != Some(false);
+                applies.then_some(l[h])
+            });
+            let groups = group(dataset, of_head);
             for label in (0..head.num_labels()).map(Some).chain([None]) {
                 let counts = groups.get(&label).map(|g| count(g.iter().copied()));
                 if label.is_some() || counts.is_some() {
@@ -86,7 +90,7 @@ impl SplitReport {
             }
         }
         let classes = labels.iter().map(|labels| taxonomy.class_of(labels));
-        let groups = group(dataset, classes);
+        let groups = group(dataset, classes.map(Some));
         for class in (0..taxonomy.num_classes()).map(Some).chain([None]) {
             let counts = groups.get(&class).map(|g| count(g.iter().copied()));
             let name = match class {
@@ -104,13 +108,16 @@ impl SplitReport {
     }
 }
 
+/// The samples by their keys; those without one, which a head does not apply to, are left out.
 fn group(
     dataset: &Dataset,
-    keys: impl Iterator<Item = Option<usize>>,
+    keys: impl Iterator<Item = Option<Option<usize>>>,
 ) -> HashMap<Option<usize>, Vec<&Sample>> {
     let mut groups: HashMap<Option<usize>, Vec<&Sample>> = HashMap::new();
     for (sample, key) in dataset.samples.iter().zip(keys) {
-        groups.entry(key).or_default().push(sample);
+        if let Some(key) = key {
+            groups.entry(key).or_default().push(sample);
+        }
     }
     groups
 }

@@ -109,21 +109,23 @@ impl Tree {
     pub(super) fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
         let mut all: Vec<Option<bool>> = Vec::with_capacity(self.when.len());
         for conditions in &self.when {
-            let met = conditions.iter().map(|(head, of)| match all[*head] {
-                Some(false) => Some(false),
-                _ => match labels.get(*head).copied().flatten() {
-                    Some(label) if !of.contains(&label) => Some(false),
-                    // A label that is known where the head may not apply says nothing for certain.
-                    Some(_) => all[*head],
-                    None => None,
-                },
-            });
+            let met: Vec<Option<bool>> = conditions
+                .iter()
+                .map(|(head, of)| match all[*head] {
+                    Some(false) => Some(false),
+                    applies => match labels.get(*head).copied().flatten() {
+                        Some(label) if !of.contains(&label) => Some(false),
+                        // A label that is known where the head may not apply says nothing for certain.
+                        Some(_) => applies,
+                        None => None,
+                    },
+                })
+                .collect();
             // One condition that is not met decides, whatever is not known of the others.
-            let met = met.fold(Some(true), |so_far, one| match (so_far, one) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (None, _) | (_, None) => None,
-                _ => Some(true),
-            });
+            let met = match met.contains(&Some(false)) {
+                true => Some(false),
+                false => met.into_iter().all(|m| m.is_some()).then_some(true),
+            };
             all.push(met);
         }
         all

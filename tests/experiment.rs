@@ -354,7 +354,7 @@ fn the_shipped_experiments_can_be_planned() {
     std::fs::write(&listing, text).unwrap();
     for (name, variants, folds) in [
         ("portraits.toml", 4, 3),
-        ("faces.toml", 14, 3),
+        ("faces.toml", 14, 5),
         ("faces_features.toml", 30, 5),
     ] {
         let path = folder.join(name);

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 /// (1 − s) · Σ log p(label of each head that applies) + s · log p(class by the joint head) + prior + offset;
 ///
 /// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the photo.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+///
+/// In a file the plain product is its name alone, everything else a table.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
     /// The rule it was made by.
     pub rule: DecisionRule,
@@ -90,59 +91,73 @@ impl std::str::FromStr for DecisionRule {
     }
 }
 
-/// A decision in a file: the plain product is its name alone.
+/// A decision in a file, but for the plain product.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Stored {
-    Rule(DecisionRule),
-    Whole {
-        rule: DecisionRule,
-        #[serde(default, skip_serializing_if = "is_zero")]
-        joint_share: f64,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        log_prior: Vec<f64>,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        offsets: Vec<f64>,
-    },
+#[serde(deny_unknown_fields)]
+struct Table {
+    rule: DecisionRule,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    joint_share: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    log_prior: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    offsets: Vec<f64>,
 }
 
 fn is_zero(v: &f64) -> bool {
     *v == 0.0
 }
 
-impl From<Stored> for Decision {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::Rule(rule) => Self {
-                rule,
-                ..Self::default()
-            },
-            Stored::Whole {
-                rule,
-                joint_share,
-                log_prior,
-                offsets,
-            } => Self {
-                rule,
-                joint_share,
-                log_prior,
-                offsets,
-            },
+impl Serialize for Decision {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        if *self == Self::default() {
+            return self.rule.serialize(to);
         }
+        let table = Table {
+            rule: self.rule,
+            joint_share: self.joint_share,
+            log_prior: self.log_prior.clone(),
+            offsets: self.offsets.clone(),
+        };
+        table.serialize(to)
     }
 }
 
-impl From<Decision> for Stored {
-    fn from(d: Decision) -> Self {
-        if d == Decision::default() {
-            return Self::Rule(d.rule);
+impl<'de> Deserialize<'de> for Decision {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_any(NameOrTable)
+    }
+}
+
+struct NameOrTable;
+
+impl<'de> serde::de::Visitor<'de> for NameOrTable {
+    type Value = Decision;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("the decision \"product\" or a table with `rule`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Decision, E> {
+        match name.parse().map_err(E::custom)? {
+            DecisionRule::Product => Ok(Decision::default()),
+            _ => Err(E::custom(format!(
+                "the decision `{name}` needs a table, only `product` can be a name alone"
+            ))),
         }
-        Self::Whole {
-            rule: d.rule,
-            joint_share: d.joint_share,
-            log_prior: d.log_prior,
-            offsets: d.offsets,
-        }
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(
+        self,
+        map: A,
+    ) -> std::result::Result<Decision, A::Error> {
+        let table = Table::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Ok(Decision {
+            rule: table.rule,
+            joint_share: table.joint_share,
+            log_prior: table.log_prior,
+            offsets: table.offsets,
+        })
     }
 }
 

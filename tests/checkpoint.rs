@@ -205,6 +205,26 @@ fn a_description_that_does_not_fit_is_refused() {
             &["coin", "product"],
         ),
         (
+            "decision without its table",
+            |v| v["decision"] = json!("prior"),
+            &["prior", "needs a table"],
+        ),
+        (
+            "decision's key",
+            |v| v["decision"] = json!({"rule": "prior", "logprior": []}),
+            &["unknown field", "logprior"],
+        ),
+        (
+            "decision of other classes",
+            |v| v["decision"] = json!({"rule": "class_offsets", "offsets": [1.0]}),
+            &["offsets", "18 numbers"],
+        ),
+        (
+            "decision by a joint head",
+            |v| v["decision"] = json!({"rule": "joint", "joint_share": 1.0}),
+            &["joint_share", "joint head"],
+        ),
+        (
             "no heads",
             |v| v["model"]["heads"] = json!([]),
             &["at least one head"],

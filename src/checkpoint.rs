@@ -8,6 +8,7 @@ use crate::account::Account;
 use crate::combine::Decision;
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
+use crate::novelty::{NOVELTY, Novelty, NoveltySpec};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
@@ -15,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+mod dtype;
+
+pub use dtype::WeightDType;
 
 /// The metadata key.
 pub(crate) const KEY: &str = "hydranet";
@@ -36,6 +41,12 @@ pub struct Description {
     pub decision: Decision,
     /// The final classes' names in order; follows from the heads, written for other readers.
     pub classes: Vec<String>,
+    /// How the backbone's weights are kept in the file.
+    #[serde(default, skip_serializing_if = "WeightDType::is_f32")]
+    pub dtype: WeightDType,
+    /// Statistics by which it is told how unlike the training photos a photo is, if the file has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<NoveltySpec>,
     /// How it was trained: configuration, fingerprint of the data, scores. Free-form.
     #[serde(default)]
     pub training: serde_json::Value,
@@ -55,6 +66,8 @@ impl Description {
             model,
             decision: Decision::default(),
             classes,
+            dtype: WeightDType::F32,
+            novelty: None,
             training,
         })
     }
@@ -90,6 +103,32 @@ impl ModelFile {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         Self::from_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// Reads a file without a second copy of it in memory: it is mapped, and each tensor taken out of the system's file cache. Only for
+    /// files that nobody writes in place meanwhile; hydranet never does.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_mapped(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |e| Error::io("read", path, e);
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let bytes = crate::ops::map_file(&file).map_err(failed)?;
+        Self::from_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// The same model with its backbone's weights kept in `dtype`, and rounded to it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming a tensor whose values it cannot hold.
+    pub fn with_dtype(&self, dtype: WeightDType) -> Result<Self> {
+        let mut description = self.description.clone();
+        description.dtype = dtype;
+        Ok(Self {
+            description,
+            tensors: dtype.rounded(&self.tensors)?,
+        })
     }
 
     /// Reads bytes; `origin` names them in errors.
@@ -132,6 +171,8 @@ impl ModelFile {
             .model
             .validate()
             .map_err(|e| fail(e.to_string()))?;
+        let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
+        novelty.map_err(|e| fail(e.to_string()))?;
         let taxonomy = description.model.taxonomy()?;
         let has_joint = description.model.joint.is_some();
         description
@@ -150,7 +191,7 @@ impl ModelFile {
             description,
             tensors,
         };
-        file.build_as(origin)?;
+        file.parts(origin)?;
         Ok(file)
     }
 
@@ -159,7 +200,8 @@ impl ModelFile {
     /// # Errors
     /// If a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        to_bytes(&self.tensors, Some(self.description.to_json()?))
+        let stored = self.description.dtype.stored(&self.tensors)?;
+        serialize(&stored, Some(self.description.to_json()?))
     }
 
     /// Writes the file: to a sibling first, then renamed.
@@ -175,15 +217,21 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Checkpoint`] listing missing, unexpected and mis-shaped tensors.
     pub fn build(&self) -> Result<MultiTaskModel> {
-        self.build_as("the model")
+        Ok(self.parts("the model")?.0)
     }
 
-    fn build_as(&self, origin: &str) -> Result<MultiTaskModel> {
+    /// The model, and what tells the novelty of a photo, if there is such.
+    pub(crate) fn parts(&self, origin: &str) -> Result<(MultiTaskModel, Option<Novelty>)> {
         let source = Source::new(self.tensors.clone());
         let vb = VarBuilder::from_backend(Box::new(source.clone()), DType::F32, Device::Cpu);
-        let model = MultiTaskModel::new(&self.description.model, 0.0, &vb)?;
+        let spec = &self.description.model;
+        let model = MultiTaskModel::new(spec, 0.0, &vb)?;
+        let width = spec.backbone.num_features();
+        let novelty = self.description.novelty;
+        let novelty = novelty.map(|n| Novelty::new(&n, width, &vb.pp(NOVELTY)));
+        let novelty = novelty.transpose()?;
         source.verdict(origin)?;
-        Ok(model)
+        Ok((model, novelty))
     }
 }
 
@@ -194,10 +242,11 @@ fn json_error(e: serde_json::Error) -> Error {
     }
 }
 
-/// Reads the metadata and the tensors of safetensors bytes; `origin` names them in errors. Half-precision tensors become `f32`.
+/// Reads the metadata and the tensors of safetensors bytes; `origin` names them in errors. Half-precision tensors become `f32`, and so do
+/// `I8` ones that have a scale for each place of their first axis, see [`WeightDType::Int8`].
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the bytes are not a whole safetensors file or hold integer tensors.
+/// [`Error::Checkpoint`] if the bytes are not a whole safetensors file or hold other integer tensors.
 pub fn read_tensors(bytes: &[u8], origin: &str) -> Result<(HashMap<String, String>, Tensors)> {
     let (metadata, tensors, others) = read_floats(bytes, origin)?;
     match others.into_iter().next() {
@@ -205,7 +254,7 @@ pub fn read_tensors(bytes: &[u8], origin: &str) -> Result<(HashMap<String, Strin
         Some((name, dtype)) => Err(Error::Checkpoint {
             origin: origin.into(),
             problem: format!(
-                "tensor `{name}` is of type {dtype:?}; expected a floating-point type"
+                "tensor `{name}` is of type {dtype:?}; expected a floating-point type, or I8 with a `{name}.scale` for each place of its first axis"
             ),
         }),
     }
@@ -229,7 +278,7 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
     };
     let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(broken)?;
-    let (mut tensors, mut others) = (Tensors::new(), BTreeMap::new());
+    let (mut tensors, mut others) = (Tensors::new(), Vec::new());
     for (name, view) in file.iter() {
         use safetensors::Dtype;
         match view.dtype() {
@@ -237,9 +286,10 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
                 let tensor = candle_core::safetensors::Load::load(&view, &Device::Cpu)?;
                 tensors.insert(name.to_string(), tensor.to_dtype(DType::F32)?);
             }
-            other => drop(others.insert(name.to_string(), other)),
+            _ => others.push((name, view)),
         }
     }
+    let others = dtype::dequantise(&mut tensors, others)?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
     Ok((metadata, tensors, others))
 }
@@ -249,6 +299,16 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
 /// # Errors
 /// If a tensor cannot be read.
 pub fn to_bytes(tensors: &Tensors, description: Option<String>) -> Result<Vec<u8>> {
+    serialize(tensors, description)
+}
+
+fn serialize<'a, V>(
+    tensors: &'a BTreeMap<String, V>,
+    description: Option<String>,
+) -> Result<Vec<u8>>
+where
+    &'a V: safetensors::View,
+{
     // One key only: with several, their order in the file would be that of a hash map.
     let metadata = description.map(|d| HashMap::from([(KEY.to_string(), d)]));
     safetensors::serialize(tensors, metadata).map_err(|e| Error::Checkpoint {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the photo.
 ///
 /// In a file the plain product is its name alone, everything else a table.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The rule it was made by.
     pub rule: DecisionRule,
@@ -23,6 +23,24 @@ pub struct Decision {
     /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities as they
     /// are. Empty: nothing.
     pub offsets: Vec<f64>,
+    /// What the final classes' log-probabilities, the prior included, are divided by before they are made to sum to 1 (temperature scaling,
+    /// Guo et al. 2017); found on a validation split. 1: nothing.
+    pub temperature: f64,
+    /// Below this probability of the final class a prediction abstains, from 0 to 1.
+    pub min_confidence: f64,
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self {
+            rule: DecisionRule::Product,
+            joint_share: 0.0,
+            log_prior: Vec::new(),
+            offsets: Vec::new(),
+            temperature: 1.0,
+            min_confidence: 0.0,
+        }
+    }
 }
 
 /// The rules a decision can be made by.
@@ -102,10 +120,22 @@ struct Table {
     log_prior: Vec<f64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     offsets: Vec<f64>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    temperature: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    min_confidence: f64,
 }
 
 fn is_zero(v: &f64) -> bool {
     *v == 0.0
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(v: &f64) -> bool {
+    *v == 1.0
 }
 
 impl Serialize for Decision {
@@ -118,6 +148,8 @@ impl Serialize for Decision {
             joint_share: self.joint_share,
             log_prior: self.log_prior.clone(),
             offsets: self.offsets.clone(),
+            temperature: self.temperature,
+            min_confidence: self.min_confidence,
         };
         table.serialize(to)
     }
@@ -157,6 +189,8 @@ impl<'de> serde::de::Visitor<'de> for NameOrTable {
             joint_share: table.joint_share,
             log_prior: table.log_prior,
             offsets: table.offsets,
+            temperature: table.temperature,
+            min_confidence: table.min_confidence,
         })
     }
 }
@@ -174,9 +208,18 @@ impl Decision {
                 found,
             })
         };
-        if !(0.0..=1.0).contains(&self.joint_share) {
-            let expected = "a number from 0 to 1".into();
-            return fail("joint_share", expected, self.joint_share.to_string());
+        for (what, share) in [
+            ("joint_share", self.joint_share),
+            ("min_confidence", self.min_confidence),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                let expected = "a number from 0 to 1".into();
+                return fail(what, expected, share.to_string());
+            }
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let expected = "a number above 0".into();
+            return fail("temperature", expected, self.temperature.to_string());
         }
         if self.joint_share > 0.0 && !has_joint {
             let expected = "0 without a joint head".into();
@@ -218,7 +261,10 @@ impl Decision {
         for (a, p) in all.iter_mut().zip(&self.log_prior) {
             *a += p;
         }
-        if share > 0.0 || !self.log_prior.is_empty() {
+        if self.temperature != 1.0 {
+            all.iter_mut().for_each(|a| *a /= self.temperature);
+        }
+        if share > 0.0 || !self.log_prior.is_empty() || self.temperature != 1.0 {
             normalise(&mut all);
         }
         Ok(all)
@@ -242,7 +288,7 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
 }
 
 /// x − log Σ exp x, shifted by the maximum; as it is where all are −∞.
-fn normalise(values: &mut [f64]) {
+pub(crate) fn normalise(values: &mut [f64]) {
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if max == f64::NEG_INFINITY {
         return;

@@ -13,7 +13,7 @@ mod loss;
 mod ordinal;
 
 pub use loss::{ClassWeightRule, ClassWeights, LossKind, LossTerm};
-pub(crate) use ordinal::LEAST;
+pub(crate) use ordinal::{LEAST, borders, label_log_probs};
 
 /// One head, as written in `heads/<name>.toml`.
 ///

@@ -1,15 +1,25 @@
 //! Prediction: where another Rust application stops reading.
 
 use crate::checkpoint::{Description, ModelFile};
-use crate::combine::{Decision, log_softmax};
+use crate::combine::Decision;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
+use crate::novelty::Novelty;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::path::Path;
+
+mod ensemble;
+mod opinion;
+#[cfg(feature = "image")]
+mod photos;
+
+pub use ensemble::{Ensemble, Manifest, Views};
+pub use opinion::Average;
+pub(crate) use opinion::Opinion;
 
 /// One head's part of a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +45,13 @@ pub struct Prediction {
     pub prob: f64,
     /// Each head's label and probabilities, in the order of the heads.
     pub heads: Vec<HeadPrediction>,
+    /// Whether `prob` is below the model's [`min_confidence`](Decision::min_confidence): better left to a person.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub abstains: bool,
+    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if the
+    /// model file has no [`Novelty`](crate::novelty::Novelty).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<f64>,
 }
 
 impl Prediction {
@@ -53,40 +70,8 @@ impl Prediction {
         decision: &Decision,
         logits: &[Vec<f32>],
     ) -> Result<Self> {
-        Ok(Self::with_classes(taxonomy, decision, logits)?.0)
-    }
-
-    /// The same, with the log-probabilities of all final classes.
-    pub(crate) fn with_classes(
-        taxonomy: &Taxonomy,
-        decision: &Decision,
-        logits: &[Vec<f32>],
-    ) -> Result<(Self, Vec<f64>)> {
-        let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
-        let joint = match log_probs.len() > taxonomy.heads().len() {
-            true => log_probs.pop(),
-            false => None,
-        };
-        let classes = decision.log_probs(taxonomy, &log_probs, joint.as_deref())?;
-        let class = decision.decide(&classes);
-        let labels = taxonomy.decode(class)?;
-        let heads = labels
-            .into_iter()
-            .enumerate()
-            .map(|(i, index)| HeadPrediction {
-                head: taxonomy.heads()[i].clone(),
-                index,
-                label: index.map(|label| taxonomy.labels(i)[label].clone()),
-                probs: log_probs[i].iter().map(|p| p.exp()).collect(),
-            })
-            .collect();
-        let prediction = Self {
-            class,
-            name: taxonomy.class_name(class)?,
-            prob: classes[class].exp(),
-            heads,
-        };
-        Ok((prediction, classes))
+        let opinion = Opinion::from_logits(taxonomy, decision, logits)?;
+        opinion.prediction(taxonomy, decision.min_confidence)
     }
 }
 
@@ -95,6 +80,7 @@ pub struct Predictor {
     description: Description,
     taxonomy: Taxonomy,
     model: MultiTaskModel,
+    novelty: Option<Novelty>,
 }
 
 impl Predictor {
@@ -104,6 +90,14 @@ impl Predictor {
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         Self::new(&ModelFile::read(path)?)
+    }
+
+    /// Loads a model file that nobody writes in place meanwhile, without a second copy of it in memory, see [`ModelFile::read_mapped`].
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_mapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(&ModelFile::read_mapped(path)?)
     }
 
     /// Loads a model from memory, for instance from `include_bytes!`.
@@ -120,9 +114,11 @@ impl Predictor {
     /// As [`ModelFile::build`].
     pub fn new(file: &ModelFile) -> Result<Self> {
         let description = file.description.clone();
+        let (model, novelty) = file.parts("the model")?;
         Ok(Self {
             taxonomy: description.model.taxonomy()?,
-            model: file.build()?,
+            model,
+            novelty,
             description,
         })
     }
@@ -155,6 +151,13 @@ impl Predictor {
     /// # Errors
     /// [`Error::Shape`] if it is not `(batch, channels, H, W)`.
     pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        let decision = &self.description.decision;
+        let words = |o: Opinion| o.prediction(&self.taxonomy, decision.min_confidence);
+        self.opinions(images)?.into_iter().map(words).collect()
+    }
+
+    /// One opinion an image.
+    pub(crate) fn opinions(&self, images: &Tensor) -> Result<Vec<Opinion>> {
         let channels = self.input().channels;
         if images.rank() != 4 || images.dims()[1] != channels {
             return Err(Error::Shape {
@@ -163,11 +166,20 @@ impl Predictor {
                 found: images.dims().to_vec(),
             });
         }
-        let logits = self.logits(images)?;
+        let features = self.model.features(images, Mode::Eval)?;
+        let logits = self.of_features(&features)?;
+        let distances = match &self.novelty {
+            Some(novelty) => novelty.distances(&features)?,
+            None => Vec::new(),
+        };
+        let decision = &self.description.decision;
         (0..images.dims()[0])
             .map(|i| {
                 let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                Prediction::from_logits(&self.taxonomy, &self.description.decision, &photo)
+                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
+                let novelty = self.novelty.as_ref().zip(distances.get(i));
+                opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
+                Ok(opinion)
             })
             .collect()
     }
@@ -181,12 +193,12 @@ impl Predictor {
     /// # Errors
     /// If the shape does not fit.
     pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-        let features = self.model.features(images, Mode::Eval)?;
-        self.model
-            .logits(&features, Mode::Eval)?
-            .iter()
-            .map(|l| Ok(l.to_vec2::<f32>()?))
-            .collect()
+        self.of_features(&self.model.features(images, Mode::Eval)?)
+    }
+
+    fn of_features(&self, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+        let logits = self.model.logits(features, Mode::Eval)?;
+        logits.iter().map(|l| Ok(l.to_vec2::<f32>()?)).collect()
     }
 
     /// Predicts one image of the model's input size from its pixels.
@@ -206,31 +218,8 @@ impl Predictor {
     }
 }
 
-#[cfg(feature = "image")]
-mod photos {
-    use super::{Error, Path, Prediction, Predictor, Result};
-    use crate::input::Photo;
-
-    impl Predictor {
-        /// Predicts one photo file (JPEG or PNG).
-        ///
-        /// # Errors
-        /// [`Error::Image`] or [`Error::Io`] naming the photo.
-        pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
-            self.predict_photo(&self.input().open(path)?)
-        }
-
-        /// Predicts one decoded photo of any size.
-        ///
-        /// # Errors
-        /// [`Error::Image`] if it cannot be resized.
-        pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
-            self.predict_rgb(&self.input().prepare(photo)?)
-        }
-    }
-
-    // Only to say in one place that a predictor may be shared between threads.
-    const fn shared<T: Send + Sync>() {}
-    const _: () = shared::<Predictor>();
-    const _: () = shared::<Error>();
-}
+// Only to say in one place that they may be shared between threads.
+const fn shared<T: Send + Sync>() {}
+const _: () = shared::<Predictor>();
+const _: () = shared::<Ensemble>();
+const _: () = shared::<Error>();

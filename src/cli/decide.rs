@@ -41,8 +41,8 @@ impl Decide {
         let wanted: Option<DecisionRule> = self.rule.as_deref().map(str::parse).transpose()?;
         let mut file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
-        let mut dataset = open(&file, &self.data)?;
-        split_as_trained(&file, &mut dataset)?;
+        let mut dataset = open(&file.description, &self.data)?;
+        split_as_trained(&file.description, &mut dataset)?;
         let taxonomy = spec.taxonomy()?;
         let [train, valid, test] = Split::ALL.map(|side| dataset.indices(side));
         let train = classes(&taxonomy, &dataset, &train);

@@ -1,11 +1,18 @@
-//! `hydranet export`: a model as a file for other programs.
+//! `hydranet export`: a model as a file for other programs, or a smaller one.
 
-use super::output::say;
+use super::model::{list, open, split_as_trained};
+use super::output::{Progress, say};
 use clap::Args;
 use hydranet::export::onnx;
-use hydranet::{ModelFile, write_atomically};
-use std::path::PathBuf;
+use hydranet::train::cost::{CostRow, compare_models};
+use hydranet::train::dataset::Split;
+use hydranet::train::evaluate::Queue;
+use hydranet::{Error, ModelFile, WeightDType, write_atomically};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// MiB of photos decoded ahead.
+const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet export`.
 #[derive(Args)]
@@ -14,35 +21,129 @@ pub(crate) struct Export {
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Write it as ONNX.
-    #[arg(long, required = true, value_name = "OUT.onnx")]
-    onnx: PathBuf,
+    #[arg(long, required_unless_present = "dtype", value_name = "OUT.onnx")]
+    onnx: Option<PathBuf>,
+    /// Write a model file whose backbone is kept in f16, bf16, int8 or f32.
+    #[arg(long, requires = "out", value_name = "NAME")]
+    dtype: Option<String>,
+    /// The model file to write.
+    #[arg(long, requires = "dtype", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Photos to measure on what the smaller file costs; may be given several times.
+    #[arg(long, requires = "dtype", value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// Their side: train, valid, test or all.
+    #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
+    split: String,
 }
 
 impl Export {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let dtype: Option<WeightDType> = self.dtype.as_deref().map(str::parse).transpose()?;
         let file = ModelFile::read(&self.model)?;
-        let bytes = onnx::to_bytes(&file)?;
-        write_atomically(&self.onnx, &bytes)?;
-        let d = &file.description;
-        let ([h, w], channels) = (d.model.input.size, d.model.input.channels);
-        say(format!("{}: {} bytes", self.onnx.display(), bytes.len()));
-        say(format!(
-            "input   {} (batch, {channels}, {h}, {w}), values from 0 to 255",
-            onnx::IMAGES
-        ));
-        for head in &d.model.heads {
-            say(format!(
-                "output  {} (batch, {})",
-                head.name,
-                head.num_labels()
-            ));
+        if let Some(onnx) = &self.onnx {
+            to_onnx(&file, onnx)?;
         }
-        say(format!(
-            "output  {} (batch, {})",
-            onnx::JOINT,
-            d.classes.len()
-        ));
-        say(format!("output  {} (batch)", onnx::FINAL_CLASS));
+        if let (Some(dtype), Some(out)) = (dtype, &self.out) {
+            let smaller = file.with_dtype(dtype)?;
+            let bytes = smaller.to_bytes()?;
+            // Measured before it is written: a fault in the data leaves no file that nobody looked at.
+            let rows = self.cost(&file, &smaller)?;
+            write_atomically(out, &bytes)?;
+            say(format!(
+                "{}: {} bytes in {}, {:.2} of {} in {}",
+                out.display(),
+                bytes.len(),
+                dtype.name(),
+                bytes.len() as f64 / file.to_bytes()?.len() as f64,
+                self.model.display(),
+                file.description.dtype.name()
+            ));
+            match rows {
+                Some(rows) => table(&rows),
+                None => say("what it costs was not measured: give labelled photos with --data"),
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
+
+    fn cost(
+        &self,
+        file: &ModelFile,
+        smaller: &ModelFile,
+    ) -> hydranet::Result<Option<Vec<CostRow>>> {
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let mut dataset = open(&file.description, &self.data)?;
+        let indices: Vec<usize> = match self.split.as_str() {
+            "all" => (0..dataset.samples.len()).collect(),
+            side => {
+                let side: Split = side.parse()?;
+                split_as_trained(&file.description, &mut dataset)?;
+                dataset.indices(side)
+            }
+        };
+        if indices.is_empty() {
+            return Err(Error::EmptySplit {
+                split: self.split.clone(),
+                origin: list(&self.data),
+                reason: "no photo stands on it; choose another with --split".into(),
+            });
+        }
+        let mut progress = Progress::new("compare");
+        let mut tell = |done| progress.show("compare", done, 2 * indices.len());
+        let queue = Queue::new(QUEUE_MIB);
+        let rows = compare_models([file, smaller], &dataset, &indices, queue, &mut tell)?;
+        progress.end();
+        Ok(Some(rows))
+    }
+}
+
+fn table(rows: &[CostRow]) {
+    say(format!(
+        "{:<15}{:>8}{:>20}{:>20}{:>10}{:>14}",
+        "", "photos", "accuracy", "macro F1", "changed", "probability"
+    ));
+    for r in rows {
+        let pair = |[before, after]: [f64; 2]| format!("{before:.4} → {after:.4}");
+        say(format!(
+            "{:<15}{:>8}{:>20}{:>20}{:>10}{:>14}",
+            r.name,
+            r.photos,
+            pair(r.accuracy),
+            pair(r.macro_f1),
+            r.changed,
+            format!("± {:.1e}", r.greatest)
+        ));
+    }
+    say(
+        "changed: photos that are predicted differently; probability: its greatest change on any photo",
+    );
+}
+
+fn to_onnx(file: &ModelFile, out: &Path) -> hydranet::Result<()> {
+    let bytes = onnx::to_bytes(file)?;
+    write_atomically(out, &bytes)?;
+    let d = &file.description;
+    let ([h, w], channels) = (d.model.input.size, d.model.input.channels);
+    say(format!("{}: {} bytes", out.display(), bytes.len()));
+    say(format!(
+        "input   {} (batch, {channels}, {h}, {w}), values from 0 to 255",
+        onnx::IMAGES
+    ));
+    for head in &d.model.heads {
+        say(format!(
+            "output  {} (batch, {})",
+            head.name,
+            head.num_labels()
+        ));
+    }
+    say(format!(
+        "output  {} (batch, {})",
+        onnx::JOINT,
+        d.classes.len()
+    ));
+    say(format!("output  {} (batch)", onnx::FINAL_CLASS));
+    Ok(())
 }

@@ -1,14 +1,17 @@
 //! Arguments in, library calls, text out.
 
+mod calibrate;
 mod data;
 mod decide;
 mod demo;
+mod ensemble;
 mod experiment;
 mod export;
 mod heads;
 mod model;
 mod output;
 mod plot;
+mod predict;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,8 +47,12 @@ enum Command {
     Compare(experiment::Compare),
     /// Compare rules that decide the final class, or write a model file with one of them.
     Decide(decide::Decide),
+    /// Make a model's probabilities honest: temperatures, when to abstain, what is novel.
+    Calibrate(calibrate::Calibrate),
     /// Predict the final class of photos, folders or a listing.
-    Predict(model::Predict),
+    Predict(predict::Predict),
+    /// Write the manifest of an ensemble of models.
+    Ensemble(ensemble::EnsembleArgs),
     /// Print what a model file says about itself.
     Inspect(model::Inspect),
     /// Write a model as a file for other programs.
@@ -93,6 +100,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Experiment(c) => c.run(),
         Command::Compare(c) => c.run(),
         Command::Decide(c) => c.run(),
+        Command::Calibrate(c) => c.run(),
+        Command::Ensemble(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

@@ -1,26 +1,25 @@
-//! `hydranet evaluate`, `predict` and `inspect`: what is done with a finished model.
+//! `hydranet evaluate` and `inspect`: what is done with a finished model.
 
 use super::output::{Progress, say, say_json};
+use super::predict::ViewArgs;
 use clap::Args;
-use hydranet::input::find_images;
 use hydranet::train::config::TrainConfig;
 use hydranet::train::dataset::{Dataset, Split};
-use hydranet::train::evaluate::{Queue, features, logits, predict_files, score};
-use hydranet::train::score::AllMetrics;
-use hydranet::train::{person_folder, run, split};
-use hydranet::{Error, ModelFile, Predictor};
-use std::path::{Path, PathBuf};
+use hydranet::train::evaluate::score_ensemble;
+use hydranet::train::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
+use hydranet::train::{run, split};
+use hydranet::{Description, Error, ModelFile, WeightDType};
+use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// MiB of photos decoded ahead.
-const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet evaluate`.
 #[derive(Args)]
 pub(crate) struct Evaluate {
-    /// The model file.
+    /// The model file, or the manifest of an ensemble.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    #[command(flatten)]
+    views: ViewArgs,
     /// A CSV listing or a person folder; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
@@ -33,6 +32,9 @@ pub(crate) struct Evaluate {
     /// Print every metric of every head and of the final class, instead of accuracy, macro F1 and the tables of labels.
     #[arg(long, conflicts_with = "json")]
     all: bool,
+    /// Print the accuracy on the photos the model is surest of too: what abstaining would buy.
+    #[arg(long)]
+    coverage: bool,
     /// Print JSON: everything there is.
     #[arg(long)]
     json: bool,
@@ -40,17 +42,17 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
-        let file = ModelFile::read(&self.model)?;
-        let spec = &file.description.model;
+        let ensemble = self.views.open(&self.model)?;
+        let description = ensemble.members()[0].description();
         let side: Option<Split> = match self.split.as_str() {
             "all" => None,
             side => Some(side.parse()?),
         };
-        let mut dataset = open(&file, &self.data)?;
+        let mut dataset = open(description, &self.data)?;
         let indices: Vec<usize> = match side {
             None => (0..dataset.samples.len()).collect(),
             Some(side) => {
-                split_as_trained(&file, &mut dataset)?;
+                split_as_trained(description, &mut dataset)?;
                 dataset.indices(side)
             }
         };
@@ -61,49 +63,57 @@ impl Evaluate {
                 reason: "no photo stands on it; choose another with --split".into(),
             });
         }
-        let model = file.build()?;
         let mut progress = Progress::new("evaluate");
-        let kept = features(
-            &model,
-            &spec.input,
-            &dataset,
-            &indices,
-            Queue::new(QUEUE_MIB),
-            &mut |done| {
-                progress.show("evaluate", done, indices.len());
-            },
-        )?;
+        let mut tell = |done| progress.show("evaluate", done, indices.len());
+        let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
         progress.end();
-        let taxonomy = spec.taxonomy()?;
-        let logits = logits(&model, &kept)?;
-        let decision = &file.description.decision;
-        let (predictions, report) = score(&taxonomy, decision, &dataset, &indices, &logits)?;
+        let taxonomy = ensemble.taxonomy();
+        let coverage = match self.coverage {
+            true => Coverage::of_predictions(taxonomy, &dataset, &indices, &predictions),
+            false => Vec::new(),
+        };
         if let Some(out) = &self.out {
-            run::write_predictions(out, &taxonomy, &dataset, &indices, &predictions)?;
+            run::write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
         }
         if self.json {
-            say_json(&report)?
-        } else if self.all {
+            say_json(&WithCoverage { report, coverage })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.all {
             say(AllMetrics(&report))
         } else {
             say(&report)
+        }
+        if self.coverage {
+            say(CoverageTable(&coverage));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+#[derive(serde::Serialize)]
+struct WithCoverage {
+    #[serde(flatten)]
+    report: ScoreReport,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    coverage: Vec<Coverage>,
+}
+
 /// The data that a model is to be used on.
-pub(super) fn open(file: &ModelFile, data: &[PathBuf]) -> hydranet::Result<Dataset> {
-    let spec = &file.description.model;
+pub(super) fn open(description: &Description, data: &[PathBuf]) -> hydranet::Result<Dataset> {
+    let spec = &description.model;
     let dataset = Dataset::open(data, &spec.heads)?;
     dataset.check_possible(&spec.taxonomy()?)?;
     Ok(dataset)
 }
 
 /// Puts the photos on the sides that the model's training gave them: a split follows from data, shares and seed.
-pub(super) fn split_as_trained(file: &ModelFile, dataset: &mut Dataset) -> hydranet::Result<()> {
+pub(super) fn split_as_trained(
+    description: &Description,
+    dataset: &mut Dataset,
+) -> hydranet::Result<()> {
     let config: TrainConfig =
-        serde_json::from_value(file.description.training["config"].clone()).unwrap_or_default();
+        serde_json::from_value(description.training["config"].clone()).unwrap_or_default();
     split::assign(dataset, &config.split, config.seed)
 }
 
@@ -113,162 +123,6 @@ pub(super) fn list(paths: &[PathBuf]) -> String {
         .map(|p| p.display().to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Arguments of `hydranet predict`.
-#[derive(Args)]
-pub(crate) struct Predict {
-    /// The model file.
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
-    /// Photos, and folders whose photos are all taken.
-    #[arg(required_unless_present = "listing", value_name = "PHOTO|FOLDER")]
-    paths: Vec<PathBuf>,
-    /// A listing with the header ImageID,ans, to be answered in --result.
-    #[arg(
-        long,
-        requires = "result",
-        conflicts_with = "paths",
-        value_name = "CSV"
-    )]
-    listing: Option<PathBuf>,
-    /// The folder of the listing's photos [default: `images` beside the listing].
-    #[arg(long, requires = "listing", value_name = "DIR")]
-    images: Option<PathBuf>,
-    /// Where the answered listing is written.
-    #[arg(long, requires = "listing", value_name = "CSV")]
-    result: Option<PathBuf>,
-    /// Print one JSON object a line instead of CSV.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Predict {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
-        let predictor = Predictor::from_file(&self.model)?;
-        match (&self.listing, &self.result) {
-            (Some(listing), Some(result)) => self.answer(&predictor, listing, result),
-            _ => self.print(&predictor),
-        }
-    }
-
-    fn answer(
-        &self,
-        predictor: &Predictor,
-        listing: &Path,
-        result: &Path,
-    ) -> hydranet::Result<ExitCode> {
-        let names = person_folder::read_listing(listing)?;
-        let folder = self
-            .images
-            .clone()
-            .unwrap_or_else(|| listing.with_file_name("images"));
-        let paths: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).collect();
-        let mut answers = vec![0; names.len()];
-        let mut faults = 0;
-        let mut progress = Progress::new("predict");
-        predict_files(
-            predictor,
-            &paths,
-            Queue::new(QUEUE_MIB),
-            &mut |i, outcome| {
-                progress.show("predict", i + 1, paths.len());
-                match outcome {
-                    Ok(p) => answers[i] = p.class,
-                    Err(e) => {
-                        faults += 1;
-                        progress.line(&format!("error: {e}; answered with class 0"));
-                    }
-                }
-            },
-        )?;
-        progress.end();
-        person_folder::write_result(result, &names, &answers)?;
-        say(format!(
-            "{} photos answered in {}, {faults} unreadable",
-            names.len(),
-            result.display()
-        ));
-        Ok(if faults == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    }
-
-    fn print(&self, predictor: &Predictor) -> hydranet::Result<ExitCode> {
-        let mut paths = Vec::new();
-        for path in &self.paths {
-            if path.is_dir() {
-                paths.extend(find_images(path)?);
-            } else {
-                paths.push(path.clone());
-            }
-        }
-        if paths.is_empty() {
-            return Err(Error::EmptySplit {
-                split: "asked-for".into(),
-                origin: list(&self.paths),
-                reason: "there is no JPEG or PNG file in it".into(),
-            });
-        }
-        let taxonomy = predictor.taxonomy();
-        if !self.json {
-            let mut header = "path,class,name,prob".to_string();
-            for (i, head) in taxonomy.heads().iter().enumerate() {
-                header += &format!(",{head}");
-                header.extend(
-                    taxonomy
-                        .labels(i)
-                        .iter()
-                        .map(|l| format!(",{}", quoted(&format!("{head}_{l}")))),
-                );
-            }
-            say(header);
-        }
-        let mut faults = 0;
-        predict_files(
-            predictor,
-            &paths,
-            Queue::new(QUEUE_MIB),
-            &mut |i, outcome| match outcome {
-                Ok(p) if self.json => {
-                    let mut value = serde_json::to_value(&p).unwrap_or_default();
-                    value["path"] = paths[i].display().to_string().into();
-                    say(value);
-                }
-                Ok(p) => {
-                    let path = quoted(&paths[i].display().to_string());
-                    let mut row = format!("{path},{},{},{:.6}", p.class, quoted(&p.name), p.prob);
-                    for head in &p.heads {
-                        row += &format!(",{}", quoted(head.label.as_deref().unwrap_or_default()));
-                        row.extend(head.probs.iter().map(|p| format!(",{p:.6}")));
-                    }
-                    say(row);
-                }
-                Err(e) => {
-                    faults += 1;
-                    eprintln!("error: {e}");
-                }
-            },
-        )?;
-        if faults > 0 {
-            eprintln!("{faults} of {} photos could not be read", paths.len());
-        }
-        Ok(if faults == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    }
-}
-
-/// A CSV cell.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
-    }
 }
 
 /// Arguments of `hydranet inspect`.
@@ -342,6 +196,30 @@ impl Inspect {
             ));
         }
         say(format!("decision  {}", d.decision.rule.name()));
+        if d.decision.temperature != 1.0 {
+            say(format!(
+                "          temperature {:.4}",
+                d.decision.temperature
+            ));
+        }
+        if d.decision.min_confidence > 0.0 {
+            say(format!(
+                "          abstains below {:.4}",
+                d.decision.min_confidence
+            ));
+        }
+        if let Some(novelty) = &d.novelty {
+            say(format!(
+                "novelty   by {} directions of the features",
+                novelty.directions
+            ));
+        }
+        if d.dtype != WeightDType::F32 {
+            say(format!(
+                "weights   of the backbone kept in {}",
+                d.dtype.name()
+            ));
+        }
         for (i, name) in d.classes.iter().enumerate() {
             say(format!("class {i:3} {name}"));
         }

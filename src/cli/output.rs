@@ -24,6 +24,14 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
     Ok(())
 }
 
+/// A CSV cell.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}
+
 /// A bar with rate and time left on a terminal; plain lines, one every ten seconds, when piped.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,

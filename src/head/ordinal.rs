@@ -7,7 +7,7 @@ pub(crate) const LEAST: f64 = -87.0;
 
 /// The biases that `coral` starts from: two apart and around 0. From equal ones, as in the paper, a label between two others would have
 /// no probability at first, and at the learning rates of fine-tuning borders move apart too slowly.
-pub(super) fn borders(outputs: usize) -> Vec<f64> {
+pub(crate) fn borders(outputs: usize) -> Vec<f64> {
     (0..outputs)
         .map(|k| outputs as f64 - 1.0 - 2.0 * k as f64)
         .collect()
@@ -23,7 +23,7 @@ fn log_sigmoid(x: f64) -> f64 {
 /// `coral`: the label is greater than k with probability σ(a_k), and label k has the difference of two neighbours. Where an
 /// output is greater than the one before it, which the loss works against, it counts as equal to it. `corn`: σ(a_k) is
 /// conditional, and the label is greater than k with the product of those up to k.
-pub(super) fn label_log_probs(kind: &LossKind, a: &[f32]) -> Vec<f32> {
+pub(crate) fn label_log_probs(kind: &LossKind, a: &[f32]) -> Vec<f32> {
     let mut above = 0.0;
     let mut log_probs = Vec::with_capacity(a.len() + 1);
     match kind {

@@ -4,6 +4,21 @@ use super::Photo;
 use std::borrow::Cow;
 
 impl Photo {
+    /// A picture of the crate [`image`] with 1, 3 or 4 channels (as [`InputSpec::channels`](crate::InputSpec::channels) says), as it is: without regard to any
+    /// orientation its file may have named.
+    pub fn from_image(image: &image::DynamicImage, channels: usize) -> Self {
+        let rgb = match channels {
+            4 => image.to_rgba8().into_raw(),
+            _ => image.to_rgb8().into_raw(),
+        };
+        let photo = Self {
+            height: image.height() as usize,
+            width: image.width() as usize,
+            rgb,
+        };
+        photo.with_channels(channels).into_owned()
+    }
+
     /// Values a pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha).
     pub fn channels(&self) -> usize {
         self.rgb.len() / (self.height * self.width).max(1)

@@ -15,7 +15,6 @@ mod heads;
 mod interpolate;
 mod layer_norm;
 mod linear;
-#[cfg(feature = "train")]
 mod mapped;
 mod math;
 mod matmul;
@@ -48,7 +47,6 @@ pub(crate) use geometry::parts;
 pub use interpolate::{ResizeFilter, interpolate};
 pub use layer_norm::{layer_norm, layer_norm_2d};
 pub use linear::{linear, linear_act};
-#[cfg(feature = "train")]
 pub(crate) use mapped::map_file;
 pub use max_pool::{MaxPool2dParams, max_pool2d};
 #[cfg(feature = "cli")]

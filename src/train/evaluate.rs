@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
-use crate::predict::{Prediction, Predictor};
+use crate::predict::{Ensemble, Opinion, Prediction};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
@@ -141,90 +141,64 @@ pub fn score(
     indices: &[usize],
     logits: &[Vec<Vec<f32>>],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let mut predictions = Vec::with_capacity(logits.len());
-    let mut scored = Vec::with_capacity(logits.len());
+    let opinion = |l: &Vec<Vec<f32>>| Opinion::from_logits(taxonomy, decision, l);
+    let opinions = logits.iter().map(opinion).collect::<Result<Vec<_>>>()?;
     // The product is worked out where it is needed, not kept.
-    let kept = *decision != Decision::default() && taxonomy.num_classes() <= MAX_CONFUSION;
-    for (logits, i) in logits.iter().zip(indices) {
-        let (prediction, classes) = Prediction::with_classes(taxonomy, decision, logits)?;
-        let probs: Vec<Vec<f64>> = prediction.heads.iter().map(|h| h.probs.clone()).collect();
-        scored.push(Scored {
+    let kept = *decision != Decision::default();
+    let report = score_opinions(taxonomy, dataset, indices, &opinions, kept)?;
+    let words = |o: &Opinion| o.prediction(taxonomy, decision.min_confidence);
+    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+}
+
+/// The same of an ensemble; `progress` is told the photos done.
+///
+/// # Errors
+/// [`Error::Image`] naming a photo that cannot be read; as [`score`].
+pub fn score_ensemble(
+    ensemble: &Ensemble,
+    dataset: &Dataset,
+    indices: &[usize],
+    progress: &mut dyn FnMut(usize),
+) -> Result<(Vec<Prediction>, ScoreReport)> {
+    let mut opinions = Vec::with_capacity(indices.len());
+    for indices in indices.chunks(BATCH) {
+        let paths: Vec<_> = indices.iter().map(|i| &dataset.samples[*i].path).collect();
+        for opinion in ensemble.opinions_of_files(&paths)? {
+            opinions.push(opinion?);
+        }
+        progress(opinions.len());
+    }
+    let report = score_opinions(ensemble.taxonomy(), dataset, indices, &opinions, true)?;
+    let words = |o: &Opinion| ensemble.words(o);
+    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+}
+
+fn score_opinions(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    opinions: &[Opinion],
+    kept: bool,
+) -> Result<ScoreReport> {
+    let kept = kept && taxonomy.num_classes() <= MAX_CONFUSION;
+    let exp = |logs: &Vec<f64>| logs.iter().map(|p| p.exp()).collect::<Vec<f64>>();
+    let scored: Vec<Scored> = opinions
+        .iter()
+        .zip(indices)
+        .map(|(opinion, i)| Scored {
             truth: labels(&dataset.heads, &dataset.samples[*i]),
             // Each head by itself; the final class is given beside it.
-            predicted: probs.iter().map(|p| argmax(p)).collect(),
-            class: prediction.class,
-            probs,
+            predicted: opinion.heads.iter().map(|p| argmax(p)).collect(),
+            class: opinion.class,
+            probs: opinion.heads.iter().map(exp).collect(),
             class_probs: match kept {
-                true => classes.into_iter().map(f64::exp).collect(),
+                true => exp(&opinion.classes),
                 false => Vec::new(),
             },
-        });
-        predictions.push(prediction);
-    }
+        })
+        .collect();
     let ordered: Vec<usize> = (0..dataset.heads.len())
         .filter(|h| dataset.heads[*h].is_ordered())
         .collect();
-    let report = ScoreReport::new(taxonomy, &ordered, &scored)?;
-    Ok((predictions, report))
-}
-
-/// Predicts photo files, in their order; `each` gets every file's place and its prediction or what is wrong with it. One that
-/// cannot be read does not stop the rest.
-///
-/// # Errors
-/// If the model itself fails.
-pub fn predict_files(
-    predictor: &Predictor,
-    paths: &[std::path::PathBuf],
-    queue: Queue,
-    each: &mut dyn FnMut(usize, Result<Prediction>),
-) -> Result<()> {
-    let jobs = paths
-        .iter()
-        .enumerate()
-        .map(|(index, path)| Job {
-            index,
-            again: 0,
-            path: path.clone(),
-        })
-        .collect();
-    let mut loader = Loader::start(
-        jobs,
-        predictor.input(),
-        None,
-        0,
-        0,
-        queue.workers,
-        queue.bytes,
-    )?
-    .enumerate();
-    loop {
-        let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
-        for (place, photo) in loader.by_ref().take(BATCH) {
-            match photo {
-                Ok(photo) => {
-                    photos.push(photo);
-                    outcomes.push((place, None));
-                }
-                Err(e) => outcomes.push((place, Some(e))),
-            }
-        }
-        if outcomes.is_empty() {
-            return Ok(());
-        }
-        let mut predictions = match photos.is_empty() {
-            true => Vec::new(),
-            false => predictor.predict_tensor(&stack(&photos, predictor.input())?)?,
-        }
-        .into_iter();
-        for (place, error) in outcomes {
-            match error {
-                Some(error) => each(place, Err(error)),
-                None => predictions
-                    .next()
-                    .into_iter()
-                    .for_each(|p| each(place, Ok(p))),
-            }
-        }
-    }
+    ScoreReport::new(taxonomy, &ordered, &scored)
 }

@@ -1,7 +1,8 @@
 //! From a value to what a head is trained towards: a row of weights over its labels.
 
-use super::dataset::{Sample, Value};
+use super::dataset::{Dataset, Sample, Value};
 use crate::head::HeadSpec;
+use crate::taxonomy::Taxonomy;
 
 /// The label of a value: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so
 /// measurements stay comparable whatever was trained.
@@ -21,6 +22,20 @@ pub fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
             let label = value.as_ref().map(|v| label(head, v));
             label.filter(|l| *l < head.num_labels())
         })
+        .collect()
+}
+
+/// The same of the data set's `index`-th sample, without labels of heads that do not apply to it.
+pub fn labels_that_apply(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    index: usize,
+) -> Vec<Option<usize>> {
+    let known = labels(&dataset.heads, &dataset.samples[index]);
+    let applies = taxonomy.applies(&known).into_iter();
+    let pairs = applies.zip(&known);
+    pairs
+        .map(|(applies, label)| label.filter(|_| applies != Some(false)))
         .collect()
 }
 

@@ -28,7 +28,11 @@ pub(super) fn log_probs(
     if !decision.log_prior.is_empty() {
         all = moved(graph, &all, &decision.log_prior);
     }
-    match share > 0.0 || !decision.log_prior.is_empty() {
+    if decision.temperature != 1.0 {
+        let inverse = graph.number((1.0 / decision.temperature) as f32);
+        all = graph.node("Mul", &[&all, &inverse], &[]);
+    }
+    match share > 0.0 || !decision.log_prior.is_empty() || decision.temperature != 1.0 {
         true => Ok(normalised(graph, &all)),
         false => Ok(all),
     }

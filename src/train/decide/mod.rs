@@ -119,7 +119,7 @@ pub fn tuned(
 }
 
 /// The log-probability of every final class, from each head's logits, the joint head's last.
-fn all_log_probs(
+pub(super) fn all_log_probs(
     decision: &Decision,
     taxonomy: &Taxonomy,
     logits: &[Vec<f32>],

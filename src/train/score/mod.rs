@@ -1,6 +1,7 @@
 //! Scores of a model on a set of photos: per head, for the final class, and which head the final class's errors come from.
 
 mod all;
+mod coverage;
 mod errors;
 mod table;
 
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use crate::train::metrics::{ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities};
 pub use all::AllMetrics;
+pub use coverage::{Coverage, CoveragePoint, CoverageTable};
 pub use errors::{ErrorSources, HeadErrors, WrongHeads};
 use serde::Serialize;
 use std::collections::BTreeMap;

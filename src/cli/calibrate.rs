@@ -1,0 +1,133 @@
+//! `hydranet calibrate`.
+
+use super::model::{list, open, split_as_trained};
+use super::output::{Progress, say, say_json};
+use clap::Args;
+use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
+use hydranet::train::dataset::Split;
+use hydranet::train::evaluate::{Queue, features};
+use hydranet::train::targets::labels_that_apply;
+use hydranet::{Error, ModelFile};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// MiB of photos decoded ahead.
+const QUEUE_MIB: usize = 64;
+
+/// Arguments of `hydranet calibrate`.
+#[derive(Args)]
+#[command(
+    after_help = "Temperatures and the confidence to abstain below are found on the validation photos, what is novel by those of train and valid, on the sides that the model's training gave them."
+)]
+pub(crate) struct Calibrate {
+    /// The model file.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The listing or person folder it was trained on; may be given several times.
+    #[arg(long, required = true, value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// The model file to write; --model is not changed.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Abstain below this probability of the final class.
+    #[arg(long, value_name = "P")]
+    min_confidence: Option<f64>,
+    /// Abstain where needed for this share of the other validation photos to be predicted right.
+    #[arg(long, value_name = "SHARE", conflicts_with = "min_confidence")]
+    for_accuracy: Option<f64>,
+    /// Leave out what tells novelty, which needs a pass over the training photos.
+    #[arg(long)]
+    no_novelty: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Calibrate {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let abstain = match (self.min_confidence, self.for_accuracy) {
+            (Some(least), _) => Abstain::Below(least),
+            (_, Some(share)) => Abstain::ForAccuracy(share),
+            _ => Abstain::Unchanged,
+        };
+        let file = ModelFile::read(&self.model)?;
+        let spec = file.description.model.clone();
+        let taxonomy = spec.taxonomy()?;
+        let mut dataset = open(&file.description, &self.data)?;
+        split_as_trained(&file.description, &mut dataset)?;
+        let valid = dataset.indices(Split::Valid);
+        let train = match self.no_novelty {
+            true => Vec::new(),
+            false => dataset.indices(Split::Train),
+        };
+        for (split, side) in [("valid", &valid), ("train", &train)] {
+            if side.is_empty() && !(split == "train" && self.no_novelty) {
+                return Err(Error::EmptySplit {
+                    split: split.into(),
+                    origin: list(&self.data),
+                    reason: "no photo stands on it".into(),
+                });
+            }
+        }
+        let model = file.build()?;
+        let mut progress = Progress::new("calibrate");
+        let of = valid.len() + train.len();
+        let mut run = |indices: &[usize], before: usize| {
+            let mut tell = |done| progress.show("calibrate", before + done, of);
+            let queue = Queue::new(QUEUE_MIB);
+            features(&model, &spec.input, &dataset, indices, queue, &mut tell)
+        };
+        let of_valid = run(&valid, 0)?;
+        let of_train = match train.is_empty() {
+            true => None,
+            false => Some(run(&train, valid.len())?),
+        };
+        progress.end();
+        let labels: Vec<_> = valid
+            .iter()
+            .map(|i| labels_that_apply(&taxonomy, &dataset, *i))
+            .collect();
+        let classes: Vec<_> = labels.iter().map(|l| taxonomy.class_of(l)).collect();
+        let file = match of_train {
+            Some(of_train) => with_novelty(&file, &of_train, &of_valid)?,
+            None => file,
+        };
+        let (file, report) = calibrate(&file, &of_valid, &labels, &classes, abstain)?;
+        file.write(&self.out)?;
+        match self.json {
+            true => say_json(&report)?,
+            false => self.table(&report),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn table(&self, report: &CalibrationReport) {
+        say(format!(
+            "{:<15}{:>8}{:>13}{:>22}{:>22}",
+            "", "photos", "temperature", "log loss", "calibration error"
+        ));
+        for t in &report.temperatures {
+            let pair = |of: Option<[f64; 2]>| match of {
+                Some([before, after]) => format!("{before:.4} → {after:.4}"),
+                None => "-".into(),
+            };
+            say(format!(
+                "{:<15}{:>8}{:>13.4}{:>22}{:>22}",
+                t.name,
+                t.photos,
+                t.temperature,
+                pair(t.log_loss),
+                pair(t.calibration_error)
+            ));
+        }
+        say(format!(
+            "{}: abstains below {:.4}, {}",
+            self.out.display(),
+            report.min_confidence,
+            match report.novelty {
+                true => "tells novelty",
+                false => "does not tell novelty",
+            }
+        ));
+    }
+}

@@ -1,0 +1,213 @@
+//! `hydranet predict`.
+
+use super::model::list;
+use super::output::{Progress, quoted, say};
+use clap::Args;
+use hydranet::input::find_images;
+use hydranet::train::person_folder;
+use hydranet::{Ensemble, Error, Prediction, Views};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Photos after which results are printed.
+const BATCH: usize = 32;
+
+/// What of a photo is predicted.
+#[derive(Args)]
+pub(super) struct ViewArgs {
+    /// Predict each photo mirrored too, and average.
+    #[arg(long)]
+    flip: bool,
+    /// Predict the middle and the four corners of each photo in place of the whole, and average; SHARE is their part of its height and width.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.875")]
+    five_crops: Option<f64>,
+}
+
+impl ViewArgs {
+    pub(super) fn views(&self) -> Option<Views> {
+        let views = Views {
+            flip: self.flip,
+            five_crops: self.five_crops,
+        };
+        (views != Views::default()).then_some(views)
+    }
+
+    /// The models of a file, seen as the arguments say, or as the file says if they say nothing.
+    pub(super) fn open(&self, model: &Path) -> hydranet::Result<Ensemble> {
+        let ensemble = Ensemble::from_file(model)?;
+        match self.views() {
+            Some(views) => ensemble.with_views(views),
+            None => Ok(ensemble),
+        }
+    }
+}
+
+/// Arguments of `hydranet predict`.
+#[derive(Args)]
+pub(crate) struct Predict {
+    /// The model file, or the manifest of an ensemble.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    #[command(flatten)]
+    views: ViewArgs,
+    /// Photos, and folders whose photos are all taken.
+    #[arg(required_unless_present = "listing", value_name = "PHOTO|FOLDER")]
+    paths: Vec<PathBuf>,
+    /// A listing with the header ImageID,ans, to be answered in --result.
+    #[arg(
+        long,
+        requires = "result",
+        conflicts_with = "paths",
+        value_name = "CSV"
+    )]
+    listing: Option<PathBuf>,
+    /// The folder of the listing's photos [default: `images` beside the listing].
+    #[arg(long, requires = "listing", value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Where the answered listing is written.
+    #[arg(long, requires = "listing", value_name = "CSV")]
+    result: Option<PathBuf>,
+    /// Print one JSON object a line instead of CSV.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Predict {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let ensemble = self.views.open(&self.model)?;
+        let faults = match (&self.listing, &self.result) {
+            (Some(listing), Some(result)) => self.answer(&ensemble, listing, result)?,
+            _ => self.print(&ensemble)?,
+        };
+        Ok(match faults {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    }
+
+    fn answer(
+        &self,
+        ensemble: &Ensemble,
+        listing: &Path,
+        result: &Path,
+    ) -> hydranet::Result<usize> {
+        let names = person_folder::read_listing(listing)?;
+        let folder = self
+            .images
+            .clone()
+            .unwrap_or_else(|| listing.with_file_name("images"));
+        let paths: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).collect();
+        let mut answers = Vec::with_capacity(names.len());
+        let mut faults = 0;
+        let mut progress = Progress::new("predict");
+        for part in paths.chunks(BATCH) {
+            for outcome in ensemble.predict_files(part)? {
+                answers.push(outcome.map(|p| p.class).unwrap_or_else(|e| {
+                    faults += 1;
+                    progress.line(&format!("error: {e}; answered with class 0"));
+                    0
+                }));
+            }
+            progress.show("predict", answers.len(), paths.len());
+        }
+        progress.end();
+        person_folder::write_result(result, &names, &answers)?;
+        say(format!(
+            "{} photos answered in {}, {faults} unreadable",
+            names.len(),
+            result.display()
+        ));
+        Ok(faults)
+    }
+
+    fn print(&self, ensemble: &Ensemble) -> hydranet::Result<usize> {
+        let mut paths = Vec::new();
+        for path in &self.paths {
+            if path.is_dir() {
+                paths.extend(find_images(path)?);
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        if paths.is_empty() {
+            return Err(Error::EmptySplit {
+                split: "asked-for".into(),
+                origin: list(&self.paths),
+                reason: "there is no JPEG or PNG file in it".into(),
+            });
+        }
+        let more = More::of(ensemble);
+        if !self.json {
+            say(more.header(ensemble));
+        }
+        let mut faults = 0;
+        for part in paths.chunks(BATCH) {
+            for (path, outcome) in part.iter().zip(ensemble.predict_files(part)?) {
+                let path = path.display().to_string();
+                match outcome {
+                    Ok(p) if self.json => {
+                        let mut value = serde_json::to_value(&p).unwrap_or_default();
+                        value["path"] = path.into();
+                        say(value);
+                    }
+                    Ok(p) => say(more.row(&path, &p)),
+                    Err(e) => {
+                        faults += 1;
+                        eprintln!("error: {e}");
+                    }
+                }
+            }
+        }
+        if faults > 0 {
+            eprintln!("{faults} of {} photos could not be read", paths.len());
+        }
+        Ok(faults)
+    }
+}
+
+/// Columns that only some models have.
+struct More {
+    abstains: bool,
+    novelty: bool,
+}
+
+impl More {
+    fn of(ensemble: &Ensemble) -> Self {
+        let mut members = ensemble.members().iter().map(|m| m.description());
+        let abstains = members.clone().any(|d| d.decision.min_confidence > 0.0);
+        let novelty = members.all(|d| d.novelty.is_some());
+        Self { abstains, novelty }
+    }
+
+    fn header(&self, ensemble: &Ensemble) -> String {
+        let taxonomy = ensemble.taxonomy();
+        let mut header = "path,class,name,prob".to_string();
+        for (i, head) in taxonomy.heads().iter().enumerate() {
+            header += &format!(",{head}");
+            let labels = taxonomy.labels(i).iter();
+            header.extend(labels.map(|l| format!(",{}", quoted(&format!("{head}_{l}")))));
+        }
+        for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
+            if has {
+                header += &format!(",{name}");
+            }
+        }
+        header
+    }
+
+    fn row(&self, path: &str, p: &Prediction) -> String {
+        let (path, name) = (quoted(path), quoted(&p.name));
+        let mut row = format!("{path},{},{name},{:.6}", p.class, p.prob);
+        for head in &p.heads {
+            row += &format!(",{}", quoted(head.label.as_deref().unwrap_or_default()));
+            row.extend(head.probs.iter().map(|p| format!(",{p:.6}")));
+        }
+        if self.abstains {
+            row += &format!(",{}", p.abstains);
+        }
+        if self.novelty {
+            row += &format!(",{:.4}", p.novelty.unwrap_or_default());
+        }
+        row
+    }
+}

@@ -1,0 +1,425 @@
+//! Several models, and several views of a photo, as one predictor.
+
+use super::opinion::{Average, Opinion};
+use super::{Prediction, Predictor};
+use crate::error::{Error, Result, write_atomically};
+use crate::taxonomy::Taxonomy;
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Views of a photo that are predicted beside or instead of the photo itself (test-time augmentation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Views {
+    /// Each view mirrored left to right too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
+    /// In place of the whole photo its middle and four corners, each this share of its height and width, above 0 and at most 1: of what the
+    /// model's centre crop leaves, if it has one. Krizhevsky et al. 2012 took 224 of 256 pixels, 0.875.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub five_crops: Option<f64>,
+}
+
+impl Views {
+    /// Views of one photo.
+    pub fn count(&self) -> usize {
+        let crops = if self.five_crops.is_some() { 5 } else { 1 };
+        crops * if self.flip { 2 } else { 1 }
+    }
+
+    fn validate(&self) -> Result<()> {
+        match self.five_crops {
+            Some(share) if !(share > 0.0 && share <= 1.0) => Err(Error::Invalid {
+                what: "five_crops".into(),
+                expected: "a share above 0, at most 1".into(),
+                found: share.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that names the models of an ensemble: JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `"ensemble"`.
+    pub kind: String,
+    /// Version of the format: 1.
+    pub format: u32,
+    /// How opinions become one.
+    #[serde(default)]
+    pub average: Average,
+    /// The views of a photo each model sees.
+    #[serde(default)]
+    pub views: Views,
+    /// Model files, relative to the manifest.
+    pub models: Vec<PathBuf>,
+}
+
+impl Manifest {
+    /// A manifest of model files, whose paths are relative to where it will be written.
+    pub fn new(models: Vec<PathBuf>, average: Average, views: Views) -> Self {
+        Self {
+            kind: "ensemble".into(),
+            format: 1,
+            average,
+            views,
+            models,
+        }
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Config`] with line and column if it is none.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::parse(&bytes, &path.display().to_string())
+    }
+
+    fn parse(bytes: &[u8], origin: &str) -> Result<Self> {
+        let fail = |message: String| Error::Config {
+            origin: origin.into(),
+            message,
+        };
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|e| fail(format!("not the manifest of an ensemble: {e}")))?;
+        if manifest.kind != "ensemble" || manifest.format != 1 {
+            return Err(fail(format!(
+                "expected `kind` \"ensemble\" and `format` 1, found \"{}\" and {}",
+                manifest.kind, manifest.format
+            )));
+        }
+        manifest.views.validate().map_err(|e| fail(e.to_string()))?;
+        match manifest.models.is_empty() {
+            true => Err(fail("expected at least one model, found none".into())),
+            false => Ok(manifest),
+        }
+    }
+
+    /// Writes it: to a sibling first, then renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Config {
+            origin: path.as_ref().display().to_string(),
+            message: e.to_string(),
+        })?;
+        write_atomically(path.as_ref(), format!("{text}\n").as_bytes())
+    }
+}
+
+/// Whether a file begins as text does. A safetensors file begins with a length in eight bytes, of which the last are 0.
+fn is_text(path: &Path) -> Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
+    read.map_err(|e| Error::io("read", path, e))?;
+    Ok(!head.contains(&0))
+}
+
+/// Models with the same heads that predict together; of one model and the plain photo, exactly what its [`Predictor`] says.
+///
+/// Members may have other backbones and inputs. It can be shared between threads.
+pub struct Ensemble {
+    members: Vec<Predictor>,
+    average: Average,
+    views: Views,
+    /// Added to the pooled log-probabilities when the class is chosen: the mean of the members' own.
+    offsets: Vec<f64>,
+}
+
+impl Ensemble {
+    /// Of models in memory.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none, if their heads, labels or final classes are not the same, or a view's share is out of range.
+    pub fn new(members: Vec<Predictor>, average: Average, views: Views) -> Result<Self> {
+        views.validate()?;
+        let Some(first) = members.first() else {
+            return Err(Error::Invalid {
+                what: "the models of an ensemble".into(),
+                expected: "at least one".into(),
+                found: "none".into(),
+            });
+        };
+        let classes = &first.description().classes;
+        for (place, member) in members.iter().enumerate() {
+            let same = member.taxonomy().heads() == first.taxonomy().heads()
+                && member.description().classes == *classes;
+            if !same {
+                let words = |p: &Predictor| {
+                    let heads = p.taxonomy().heads().join(", ");
+                    format!("{heads} with {} final classes", p.taxonomy().num_classes())
+                };
+                let found = match words(member) == words(first) {
+                    true => "other labels".into(),
+                    false => words(member),
+                };
+                return Err(Error::Invalid {
+                    what: format!("the heads of model {} of the ensemble", place + 1),
+                    expected: format!("those of model 1, {}", words(first)),
+                    found,
+                });
+            }
+        }
+        let mut offsets = Vec::new();
+        for member in &members {
+            let own = &member.description().decision.offsets;
+            if !own.is_empty() {
+                offsets.resize(own.len(), 0.0);
+                let share = 1.0 / members.len() as f64;
+                offsets
+                    .iter_mut()
+                    .zip(own)
+                    .for_each(|(o, m)| *o += share * m);
+            }
+        }
+        Ok(Self {
+            members,
+            average,
+            views,
+            offsets,
+        })
+    }
+
+    /// From a manifest, or from a model file, which becomes an ensemble of one.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`], [`Predictor::from_file`] and [`new`](Self::new).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if !is_text(path)? {
+            let predictor = Predictor::from_file(path)?;
+            return Self::new(vec![predictor], Average::default(), Views::default());
+        }
+        let manifest = Manifest::read(path)?;
+        let beside = path.parent().unwrap_or(Path::new(""));
+        let models = manifest.models.iter().map(|m| beside.join(m));
+        let members = models.map(Predictor::from_file).collect::<Result<_>>()?;
+        Self::new(members, manifest.average, manifest.views)
+    }
+
+    /// The same models with other views of each photo.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a view's share is out of range.
+    pub fn with_views(mut self, views: Views) -> Result<Self> {
+        views.validate()?;
+        self.views = views;
+        Ok(self)
+    }
+
+    /// The models.
+    pub fn members(&self) -> &[Predictor] {
+        &self.members
+    }
+
+    /// Labels and final classes, which are the same for all members.
+    pub fn taxonomy(&self) -> &Taxonomy {
+        self.members[0].taxonomy()
+    }
+
+    /// Below this probability of the final class a prediction abstains: the greatest of the members'.
+    fn min_confidence(&self) -> f64 {
+        let own = |m: &Predictor| m.description().decision.min_confidence;
+        self.members.iter().map(own).fold(0.0, f64::max)
+    }
+
+    /// Predicts from normalised images, for members with the same input.
+    ///
+    /// # Shapes
+    /// `images` `(batch, channels, H, W)`; one prediction an image.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if the members' inputs differ, or if crops are asked for,
+    /// which need a photo.
+    pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        let input = self.members[0].input();
+        if self.views.five_crops.is_some() || self.members.iter().any(|m| m.input() != input) {
+            return Err(Error::Invalid {
+                what: "an ensemble's tensor of images".into(),
+                expected: "models with the same input, and no crops".into(),
+                found: "models or views that need the photo itself".into(),
+            });
+        }
+        let mut views = vec![images.clone()];
+        if self.views.flip {
+            let width = images.dims().last().copied().unwrap_or(0) as u32;
+            let turned: Vec<u32> = (0..width).rev().collect();
+            let turned = Tensor::new(turned, images.device())?;
+            views.push(images.index_select(&turned, images.rank().saturating_sub(1))?);
+        }
+        let mut all = Vec::new();
+        for member in &self.members {
+            for view in &views {
+                all.push(member.opinions(view)?);
+            }
+        }
+        self.pooled(all)?.iter().map(|o| self.words(o)).collect()
+    }
+
+    /// A prediction in words.
+    pub(crate) fn words(&self, opinion: &Opinion) -> Result<Prediction> {
+        opinion.prediction(self.taxonomy(), self.min_confidence())
+    }
+
+    /// One opinion a photo, of lists with one a photo.
+    fn pooled(&self, all: Vec<Vec<Opinion>>) -> Result<Vec<Opinion>> {
+        let photos = all.first().map_or(0, Vec::len);
+        let mut lists: Vec<_> = all.into_iter().map(Vec::into_iter).collect();
+        let mut pooled = Vec::with_capacity(photos);
+        for _ in 0..photos {
+            let of_photo = lists.iter_mut().filter_map(Iterator::next).collect();
+            pooled.push(Opinion::pooled(of_photo, self.average, &self.offsets));
+        }
+        Ok(pooled)
+    }
+}
+
+#[cfg(feature = "image")]
+mod photos {
+    use super::super::photos::{BATCH, opened, planes, stack};
+    use super::{Ensemble, Opinion, Path, Prediction, Result, Views};
+    use crate::input::{InputSpec, Photo, Region};
+    use rayon::prelude::*;
+
+    impl Views {
+        /// The planes of each view of a photo.
+        fn of(&self, spec: &InputSpec, photo: &Photo) -> Result<Vec<Vec<f32>>> {
+            let mut prepared = Vec::with_capacity(self.count());
+            match self.five_crops {
+                None => prepared.push(spec.prepare(photo)?),
+                Some(share) => {
+                    let photo = photo.with_channels(spec.channels);
+                    let whole = spec.region(photo.height, photo.width);
+                    for region in five(whole, share) {
+                        prepared.push(photo.resize(region, spec.size, spec.interpolation)?);
+                    }
+                }
+            }
+            if self.flip {
+                let row = spec.size[1] * spec.channels;
+                for at in (0..prepared.len()).rev() {
+                    let turned = prepared[at].chunks_exact(row).flat_map(|row| {
+                        let pixels = row.chunks_exact(spec.channels).rev();
+                        pixels.flatten().copied()
+                    });
+                    let turned = turned.collect();
+                    prepared.insert(at + 1, turned);
+                }
+            }
+            prepared.iter().map(|pixels| planes(spec, pixels)).collect()
+        }
+    }
+
+    /// The middle and the four corners of a region.
+    fn five(whole: Region, share: f64) -> [Region; 5] {
+        let part = |side: usize| ((side as f64 * share).round() as usize).clamp(1, side);
+        let (height, width) = (part(whole.height), part(whole.width));
+        let (down, right) = (whole.height - height, whole.width - width);
+        [
+            (down / 2, right / 2),
+            (0, 0),
+            (0, right),
+            (down, 0),
+            (down, right),
+        ]
+        .map(|(top, left)| Region {
+            top: whole.top + top,
+            left: whole.left + left,
+            height,
+            width,
+        })
+    }
+
+    impl Ensemble {
+        /// Predicts one photo file (JPEG or PNG).
+        ///
+        /// # Errors
+        /// [`Error::Image`](crate::Error::Image) or [`Error::Io`](crate::Error::Io) naming the photo.
+        pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
+            self.predict_files(&[path.as_ref()])?.remove(0)
+        }
+
+        /// Predicts photo files, in their order, as [`Predictor::predict_files`](crate::Predictor::predict_files) does.
+        ///
+        /// # Errors
+        /// If a model itself fails.
+        pub fn predict_files(
+            &self,
+            paths: &[impl AsRef<Path> + Sync],
+        ) -> Result<Vec<Result<Prediction>>> {
+            let mut all = Vec::with_capacity(paths.len());
+            for paths in paths.chunks(BATCH) {
+                let opinions = self.opinions_of_files(paths)?;
+                all.extend(opinions.into_iter().map(|o| self.words(&o?)));
+            }
+            Ok(all)
+        }
+
+        /// Predicts one decoded photo of any size.
+        ///
+        /// # Errors
+        /// [`Error::Image`](crate::Error::Image) if it cannot be resized.
+        pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
+            let views = self.views_of(photo)?;
+            self.words(&self.opinions(vec![views])?.remove(0))
+        }
+
+        /// Opinions of a few photo files, in their order.
+        pub(crate) fn opinions_of_files(
+            &self,
+            paths: &[impl AsRef<Path> + Sync],
+        ) -> Result<Vec<Result<Opinion>>> {
+            // Members read all channels that any of them looks at.
+            let channels = self.members.iter().map(|m| m.input().channels).max();
+            let reader = InputSpec {
+                channels: channels.unwrap_or(3),
+                ..self.members[0].input().clone()
+            };
+            let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
+            for views in opened(&reader, paths, |photo| self.views_of(photo)) {
+                outcomes.push(views.map(|views| photos.push(views)));
+            }
+            let mut opinions = self.opinions(photos)?.into_iter();
+            let mut all = Vec::with_capacity(outcomes.len());
+            for outcome in outcomes {
+                match outcome {
+                    Ok(()) => all.extend(opinions.next().map(Ok)),
+                    Err(e) => all.push(Err(e)),
+                }
+            }
+            Ok(all)
+        }
+
+        /// Each member's views of a photo.
+        fn views_of(&self, photo: &Photo) -> Result<Vec<Vec<Vec<f32>>>> {
+            let of = |m: &crate::Predictor| self.views.of(m.input(), photo);
+            self.members.par_iter().map(of).collect()
+        }
+
+        /// One opinion a photo, from each member's views of each.
+        fn opinions(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Opinion>> {
+            if photos.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut all = Vec::new();
+            for (place, member) in self.members.iter().enumerate() {
+                for view in 0..self.views.count() {
+                    let take = |p: &mut Vec<Vec<Vec<f32>>>| std::mem::take(&mut p[place][view]);
+                    let planes = photos.iter_mut().map(take).collect();
+                    all.push(member.opinions(&stack(member.input(), planes)?)?);
+                }
+            }
+            self.pooled(all)
+        }
+    }
+}

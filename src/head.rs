@@ -13,7 +13,9 @@ mod loss;
 mod ordinal;
 
 pub use loss::{ClassWeightRule, ClassWeights, LossKind, LossTerm};
-pub(crate) use ordinal::{LEAST, borders, label_log_probs};
+pub(crate) use ordinal::LEAST;
+#[cfg(feature = "train")]
+pub(crate) use ordinal::{borders, label_log_probs};
 
 /// One head, as written in `heads/<name>.toml`.
 ///

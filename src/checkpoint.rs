@@ -31,7 +31,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// `"model"`.
+    /// `"model"`; of heads without their backbone `"heads"`.
     pub kind: String,
     /// Version of the format: 1.
     pub format: u32,
@@ -47,6 +47,9 @@ pub struct Description {
     /// Statistics by which it is told how unlike the training photos a photo is, if the file has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<NoveltySpec>,
+    /// Of heads without their backbone its fingerprint, see [`backbone_sha256`](crate::surgery::backbone_sha256).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone_sha256: Option<String>,
     /// How it was trained: configuration, fingerprint of the data, scores. Free-form.
     #[serde(default)]
     pub training: serde_json::Value,
@@ -68,6 +71,7 @@ impl Description {
             classes,
             dtype: WeightDType::F32,
             novelty: None,
+            backbone_sha256: None,
             training,
         })
     }
@@ -136,57 +140,7 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Checkpoint`] if they are not a whole hydranet model.
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
-        let fail = |problem: String| Error::Checkpoint {
-            origin: origin.into(),
-            problem,
-        };
-        let (metadata, tensors) = read_tensors(bytes, origin)?;
-        let Some(text) = metadata.get(KEY) else {
-            return Err(fail(format!(
-                "a safetensors file, but not a hydranet model: its metadata has no key `{KEY}`; its tensors are {}",
-                few(tensors.keys())
-            )));
-        };
-        let value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
-        match (value["kind"].as_str(), value["format"].as_u64()) {
-            (Some("model"), Some(f)) if f == u64::from(FORMAT) => {}
-            (Some("model"), Some(f)) => {
-                return Err(fail(format!(
-                    "model format {f}; this version of hydranet reads format {FORMAT}"
-                )));
-            }
-            (Some("backbone"), _) => {
-                return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));
-            }
-            _ => {
-                return Err(fail(
-                    "metadata has no `kind` \"model\" with a `format`".into(),
-                ));
-            }
-        }
-        let description: Description =
-            serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;
-        description
-            .model
-            .validate()
-            .map_err(|e| fail(e.to_string()))?;
-        let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
-        novelty.map_err(|e| fail(e.to_string()))?;
-        let taxonomy = description.model.taxonomy()?;
-        let has_joint = description.model.joint.is_some();
-        description
-            .decision
-            .validate(&taxonomy, has_joint)
-            .map_err(|e| fail(e.to_string()))?;
-        let classes = taxonomy.class_names();
-        if description.classes != classes {
-            return Err(fail(format!(
-                "its `classes` are not those of its heads; expected {}, found {}",
-                few(classes.iter()),
-                few(description.classes.iter())
-            )));
-        }
+        let (description, tensors) = read_described(bytes, origin, "model")?;
         let file = Self {
             description,
             tensors,
@@ -233,6 +187,75 @@ impl ModelFile {
         source.verdict(origin)?;
         Ok((model, novelty))
     }
+}
+
+/// The description and the tensors of a file of hydranet's of this kind; `origin` names it in errors.
+pub(crate) fn read_described(
+    bytes: &[u8],
+    origin: &str,
+    kind: &str,
+) -> Result<(Description, Tensors)> {
+    let fail = |problem: String| Error::Checkpoint {
+        origin: origin.into(),
+        problem,
+    };
+    let (metadata, tensors) = read_tensors(bytes, origin)?;
+    let Some(text) = metadata.get(KEY) else {
+        return Err(fail(format!(
+            "a safetensors file, but not a hydranet model: its metadata has no key `{KEY}`; its tensors are {}",
+            few(tensors.keys())
+        )));
+    };
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+    match (value["kind"].as_str(), value["format"].as_u64()) {
+        (Some(found), Some(f)) if found == kind && f == u64::from(FORMAT) => {}
+        (Some(found), Some(f)) if found == kind => {
+            return Err(fail(format!(
+                "{kind} format {f}; this version of hydranet reads format {FORMAT}"
+            )));
+        }
+        (Some("heads"), _) => {
+            return Err(fail(
+                "these are heads without their backbone; `hydranet heads attach` puts them on it"
+                    .into(),
+            ));
+        }
+        (Some("model"), _) => {
+            return Err(fail("this is a whole model, not heads without their backbone; `hydranet heads extract` takes them out of it".into()));
+        }
+        (Some("backbone"), _) => {
+            return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));
+        }
+        _ => {
+            return Err(fail(format!(
+                "metadata has no `kind` \"{kind}\" with a `format`"
+            )));
+        }
+    }
+    let description: Description =
+        serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;
+    description
+        .model
+        .validate()
+        .map_err(|e| fail(e.to_string()))?;
+    let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
+    novelty.map_err(|e| fail(e.to_string()))?;
+    let taxonomy = description.model.taxonomy()?;
+    let has_joint = description.model.joint.is_some();
+    description
+        .decision
+        .validate(&taxonomy, has_joint)
+        .map_err(|e| fail(e.to_string()))?;
+    let classes = taxonomy.class_names();
+    if description.classes != classes {
+        return Err(fail(format!(
+            "its `classes` are not those of its heads; expected {}, found {}",
+            few(classes.iter()),
+            few(description.classes.iter())
+        )));
+    }
+    Ok((description, tensors))
 }
 
 fn json_error(e: serde_json::Error) -> Error {

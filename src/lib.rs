@@ -50,7 +50,6 @@ pub mod combine;
 mod draws;
 mod error;
 pub mod export;
-#[cfg(any(feature = "train", feature = "hub"))]
 mod hash;
 pub mod head;
 #[cfg(feature = "hub")]

@@ -175,6 +175,21 @@ impl ModelSpec {
     }
 }
 
+/// The heads, then the joint head if there is one, over `heads.<name>.…` and `joint.…` of `vb`.
+pub(crate) fn heads(spec: &ModelSpec, width: usize, vb: &VarBuilder) -> Result<Vec<Head>> {
+    let mut heads = spec
+        .heads
+        .iter()
+        .enumerate()
+        .map(|(i, h)| Head::new(h, width, i, vb.pp("heads").pp(&h.name)))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    if let Some(joint) = &spec.joint {
+        let head = joint.head(&spec.taxonomy()?);
+        heads.push(Head::new(&head, width, heads.len(), vb.pp(JOINT))?);
+    }
+    Ok(heads)
+}
+
 /// A backbone that feeds several heads.
 ///
 /// [`features`](Self::features) and [`logits`](Self::logits) are separate, so that features can be kept.
@@ -194,17 +209,7 @@ impl MultiTaskModel {
         let vb_backbone = vb.pp("backbone");
         let channels = spec.input.channels;
         let backbone = spec.backbone.build_for(channels, vb_backbone, drop_path)?;
-        let width = backbone.num_features();
-        let mut heads = spec
-            .heads
-            .iter()
-            .enumerate()
-            .map(|(i, h)| Head::new(h, width, i, vb.pp("heads").pp(&h.name)))
-            .collect::<candle_core::Result<Vec<_>>>()?;
-        if let Some(joint) = &spec.joint {
-            let head = joint.head(&spec.taxonomy()?);
-            heads.push(Head::new(&head, width, heads.len(), vb.pp(JOINT))?);
-        }
+        let heads = heads(spec, backbone.num_features(), vb)?;
         Ok(Self { backbone, heads })
     }
 

@@ -403,7 +403,6 @@ fn the_distance_is_mahalanobis_where_all_directions_are_kept() {
     let width = 20;
     let base: Vec<f64> = draws(width * width, 4);
     let factors = draws(400 * width, 5);
-    let row = |i: usize| (0..width).map(move |j| i * width + j).map(|at| at);
     let mut rows = Vec::new();
     for i in 0..400 {
         for j in 0..width {

@@ -2,10 +2,11 @@
 
 use super::output::say;
 use clap::{Args, Subcommand};
-use hydranet::surgery::{self, Graft, NewTensors, Place};
+use hydranet::surgery::{self, Graft, HeadsFile, NewTensors, Place};
 use hydranet::train::config::read_head;
+use hydranet::weights::load_for;
 use hydranet::{ModelFile, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `hydranet heads`.
@@ -100,12 +101,62 @@ enum Action {
         #[arg(long)]
         allow_other_backbone: bool,
     },
+    /// Write the heads of a model file without its backbone: a few kB that say which backbone they belong to.
+    Extract {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Put heads that were extracted on their backbone again, those of several files side by side.
+    Attach {
+        /// The backbone: a model file, or anything `model.weights` takes.
+        #[arg(long, value_name = "FILE|hf://…")]
+        backbone: String,
+        /// The folder of weights that a name is looked for in.
+        #[arg(long, default_value = "weights", value_name = "DIR")]
+        weights: PathBuf,
+        /// Files of heads.
+        #[arg(required = true, value_name = "HEADS")]
+        heads: Vec<PathBuf>,
+        /// The model file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// One model with the heads of several that were trained on the same frozen backbone.
+    Merge {
+        /// Model files.
+        #[arg(required = true, num_args = 2.., value_name = "FILE")]
+        models: Vec<PathBuf>,
+        /// The model file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 impl Heads {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let fresh = |seed: &u64| NewTensors::Fresh { seed: *seed };
         let (files, model) = match &self.action {
+            Action::Extract { files } => {
+                let heads = surgery::heads_only(&ModelFile::read(&files.model)?)?;
+                heads.write(&files.out)?;
+                say(format!(
+                    "{}: {} bytes, for the backbone {}",
+                    files.out.display(),
+                    heads.to_bytes()?.len(),
+                    heads.description.backbone_sha256.unwrap_or_default()
+                ));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Action::Attach {
+                backbone,
+                weights,
+                heads,
+                out,
+            } => return attach(backbone, weights, heads, out),
+            Action::Merge { models, out } => {
+                let models: Vec<_> = models.iter().map(ModelFile::read).collect::<Result<_>>()?;
+                return finish(&surgery::merge(&models)?, out);
+            }
             Action::Replace {
                 files,
                 name,
@@ -171,20 +222,30 @@ impl Heads {
                 )
             }
         };
-        model.write(&files.out)?;
-        let heads: Vec<&str> = model
-            .description
-            .model
-            .heads
-            .iter()
-            .map(|h| h.name.as_str())
-            .collect();
-        say(format!(
-            "{}: heads {}, {} final classes",
-            files.out.display(),
-            heads.join(", "),
-            model.description.classes.len()
-        ));
-        Ok(ExitCode::SUCCESS)
+        finish(&model, &files.out)
     }
+}
+
+/// Files of heads on their backbone.
+fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Result<ExitCode> {
+    let heads: Vec<_> = heads.iter().map(HeadsFile::read).collect::<Result<_>>()?;
+    let spec = &heads[0].description.model;
+    let folders = [weights.to_path_buf()];
+    let tensors = load_for(spec.input.channels, backbone, &folders, spec.backbone)?;
+    let models = heads.iter().map(|h| h.attach(&tensors));
+    finish(&surgery::merge(&models.collect::<Result<Vec<_>>>()?)?, out)
+}
+
+/// Writes a model and says what it is.
+fn finish(model: &ModelFile, out: &Path) -> Result<ExitCode> {
+    model.write(out)?;
+    let heads = &model.description.model.heads;
+    let heads: Vec<&str> = heads.iter().map(|h| h.name.as_str()).collect();
+    say(format!(
+        "{}: heads {}, {} final classes",
+        out.display(),
+        heads.join(", "),
+        model.description.classes.len()
+    ));
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,10 @@
 //! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for bit;
 //! the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
 
+mod apart;
 mod edit;
+
+pub use apart::{HeadsFile, backbone_sha256, heads_only, merge};
 
 use crate::checkpoint::{ModelFile, Tensors};
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Thresholds, and the counts of given and likely true labels.
 
 use super::real::sum;
-use super::{CLOSE, Given, ROWS, Real, argmax};
+use super::{CLOSE, Given, ROWS, Real, greatest};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ impl<T: Real> Given<'_, T> {
             .for_each(|((probs, labels), (likely, agrees))| {
                 let rows = probs.chunks_exact(self.classes).zip(labels);
                 for ((row, label), (likely, agrees)) in rows.zip(likely.iter_mut().zip(agrees)) {
-                    let best = argmax(row);
+                    let best = greatest(row);
                     *likely = confident(row, &cuts, best);
                     *agrees = agreement(row, *label, best);
                 }
@@ -89,13 +89,21 @@ impl<T: Real> Given<'_, T> {
 
     /// The mean self-confidence of each class, at least 2e-6; `None` for a class without photos.
     fn thresholds(&self) -> Vec<Option<f64>> {
-        let of_class = |(class, members): (usize, &Vec<usize>)| {
-            let own: Vec<T> = members.iter().map(|m| self.row(*m)[class]).collect();
+        let mut own: Vec<Vec<T>> = self
+            .members
+            .iter()
+            .map(|m| Vec::with_capacity(m.len()))
+            .collect();
+        // Row after row, not class after class: memory is read in order.
+        for (place, label) in self.labels.iter().enumerate() {
+            own[*label].push(self.row(place)[*label]);
+        }
+        let threshold = |own: Vec<T>| {
             let mean = T::nearest(sum(&own).wide() / own.len() as f64);
             let least = T::nearest(2.0 * CLOSE);
             (!own.is_empty()).then(|| if mean < least { least } else { mean }.wide())
         };
-        self.members.par_iter().enumerate().map(of_class).collect()
+        own.into_iter().map(threshold).collect()
     }
 }
 
@@ -111,28 +119,26 @@ fn cuts<T: Real>(thresholds: &[Option<f64>]) -> Vec<f64> {
     thresholds.iter().map(cut).collect()
 }
 
-fn confident<T: Real>(row: &[T], cuts: &[f64], best: usize) -> u32 {
-    let mut reached = row
+/// The only class that reaches its cut, or the likeliest if there are several.
+fn confident<T: Real>(row: &[T], cuts: &[f64], best: T) -> u32 {
+    let reaches = |(p, cut): (&T, &f64)| p.wide() >= *cut;
+    let place = match row
         .iter()
         .zip(cuts)
-        .enumerate()
-        .filter(|(_, (p, cut))| p.wide() >= **cut)
-        .map(|(class, _)| class);
-    match (reached.next(), reached.next()) {
-        (None, _) => NONE,
-        (Some(only), None) => only as u32,
-        (Some(_), Some(_)) => best as u32,
-    }
+        .filter(|(p, c)| reaches((p, c)))
+        .count()
+    {
+        0 => None,
+        1 => row.iter().zip(cuts).position(reaches),
+        _ => row.iter().position(|p| *p == best),
+    };
+    place.map_or(NONE, |place| place as u32)
 }
 
-/// Whether the label is the likeliest class once it is given 1e-6 more.
-fn agreement<T: Real>(row: &[T], label: usize, best: usize) -> bool {
+/// Whether the label is the likeliest class once it is given 1e-6 more; of equals the first is the likeliest.
+fn agreement<T: Real>(row: &[T], label: usize, best: T) -> bool {
     let own = row[label] + T::nearest(CLOSE);
-    if best == label {
-        return true;
-    }
-    // Of equals the first is the likeliest.
-    own > row[best] || (own == row[best] && label < best)
+    own > best || (own == best && !row[..label].contains(&best))
 }
 
 /// Scales rows to the counts of the labels, and rounds so that the sums stay.

@@ -79,19 +79,27 @@ impl<'a, T: Real> Given<'a, T> {
                 format!("{} values", probs.len()),
             ));
         }
-        let mut members = vec![Vec::new(); classes];
+        let mut counts = vec![0; classes];
         for (place, label) in labels.iter().enumerate() {
-            let class = members.get_mut(*label).ok_or_else(|| Error::OutOfRange {
+            *counts.get_mut(*label).ok_or_else(|| Error::OutOfRange {
                 what: format!("label {place}"),
                 limit: classes,
                 found: *label,
-            })?;
-            class.push(place);
+            })? += 1;
         }
-        let valid = -CLOSE..=1.0 + CLOSE;
-        let bad = probs
-            .par_iter()
-            .position_first(|p| !valid.contains(&p.wide()));
+        let mut members: Vec<Vec<usize>> = counts.into_iter().map(Vec::with_capacity).collect();
+        for (place, label) in labels.iter().enumerate() {
+            members[*label].push(place);
+        }
+        let valid = |p: &T| (p.wide() >= -CLOSE) & (p.wide() <= 1.0 + CLOSE);
+        let blocks = probs.par_chunks(ROWS * classes);
+        // Without a way out in the middle, so that it is done many at a time.
+        let bad = blocks.position_first(|b| !b.iter().fold(true, |all, p| all & valid(p)));
+        let bad = bad.and_then(|block| {
+            let first = block * ROWS * classes;
+            let within = probs[first..].iter().position(|p| !valid(p))?;
+            Some(first + within)
+        });
         match bad {
             Some(place) => Err(invalid(
                 &format!(
@@ -121,8 +129,16 @@ impl<'a, T: Real> Given<'a, T> {
     }
 }
 
-/// The place of the greatest value, the first of equals.
-fn argmax<T: Real>(row: &[T]) -> usize {
-    let better = |best: usize, (place, p): (usize, &T)| if *p > row[best] { place } else { best };
-    row.iter().enumerate().fold(0, better)
+/// The greatest of some values; eight at a time, which the order of maxima allows. −∞ for none.
+fn greatest<T: Real>(values: &[T]) -> T {
+    let mut eight = [T::nearest(f64::NEG_INFINITY); 8];
+    let chunks = values.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (max, v) in eight.iter_mut().zip(chunk) {
+            *max = if *v > *max { *v } else { *max };
+        }
+    }
+    let all = eight.iter().chain(rest);
+    all.fold(eight[0], |max, v| if *v > max { *v } else { max })
 }

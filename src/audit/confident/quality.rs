@@ -2,7 +2,7 @@
 
 use super::least::by_value;
 use super::real::sum;
-use super::{Given, ROWS, Real};
+use super::{Given, ROWS, Real, greatest};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -69,42 +69,41 @@ impl<T: Real> Given<'_, T> {
     /// # Shapes
     /// Result `(photos)`.
     pub fn quality(&self, quality: Quality) -> Vec<f64> {
-        let mut scores = vec![0.0; self.labels.len()];
-        let rows = self.probs.par_chunks(ROWS * self.classes);
-        rows.zip(self.labels.par_chunks(ROWS))
-            .zip(scores.par_chunks_mut(ROWS))
-            .for_each(|((probs, labels), scores)| {
-                let mut terms = Vec::with_capacity(self.classes);
-                let rows = probs.chunks_exact(self.classes);
-                for ((row, label), score) in rows.zip(labels).zip(scores) {
-                    *score = match quality {
-                        Quality::SelfConfidence => row[*label].wide(),
-                        Quality::NormalizedMargin => margin(row, *label),
-                        Quality::ConfidenceWeightedEntropy => entropy(row, *label, &mut terms),
-                    };
-                }
-            });
-        scores
+        let rows = self.probs.par_chunks_exact(self.classes);
+        rows.zip(self.labels)
+            .with_min_len(ROWS)
+            .map_init(Vec::new, |room, (row, label)| {
+                score(quality, row, *label, room)
+            })
+            .collect()
     }
 
     /// These photos, those of the worst labels first, equals in the order of their places.
     pub fn ranked(&self, places: &[usize], quality: Quality) -> Vec<usize> {
-        let scores = self.quality(quality);
-        let mut order: Vec<(f64, usize)> = places.iter().map(|p| (scores[*p], *p)).collect();
+        let mut room = Vec::new();
+        let scored = |place: &usize| {
+            let score = score(quality, self.row(*place), self.labels[*place], &mut room);
+            (score, *place)
+        };
+        let mut order: Vec<(f64, usize)> = places.iter().map(scored).collect();
         order.par_sort_unstable_by(by_value);
         order.into_iter().map(|(_, place)| place).collect()
     }
 }
 
+fn score<T: Real>(quality: Quality, row: &[T], label: usize, room: &mut Vec<T>) -> f64 {
+    match quality {
+        Quality::SelfConfidence => row[label].wide(),
+        Quality::NormalizedMargin => margin(row, label),
+        Quality::ConfidenceWeightedEntropy => entropy(row, label, room),
+    }
+}
+
 /// The normalised margin. Each step is rounded to the width of the probabilities.
 fn margin<T: Real>(row: &[T], label: usize) -> f64 {
-    let others = row[..label].iter().chain(&row[label + 1..]);
-    let best = others.fold(None, |best: Option<T>, p| match best {
-        Some(best) if best >= *p => Some(best),
-        _ => Some(*p),
-    });
-    let between = row[label] - best.unwrap_or_default();
-    ((between + T::nearest(1.0)) / T::nearest(2.0)).wide()
+    let (before, after) = (greatest(&row[..label]), greatest(&row[label + 1..]));
+    let best = if before > after { before } else { after };
+    ((row[label] - best + T::nearest(1.0)) / T::nearest(2.0)).wide()
 }
 
 /// The confidence-weighted entropy, so scaled that more is better; `terms` is room to work in.

@@ -64,13 +64,18 @@ pub struct Suspect {
     pub rules: Vec<Rule>,
 }
 
-impl HeadAudit {
-    /// Looks at one question. Gives the suspects too, by their index in the question, the worst label first.
-    pub(super) fn new(
-        question: &Question,
-        rule: Rule,
-        quality: Quality,
-    ) -> Result<(Self, Vec<usize>, BTreeMap<Rule, Vec<usize>>)> {
+/// What was found of one question.
+pub(super) struct Examined {
+    pub(super) head: HeadAudit,
+    /// The suspects by their index in the question, the worst label first.
+    pub(super) order: Vec<usize>,
+    /// The indices of the photos each rule names, ascending.
+    pub(super) named: BTreeMap<Rule, Vec<usize>>,
+}
+
+impl Examined {
+    /// Looks at one question.
+    pub(super) fn new(question: &Question, rule: Rule, quality: Quality) -> Result<Self> {
         let given = question.confident()?;
         let confident = given.confident_joint();
         let named: BTreeMap<Rule, Vec<usize>> = Rule::ALL
@@ -79,7 +84,7 @@ impl HeadAudit {
             .collect();
         let suspects = given.ranked(&named[&rule], quality);
         let noise = Noise::new(&confident);
-        let audit = Self {
+        let head = HeadAudit {
             head: question.name.clone(),
             labels: question.labels.clone(),
             photos: question.places.len(),
@@ -90,7 +95,11 @@ impl HeadAudit {
             confident,
             noise,
         };
-        Ok((audit, suspects, named))
+        Ok(Self {
+            head,
+            order: suspects,
+            named,
+        })
     }
 }
 
@@ -116,17 +125,15 @@ fn pairs(question: &Question, suspects: &[usize]) -> Vec<Pair> {
 pub(super) fn suspects(
     dataset: &Dataset,
     question: &Question,
-    order: &[usize],
+    examined: &Examined,
     scores: &[f64],
     person_scores: &[f64],
-    named: &BTreeMap<Rule, Vec<usize>>,
 ) -> Vec<Suspect> {
     let suspect = |i: &usize| {
         let sample = &dataset.samples[question.places[*i]];
         let suggested = question.suggested(*i);
-        let by_rule = named
-            .iter()
-            .filter(|(_, places)| places.binary_search(i).is_ok());
+        let named = examined.named.iter();
+        let by_rule = named.filter(|(_, places)| places.binary_search(i).is_ok());
         Suspect {
             path: sample.name.clone(),
             person: sample.person.clone(),
@@ -139,5 +146,5 @@ pub(super) fn suspects(
             rules: by_rule.map(|(rule, _)| *rule).collect(),
         }
     };
-    order.iter().map(suspect).collect()
+    examined.order.iter().map(suspect).collect()
 }

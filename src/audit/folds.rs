@@ -20,9 +20,9 @@ pub enum Event<'a> {
     Begin {
         /// What for.
         title: &'a str,
-        /// The fold that is held out, counted from 1; `None`: none is.
-        fold: Option<usize>,
-        /// Number of folds.
+        /// Which of the models for that, counted from 1.
+        number: usize,
+        /// How many there are.
         of: usize,
     },
     /// Something of its training.
@@ -61,7 +61,7 @@ pub struct OutOfFold {
 }
 
 impl OutOfFold {
-    fn new(taxonomy: &Taxonomy, folds: &[usize]) -> Self {
+    pub(super) fn new(taxonomy: &Taxonomy, folds: &[usize]) -> Self {
         let photos = folds.len();
         let classes = Some(taxonomy.num_classes()).filter(|c| *c <= MAX_CONFUSION);
         let heads = 0..taxonomy.heads().len();
@@ -72,6 +72,22 @@ impl OutOfFold {
                 .collect(),
             classes: vec![0.0; photos * classes.unwrap_or(0)],
             class: vec![0; photos],
+        }
+    }
+
+    /// What is said of some photos alone.
+    pub(super) fn part(&self, places: &[usize]) -> Self {
+        let photos = self.folds.len();
+        let rows = |all: &Vec<f64>| -> Vec<f64> {
+            let width = all.len() / photos;
+            let row = |p: &usize| &all[p * width..(p + 1) * width];
+            places.iter().flat_map(row).copied().collect()
+        };
+        Self {
+            folds: places.iter().map(|p| self.folds[*p]).collect(),
+            heads: self.heads.iter().map(rows).collect(),
+            classes: rows(&self.classes),
+            class: places.iter().map(|p| self.class[*p]).collect(),
         }
     }
 
@@ -125,32 +141,78 @@ impl Trainer<'_> {
     ) -> Result<Option<OutOfFold>> {
         let mut all = OutOfFold::new(&self.taxonomy, folds);
         for fold in 0..of {
-            (self.tell)(&Event::Begin {
-                title,
-                fold: Some(fold + 1),
-                of,
-            });
-            let held: Vec<usize> = (0..folds.len()).filter(|i| folds[*i] == fold).collect();
-            let sides = folds.iter().map(|f| match *f == fold {
-                true => Split::Test,
-                false => Split::Train,
-            });
+            self.begin(title, fold + 1, of);
             let name = format!("{title}-{}", fold + 1);
-            let Some(found) = self.train(dataset, sides, &name, &held)? else {
+            let whole = self.judge(dataset, &[fold], &name, &mut [&mut all])?;
+            if !whole {
                 return Ok(None);
-            };
-            all.take(&self.taxonomy, &held, &found)?;
+            }
         }
         Ok(Some(all))
     }
 
+    /// Trains a model for each two of `of` folds, on the others. Gives, for each fold, what models that have not seen it say of the other
+    /// folds' photos, each by one that has not seen that photo's fold either; of the fold's own photos they say nothing. `None` if
+    /// stopped.
+    pub(super) fn out_of_two_folds(
+        &mut self,
+        dataset: &Dataset,
+        folds: &[usize],
+        of: usize,
+        title: &str,
+    ) -> Result<Option<Vec<OutOfFold>>> {
+        let mut all = vec![OutOfFold::new(&self.taxonomy, folds); of];
+        let pairs = (0..of).flat_map(|b| (0..b).map(move |a| (a, b)));
+        for (number, (a, b)) in pairs.enumerate() {
+            self.begin(title, number + 1, of * (of - 1) / 2);
+            let name = format!("{title}-{}-{}", a + 1, b + 1);
+            let (before, after) = all.split_at_mut(b);
+            // What is said of fold b's photos is for fold a, and the other way round.
+            let mut both = [&mut after[0], &mut before[a]];
+            if !self.judge(dataset, &[a, b], &name, &mut both)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Trains on all folds but those `held`, and asks about the photos of each of these; `into` takes the answers, one a held fold. False
+    /// if stopped.
+    pub(super) fn judge(
+        &mut self,
+        dataset: &Dataset,
+        held: &[usize],
+        name: &str,
+        into: &mut [&mut OutOfFold],
+    ) -> Result<bool> {
+        let folds = into[0].folds.clone();
+        let sides = folds.iter().map(|f| match held.contains(f) {
+            true => Split::Test,
+            false => Split::Train,
+        });
+        let of_fold = |fold: &usize| -> Vec<usize> {
+            let all = 0..folds.len();
+            all.filter(|i| folds[*i] == *fold).collect()
+        };
+        let asked: Vec<Vec<usize>> = held.iter().map(of_fold).collect();
+        let Some(mut found) = self.train(dataset, sides, name, &asked.concat())? else {
+            return Ok(false);
+        };
+        for (asked, into) in asked.iter().zip(into) {
+            let rest = found.logits.split_off(asked.len());
+            into.take(&self.taxonomy, asked, &found)?;
+            found.logits = rest;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn begin(&mut self, title: &str, number: usize, of: usize) {
+        (self.tell)(&Event::Begin { title, number, of });
+    }
+
     /// Trains a model on all photos and asks it about these same photos. `None` if stopped.
     pub(super) fn on_all(&mut self, dataset: &Dataset, title: &str) -> Result<Option<OutOfFold>> {
-        (self.tell)(&Event::Begin {
-            title,
-            fold: None,
-            of: 1,
-        });
+        self.begin(title, 1, 1);
         let places: Vec<usize> = (0..dataset.samples.len()).collect();
         let sides = places.iter().map(|_| Split::Train);
         let Some(found) = self.train(dataset, sides, title, &places)? else {

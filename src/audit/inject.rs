@@ -1,7 +1,7 @@
 //! Labels made wrong on purpose, to measure how many of them are found.
 
 use super::persons::Agreement;
-use super::question::{known, likeliest_but};
+use super::question::{known, likeliest_but, of_sample};
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use crate::train::dataset::{Dataset, PersonKey, Value, person_key};
@@ -146,7 +146,8 @@ pub(super) fn inject(
                 None => (given + turn) % taxonomy.labels(head).len(),
             };
             let fits = |place: &usize| {
-                let mut labels = known(&part(&changed, *place), taxonomy).remove(0);
+                let sample = &changed.samples[*place];
+                let mut labels = of_sample(&dataset.heads, taxonomy, sample);
                 labels[head] = Some(label);
                 taxonomy.is_possible(&labels)
             };
@@ -162,15 +163,6 @@ pub(super) fn inject(
         found.push(injected);
     }
     (changed, found)
-}
-
-/// The data with one photo alone.
-fn part(dataset: &Dataset, place: usize) -> Dataset {
-    Dataset {
-        sources: dataset.sources.clone(),
-        heads: dataset.heads.clone(),
-        samples: vec![dataset.samples[place].clone()],
-    }
 }
 
 /// The photos that are made wrong together.
@@ -211,4 +203,111 @@ pub(super) fn confusion(
         sums.iter().enumerate().map(nearest).collect()
     };
     (0..taxonomy.heads().len()).map(of_head).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::HeadSpec;
+    use crate::train::dataset::Sample;
+
+    /// 40 persons of four photos: gender by person, mask by photo.
+    fn faces(impossible: bool) -> (Dataset, Taxonomy) {
+        let heads = vec![
+            HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
+            HeadSpec::new("gender", ["male", "female"]),
+        ];
+        let sample = |i: usize| Sample {
+            path: format!("{i}.jpg").into(),
+            name: format!("{i}.jpg"),
+            person: Some(format!("p{}", i / 4)),
+            split: None,
+            values: vec![Some(Value::Label(i % 3)), Some(Value::Label(i / 4 % 2))],
+            row: None,
+            source: 0,
+        };
+        let taxonomy = Taxonomy::new(heads.iter().map(|h| (h.name.clone(), h.labels.clone())));
+        let both = [("mask", "incorrect"), ("gender", "female")];
+        let both = both.map(|(h, l)| (h.to_string(), vec![l.to_string()]));
+        let taxonomy = match impossible {
+            true => taxonomy.unwrap().with_tree(&[], &[both.into()]),
+            false => taxonomy,
+        };
+        let mut samples: Vec<Sample> = (0..160).map(sample).collect();
+        if impossible {
+            let taxonomy = taxonomy.as_ref().unwrap();
+            samples.retain(|s| taxonomy.is_possible(&of_sample(&heads, taxonomy, s)));
+        }
+        let dataset = Dataset {
+            sources: vec!["faces.csv".into()],
+            heads,
+            samples,
+        };
+        (dataset, taxonomy.unwrap())
+    }
+
+    fn injected(dataset: &Dataset, taxonomy: &Taxonomy, unit: Unit) -> (Dataset, Vec<Injected>) {
+        let agreements = Agreement::of_heads(dataset, taxonomy, None).unwrap();
+        assert_eq!([agreements[0].agrees, agreements[1].agrees], [false, true]);
+        let injection = Injection {
+            share: 0.1,
+            flip: Flip::Uniform,
+            unit,
+        };
+        injection.validate().unwrap();
+        inject(dataset, taxonomy, &agreements, injection, None, 5)
+    }
+
+    fn changed(before: &Dataset, after: &Dataset, head: usize) -> Vec<usize> {
+        let pairs = before.samples.iter().zip(&after.samples).enumerate();
+        let other = pairs.filter(|(_, (a, b))| a.values[head] != b.values[head]);
+        other.map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn a_share_of_the_labels_is_made_wrong_and_persons_as_a_whole() {
+        let (dataset, taxonomy) = faces(false);
+        let (noisy, counts) = injected(&dataset, &taxonomy, Unit::Person);
+        assert_eq!([counts[0].units, counts[0].photos], [16, 16]);
+        assert_eq!([counts[1].units, counts[1].photos], [4, 16]);
+        assert_eq!(changed(&dataset, &noisy, 0).len(), 16);
+        let persons = changed(&dataset, &noisy, 1);
+        assert_eq!(persons.len(), 16);
+        assert!(persons.chunks(4).all(|c| c[0] % 4 == 0 && c[3] == c[0] + 3));
+        let (noisy, counts) = injected(&dataset, &taxonomy, Unit::Photo);
+        assert_eq!([counts[1].units, counts[1].photos], [16, 16]);
+        let photos = changed(&dataset, &noisy, 1);
+        assert!(photos.chunks(4).any(|c| c[3] != c[0] + 3));
+    }
+
+    #[test]
+    fn the_order_of_the_photos_changes_nothing_about_which_labels_are_made_wrong() {
+        let (dataset, taxonomy) = faces(false);
+        let (noisy, _) = injected(&dataset, &taxonomy, Unit::Person);
+        let mut turned = dataset.clone();
+        turned.samples.reverse();
+        let (mut turned, _) = injected(&turned, &taxonomy, Unit::Person);
+        turned.samples.reverse();
+        assert_eq!(noisy, turned);
+    }
+
+    #[test]
+    fn no_impossible_combination_is_made() {
+        let (dataset, taxonomy) = faces(true);
+        dataset.check_possible(&taxonomy).unwrap();
+        let (noisy, counts) = injected(&dataset, &taxonomy, Unit::Person);
+        noisy.check_possible(&taxonomy).unwrap();
+        assert!(counts.iter().all(|c| c.units > 0));
+    }
+
+    #[test]
+    fn the_nearest_label_is_the_likeliest_other_one() {
+        let (dataset, taxonomy) = faces(false);
+        let photos = dataset.samples.len();
+        // Whatever is given, the last label is likely, then the first.
+        let mask = [0.3, 0.1, 0.6].repeat(photos);
+        let probs = [mask, [0.5, 0.5].repeat(photos)];
+        let nearest = confusion(&dataset, &taxonomy, &probs);
+        assert_eq!(nearest, [vec![2, 2, 0], vec![1, 0]]);
+    }
 }

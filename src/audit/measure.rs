@@ -32,6 +32,9 @@ pub struct HeadMeasure {
     pub rankings: Vec<Ranking>,
     /// For each rule, the share of the photos it names that were made wrong, and the share of those made wrong that it names.
     pub rules: BTreeMap<Rule, Found>,
+    /// The same of the photos of suspected persons, on a head that agrees over a person's photos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persons: Option<Found>,
 }
 
 /// How well one order of the photos puts the wrong labels first.
@@ -58,13 +61,15 @@ pub struct Found {
     pub recall: f64,
 }
 
-/// Measures one question. `wrong` says of each of its photos whether its label was made wrong; the scores of the last two orders are given.
+/// Measures one question. `wrong` says of each of its photos whether its label was made wrong; the scores of the last two
+/// orders and the photos of suspected persons are given.
 pub(super) fn measure(
     question: &Question,
     wrong: &[bool],
     person: &[f64],
     trained: &[f64],
     named: &BTreeMap<Rule, Vec<usize>>,
+    of_persons: Option<&[usize]>,
 ) -> Result<HeadMeasure> {
     let given = question.confident()?;
     let by_quality = Quality::ALL.map(|q| (q.name(), given.quality(q)));
@@ -74,7 +79,7 @@ pub(super) fn measure(
     ];
     let injected = wrong.iter().filter(|w| **w).count();
     let ranking = |(by, scores): (&str, Vec<f64>)| ranking(by, &scores, wrong, injected);
-    let found = |places: &Vec<usize>| {
+    let found = |places: &[usize]| {
         let hits = places.iter().filter(|i| wrong[**i]).count() as f64;
         Found {
             named: places.len(),
@@ -91,6 +96,7 @@ pub(super) fn measure(
             .iter()
             .map(|(r, places)| (*r, found(places)))
             .collect(),
+        persons: of_persons.map(found),
     })
 }
 

@@ -22,7 +22,7 @@ mod table;
 pub use finding::{HeadAudit, Pair, Suspect};
 pub use folds::{Event, OutOfFold, load_config};
 pub use inject::{Flip, Injected, Injection, Unit};
-pub use measure::{HeadMeasure, Measured, Ranking};
+pub use measure::{Found, HeadMeasure, Measured, Ranking};
 pub use persons::{Agreement, PersonAudit, PersonHead};
 pub use question::Question;
 pub use retrain::{Arm, ArmScore, Retrained};

@@ -164,6 +164,13 @@ impl<'a> Votes<'a> {
         &self.probs[place * width..(place + 1) * width]
     }
 
+    /// The photos of the persons whose label is likely wrong.
+    pub(super) fn suspects(&self) -> Vec<usize> {
+        let persons = self.members.values().zip(&self.suspect);
+        let suspects = persons.filter(|(_, suspect)| **suspect);
+        suspects.flat_map(|(own, _)| own).copied().collect()
+    }
+
     /// For each photo of the question the score of its given label by the person's vote, times the share of the person's photos that
     /// are given the same: a label that stands alone among the person's is worth little.
     fn scores(&self) -> Vec<f64> {
@@ -292,4 +299,93 @@ fn contradictions(questions: &[Question], votes: &[Option<Votes>]) -> Result<BTr
         photos.extend(issues.into_iter().map(|i| question.places[i]));
     }
     Ok(photos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::HeadSpec;
+    use crate::train::dataset::{Sample, Value};
+
+    /// Photos of persons a, b …, each with the given gender and the probability of a male.
+    fn photos(all: &[(&str, usize, f64)]) -> (Dataset, Question) {
+        let sample = |(i, (person, label, _)): (usize, &(&str, usize, f64))| Sample {
+            path: format!("{i}.jpg").into(),
+            name: format!("{i}.jpg"),
+            person: Some(person.to_string()),
+            split: None,
+            values: vec![Some(Value::Label(*label))],
+            row: None,
+            source: 0,
+        };
+        let head = HeadSpec::new("gender", ["male", "female"]);
+        let question = Question {
+            name: head.name.clone(),
+            labels: head.labels.clone(),
+            places: (0..all.len()).collect(),
+            given: all.iter().map(|(_, label, _)| *label).collect(),
+            probs: all.iter().flat_map(|(_, _, p)| [*p, 1.0 - p]).collect(),
+        };
+        let dataset = Dataset {
+            sources: vec!["faces.csv".into()],
+            heads: vec![head],
+            samples: all.iter().enumerate().map(sample).collect(),
+        };
+        (dataset, question)
+    }
+
+    #[test]
+    fn a_vote_is_the_mean_log_probability_and_a_label_that_stands_alone_counts_less() {
+        let all = [("a", 0, 0.9), ("b", 1, 0.2), ("a", 0, 0.5), ("a", 1, 0.6)];
+        let (dataset, question) = photos(&all);
+        let votes = Votes::new(&dataset, &question, Rule::default()).unwrap();
+        let male = (0.9f64 * 0.5 * 0.6).cbrt();
+        let female = (0.1f64 * 0.5 * 0.4).cbrt();
+        let of_a = male / (male + female);
+        assert!((votes.row(0)[0] - of_a).abs() < 1e-12);
+        assert!((votes.row(1)[1] - 0.8).abs() < 1e-12);
+        assert_eq!(votes.given, [0, 1]);
+        let expected = [of_a * 2.0 / 3.0, 0.8, of_a * 2.0 / 3.0, (1.0 - of_a) / 3.0];
+        for (found, expected) in votes.scores().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+        let questions = [question];
+        let one = Votes::new(&dataset, &questions[0], Rule::default()).unwrap();
+        let persons = persons(&dataset, &questions, &[Some(one)]).unwrap();
+        let a = persons.iter().find(|p| p.person == "a").unwrap();
+        assert_eq!(
+            (a.photos, a.heads[0].disagreeing.as_slice()),
+            (3, &["3.jpg".to_string()][..])
+        );
+        assert_eq!(
+            (a.heads[0].given.as_str(), a.heads[0].vote.as_str()),
+            ("male", "male")
+        );
+    }
+
+    #[test]
+    fn a_person_whose_photos_all_say_something_else_comes_first() {
+        let mut all = Vec::new();
+        for person in ["a", "b", "c", "d", "e", "f"] {
+            let label = usize::from(person > "c");
+            let likely = if label == 0 { 0.9 } else { 0.1 };
+            all.extend([(person, label, likely), (person, label, likely)]);
+        }
+        // d is given female, and looks male on both photos.
+        all[6].2 = 0.95;
+        all[7].2 = 0.97;
+        let (dataset, question) = photos(&all);
+        let questions = [question];
+        let votes = [Some(
+            Votes::new(&dataset, &questions[0], Rule::default()).unwrap(),
+        )];
+        let persons = persons(&dataset, &questions, &votes).unwrap();
+        assert_eq!(
+            (persons[0].person.as_str(), persons[0].suspect_heads),
+            ("d", 1)
+        );
+        assert!(persons[1..].iter().all(|p| p.suspect_heads == 0));
+        let scores = person_scores(&dataset, &questions, &votes).unwrap();
+        assert!(scores[0][6] < 0.1 && scores[0][6] == scores[0][7]);
+    }
 }

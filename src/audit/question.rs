@@ -3,8 +3,9 @@
 use super::confident::Given;
 use super::folds::OutOfFold;
 use crate::error::Result;
+use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::Dataset;
+use crate::train::dataset::{Dataset, Sample};
 use crate::train::targets::labels;
 
 /// The photos that have a label of one head, or a final class, with the probabilities of each.
@@ -98,13 +99,22 @@ pub(super) fn likeliest_but(row: &[f64], but: usize) -> usize {
 
 /// Each photo's label of each head, `None` where it is not known or the head does not apply.
 pub(super) fn known(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<Vec<Option<usize>>> {
-    let of_sample = |sample| {
-        let mut known = labels(&dataset.heads, sample);
-        let applies = taxonomy.applies(&known);
-        for (label, applies) in known.iter_mut().zip(applies) {
-            *label = label.filter(|_| applies != Some(false));
-        }
-        known
-    };
-    dataset.samples.iter().map(of_sample).collect()
+    let samples = dataset.samples.iter();
+    samples
+        .map(|sample| of_sample(&dataset.heads, taxonomy, sample))
+        .collect()
+}
+
+/// The same of one photo.
+pub(super) fn of_sample(
+    heads: &[HeadSpec],
+    taxonomy: &Taxonomy,
+    sample: &Sample,
+) -> Vec<Option<usize>> {
+    let mut known = labels(heads, sample);
+    let applies = taxonomy.applies(&known);
+    for (label, applies) in known.iter_mut().zip(applies) {
+        *label = label.filter(|_| applies != Some(false));
+    }
+    known
 }

@@ -1,8 +1,10 @@
 //! Whether corrections help: the folds trained again, with the suspects dropped or relabelled.
 
+use super::confident::{Quality, Rule};
+use super::finding::Examined;
 use super::folds::{OutOfFold, Trainer};
-use super::persons::Votes;
-use super::question::{Question, known};
+use super::persons::{Agreement, Votes, votes};
+use super::question::{Question, known, of_sample};
 use crate::combine::argmax;
 use crate::error::Result;
 use crate::taxonomy::Taxonomy;
@@ -17,16 +19,16 @@ const CONFIDENCE: f64 = 0.95;
 
 /// The folds trained on corrected labels, beside those trained on the labels as given.
 ///
-/// All are scored alike, on the held-out photos. Where labels were made wrong, against the labels from before; else against the given
-/// labels of the photos that were not corrected, head by head, since a corrected label would favour the training on corrected labels. What
-/// is corrected was found by models that had seen other folds' labels, so without injection the figures are of labels that are
-/// held out, not of suspicions that are.
+/// What is corrected among the photos that a model is trained on is found by models that have not seen the held-out fold either (one for
+/// each two folds): otherwise corrections would carry what the held-out labels say into the training, and look better than they are. So
+/// all are scored alike, on all held-out photos: where labels were made wrong, against the labels from before, else against the given
+/// ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Retrained {
     /// The labels the figures are scored against, in words.
     pub scored_against: String,
-    /// Labels corrected, head by head.
-    pub corrected: BTreeMap<String, usize>,
+    /// Labels corrected for one fold's training, in the mean, head by head.
+    pub corrected: BTreeMap<String, f64>,
     /// As given, then dropped, then relabelled, then, where labels were made wrong, the labels from before.
     pub arms: Vec<Arm>,
 }
@@ -56,11 +58,11 @@ pub struct ArmScore {
 }
 
 /// What a label is to be: for each head, by place.
-pub(super) type Corrections = Vec<BTreeMap<usize, usize>>;
+type Corrections = Vec<BTreeMap<usize, usize>>;
 
 /// The suspects' likeliest labels. On heads that agree within a person: the vote, for all photos of a suspect person, and the label of
 /// most for a photo that disagrees.
-pub(super) fn corrections(
+fn corrections(
     taxonomy: &Taxonomy,
     questions: &[Question],
     suspects: &[Vec<usize>],
@@ -89,16 +91,62 @@ pub(super) fn corrections(
     all
 }
 
-/// The data with corrected labels, or without them.
-fn corrected(dataset: &Dataset, corrections: &Corrections, drop: bool) -> Dataset {
-    let mut dataset = dataset.clone();
+/// The data with corrected labels, or without them. A photo whose corrected labels cannot all be true stays as it is.
+fn corrected(
+    dataset: &Dataset,
+    taxonomy: &Taxonomy,
+    corrections: &Corrections,
+    drop: bool,
+) -> Dataset {
+    let mut changed = dataset.clone();
     for (head, corrections) in corrections.iter().enumerate() {
         for (place, label) in corrections {
             let value = (!drop).then_some(Value::Label(*label));
-            dataset.samples[*place].values[head] = value;
+            changed.samples[*place].values[head] = value;
         }
     }
-    dataset
+    for (sample, as_given) in changed.samples.iter_mut().zip(&dataset.samples) {
+        if !taxonomy.is_possible(&of_sample(&dataset.heads, taxonomy, sample)) {
+            sample.values.clone_from(&as_given.values);
+        }
+    }
+    changed
+}
+
+/// How suspects are found.
+pub(super) struct Suspicion<'a> {
+    pub(super) agreements: &'a [Agreement],
+    pub(super) rule: Rule,
+    pub(super) quality: Quality,
+}
+
+impl Suspicion<'_> {
+    /// What to correct among the photos at `places`.
+    fn corrections(
+        &self,
+        dataset: &Dataset,
+        taxonomy: &Taxonomy,
+        found: &OutOfFold,
+        places: &[usize],
+    ) -> Result<Corrections> {
+        let part = Dataset {
+            samples: places.iter().map(|p| dataset.samples[*p].clone()).collect(),
+            sources: dataset.sources.clone(),
+            heads: dataset.heads.clone(),
+        };
+        let questions = Question::all(&part, taxonomy, &found.part(places));
+        let votes = votes(&part, &questions, self.agreements, self.rule)?;
+        let suspects = questions
+            .iter()
+            .map(|q| Ok(Examined::new(q, self.rule, self.quality)?.order))
+            .collect::<Result<Vec<_>>>()?;
+        let of_part = corrections(taxonomy, &questions, &suspects, &votes);
+        let back = |of_head: BTreeMap<usize, usize>| {
+            let pairs = of_head.into_iter();
+            pairs.map(|(i, label)| (places[i], label)).collect()
+        };
+        Ok(of_part.into_iter().map(back).collect())
+    }
 }
 
 /// Trains the folds again and compares; `original` is the data from before labels were made wrong, if any were. `None` if stopped.
@@ -107,48 +155,63 @@ pub(super) fn retrain(
     dataset: &Dataset,
     original: Option<&Dataset>,
     given: &OutOfFold,
-    corrections: &Corrections,
+    suspicion: &Suspicion,
 ) -> Result<Option<Retrained>> {
-    let mut data = vec![
-        ("dropped", corrected(dataset, corrections, true)),
-        ("relabelled", corrected(dataset, corrections, false)),
-    ];
-    data.extend(original.map(|o| ("true", o.clone())));
-    let truth = match original {
-        Some(original) => original.clone(),
-        None => corrected(dataset, corrections, true),
-    };
     let taxonomy = trainer.taxonomy.clone();
-    // Labels that cannot all be true are no training data.
-    for (_, data) in &mut data {
-        let labels = known(data, &taxonomy);
-        for ((sample, labels), as_given) in
-            data.samples.iter_mut().zip(labels).zip(&dataset.samples)
-        {
-            if !taxonomy.is_possible(&labels) {
-                sample.values.clone_from(&as_given.values);
+    let folds = 1 + given.folds.iter().copied().max().unwrap_or(0);
+    let pairs = trainer.out_of_two_folds(dataset, &given.folds, folds, "pairs")?;
+    let Some(pairs) = pairs else {
+        return Ok(None);
+    };
+    let mut counts = vec![0; taxonomy.heads().len()];
+    let mut arms = ["dropped", "relabelled"].map(|n| (n, OutOfFold::new(&taxonomy, &given.folds)));
+    for (fold, found) in pairs.iter().enumerate() {
+        let trained: Vec<usize> = (0..given.folds.len())
+            .filter(|p| given.folds[*p] != fold)
+            .collect();
+        let corrections = suspicion.corrections(dataset, &taxonomy, found, &trained)?;
+        let of_heads = counts.iter_mut().zip(&corrections);
+        of_heads.for_each(|(count, c)| *count += c.len());
+        for (name, into) in &mut arms {
+            trainer.begin(name, fold + 1, folds);
+            let data = corrected(dataset, &taxonomy, &corrections, *name == "dropped");
+            let run = format!("{name}-{}", fold + 1);
+            if !trainer.judge(&data, &[fold], &run, &mut [into])? {
+                return Ok(None);
             }
         }
     }
-    let folds = 1 + given.folds.iter().copied().max().unwrap_or(0);
-    let base = reports(&taxonomy, &truth, given, folds)?;
-    let mut arms = vec![arm("given", &base, None)];
-    for (name, data) in &data {
-        let Some(found) = trainer.out_of_fold(data, &given.folds, folds, name)? else {
+    let truth = original.unwrap_or(dataset);
+    let base = reports(&taxonomy, truth, given, folds)?;
+    let mut scored = vec![arm("given", &base, None)];
+    for (name, found) in &arms {
+        scored.push(arm(
+            name,
+            &reports(&taxonomy, truth, found, folds)?,
+            Some(&base),
+        ));
+    }
+    if let Some(original) = original {
+        let Some(found) = trainer.out_of_fold(original, &given.folds, folds, "true")? else {
             return Ok(None);
         };
-        let reports = reports(&taxonomy, &truth, &found, folds)?;
-        arms.push(arm(name, &reports, Some(&base)));
+        scored.push(arm(
+            "true",
+            &reports(&taxonomy, original, &found, folds)?,
+            Some(&base),
+        ));
     }
-    let counts = taxonomy.heads().iter().zip(corrections);
+    let corrected = taxonomy.heads().iter().zip(&counts);
     Ok(Some(Retrained {
         scored_against: match original {
             Some(_) => "the labels from before some were made wrong",
-            None => "given labels that were not corrected",
+            None => "the given labels",
         }
         .into(),
-        corrected: counts.map(|(h, c)| (h.clone(), c.len())).collect(),
-        arms,
+        corrected: corrected
+            .map(|(head, count)| (head.clone(), *count as f64 / folds as f64))
+            .collect(),
+        arms: scored,
     }))
 }
 

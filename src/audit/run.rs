@@ -2,13 +2,13 @@
 
 use super::confident::{Quality, Rule};
 use super::files;
-use super::finding::{HeadAudit, Suspect, suspects};
+use super::finding::{Examined, HeadAudit, Suspect, suspects};
 use super::folds::{Event, OutOfFold, Trainer};
 use super::inject::{Flip, Injected, Injection, confusion, inject};
 use super::measure::{Measured, measure};
-use super::persons::{Agreement, PersonAudit, person_scores, persons, votes};
+use super::persons::{Agreement, PersonAudit, Votes, person_scores, persons, votes};
 use super::question::{Question, known};
-use super::retrain::{Retrained, corrections, retrain};
+use super::retrain::{Retrained, Suspicion, retrain};
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, load_weights};
@@ -146,16 +146,14 @@ pub fn run(
         suspects: Vec::new(),
         persons: persons(looked_at, &questions, &votes)?,
     };
-    let (mut orders, mut all_named) = (Vec::new(), Vec::new());
+    let mut all_named = Vec::new();
     for (question, by_person) in questions.iter().zip(&person_scores) {
-        let (head, order, named) = HeadAudit::new(question, options.rule, options.quality)?;
+        let examined = Examined::new(question, options.rule, options.quality)?;
         let scores = question.confident()?.quality(options.quality);
-        audit.suspects.extend(suspects(
-            looked_at, question, &order, &scores, by_person, &named,
-        ));
-        audit.heads.push(head);
-        orders.push(order);
-        all_named.push(named);
+        let found = suspects(looked_at, question, &examined, &scores, by_person);
+        audit.suspects.extend(found);
+        audit.heads.push(examined.head);
+        all_named.push(examined.named);
     }
     if let (Some(injection), Some((_, injected))) = (options.inject, &noisy) {
         let Some(trained) = trainer.on_all(looked_at, "all")? else {
@@ -166,12 +164,14 @@ pub fn run(
         for (i, question) in questions.iter().enumerate() {
             let wrong = wrong(dataset, &taxonomy, question);
             let loss = trained[i].confident()?.quality(Quality::SelfConfidence);
+            let of_persons = votes[i].as_ref().map(Votes::suspects);
             heads.push(measure(
                 question,
                 &wrong,
                 &person_scores[i],
                 &loss,
                 &all_named[i],
+                of_persons.as_deref(),
             )?);
         }
         audit.measured = Some(Measured {
@@ -181,9 +181,13 @@ pub fn run(
         });
     }
     if options.retrain {
-        let corrections = corrections(&taxonomy, &questions, &orders, &votes);
+        let suspicion = Suspicion {
+            agreements: &audit.agreements,
+            rule: options.rule,
+            quality: options.quality,
+        };
         let original = noisy.as_ref().map(|_| dataset);
-        match retrain(&mut trainer, looked_at, original, &found, &corrections)? {
+        match retrain(&mut trainer, looked_at, original, &found, &suspicion)? {
             None => return Ok(None),
             retrained => audit.retrained = retrained,
         }

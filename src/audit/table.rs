@@ -1,5 +1,6 @@
 //! An audit as tables for a terminal.
 
+use super::confident::Rule;
 use super::measure::Measured;
 use super::retrain::Retrained;
 use super::run::Audit;
@@ -46,7 +47,7 @@ impl Display for Audit {
             )?;
         }
         if let Some(measured) = &self.measured {
-            write!(f, "{measured}")?;
+            measures(f, measured, self.rule)?;
         }
         if let Some(retrained) = &self.retrained {
             write!(f, "{retrained}")?;
@@ -55,43 +56,43 @@ impl Display for Audit {
     }
 }
 
-impl Display for Measured {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        writeln!(f, "\nlabels made wrong on purpose, and how they are found:")?;
-        writeln!(
-            f,
-            "{:16} {:>8}  {:28} {:>17} {:>21}",
-            "", "injected", "ranked by", "average precision", "precision at injected"
-        )?;
-        for head in &self.heads {
-            for (i, ranking) in head.rankings.iter().enumerate() {
-                let (name, injected) = match i {
-                    0 => (head.head.as_str(), head.injected.to_string()),
-                    _ => ("", String::new()),
-                };
-                let ap = ranking.average_precision;
-                writeln!(
-                    f,
-                    "{name:16} {injected:>8}  {:28} {:>17} {:>21.3}",
-                    ranking.by,
-                    ap.map_or("–".into(), |ap| format!("{ap:.3}")),
-                    ranking.precision_at_injected
-                )?;
-            }
-            for (rule, found) in &head.rules {
-                writeln!(
-                    f,
-                    "{:16} {:>8}  {:28} {:>17.3} precision, {:.3} recall",
-                    "",
-                    found.named,
-                    rule.name(),
-                    found.precision,
-                    found.recall
-                )?;
-            }
+/// How well each order does, and the set that the rule names, with the sets of the persons suspected.
+fn measures(f: &mut Formatter<'_>, measured: &Measured, rule: Rule) -> Result {
+    writeln!(f, "\nlabels made wrong on purpose, and how they are found:")?;
+    writeln!(
+        f,
+        "{:16} {:>8}  {:28} {:>17} {:>21}",
+        "", "injected", "ranked by", "average precision", "precision at injected"
+    )?;
+    for head in &measured.heads {
+        for (i, ranking) in head.rankings.iter().enumerate() {
+            let (name, injected) = match i {
+                0 => (head.head.as_str(), head.injected.to_string()),
+                _ => ("", String::new()),
+            };
+            let ap = ranking.average_precision;
+            writeln!(
+                f,
+                "{name:16} {injected:>8}  {:28} {:>17} {:>21.3}",
+                ranking.by,
+                ap.map_or("–".into(), |ap| format!("{ap:.3}")),
+                ranking.precision_at_injected
+            )?;
         }
-        Ok(())
+        let of_rule = head.rules.get(&rule).map(|found| (rule.name(), found));
+        let of_persons = head
+            .persons
+            .as_ref()
+            .map(|found| ("suspected persons", found));
+        for (name, found) in of_rule.into_iter().chain(of_persons) {
+            writeln!(
+                f,
+                "{:26} {name}: {} photos, precision {:.3}, recall {:.3}",
+                "", found.named, found.precision, found.recall
+            )?;
+        }
     }
+    Ok(())
 }
 
 impl Display for Retrained {

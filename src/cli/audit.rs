@@ -33,8 +33,8 @@ pub(crate) struct Audit {
     /// The order of the suspects: self_confidence, normalized_margin, confidence_weighted_entropy.
     #[arg(long, default_value = "self_confidence", value_name = "NAME")]
     rank_by: Quality,
-    /// Heads whose label agrees over all photos of a person, separated by commas [default: those on which nine tenths of the persons have
-    /// one given label].
+    /// Heads whose label agrees over all photos of a person, separated by commas; '' for none [default: those on which nine tenths
+    /// of the persons have one given label].
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     agreeing: Option<Vec<String>>,
     /// Make this share of each head's labels wrong first, and measure how many are found.
@@ -71,7 +71,10 @@ impl Audit {
             folds: self.folds,
             rule: self.rule,
             quality: self.rank_by,
-            agreeing: self.agreeing.clone(),
+            agreeing: self.agreeing.as_ref().map(|heads| {
+                let named = heads.iter().filter(|h| !h.is_empty());
+                named.cloned().collect()
+            }),
             inject: self.inject.map(|share| Injection {
                 share,
                 flip: self.flip,
@@ -89,10 +92,9 @@ impl Audit {
             &self.out,
             stop_on_ctrl_c(),
             &mut |event| match event {
-                Event::Begin { title, fold, of } => progress.line(&match fold {
-                    Some(fold) => format!("labels {title}: fold {fold} of {of}"),
-                    None => "a model of all photos".to_string(),
-                }),
+                Event::Begin { title, number, of } => {
+                    progress.line(&format!("{}: model {number} of {of}", words(title)));
+                }
                 // Without a validation side an epoch has no figures.
                 Event::Training(hydranet::train::trainer::Event::Epoch(_)) => {}
                 Event::Training(event) => {
@@ -108,11 +110,25 @@ impl Audit {
             ));
             return Ok(ExitCode::from(130));
         };
-        say(&audit);
+        say(audit.to_string().trim_end());
         say(format!(
             "suspects {}, persons.csv, out_of_fold.csv, audit.json",
             self.out.join("suspects.csv").display()
         ));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What models are trained for.
+fn words(title: &str) -> &str {
+    match title {
+        "given" => "labels as given",
+        "before" => "labels before any is made wrong",
+        "all" => "all photos at once",
+        "pairs" => "two folds held out",
+        "dropped" => "suspects dropped",
+        "relabelled" => "suspects relabelled",
+        "true" => "labels from before any was made wrong",
+        other => other,
     }
 }

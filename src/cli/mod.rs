@@ -1,5 +1,6 @@
 //! Arguments in, library calls, text out.
 
+mod audit;
 mod calibrate;
 mod data;
 mod decide;
@@ -49,6 +50,8 @@ enum Command {
     Decide(decide::Decide),
     /// Make a model's probabilities honest: temperatures, when to abstain, what is novel.
     Calibrate(calibrate::Calibrate),
+    /// Find labels that are likely wrong.
+    Audit(Box<audit::Audit>),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
     /// Write the manifest of an ensemble of models.
@@ -102,6 +105,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Decide(c) => c.run(),
         Command::Calibrate(c) => c.run(),
         Command::Ensemble(c) => c.run(),
+        Command::Audit(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

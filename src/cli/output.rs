@@ -1,5 +1,6 @@
 //! Text to the terminal, progress, Ctrl-C.
 
+use hydranet::train::corrections::CorrectionsReport;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,6 +23,13 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
     })?;
     say(text);
     Ok(())
+}
+
+/// Says what corrections did, if there are any.
+pub(crate) fn show_corrections(report: &CorrectionsReport) {
+    if !report.files.is_empty() {
+        eprintln!("{report}");
+    }
 }
 
 /// A bar with rate and time left on a terminal; plain lines, one every ten seconds, when piped.

@@ -7,6 +7,7 @@ pub mod balancing;
 mod build;
 pub mod check;
 pub mod config;
+pub mod corrections;
 pub mod dataset;
 pub mod decide;
 pub mod evaluate;

@@ -18,7 +18,7 @@ mod linear;
 #[cfg(feature = "train")]
 mod mapped;
 mod math;
-mod matmul;
+pub(crate) mod matmul;
 mod max_pool;
 #[cfg(feature = "cli")]
 mod memory;

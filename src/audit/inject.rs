@@ -242,6 +242,7 @@ mod tests {
             sources: vec!["faces.csv".into()],
             heads,
             samples,
+            corrections: Vec::new(),
         };
         (dataset, taxonomy.unwrap())
     }

@@ -5,12 +5,13 @@
 //! whose photos together say something else than they are given ([`PersonAudit`]). With labels made wrong on purpose
 //! ([`Injection`]) it measures how many of those it finds ([`Measured`]).
 //!
-//! [`confident`] is confident learning on labels and probabilities, numbers alone.
+//! [`confident`] is confident learning on labels and probabilities, numbers alone; [`health`] looks at photos and persons.
 
 pub mod confident;
 mod files;
 mod finding;
 mod folds;
+pub mod health;
 mod inject;
 mod measure;
 mod persons;

@@ -330,6 +330,7 @@ mod tests {
             sources: vec!["faces.csv".into()],
             heads: vec![head],
             samples: all.iter().enumerate().map(sample).collect(),
+            corrections: Vec::new(),
         };
         (dataset, question)
     }

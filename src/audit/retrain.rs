@@ -133,6 +133,7 @@ impl Suspicion<'_> {
             samples: places.iter().map(|p| dataset.samples[*p].clone()).collect(),
             sources: dataset.sources.clone(),
             heads: dataset.heads.clone(),
+            corrections: dataset.corrections.clone(),
         };
         let questions = Question::all(&part, taxonomy, &found.part(places));
         let votes = votes(&part, &questions, self.agreements, self.rule)?;

@@ -9,6 +9,7 @@ mod ensemble;
 mod experiment;
 mod export;
 mod heads;
+mod health;
 mod model;
 mod output;
 mod plot;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Read everything, decode every photo, list every fault with file and line.
     Check(data::Check),
+    /// Look for photos that are there twice, blurred, dark, empty or of somebody else, and for what the crop cuts off.
+    Health(health::Health),
     /// Fine-tune; everything is written to a run folder.
     Train(train::Train),
     /// Score a model on labelled photos.
@@ -98,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
     }
     let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
+        Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Experiment(c) => c.run(),

@@ -1,5 +1,6 @@
 //! Text to the terminal, progress, Ctrl-C.
 
+use hydranet::train::corrections::CorrectionsReport;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,6 +30,13 @@ pub(crate) fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.into(),
+    }
+}
+
+/// Says what corrections did, if there are any.
+pub(crate) fn show_corrections(report: &CorrectionsReport) {
+    if !report.files.is_empty() {
+        eprintln!("{report}");
     }
 }
 

@@ -8,6 +8,7 @@ mod build;
 pub mod calibrate;
 pub mod check;
 pub mod config;
+pub mod corrections;
 pub mod cost;
 pub mod dataset;
 pub mod decide;

@@ -178,7 +178,7 @@ impl Bench<'_> {
         let start = Instant::now();
         let before = record.seconds;
         let cache = self.out.join("features");
-        let (config, dataset) = (plan.config(run, &cache), plan.dataset(run));
+        let (config, dataset) = (plan.config(run, &cache), plan.dataset(run)?);
         let weights = load_weights(&config, &plan.heads)?;
         let deadline = self.deadline;
         // Training looks at one flag; time has its say through it.

@@ -30,6 +30,7 @@ pub struct ConfidentJoint {
 
 impl ConfidentJoint {
     /// The class that a photo is confidently predicted to be of.
+    #[inline]
     pub fn likely(&self, place: usize) -> Option<usize> {
         Some(self.likely[place])
             .filter(|l| *l != NONE)
@@ -37,11 +38,13 @@ impl ConfidentJoint {
     }
 
     /// Whether a photo's given label is the likeliest one.
+    #[inline]
     pub(super) fn agrees(&self, place: usize) -> bool {
         self.agrees[place]
     }
 
     /// Photos that stand off the diagonal, and are likelier something else than what they are given.
+    #[inline]
     pub(super) fn is_off_diagonal(&self, place: usize, label: usize) -> bool {
         !self.agrees[place] && self.likely(place).is_some_and(|l| l != label)
     }
@@ -115,6 +118,7 @@ fn cuts<T: Real>(thresholds: &[Option<f64>]) -> Vec<f64> {
 }
 
 /// The only class that reaches its cut, or the likeliest if there are several.
+#[inline]
 fn confident<T: Real>(row: &[T], cuts: &[f64], best: T) -> u32 {
     let reaches = |(p, cut): (&T, &f64)| p.wide() >= *cut;
     let place = match row
@@ -131,6 +135,7 @@ fn confident<T: Real>(row: &[T], cuts: &[f64], best: T) -> u32 {
 }
 
 /// Whether the label is the likeliest class once it is given 1e-6 more; of equals the first is the likeliest.
+#[inline]
 fn agreement<T: Real>(row: &[T], label: usize, best: T) -> bool {
     let own = row[label] + T::nearest(CLOSE);
     own > best || (own == best && !row[..label].contains(&best))

@@ -24,6 +24,7 @@ impl Least {
     }
 
     /// Takes a value that is not NaN; places ascend from call to call.
+    #[inline]
     pub(super) fn push(&mut self, value: f64, place: usize) {
         if value < self.limit {
             self.held.push((value, place));
@@ -43,6 +44,7 @@ impl Least {
     }
 
     /// What a value has to be below to be taken.
+    #[inline]
     pub(super) fn limit(&self) -> f64 {
         self.limit
     }
@@ -61,6 +63,7 @@ impl Least {
 }
 
 /// By value, then by place. Zeros of either sign are equal.
+#[inline]
 pub(super) fn by_value(a: &(f64, usize), b: &(f64, usize)) -> Ordering {
     a.0.partial_cmp(&b.0)
         .unwrap_or(Ordering::Equal)

@@ -132,12 +132,14 @@ impl<'a, T: Real> Given<'a, T> {
         &self.label_counts
     }
 
+    #[inline]
     fn row(&self, place: usize) -> &[T] {
         &self.probs[place * self.classes..(place + 1) * self.classes]
     }
 }
 
 /// The greatest of some values; eight at a time, which the order of maxima allows. −∞ for none.
+#[inline]
 fn greatest<T: Real>(values: &[T]) -> T {
     let mut eight = [T::nearest(f64::NEG_INFINITY); 8];
     let chunks = values.chunks_exact(8);

@@ -31,24 +31,30 @@ pub trait Real:
 }
 
 impl Real for f32 {
+    #[inline]
     fn nearest(value: f64) -> Self {
         value as f32
     }
+    #[inline]
     fn wide(self) -> f64 {
         f64::from(self)
     }
+    #[inline]
     fn log(self) -> Self {
         self.ln()
     }
 }
 
 impl Real for f64 {
+    #[inline]
     fn nearest(value: f64) -> Self {
         value
     }
+    #[inline]
     fn wide(self) -> f64 {
         self
     }
+    #[inline]
     fn log(self) -> Self {
         self.ln()
     }

@@ -10,6 +10,7 @@ mod experiment;
 mod export;
 mod heads;
 mod health;
+mod hub;
 mod model;
 mod output;
 mod plot;
@@ -63,6 +64,10 @@ enum Command {
     Inspect(model::Inspect),
     /// Write a model as a file for other programs.
     Export(export::Export),
+    /// Upload a folder or a model file to the Hugging Face Hub.
+    Push(hub::Push),
+    /// Fetch all files of a repository on the Hugging Face Hub into a folder.
+    Pull(hub::Pull),
     /// Replace, add, remove, rename, reset or graft a head of a model file.
     Heads(heads::Heads),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
@@ -113,6 +118,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),
+        Command::Push(c) => c.run(),
+        Command::Pull(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
     });

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn digests_are_those_of_sha2_however_the_bytes_come() {
         use sha2::Digest;
-        let bytes: Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
         for length in (0..200).chain([500, 777, 1000]) {
             for piece in [1, 7, 63, 64, 65, 1000] {
                 let mut hash = Sha256::default();

@@ -180,9 +180,9 @@ fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>) {
                     (row[p], row[q]) = (c * x - s * y, s * x + c * y);
                 }
                 for matrix in [&mut a, &mut vectors] {
-                    for k in 0..n {
-                        let (x, y) = (matrix[p][k], matrix[q][k]);
-                        (matrix[p][k], matrix[q][k]) = (c * x - s * y, s * x + c * y);
+                    let (before, from) = matrix.split_at_mut(q);
+                    for (x, y) in before[p].iter_mut().zip(&mut from[0]) {
+                        (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
                     }
                 }
             }

@@ -202,7 +202,7 @@ proptest! {
         let given = Given::new(&labels, &probs, classes).unwrap();
         let joint = given.confident_joint();
         for (row, count) in joint.calibrated.iter().zip(given.label_counts()) {
-            prop_assert_eq!(row.iter().sum::<usize>(), count);
+            prop_assert_eq!(row.iter().sum::<usize>(), *count);
         }
         let noise = Noise::new(&joint);
         prop_assert!((noise.joint.concat().iter().sum::<f64>() - 1.0).abs() < 1e-12);

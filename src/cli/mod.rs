@@ -1,5 +1,6 @@
 //! Arguments in, library calls, text out.
 
+mod audit;
 mod data;
 mod decide;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     Compare(experiment::Compare),
     /// Compare rules that decide the final class, or write a model file with one of them.
     Decide(decide::Decide),
+    /// Find labels that are likely wrong.
+    Audit(Box<audit::Audit>),
     /// Predict the final class of photos, folders or a listing.
     Predict(model::Predict),
     /// Print what a model file says about itself.
@@ -97,6 +100,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Experiment(c) => c.run(),
         Command::Compare(c) => c.run(),
         Command::Decide(c) => c.run(),
+        Command::Audit(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod experiment;
 mod features;
 pub mod find_lr;
+pub(crate) mod held_out;
 pub mod loader;
 pub mod lora;
 pub mod loss;

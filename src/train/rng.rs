@@ -32,6 +32,8 @@ pub enum Purpose {
     Surgery = 13,
     /// Persons drawn for an interval.
     Bootstrap = 14,
+    /// Labels made wrong on purpose.
+    Inject = 15,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

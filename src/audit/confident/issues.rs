@@ -3,11 +3,12 @@
 use super::joint::ConfidentJoint;
 use super::least::Least;
 use super::quality::Quality;
-use super::{Given, Real};
+use super::{Given, ROWS, Real};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a label that
@@ -107,48 +108,77 @@ impl<T: Real> Given<'_, T> {
         places
     }
 
-    /// Which photos to prune, class by class.
+    /// Which photos to prune.
     fn prune(&self, joint: &ConfidentJoint, by_class: bool, least: usize) -> Vec<bool> {
-        let counts = prune_counts(&joint.calibrated, least);
-        let of_class = |(given, members): (usize, &Vec<usize>)| -> Vec<usize> {
+        let mut keep = prune_counts(&joint.calibrated, least);
+        for (given, (row, photos)) in keep.iter_mut().zip(&self.label_counts).enumerate() {
             // A single photo of a label is never pruned.
-            if members.len() <= least.max(1) {
-                return Vec::new();
+            match *photos > least.max(1) {
+                true => row[given] = photos.saturating_sub(row[given]),
+                false => row.fill(0),
             }
-            match by_class {
-                true => {
-                    let many = members.len().saturating_sub(counts[given][given]);
-                    let mut lowest = Least::new(many);
-                    for place in members {
-                        lowest.push(self.row(*place)[given].wide(), *place);
-                    }
-                    lowest.places().collect()
+        }
+        let rows = self.labels.len().div_ceil(2 * rayon::current_num_threads());
+        let rows = rows.max(ROWS);
+        let blocks: Vec<Vec<Least>> = (0..self.labels.len().div_ceil(rows))
+            .into_par_iter()
+            .map(|block| {
+                let places = block * rows..((block + 1) * rows).min(self.labels.len());
+                match by_class {
+                    true => self.least_confident(&keep, places),
+                    false => self.least_margins(&keep, places),
                 }
-                false => self.prune_by_margin(given, members, &counts[given]),
-            }
-        };
-        let places: Vec<Vec<usize>> = self.members.par_iter().enumerate().map(of_class).collect();
+            })
+            .collect();
+        let all = blocks.into_iter().reduce(|mut first, later| {
+            let pairs = first.iter_mut().zip(later);
+            pairs.for_each(|(first, later)| first.absorb(later));
+            first
+        });
         let mut marked = vec![false; self.labels.len()];
-        for place in places.into_iter().flatten() {
+        for place in all.into_iter().flatten().flat_map(Least::places) {
             marked[place] = true;
         }
         marked
     }
 
-    /// For each other class, the members whose probability of it exceeds most that of the given one.
-    fn prune_by_margin(&self, given: usize, members: &[usize], counts: &[usize]) -> Vec<usize> {
-        let others = (0..self.classes).filter(|other| *other != given && counts[*other] > 0);
-        let mut greatest: Vec<(usize, Least)> = others
-            .map(|other| (other, Least::new(counts[other])))
-            .collect();
-        for place in members {
-            let row = self.row(*place);
-            for (other, greatest) in &mut greatest {
-                greatest.push((row[given] - row[*other]).wide(), *place);
+    /// For each given label, the photos of least self-confidence.
+    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+        let mut all: Vec<Least> = (0..self.classes).map(|c| Least::new(keep[c][c])).collect();
+        for place in places {
+            all[self.labels[place]].push(self.own[place].wide(), place);
+        }
+        all
+    }
+
+    /// For each given and each other label, the photos whose probability of the other one exceeds most that of the given one.
+    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+        let n = self.classes;
+        let least = |pair: usize| match (pair / n, pair % n) {
+            (given, other) if given == other => Least::new(0),
+            (given, other) => Least::new(keep[given][other]),
+        };
+        let mut all: Vec<Least> = (0..n * n).map(least).collect();
+        let mut limits: Vec<f64> = all.iter().map(Least::limit).collect();
+        for place in places {
+            let (row, own) = (self.row(place), self.own[place]);
+            let of_label = self.labels[place] * n..(self.labels[place] + 1) * n;
+            let (all, limits) = (&mut all[of_label.clone()], &mut limits[of_label]);
+            // Most rows are below no limit, which is found out many values at a time.
+            let below = |(p, limit): (&T, &f64)| (own - *p).wide() < *limit;
+            if !row
+                .iter()
+                .zip(&*limits)
+                .fold(false, |any, pair| any | below(pair))
+            {
+                continue;
+            }
+            for (p, (least, limit)) in row.iter().zip(all.iter_mut().zip(limits)) {
+                least.push((own - *p).wide(), place);
+                *limit = least.limit();
             }
         }
-        let places = greatest.into_iter().flat_map(|(_, least)| least.places());
-        places.collect()
+        all
     }
 }
 

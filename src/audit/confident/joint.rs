@@ -76,7 +76,7 @@ impl<T: Real> Given<'_, T> {
         for (class, row) in counts.iter_mut().enumerate() {
             row[class] = row[class].max(1);
         }
-        let label_counts = self.label_counts();
+        let label_counts = self.label_counts.clone();
         ConfidentJoint {
             calibrated: calibrate(&counts, &label_counts),
             thresholds,
@@ -89,14 +89,9 @@ impl<T: Real> Given<'_, T> {
 
     /// The mean self-confidence of each class, at least 2e-6; `None` for a class without photos.
     fn thresholds(&self) -> Vec<Option<f64>> {
-        let mut own: Vec<Vec<T>> = self
-            .members
-            .iter()
-            .map(|m| Vec::with_capacity(m.len()))
-            .collect();
-        // Row after row, not class after class: memory is read in order.
-        for (place, label) in self.labels.iter().enumerate() {
-            own[*label].push(self.row(place)[*label]);
+        let mut own: Vec<Vec<T>> = vec![Vec::new(); self.classes];
+        for (label, p) in self.labels.iter().zip(&self.own) {
+            own[*label].push(*p);
         }
         let threshold = |own: Vec<T>| {
             let mean = T::nearest(sum(&own).wide() / own.len() as f64);

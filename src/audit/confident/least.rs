@@ -42,6 +42,17 @@ impl Least {
         }
     }
 
+    /// What a value has to be below to be taken.
+    pub(super) fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    /// Takes over what another one holds, whose places come after these.
+    pub(super) fn absorb(&mut self, later: Self) {
+        self.held.extend(later.held);
+        self.shrink();
+    }
+
     /// The places of the least, in no order.
     pub(super) fn places(mut self) -> impl Iterator<Item = usize> {
         self.shrink();

@@ -45,8 +45,10 @@ pub struct Given<'a, T> {
     labels: &'a [usize],
     probs: &'a [T],
     classes: usize,
-    /// The places of each class's photos, ascending.
-    members: Vec<Vec<usize>>,
+    /// Photos with each label.
+    label_counts: Vec<usize>,
+    /// The probability of each photo's given label.
+    own: Vec<T>,
 }
 
 impl<'a, T: Real> Given<'a, T> {
@@ -79,27 +81,32 @@ impl<'a, T: Real> Given<'a, T> {
                 format!("{} values", probs.len()),
             ));
         }
-        let mut counts = vec![0; classes];
+        let mut label_counts = vec![0; classes];
         for (place, label) in labels.iter().enumerate() {
-            *counts.get_mut(*label).ok_or_else(|| Error::OutOfRange {
+            let count = label_counts.get_mut(*label);
+            *count.ok_or_else(|| Error::OutOfRange {
                 what: format!("label {place}"),
                 limit: classes,
                 found: *label,
             })? += 1;
         }
-        let mut members: Vec<Vec<usize>> = counts.into_iter().map(Vec::with_capacity).collect();
-        for (place, label) in labels.iter().enumerate() {
-            members[*label].push(place);
-        }
         let valid = |p: &T| (p.wide() >= -CLOSE) & (p.wide() <= 1.0 + CLOSE);
+        let mut own = vec![T::default(); labels.len()];
         let blocks = probs.par_chunks(ROWS * classes);
-        // Without a way out in the middle, so that it is done many at a time.
-        let bad = blocks.position_first(|b| !b.iter().fold(true, |all, p| all & valid(p)));
-        let bad = bad.and_then(|block| {
-            let first = block * ROWS * classes;
-            let within = probs[first..].iter().position(|p| !valid(p))?;
-            Some(first + within)
-        });
+        let checked = blocks
+            .zip(labels.par_chunks(ROWS).zip(own.par_chunks_mut(ROWS)))
+            .map(|(block, (labels, own))| {
+                let rows = block.chunks_exact(classes).zip(labels);
+                own.iter_mut()
+                    .zip(rows)
+                    .for_each(|(own, (row, label))| *own = row[*label]);
+                // Without a way out in the middle, so that it is done many at a time.
+                block.iter().fold(true, |all, p| all & valid(p))
+            });
+        let good = checked.reduce(|| true, |a, b| a & b);
+        let bad = (!good)
+            .then(|| probs.iter().position(|p| !valid(p)))
+            .flatten();
         match bad {
             Some(place) => Err(invalid(
                 &format!(
@@ -114,14 +121,15 @@ impl<'a, T: Real> Given<'a, T> {
                 labels,
                 probs,
                 classes,
-                members,
+                label_counts,
+                own,
             }),
         }
     }
 
     /// Photos with each label.
-    pub fn label_counts(&self) -> Vec<usize> {
-        self.members.iter().map(Vec::len).collect()
+    pub fn label_counts(&self) -> &[usize] {
+        &self.label_counts
     }
 
     fn row(&self, place: usize) -> &[T] {

@@ -112,7 +112,7 @@ fn the_page_stands_alone_and_is_no_larger_than_asked_for() {
                 assert_eq!(person(own), photo["person"].as_str());
             }
             let near = indices("near");
-            assert!(near.len() <= 4 && (tab["kind"] == "persons" || !near.is_empty()));
+            assert!(near.len() <= 4 && (tab["kind"] != "head" || !near.is_empty()));
             for near in near {
                 assert_ne!(person(near), photo["person"].as_str());
                 if let Some(head) = tab["head"].as_u64() {
@@ -276,13 +276,13 @@ fn a_review_by_keyboard_gives_corrections_that_fit_the_data() {
             .as_str()
             .unwrap()
     };
+    let suspects = tab("gender")["cards"].as_array().unwrap().len();
     let of_gender: Vec<(String, String)> = corrections
         .entries()
         .filter(|c| c.action.head() == Some("gender") && c.was.is_some())
         .map(|c| (c.subject.to_string(), c.action.name().to_string()))
-        .take(3)
+        .take(suspects.min(3))
         .collect();
-    let suspects = tab("gender")["cards"].as_array().unwrap().len();
     let expected: Vec<(String, String)> = ["relabel", "keep", "drop"]
         .into_iter()
         .enumerate()

@@ -112,6 +112,8 @@ function undo() {
   else delete state.decisions[last[0]];
   store();
   for (const card of state.shown) refresh(card);
+  const at = state.shown.findIndex((card) => keyOf(tab(), card) === last[0]);
+  if (at >= 0) select(at, true);
 }
 
 function refresh(card) {

@@ -215,13 +215,13 @@ pub(crate) fn read_described(
                 "{kind} format {f}; this version of hydranet reads format {FORMAT}"
             )));
         }
-        (Some("heads"), _) => {
+        (Some("heads"), _) if kind != "heads" => {
             return Err(fail(
                 "these are heads without their backbone; `hydranet heads attach` puts them on it"
                     .into(),
             ));
         }
-        (Some("model"), _) => {
+        (Some("model"), _) if kind != "model" => {
             return Err(fail("this is a whole model, not heads without their backbone; `hydranet heads extract` takes them out of it".into()));
         }
         (Some("backbone"), _) => {

@@ -5,7 +5,8 @@
 //! whose photos together say something else than they are given ([`PersonAudit`]). With labels made wrong on purpose
 //! ([`Injection`]) it measures how many of those it finds ([`Measured`]).
 //!
-//! [`confident`] is confident learning on labels and probabilities, numbers alone; [`health`] looks at photos and persons.
+//! [`confident`] is confident learning on labels and probabilities, numbers alone; [`health`] looks at photos and persons, [`page`]
+//! makes a page of it all to look at and decide.
 
 pub mod confident;
 mod files;
@@ -14,6 +15,7 @@ mod folds;
 pub mod health;
 mod inject;
 mod measure;
+pub mod page;
 mod persons;
 mod question;
 mod retrain;

@@ -6,6 +6,7 @@ use super::finding::{Examined, HeadAudit, Suspect, suspects};
 use super::folds::{Event, OutOfFold, Trainer};
 use super::inject::{Flip, Injected, Injection, confusion, inject};
 use super::measure::{Measured, measure};
+use super::page::{Page, PageConfig};
 use super::persons::{Agreement, PersonAudit, Votes, person_scores, persons, votes};
 use super::question::{Question, known};
 use super::retrain::{Retrained, Suspicion, retrain};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, load_weights};
 use crate::train::dataset::Dataset;
+use crate::train::held_out::kept_features;
 use crate::train::split;
 use serde::Serialize;
 use std::path::Path;
@@ -33,6 +35,8 @@ pub struct AuditConfig {
     pub inject: Option<Injection>,
     /// Whether the folds are trained again on corrected labels.
     pub retrain: bool,
+    /// How much the page shows.
+    pub page: PageConfig,
 }
 
 impl Default for AuditConfig {
@@ -44,6 +48,7 @@ impl Default for AuditConfig {
             agreeing: None,
             inject: None,
             retrain: false,
+            page: PageConfig::default(),
         }
     }
 }
@@ -193,6 +198,15 @@ pub fn run(
         }
     }
     files::write(&audit, looked_at, &taxonomy, &found, out)?;
+    let features = kept_features(config, &trainer.weights, looked_at, &trainer.cache, stop)?;
+    Page {
+        dataset: looked_at,
+        taxonomy: &taxonomy,
+        audit: Some((&audit, &questions)),
+        features: features.as_deref(),
+        health: None,
+    }
+    .write(&options.page, &out.join("audit.html"))?;
     std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, e))?;
     Ok(Some(audit))
 }

@@ -1,10 +1,12 @@
 //! `hydranet audit`.
 
 use super::ConfigArgs;
-use super::output::{Progress, say, show_training, stop_on_ctrl_c};
+use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::audit::confident::{Quality, Rule};
+use hydranet::audit::page::PageConfig;
 use hydranet::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,14 +61,26 @@ pub(crate) struct Audit {
     /// Train the folds again on corrected labels and compare.
     #[arg(long)]
     retrain: bool,
+    /// Most suspects of each head on the page audit.html.
+    #[arg(long, default_value_t = PageConfig::default().shown, value_name = "N")]
+    shown: usize,
+    /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    corrections: Vec<PathBuf>,
 }
 
 impl Audit {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let from = &self.config;
-        let config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
+        let mut config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
         let spec = config.model_spec()?;
-        let dataset = Dataset::open(&self.data, &spec.heads)?;
+        config
+            .train
+            .corrections
+            .extend_from_slice(&self.corrections);
+        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        let corrections = Corrections::read(&config.train.corrections)?;
+        show_corrections(&corrections.apply(&mut dataset)?);
         let options = AuditConfig {
             folds: self.folds,
             rule: self.rule,
@@ -81,6 +95,10 @@ impl Audit {
                 unit: self.unit,
             }),
             retrain: self.retrain,
+            page: PageConfig {
+                shown: self.shown,
+                ..PageConfig::default()
+            },
         };
         let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
         let mut progress = Progress::new("audit");
@@ -112,7 +130,8 @@ impl Audit {
         };
         say(audit.to_string().trim_end());
         say(format!(
-            "suspects {}, persons.csv, out_of_fold.csv, audit.json",
+            "page     {}\nsuspects {}, persons.csv, out_of_fold.csv, audit.json",
+            self.out.join("audit.html").display(),
             self.out.join("suspects.csv").display()
         ));
         Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use super::output::{Progress, say, say_json, show_corrections};
 use clap::Args;
 use hydranet::ModelFile;
 use hydranet::audit::health::{HealthConfig, Looker, health};
+use hydranet::audit::page::{Page, PageConfig};
 use hydranet::train::config::{TrainConfig, load_weights};
 use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub(crate) struct Health {
     /// Where a finding begins, as blurred=3; may be given several times.
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
+    /// Most findings of each kind on the page health.html.
+    #[arg(long, default_value_t = PageConfig::default().shown, value_name = "N")]
+    shown: usize,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -68,19 +72,35 @@ impl Health {
         train.corrections.extend_from_slice(&self.corrections);
         let (dataset, corrected) = Dataset::prepare(&self.data, &spec.heads, &train)?;
         show_corrections(&corrected);
+        let taxonomy = spec.taxonomy()?;
         let mut progress = Progress::new("health");
         let report = health(
             &dataset,
-            &spec.taxonomy()?,
+            &taxonomy,
             looker.as_ref(),
             &limits,
             &mut |done, of| progress.show("health", done, of),
         )?;
         progress.end();
         report.write(&self.out)?;
+        let page = Page {
+            dataset: &dataset,
+            taxonomy: &taxonomy,
+            audit: None,
+            features: None,
+            health: Some(&report),
+        };
+        let shown = PageConfig {
+            shown: self.shown,
+            ..PageConfig::default()
+        };
+        page.write(&shown, &self.out.join("health.html"))?;
         match self.json {
             true => say_json(&report)?,
-            false => say(&report),
+            false => {
+                say(&report);
+                say(format!("page {}", self.out.join("health.html").display()));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -65,6 +65,42 @@ pub(crate) fn held_out(
     }))
 }
 
+/// The features of all photos by a frozen backbone of these tensors, as a run before has kept them in the folder `cache`; `None` if some
+/// are not there.
+///
+/// # Shapes
+/// Row by row, `(photos, num_features)`.
+#[cfg(feature = "audit")]
+pub(crate) fn kept_features(
+    config: &Config,
+    tensors: &crate::checkpoint::Tensors,
+    dataset: &Dataset,
+    cache: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<Vec<f32>>> {
+    if !config.train.stays_frozen() {
+        return Ok(None);
+    }
+    let spec = config.model_spec()?;
+    let cache = config.train.feature_cache.as_deref().unwrap_or(cache);
+    let extractor = Extractor::new(&spec, tensors)?;
+    let mut kept = Features::open(Some(cache), extractor, spec.backbone.num_features())?;
+    let paths: Vec<&Path> = dataset.samples.iter().map(|s| s.path.as_path()).collect();
+    let Some(photos) = kept.identify(&paths, stop)? else {
+        return Ok(None);
+    };
+    let plain = kept.view(View::Plain);
+    let rows: Vec<usize> = photos
+        .into_iter()
+        .filter_map(|photo| kept.place(&Key(photo, plain)))
+        .collect();
+    if rows.len() < paths.len() {
+        return Ok(None);
+    }
+    let all = kept.gather(rows.into_iter())?;
+    Ok(Some(all.flatten_all()?.to_vec1()?))
+}
+
 fn gathered(kept: &Features, wanted: &[(Key, &Path)]) -> Result<Tensor> {
     let rows: Vec<usize> = wanted
         .iter()

@@ -39,7 +39,7 @@ pub(super) fn distil(rows: &mut [f32], width: usize, dataset: &Dataset, places: 
 }
 
 /// Scales to length 1; a row of zeros stays.
-pub(super) fn normalise(row: &mut [f32]) {
+pub(in crate::audit) fn normalise(row: &mut [f32]) {
     let length = row
         .iter()
         .map(|v| f64::from(*v).powi(2))

@@ -16,6 +16,7 @@ mod sides;
 pub use copies::{Copies, NearPair, near_pairs};
 pub use crop::{CropChange, CropReport, HeadCrop};
 pub use hash::{difference_hash, perceptual_hash};
+pub(super) use identity::normalise;
 pub use measure::Measures;
 pub use neighbours::{Neighbour, nearest};
 pub use pass::Looker;

@@ -7,6 +7,7 @@ mod demo;
 mod ensemble;
 mod experiment;
 mod export;
+mod folders;
 mod heads;
 mod model;
 mod output;

@@ -36,14 +36,18 @@
 //! | [`input`] | from photo to tensor, alike in training and prediction |
 //! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
 //! | `train` | losses, mixing, data, optimisers, the trainer |
+//! | `audit` | wrong labels |
 //!
 //! # Features
 //!
-//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `transformers` has networks of
+//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with
+//! `train`) finds wrong labels, `transformers` has networks of
 //! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
 #![deny(missing_docs)]
 
 mod account;
+#[cfg(feature = "audit")]
+pub mod audit;
 pub mod backbone;
 pub mod checkpoint;
 pub mod combine;

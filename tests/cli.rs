@@ -488,3 +488,67 @@ fn check_accepts_good_data_and_help_names_every_command() {
         assert!(help.contains(command), "{command}");
     }
 }
+
+#[test]
+fn an_audit_prints_what_it_suspects_and_refuses_what_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = hydranet::train::portraits::PortraitConfig {
+        people: 8,
+        seed: 3,
+        size: (48, 48),
+    };
+    hydranet::train::portraits::write_portraits(&dir.path().join("faces"), &config).unwrap();
+    let audit = |more: &[&'static str]| {
+        let mut args = vec![
+            "audit",
+            "--heads",
+            HEADS,
+            "--data",
+            "faces/portraits.csv",
+            "--out",
+            "audit",
+        ];
+        args.extend([
+            "--set",
+            "model.input.size=[32,32]",
+            "--set",
+            "train.epochs=1",
+        ]);
+        args.extend(more);
+        args
+    };
+    let said = works(
+        dir.path(),
+        &audit(&["--folds", "2", "--agreeing", "gender"]),
+    );
+    for words in [
+        "estimated wrong",
+        "mask ",
+        "class ",
+        "gender agrees over",
+        "audit/suspects.csv",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("age agrees"), "{said}");
+    for (arguments, words) in [
+        (
+            ["--rule", "guess"],
+            "there is no rule for wrong labels named `guess`",
+        ),
+        (
+            ["--rank-by", "guess"],
+            "there is no score of a label named `guess`",
+        ),
+        (["--flip", "uniform"], "--inject"),
+        (
+            ["--inject", "0.7"],
+            "a number above 0 and below 0.5, found 0.7",
+        ),
+        (["--folds", "9"], "folds: expected from 2 to 8"),
+        (["--agreeing", "hat"], "there is no head named `hat`"),
+    ] {
+        let message = fails(dir.path(), &audit(&arguments));
+        assert!(message.contains(words), "{arguments:?}: {message}");
+    }
+}

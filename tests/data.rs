@@ -2,6 +2,7 @@
 #![cfg(feature = "train")]
 
 use hydranet::train::check::check;
+use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, PersonKey, Split, Value, person_key};
 use hydranet::train::person_folder::{read_listing, write_result};
 use hydranet::train::split::{SplitConfig, assign, assign_fold, folds};
@@ -654,7 +655,7 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
     let told = std::sync::Mutex::new(Vec::new());
     let progress = |done, total| told.lock().unwrap().push((done, total));
     let spec = ModelSpec { input, ..spec() };
-    let report = check(&[listing], &spec, &progress).unwrap();
+    let report = check(&[listing], &spec, &Corrections::default(), &progress).unwrap();
     let mut told = told.into_inner().unwrap();
     told.sort();
     assert_eq!(told, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);

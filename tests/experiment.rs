@@ -369,3 +369,45 @@ fn the_shipped_experiments_can_be_planned() {
         assert_eq!(different.len(), plan.runs.len());
     }
 }
+
+#[test]
+fn corrections_of_a_variant_hold_for_what_it_learns_from_only() {
+    let bench = Bench::new();
+    let dataset = Dataset::open(std::slice::from_ref(&bench.data), &plan_heads()).unwrap();
+    let fixes = bench.dir.path().join("fixes.csv");
+    let mut text = "version,photo,action,head,label\n".to_string();
+    for sample in &dataset.samples {
+        text += &format!("1,{},relabel,age,20\n", sample.name);
+    }
+    text += &format!("1,{},drop,,\n", dataset.samples[0].name);
+    std::fs::write(&fixes, text).unwrap();
+    let toml = format!(
+        "{SMALL}[[variants]]\nset = [{:?}]\n",
+        format!("train.corrections=[\"{}\"]", fixes.display())
+    );
+    let plan = plan(&bench, &toml.replace("epochs=2", "epochs=1")).unwrap();
+    let corrected = &plan.variants[1].corrected;
+    assert_eq!((corrected.dropped_photos, corrected.notes.len()), (1, 1));
+    let out = bench.out("out");
+    let (outcome, _) = go(&plan, &out, None);
+    let cells = |place: usize, file: &str, column: &str| -> Vec<String> {
+        let path = out.join(&outcome.runs[place].folder).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
+        let at = rows[0].iter().position(|c| *c == column).unwrap();
+        rows[1..].iter().map(|r| r[at].to_string()).collect()
+    };
+    for fold in [0, 2] {
+        let truth = |place: usize, file: &str| cells(place, file, "age_truth");
+        let held_out = truth(fold, "test_predictions.csv");
+        assert_eq!(held_out, truth(fold + 1, "test_predictions.csv"));
+        assert!(held_out.iter().any(|l| *l != "under_30"));
+        let learned = truth(fold + 1, "valid_predictions.csv");
+        assert!(learned.iter().all(|l| l == "under_30"), "{learned:?}");
+    }
+    // The photo that is dropped is left out where it would be learned from, in one fold of the two.
+    let photos = |place: usize| cells(place, "split.csv", "path").len();
+    let missing: usize = [0, 2].map(|p| photos(p) - photos(p + 1)).iter().sum();
+    assert_eq!(missing, 1);
+    assert_ne!(plan.runs[0].data, plan.runs[1].data);
+}

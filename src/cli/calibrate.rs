@@ -1,6 +1,6 @@
 //! `hydranet calibrate`.
 
-use super::model::{list, open, split_as_trained};
+use super::model::{list, open};
 use super::output::{Progress, say, say_json};
 use clap::Args;
 use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
@@ -26,6 +26,9 @@ pub(crate) struct Calibrate {
     /// The listing or person folder it was trained on; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    /// Corrections to apply, in TOML or CSV; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    corrections: Vec<PathBuf>,
     /// The model file to write; --model is not changed.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -53,8 +56,7 @@ impl Calibrate {
         let file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
         let taxonomy = spec.taxonomy()?;
-        let mut dataset = open(&file.description, &self.data)?;
-        split_as_trained(&file.description, &mut dataset)?;
+        let dataset = open(&file.description, &self.data, true, &self.corrections)?;
         let valid = dataset.indices(Split::Valid);
         let train = match self.no_novelty {
             true => Vec::new(),

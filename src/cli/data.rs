@@ -4,8 +4,8 @@ use super::ConfigArgs;
 use super::output::{Progress, say, say_json};
 use clap::Args;
 use hydranet::train::check::check;
+use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::Dataset;
-use hydranet::train::split;
 use hydranet::train::split_report::SplitReport;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,9 @@ pub(crate) struct Check {
     data: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    corrections: Vec<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -26,10 +29,15 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
+        config
+            .train
+            .corrections
+            .extend_from_slice(&self.corrections);
+        let corrections = Corrections::read(&config.train.corrections)?;
         let spec = config.model_spec()?;
         let progress = Mutex::new(Progress::new("check"));
-        let report = check(&self.data, &spec, &|done, of| {
+        let report = check(&self.data, &spec, &corrections, &|done, of| {
             if let Ok(mut progress) = progress.try_lock() {
                 progress.show("check", done, of);
             }
@@ -43,8 +51,7 @@ impl Check {
         } else {
             say(&report);
             if good {
-                let mut dataset = Dataset::open(&self.data, &spec.heads)?;
-                split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+                let (dataset, _) = Dataset::prepare(&self.data, &spec.heads, &config.train)?;
                 say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
             }
         }

@@ -1,6 +1,6 @@
 //! `hydranet decide`.
 
-use super::model::{open, split_as_trained};
+use super::model::open;
 use super::output::{Progress, say, say_json};
 use clap::Args;
 use hydranet::train::dataset::Split;
@@ -25,6 +25,9 @@ pub(crate) struct Decide {
     /// The listing or person folder it was trained on; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    /// Corrections to apply, in TOML or CSV; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    corrections: Vec<PathBuf>,
     /// The rule to write into --out: product, prior, joint, fused, class_offsets or label_offsets.
     #[arg(long, requires = "out", value_name = "NAME")]
     rule: Option<String>,
@@ -41,8 +44,7 @@ impl Decide {
         let wanted: Option<DecisionRule> = self.rule.as_deref().map(str::parse).transpose()?;
         let mut file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
-        let mut dataset = open(&file.description, &self.data)?;
-        split_as_trained(&file.description, &mut dataset)?;
+        let dataset = open(&file.description, &self.data, true, &self.corrections)?;
         let taxonomy = spec.taxonomy()?;
         let [train, valid, test] = Split::ALL.map(|side| dataset.indices(side));
         let train = classes(&taxonomy, &dataset, &train);

@@ -1,9 +1,10 @@
 //! `hydranet experiment` and `hydranet compare`.
 
-use super::output::{Progress, say, say_json, show_training, stop_on_ctrl_c};
+use super::output::{Progress, say, say_json, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::train::experiment::{
-    Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, collect, run, to_markdown,
+    Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, Variant, collect, run,
+    to_markdown,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,13 @@ impl Experiment {
         }
         let mut plan = Plan::new(&file, &self.file.display().to_string())?;
         plan.minutes = self.minutes.or(plan.minutes);
+        for (place, variant) in plan.variants.iter().enumerate() {
+            // What is as with the baseline was said there.
+            let files = |v: &Variant| v.config.train.corrections.clone();
+            if place == 0 || files(variant) != files(&plan.variants[0]) {
+                show_corrections(&variant.corrected);
+            }
+        }
         let out = match &self.out {
             Some(out) if !self.dry_run => out,
             _ => {

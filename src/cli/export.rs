@@ -1,7 +1,7 @@
 //! `hydranet export`: a model as a file or a folder for other programs, or a smaller one.
 
 use super::folders::Folders;
-use super::model::{list, open, split_as_trained};
+use super::model::{list, open};
 use super::output::{Progress, say};
 use clap::Args;
 use hydranet::export::onnx;
@@ -34,6 +34,9 @@ pub(crate) struct Export {
     /// Photos to measure on what the smaller file costs; may be given several times.
     #[arg(long, requires = "dtype", value_name = "PATH")]
     data: Vec<PathBuf>,
+    /// Corrections to apply to their labels, in TOML or CSV; may be given several times.
+    #[arg(long, requires = "data", value_name = "FILE")]
+    corrections: Vec<PathBuf>,
     /// Their side: train, valid, test or all.
     #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
     split: String,
@@ -80,14 +83,15 @@ impl Export {
         if self.data.is_empty() {
             return Ok(None);
         }
-        let mut dataset = open(&file.description, &self.data)?;
-        let indices: Vec<usize> = match self.split.as_str() {
-            "all" => (0..dataset.samples.len()).collect(),
-            side => {
-                let side: Split = side.parse()?;
-                split_as_trained(&file.description, &mut dataset)?;
-                dataset.indices(side)
-            }
+        let side: Option<Split> = match self.split.as_str() {
+            "all" => None,
+            side => Some(side.parse()?),
+        };
+        let corrections = &self.corrections;
+        let dataset = open(&file.description, &self.data, side.is_some(), corrections)?;
+        let indices: Vec<usize> = match side {
+            None => (0..dataset.samples.len()).collect(),
+            Some(side) => dataset.indices(side),
         };
         if indices.is_empty() {
             return Err(Error::EmptySplit {

@@ -1,5 +1,6 @@
 //! Arguments in, library calls, text out.
 
+mod audit;
 mod calibrate;
 mod data;
 mod decide;
@@ -9,6 +10,8 @@ mod experiment;
 mod export;
 mod folders;
 mod heads;
+mod health;
+mod hub;
 mod model;
 mod output;
 mod plot;
@@ -38,6 +41,8 @@ struct Cli {
 enum Command {
     /// Read everything, decode every photo, list every fault with file and line.
     Check(data::Check),
+    /// Look for photos that are there twice, blurred, dark, empty or of somebody else, and for what the crop cuts off.
+    Health(health::Health),
     /// Fine-tune; everything is written to a run folder.
     Train(train::Train),
     /// Score a model on labelled photos.
@@ -50,6 +55,8 @@ enum Command {
     Decide(decide::Decide),
     /// Make a model's probabilities honest: temperatures, when to abstain, what is novel.
     Calibrate(calibrate::Calibrate),
+    /// Find labels that are likely wrong.
+    Audit(Box<audit::Audit>),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
     /// Write the manifest of an ensemble of models.
@@ -58,6 +65,10 @@ enum Command {
     Inspect(model::Inspect),
     /// Write a model as a file for other programs.
     Export(export::Export),
+    /// Upload a folder or a model file to the Hugging Face Hub.
+    Push(hub::Push),
+    /// Fetch all files of a repository on the Hugging Face Hub into a folder.
+    Pull(hub::Pull),
     /// Replace, add, remove, rename, reset or graft a head of a model file.
     Heads(heads::Heads),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
@@ -96,6 +107,7 @@ pub(crate) fn main() -> ExitCode {
     }
     let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
+        Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Experiment(c) => c.run(),
@@ -103,9 +115,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Decide(c) => c.run(),
         Command::Calibrate(c) => c.run(),
         Command::Ensemble(c) => c.run(),
+        Command::Audit(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),
+        Command::Push(c) => c.run(),
+        Command::Pull(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
     });

@@ -1,9 +1,10 @@
 //! `hydranet evaluate` and `inspect`: what is done with a finished model.
 
-use super::output::{Progress, say, say_json};
+use super::output::{Progress, say, say_json, show_corrections};
 use super::predict::ViewArgs;
 use clap::Args;
 use hydranet::train::config::TrainConfig;
+use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, Split};
 use hydranet::train::evaluate::score_ensemble;
 use hydranet::train::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
@@ -26,6 +27,9 @@ pub(crate) struct Evaluate {
     /// The side to score: train, valid, test or all. Photos without a split get the one that the model's training gave them.
     #[arg(long, default_value = "test", value_name = "NAME")]
     split: String,
+    /// Corrections to apply, in TOML or CSV; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    corrections: Vec<PathBuf>,
     /// Also write every prediction as CSV.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -48,13 +52,10 @@ impl Evaluate {
             "all" => None,
             side => Some(side.parse()?),
         };
-        let mut dataset = open(description, &self.data)?;
+        let dataset = open(description, &self.data, side.is_some(), &self.corrections)?;
         let indices: Vec<usize> = match side {
             None => (0..dataset.samples.len()).collect(),
-            Some(side) => {
-                split_as_trained(description, &mut dataset)?;
-                dataset.indices(side)
-            }
+            Some(side) => dataset.indices(side),
         };
         if indices.is_empty() {
             return Err(Error::EmptySplit {
@@ -99,22 +100,24 @@ struct WithCoverage {
     coverage: Vec<Coverage>,
 }
 
-/// The data that a model is to be used on.
-pub(super) fn open(description: &Description, data: &[PathBuf]) -> hydranet::Result<Dataset> {
+/// The data that a model is to be used on, corrected, and on request on the sides that the model's training gave the photos: a split
+/// follows from data, shares and seed.
+pub(super) fn open(
+    description: &Description,
+    data: &[PathBuf],
+    sides: bool,
+    corrections: &[PathBuf],
+) -> hydranet::Result<Dataset> {
     let spec = &description.model;
-    let dataset = Dataset::open(data, &spec.heads)?;
+    let mut dataset = Dataset::open(data, &spec.heads)?;
+    if sides {
+        let config: TrainConfig =
+            serde_json::from_value(description.training["config"].clone()).unwrap_or_default();
+        split::assign(&mut dataset, &config.split, config.seed)?;
+    }
+    show_corrections(&Corrections::read(corrections)?.apply(&mut dataset)?);
     dataset.check_possible(&spec.taxonomy()?)?;
     Ok(dataset)
-}
-
-/// Puts the photos on the sides that the model's training gave them: a split follows from data, shares and seed.
-pub(super) fn split_as_trained(
-    description: &Description,
-    dataset: &mut Dataset,
-) -> hydranet::Result<()> {
-    let config: TrainConfig =
-        serde_json::from_value(description.training["config"].clone()).unwrap_or_default();
-    split::assign(dataset, &config.split, config.seed)
 }
 
 pub(super) fn list(paths: &[PathBuf]) -> String {

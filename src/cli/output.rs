@@ -1,5 +1,6 @@
 //! Text to the terminal, progress, Ctrl-C.
 
+use hydranet::train::corrections::CorrectionsReport;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,21 +33,36 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
+/// Says what corrections did, if there are any.
+pub(crate) fn show_corrections(report: &CorrectionsReport) {
+    if !report.files.is_empty() {
+        eprintln!("{report}");
+    }
+}
+
 /// A bar with rate and time left on a terminal; plain lines, one every ten seconds, when piped.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     what: String,
+    unit: &'static str,
     /// When this stretch was first heard of, and how far it was then: the rate counts from there.
     start: (Instant, usize),
     last: Instant,
 }
 
 impl Progress {
+    /// Of photos.
     pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self::of(what, "photos")
+    }
+
+    /// Of some other unit.
+    pub(crate) fn of(what: impl Into<String>, unit: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let style = "{msg} {bar:30} {pos}/{len} photos, {per_sec}, {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(style) {
+            let style =
+                format!("{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
+            if let Ok(style) = ProgressStyle::with_template(&style) {
                 bar.set_style(style);
             }
             bar
@@ -55,6 +71,7 @@ impl Progress {
         Self {
             bar,
             what: what.into(),
+            unit,
             start: (now, 0),
             last: now,
         }
@@ -85,7 +102,7 @@ impl Progress {
                 }
                 false => String::new(),
             };
-            eprintln!("{}: {done} of {of} photos{pace}", self.what);
+            eprintln!("{}: {done} of {of} {}{pace}", self.what, self.unit);
         }
     }
 

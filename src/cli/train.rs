@@ -1,14 +1,13 @@
 //! `hydranet train`.
 
 use super::ConfigArgs;
-use super::output::{Progress, say, show_training, stop_on_ctrl_c};
+use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::checkpoint::Tensors;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::dataset::Dataset;
 use hydranet::train::find_lr::{find_lr, suggestion};
 use hydranet::train::plan::{Part, dry_run};
-use hydranet::train::split;
 use hydranet::train::split_report::SplitReport;
 use hydranet::train::trainer::{Outcome, train};
 use std::path::{Path, PathBuf};
@@ -109,9 +108,9 @@ impl Train {
     fn show_plan(&self) -> hydranet::Result<ExitCode> {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
-        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        let (dataset, corrections) = Dataset::prepare(&self.data, &spec.heads, &config.train)?;
         dataset.check_possible(&spec.taxonomy()?)?;
-        split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+        show_corrections(&corrections);
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
@@ -175,8 +174,8 @@ pub(crate) fn run(
 /// The data, split, and the weights to start from.
 fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Dataset, Tensors)> {
     let spec = config.model_spec()?;
-    let mut dataset = Dataset::open(data, &spec.heads)?;
-    split::assign(&mut dataset, &config.train.split, config.train.seed)?;
+    let (dataset, corrections) = Dataset::prepare(data, &spec.heads, &config.train)?;
+    show_corrections(&corrections);
     eprintln!("{}", SplitReport::new(&dataset, &spec.taxonomy()?)?);
     Ok((dataset, load_weights(config, heads)?))
 }

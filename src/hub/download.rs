@@ -21,8 +21,14 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Fetches what is not there yet, into the folder `blobs`, under `oid` or the hash of the content.
-    pub fn run(&self, blobs: &Path, oid: Option<&str>) -> Result<(), String> {
+    /// Fetches what is not there yet, into the folder `blobs`, under `oid` or the hash of the content; `tell` hears
+    /// how many bytes are there.
+    pub fn run(
+        &self,
+        blobs: &Path,
+        oid: Option<&str>,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<(), String> {
         let plain = |name: &str| name.replace(['/', '\\'], "--");
         let name = format!("{}.{}.incomplete", plain(self.commit), plain(self.file));
         let partial = blobs.join(name);
@@ -54,6 +60,7 @@ impl Download<'_> {
             })?;
             file.write_all(&part).map_err(failed)?;
             there += part.len() as u64;
+            tell(there);
         }
         file.sync_all().map_err(failed)?;
         let name = match oid {

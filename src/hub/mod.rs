@@ -1,11 +1,15 @@
-//! Weights from the Hugging Face Hub.
+//! Weights from the Hugging Face Hub, and models to it and from it.
 
 mod download;
+mod pull;
+mod push;
+mod repository;
+
+pub use pull::{Pulled, pull};
+pub use push::{Create, Pushed, push};
 
 use crate::error::{Error, Result};
-use download::Download;
-use hf_hub::repository::RepoTreeEntry;
-use hf_hub::{HFClient, HFClientSync, HFError};
+use repository::{Remote, Repository};
 use std::path::PathBuf;
 
 /// The files looked for in a repository, in this order.
@@ -13,6 +17,9 @@ const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// What to do without a network.
 const REMEDY: &str = "without a network, fetch the file elsewhere and give its path instead";
+
+/// Hears of progress: bytes done, and of how many.
+pub type Tell<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// How the Hub is reached. What is `None` comes from the environment: `HF_ENDPOINT`; `HF_HUB_CACHE` or `HF_HOME`; `HF_TOKEN` or the
 /// token that was logged in with.
@@ -92,6 +99,19 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// As [`Source::parse`], of a whole repository.
+    fn repository(text: &'a str) -> Result<Self> {
+        let source = Self::parse(text)?;
+        match source.file {
+            None => Ok(source),
+            Some(_) => Err(Error::Invalid {
+                what: "a repository on the Hugging Face Hub".into(),
+                expected: "hf://organisation/name or hf://organisation/name@revision".into(),
+                found: format!("`{text}`"),
+            }),
+        }
+    }
+
     fn fail(&self, problem: impl std::fmt::Display) -> Error {
         Error::Checkpoint {
             origin: self.text.into(),
@@ -121,31 +141,9 @@ impl Hub {
     /// [`Error::Invalid`] if `source` is not of this form, [`Error::Checkpoint`] that says what was tried and what to do.
     pub fn fetch(&self, source: &str) -> Result<PathBuf> {
         let source = Source::parse(source)?;
-        let mut client = HFClient::builder();
-        if let Some(endpoint) = &self.endpoint {
-            client = client.endpoint(endpoint);
-        }
-        if let Some(cache) = &self.cache {
-            client = client.cache_dir(cache);
-        }
-        if let Some(token) = &self.token {
-            client = client.token(token);
-        }
-        let client = client.build().map_err(|e| source.fail(e))?;
-        let (endpoint, cache) = (
-            client.endpoint().to_string(),
-            client.cache_dir().to_path_buf(),
-        );
-        let client = HFClientSync::from_inner(client).map_err(|e| source.fail(e))?;
-        let repo = client.model(source.owner, source.name);
-        let cached = |file: &String| {
-            let lookup = repo
-                .download_file()
-                .filename(file)
-                .revision(source.revision);
-            lookup.local_files_only(true).send().ok()
-        };
+        let repo = Repository::open(self, &source)?;
         let files = source.files();
+        let cached = |file: &String| repo.cached(file, source.revision);
         if let Some(path) = files.iter().find_map(cached) {
             return Ok(path);
         }
@@ -154,33 +152,22 @@ impl Hub {
                 "HF_HUB_OFFLINE is set, and {} of revision {} is not in the cache {}; {REMEDY}",
                 files.join(" or "),
                 source.revision,
-                cache.display()
+                repo.cache.display()
             )));
         }
-        let explain = |e: HFError| source.fail(explain(&e, &endpoint));
         let info = repo
+            .model
             .info()
             .revision(source.revision)
             .expand(vec!["sha".into(), "siblings".into()])
             .send()
-            .map_err(explain)?;
+            .map_err(|e| repo.refused(e))?;
         let commit = info.sha.as_deref().unwrap_or(source.revision);
-        let there = repo.get_paths_info().paths(files.clone()).revision(commit);
-        let there = there.send().map_err(explain)?;
-        let found = files.iter().find_map(|file| {
-            let is_it =
-                |e: &&RepoTreeEntry| matches!(e, RepoTreeEntry::File { path, .. } if path == file);
-            there.iter().find(is_it)
-        });
-        let Some(RepoTreeEntry::File {
-            path,
-            size,
-            oid,
-            lfs,
-            xet_hash,
-            ..
-        }) = found
-        else {
+        let there = repo.model.get_paths_info().paths(files.clone());
+        let there = there.revision(commit).send().map_err(|e| repo.refused(e))?;
+        let there: Vec<Remote> = there.into_iter().filter_map(Remote::of).collect();
+        let found = |file: &String| there.iter().find(|r| r.path == *file);
+        let Some(remote) = files.iter().find_map(found) else {
             let siblings = info.siblings.unwrap_or_default();
             let names: Vec<&str> = siblings.iter().map(|s| s.rfilename.as_str()).collect();
             return Err(source.fail(format!(
@@ -190,49 +177,6 @@ impl Hub {
                 names.join(", ")
             )));
         };
-        if xet_hash.is_none() {
-            let download = Download {
-                repo: &repo,
-                file: path,
-                commit,
-                size: *size,
-                part: self.part.max(1),
-            };
-            // The cache names a file by its hash: of its content if it is stored apart, else git's.
-            let blobs = cache.join(format!("models--{}--{}/blobs", source.owner, source.name));
-            let oid = lfs.is_none().then_some(oid.as_str());
-            download
-                .run(&blobs, oid)
-                .map_err(|problem| source.fail(problem))?;
-        }
-        // Finds the content there (or fetches it, if the server says that its hash is another) and gives it its name.
-        let name = repo
-            .download_file()
-            .filename(path)
-            .revision(source.revision);
-        name.send().map_err(explain)
-    }
-}
-
-/// What the Hub's answer means, and what to do.
-fn explain(error: &HFError, endpoint: &str) -> String {
-    match error {
-        HFError::AuthRequired { .. } => format!(
-            "{endpoint} answers 401: there is no such repository, or it is private or gated; check its name, or set HF_TOKEN to a token that may read it"
-        ),
-        HFError::Forbidden { .. } => format!(
-            "{endpoint} answers 403: the token may not read it; ask for access on the repository's page"
-        ),
-        HFError::RevisionNotFound { revision, .. } => format!(
-            "{endpoint} answers 404: there is no such repository, or it has no revision {revision}"
-        ),
-        HFError::Request { source, .. } => {
-            let mut reason: &dyn std::error::Error = source;
-            while let Some(deeper) = reason.source() {
-                reason = deeper;
-            }
-            format!("{endpoint} cannot be reached ({reason}); {REMEDY}")
-        }
-        other => format!("{endpoint}: {other}"),
+        repo.bring(remote, commit, source.revision, &mut |_| ())
     }
 }

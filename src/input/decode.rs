@@ -155,6 +155,20 @@ impl Photo {
         size: [usize; 2],
         interpolation: Interpolation,
     ) -> Result<Vec<u8>> {
+        let filter = match interpolation {
+            Interpolation::Bilinear => FilterType::Bilinear,
+            Interpolation::Bicubic => FilterType::CatmullRom,
+        };
+        self.filtered(region, size, filter)
+    }
+
+    /// The whole photo resized to `size` by Pillow's `LANCZOS`.
+    #[cfg(feature = "audit")]
+    pub(crate) fn lanczos(&self, size: [usize; 2]) -> Result<Vec<u8>> {
+        self.filtered(self.region(), size, FilterType::Lanczos3)
+    }
+
+    fn filtered(&self, region: Region, size: [usize; 2], filter: FilterType) -> Result<Vec<u8>> {
         let channels = self.channels();
         let pixel = match channels {
             1 => PixelType::U8,
@@ -188,10 +202,6 @@ impl Photo {
             region.height as u32,
         )
         .map_err(|e| outside(&e))?;
-        let filter = match interpolation {
-            Interpolation::Bilinear => FilterType::Bilinear,
-            Interpolation::Bicubic => FilterType::CatmullRom,
-        };
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(filter))
             .use_alpha(false);

@@ -17,7 +17,7 @@ mod layer_norm;
 mod linear;
 mod mapped;
 mod math;
-mod matmul;
+pub(crate) mod matmul;
 mod max_pool;
 #[cfg(feature = "cli")]
 mod memory;

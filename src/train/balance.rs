@@ -112,6 +112,7 @@ mod tests {
             sources: vec!["list.csv".into()],
             heads: vec![head.clone()],
             samples: samples.collect(),
+            corrections: Vec::new(),
         };
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

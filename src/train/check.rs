@@ -1,5 +1,6 @@
 //! Reads everything a training run would read, and lists every fault at once.
 
+use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
 use super::targets;
 use crate::error::Result;
@@ -45,21 +46,26 @@ pub struct CheckReport {
     pub faults: Vec<Fault>,
     /// [`Dataset::fingerprint`] of the usable rows.
     pub fingerprint: String,
+    /// What corrections did, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionsReport>,
 }
 
-/// Reads the listings, then decodes and prepares every photo on all of rayon's threads. `progress` is told photos done and photos
+/// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is told photos done and photos
 /// in all.
 ///
 /// # Errors
-/// As [`Dataset::read`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of the report.
+/// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of the report.
 pub fn check(
     paths: &[PathBuf],
     spec: &ModelSpec,
+    corrections: &Corrections,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<CheckReport> {
     let input = &spec.input;
     input.validate()?;
-    let (dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
+    let (mut dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
+    let corrected = corrections.apply(&mut dataset)?;
     let taxonomy = spec.taxonomy()?;
     faults.extend(dataset.contradictions(&taxonomy));
     let done = AtomicUsize::new(0);
@@ -113,6 +119,7 @@ pub fn check(
         heads: count(&dataset, &taxonomy),
         faults,
         fingerprint: dataset.fingerprint(),
+        corrections: (!dataset.corrections.is_empty()).then_some(corrected),
         sources: dataset.sources,
     })
 }
@@ -184,6 +191,9 @@ impl fmt::Display for CheckReport {
             if n > 0 {
                 writeln!(f, "{what}: {n}")?;
             }
+        }
+        if let Some(corrections) = &self.corrections {
+            writeln!(f, "{corrections}")?;
         }
         writeln!(f, "fingerprint: {}", self.fingerprint)?;
         write!(f, "faults: {}", self.faults.len())?;

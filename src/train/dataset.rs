@@ -1,5 +1,8 @@
 //! Photos with their labels, whatever layout they were read from.
 
+use super::config::TrainConfig;
+use super::corrections::{Corrections, CorrectionsFile, CorrectionsReport};
+use super::split;
 use super::targets::labels;
 use super::{manifest, person_folder};
 use crate::error::{Error, Result};
@@ -154,6 +157,8 @@ pub struct Dataset {
     pub heads: Vec<HeadSpec>,
     /// The photos, source by source, in the order of the listings.
     pub samples: Vec<Sample>,
+    /// The corrections that were applied to them, in order.
+    pub corrections: Vec<CorrectionsFile>,
 }
 
 impl Dataset {
@@ -176,6 +181,22 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// As [`open`](Self::open), with every photo on its side and what `train.corrections` names applied, in this order: a correction
+    /// moves nobody to another side.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), [`split::assign`], [`Corrections::read`] and [`Corrections::apply`].
+    pub fn prepare(
+        paths: &[PathBuf],
+        heads: &[HeadSpec],
+        config: &TrainConfig,
+    ) -> Result<(Self, CorrectionsReport)> {
+        let mut dataset = Self::open(paths, heads)?;
+        split::assign(&mut dataset, &config.split, config.seed)?;
+        let report = Corrections::read(&config.corrections)?.apply(&mut dataset)?;
+        Ok((dataset, report))
+    }
+
     /// As [`open`](Self::open), but rows that cannot be used are left out and listed, ordered by source and line.
     ///
     /// # Errors
@@ -194,6 +215,7 @@ impl Dataset {
             sources: Vec::new(),
             heads: heads.to_vec(),
             samples: Vec::new(),
+            corrections: Vec::new(),
         };
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {

@@ -66,12 +66,17 @@ impl Table {
     /// Reads a file; rows with too few or too many cells become faults.
     pub(crate) fn read(path: &Path, source: usize) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::parse(&bytes, path, source)
+    }
+
+    /// As [`read`](Self::read), of a file's content.
+    pub(crate) fn parse(bytes: &[u8], path: &Path, source: usize) -> Result<Self> {
         let whole = |row: Option<u64>, message: String| Error::Data {
             path: path.into(),
             row,
             message,
         };
-        let text = std::str::from_utf8(&bytes).map_err(|e| {
+        let text = std::str::from_utf8(bytes).map_err(|e| {
             let line = 1 + count_lines(&bytes[..e.valid_up_to()]);
             whole(
                 Some(line),
@@ -294,7 +299,7 @@ fn quoted<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// Whether `found` is `name` but for case and at most a third of its letters, two at most.
-fn misspelt(found: &str, name: &str) -> bool {
+pub(crate) fn misspelt(found: &str, name: &str) -> bool {
     let (a, b) = (found.to_lowercase(), name.to_lowercase());
     edits(&a, &b) <= (b.chars().count() / 3).min(2)
 }

@@ -33,7 +33,9 @@ pub enum Purpose {
     /// Persons drawn for an interval.
     Bootstrap = 14,
     /// First directions of an iteration to principal ones.
-    Novelty = 15,
+    Novelty = 16,
+    /// Labels made wrong on purpose.
+    Inject = 15,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

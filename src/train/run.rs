@@ -256,7 +256,17 @@ pub fn write_predictions(
     write_csv(path, &header, rows)
 }
 
-fn write_csv(
+/// Writes a value as JSON.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::Config {
+        origin: path.display().to_string(),
+        message: e.to_string(),
+    })?;
+    bytes.push(b'\n');
+    write_atomically(path, &bytes)
+}
+
+pub(crate) fn write_csv(
     path: &Path,
     header: &[String],
     rows: impl Iterator<Item = Vec<String>>,

@@ -213,6 +213,7 @@ mod tests {
             sources: vec!["list.csv".into()],
             heads,
             samples: samples.collect(),
+            corrections: Vec::new(),
         };
         (spec, dataset, (0..12).collect())
     }

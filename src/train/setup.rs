@@ -29,6 +29,15 @@ impl<'a> Run<'a> {
         resume: bool,
     ) -> Result<Self> {
         let spec = config.model_spec()?;
+        let corrections = dataset.corrections.iter().map(|c| &c.path);
+        if !corrections.eq(&config.train.corrections) {
+            let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
+            return Err(Error::Invalid {
+                what: "train.corrections".into(),
+                expected: format!("{applied:?}, as were applied to the data"),
+                found: format!("{:?}", config.train.corrections),
+            });
+        }
         let (train, valid) = (dataset.indices(Split::Train), dataset.indices(Split::Valid));
         let sampler = Sampler::new(&config.train.sampling, &spec, dataset, &train)?;
         if sampler.photos() < 2 {

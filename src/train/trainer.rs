@@ -249,13 +249,16 @@ impl Run<'_> {
             report_gradients: 0,
             ..self.config.train.clone()
         };
-        let training = serde_json::json!({
+        let mut training = serde_json::json!({
             "config": config,
             "weights": self.config.model.weights,
             "data": self.progress.data,
             "photos": self.train.len(),
             "valid": record,
         });
+        if !self.dataset.corrections.is_empty() {
+            training["corrections"] = serde_json::json!(self.dataset.corrections);
+        }
         let mut description = Description::new(self.spec.clone(), training)?;
         description.decision = self.decision.clone();
         Ok(ModelFile {

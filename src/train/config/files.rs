@@ -17,6 +17,16 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming the file or setting, the key and what is expected; [`Error::Invalid`] for values out of range.
     pub fn load(heads: &Path, file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        Self::load_over(&[], heads, file, settings)
+    }
+
+    /// As [`load`](Self::load), with some settings in place of defaults.
+    pub(crate) fn load_over(
+        defaults: &[&str],
+        heads: &Path,
+        file: Option<&Path>,
+        settings: &[String],
+    ) -> Result<Self> {
         let mut table = toml::Table::new();
         let model_path = heads.join("model.toml");
         if !model_path.is_file() {
@@ -41,6 +51,7 @@ impl Config {
         }
         table.insert("model".into(), toml::Value::Table(model));
         table.insert("heads".into(), toml::Value::Table(head_tables));
+        defaults.iter().try_for_each(|d| apply(&mut table, d))?;
         let mut origin = heads.display().to_string();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;

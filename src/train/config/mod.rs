@@ -129,6 +129,9 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
+    /// Files of [corrections](crate::train::corrections) applied to the data, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<PathBuf>,
 }
 
 fn is_product(rule: &DecisionRule) -> bool {
@@ -176,6 +179,7 @@ impl Default for TrainConfig {
             feature_views: 1,
             augment: AugmentConfig::default(),
             split: SplitConfig::default(),
+            corrections: Vec::new(),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::changes::{Change, differences, title};
 use super::figure::Figure;
-use super::record::write_json;
 use super::runs::{FinishedRun, Side};
 use super::statistics::{PairedDifference, mean, paired_difference, spread};
 use super::table::to_csv;
 use crate::error::{Error, Result, write_atomically};
+use crate::train::run::write_json;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

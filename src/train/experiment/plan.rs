@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
 use crate::train::config::{Config, load_weights};
-use crate::train::dataset::{Dataset, Split};
+use crate::train::corrections::{Corrections, CorrectionsReport};
+use crate::train::dataset::{Dataset, Sample, Split};
 use crate::train::split;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -23,8 +24,11 @@ pub struct Variant {
     pub changes: Vec<Change>,
     /// The whole configuration.
     pub config: Config,
-    /// The photos with its heads' values, in the order of the baseline's.
-    pub(super) dataset: Dataset,
+    /// What its corrections do to all photos.
+    pub corrected: CorrectionsReport,
+    corrections: Corrections,
+    /// The photos with its heads' values, not corrected, in the order of the baseline's.
+    dataset: Dataset,
 }
 
 /// One run: a variant, a fold held out, a seed.
@@ -104,9 +108,8 @@ impl Plan {
                 let base = &mut variants[0].dataset;
                 split::assign_fold(base, file.folds, fold, valid, *seed)?;
                 let here: Vec<Option<Split>> = base.samples.iter().map(|s| s.split).collect();
-                for (place, variant) in variants.iter_mut().enumerate() {
-                    assign(&mut variant.dataset, &here);
-                    let data = variant.dataset.fingerprint();
+                for (place, variant) in variants.iter().enumerate() {
+                    let data = corrected(variant, &variants[0], &here)?.fingerprint();
                     runs.push(PlannedRun {
                         variant: place,
                         fold: fold + 1,
@@ -147,19 +150,27 @@ impl Plan {
     }
 
     /// The photos of a run on their sides.
-    pub(super) fn dataset(&self, run: &PlannedRun) -> Dataset {
-        let mut dataset = self.variants[run.variant].dataset.clone();
-        if let Some(sides) = self.sides.get(&(run.seed, run.fold)) {
-            assign(&mut dataset, sides);
-        }
-        dataset
+    pub(super) fn dataset(&self, run: &PlannedRun) -> Result<Dataset> {
+        let none = Vec::new();
+        let sides = self.sides.get(&(run.seed, run.fold)).unwrap_or(&none);
+        corrected(&self.variants[run.variant], &self.variants[0], sides)
     }
 }
 
-fn assign(dataset: &mut Dataset, sides: &[Option<Split>]) {
+/// A variant's photos on their sides. Its corrections hold for what it learns from; what is held out is corrected as the baseline's,
+/// so that all variants are measured on the same labels.
+fn corrected(variant: &Variant, baseline: &Variant, sides: &[Option<Split>]) -> Result<Dataset> {
+    let mut dataset = variant.dataset.clone();
     for (sample, side) in dataset.samples.iter_mut().zip(sides) {
         sample.split = *side;
     }
+    let held_out = |s: &Sample| s.split == Some(Split::Test);
+    variant
+        .corrections
+        .change(&mut dataset, &|s| !held_out(s))?;
+    baseline.corrections.change(&mut dataset, &held_out)?;
+    dataset.corrections = variant.corrections.files().to_vec();
+    Ok(dataset)
 }
 
 /// Variant number `place`, 0 being the baseline.
@@ -231,8 +242,11 @@ fn resolve(
             });
         }
     }
+    let corrections = Corrections::read(&config.train.corrections)?;
     Ok(Variant {
         title: title(&changes),
+        corrected: corrections.apply(&mut dataset.clone())?,
+        corrections,
         changes,
         config,
         dataset,

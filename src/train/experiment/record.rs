@@ -2,7 +2,8 @@
 
 use super::changes::Change;
 use super::code::Code;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
+use crate::train::run::write_json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,14 +66,4 @@ impl RunRecord {
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         write_json(&folder.join(FILE), self)
     }
-}
-
-/// Writes a value as JSON.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::Config {
-        origin: path.display().to_string(),
-        message: e.to_string(),
-    })?;
-    bytes.push(b'\n');
-    write_atomically(path, &bytes)
 }

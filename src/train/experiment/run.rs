@@ -6,11 +6,12 @@ use super::figure::Figure;
 use super::held_out::score_held_out;
 use super::limits::{Deadline, is_hopeless};
 use super::plan::{Plan, PlannedRun};
-use super::record::{RunRecord, write_json};
+use super::record::RunRecord;
 use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
 use crate::error::{Error, Result};
 use crate::train::config::load_weights;
+use crate::train::run::write_json;
 use crate::train::trainer::{self, train};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -177,7 +178,7 @@ impl Bench<'_> {
         let start = Instant::now();
         let before = record.seconds;
         let cache = self.out.join("features");
-        let (config, dataset) = (plan.config(run, &cache), plan.dataset(run));
+        let (config, dataset) = (plan.config(run, &cache), plan.dataset(run)?);
         let weights = load_weights(&config, &plan.heads)?;
         let deadline = self.deadline;
         // Training looks at one flag; time has its say through it.

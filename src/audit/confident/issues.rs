@@ -1,0 +1,199 @@
+//! Which labels are likely wrong.
+
+use super::joint::ConfidentJoint;
+use super::least::Least;
+use super::quality::Quality;
+use super::{Given, ROWS, Real};
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+/// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a label that
+/// is the likeliest one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Of each given label, the photos of least self-confidence, as many as the joint has off the diagonal.
+    PruneByClass,
+    /// Of each given and each other label, the photos of greatest margin between the two, as many as the joint has there.
+    #[default]
+    PruneByNoiseRate,
+    /// Those that both rules above name.
+    Both,
+    /// Those counted off the diagonal of the confident joint.
+    ConfidentLearning,
+    /// The photos of least normalised margin, as many as `ConfidentLearning` names.
+    LowNormalizedMargin,
+    /// The photos of least self-confidence, as many as `ConfidentLearning` names.
+    LowSelfConfidence,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::PruneByClass,
+        Self::PruneByNoiseRate,
+        Self::Both,
+        Self::ConfidentLearning,
+        Self::LowNormalizedMargin,
+        Self::LowSelfConfidence,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PruneByClass => "prune_by_class",
+            Self::PruneByNoiseRate => "prune_by_noise_rate",
+            Self::Both => "both",
+            Self::ConfidentLearning => "confident_learning",
+            Self::LowNormalizedMargin => "low_normalized_margin",
+            Self::LowSelfConfidence => "low_self_confidence",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || Self::ALL.map(|r| r.name().to_string()).to_vec();
+        Self::ALL
+            .into_iter()
+            .find(|r| r.name() == name)
+            .ok_or_else(|| Error::UnknownName {
+                what: "rule for wrong labels",
+                found: name.into(),
+                known: known(),
+            })
+    }
+}
+
+impl<T: Real> Given<'_, T> {
+    /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label as
+    /// right, and pass over a label that no more than `least` photos are given; 1 is usual.
+    pub fn issues(&self, joint: &ConfidentJoint, rule: Rule, least: usize) -> Vec<usize> {
+        let pruned = |by_class: bool| {
+            let marked = self.prune(joint, by_class, least);
+            move |place: &usize| marked[*place] && !joint.agrees(*place)
+        };
+        let all = 0..self.labels.len();
+        match rule {
+            Rule::PruneByClass => all.filter(pruned(true)).collect(),
+            Rule::PruneByNoiseRate => all.filter(pruned(false)).collect(),
+            Rule::Both => all.filter(pruned(true)).filter(pruned(false)).collect(),
+            Rule::ConfidentLearning => all
+                .filter(|place| joint.is_off_diagonal(*place, self.labels[*place]))
+                .collect(),
+            Rule::LowNormalizedMargin => self.lowest(joint, Quality::NormalizedMargin),
+            Rule::LowSelfConfidence => self.lowest(joint, Quality::SelfConfidence),
+        }
+    }
+
+    fn lowest(&self, joint: &ConfidentJoint, quality: Quality) -> Vec<usize> {
+        let off = |place: &usize| joint.is_off_diagonal(*place, self.labels[*place]);
+        let mut lowest = Least::new((0..self.labels.len()).filter(off).count());
+        let scores = self.quality(quality).into_iter().enumerate();
+        scores.for_each(|(place, score)| lowest.push(score, place));
+        let mut places: Vec<usize> = lowest.places().collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// Which photos to prune.
+    fn prune(&self, joint: &ConfidentJoint, by_class: bool, least: usize) -> Vec<bool> {
+        let mut keep = prune_counts(&joint.calibrated, least);
+        for (given, (row, photos)) in keep.iter_mut().zip(&self.label_counts).enumerate() {
+            // A single photo of a label is never pruned.
+            match *photos > least.max(1) {
+                true => row[given] = photos.saturating_sub(row[given]),
+                false => row.fill(0),
+            }
+        }
+        let rows = self.labels.len().div_ceil(2 * rayon::current_num_threads());
+        let rows = rows.max(ROWS);
+        let blocks: Vec<Vec<Least>> = (0..self.labels.len().div_ceil(rows))
+            .into_par_iter()
+            .map(|block| {
+                let places = block * rows..((block + 1) * rows).min(self.labels.len());
+                match by_class {
+                    true => self.least_confident(&keep, places),
+                    false => self.least_margins(&keep, places),
+                }
+            })
+            .collect();
+        let all = blocks.into_iter().reduce(|mut first, later| {
+            let pairs = first.iter_mut().zip(later);
+            pairs.for_each(|(first, later)| first.absorb(later));
+            first
+        });
+        let mut marked = vec![false; self.labels.len()];
+        for place in all.into_iter().flatten().flat_map(Least::places) {
+            marked[place] = true;
+        }
+        marked
+    }
+
+    /// For each given label, the photos of least self-confidence.
+    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+        let mut all: Vec<Least> = (0..self.classes).map(|c| Least::new(keep[c][c])).collect();
+        for place in places {
+            all[self.labels[place]].push(self.own[place].wide(), place);
+        }
+        all
+    }
+
+    /// For each given and each other label, the photos whose probability of the other one exceeds most that of the given one.
+    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+        let n = self.classes;
+        let least = |pair: usize| match (pair / n, pair % n) {
+            (given, other) if given == other => Least::new(0),
+            (given, other) => Least::new(keep[given][other]),
+        };
+        let mut all: Vec<Least> = (0..n * n).map(least).collect();
+        let mut limits: Vec<f64> = all.iter().map(Least::limit).collect();
+        for place in places {
+            let (row, own) = (self.row(place), self.own[place]);
+            let of_label = self.labels[place] * n..(self.labels[place] + 1) * n;
+            let (all, limits) = (&mut all[of_label.clone()], &mut limits[of_label]);
+            // Most rows are below no limit, which is found out many values at a time.
+            let below = |(p, limit): (&T, &f64)| (own - *p).wide() < *limit;
+            if !row
+                .iter()
+                .zip(&*limits)
+                .fold(false, |any, pair| any | below(pair))
+            {
+                continue;
+            }
+            for (p, (least, limit)) in row.iter().zip(all.iter_mut().zip(limits)) {
+                least.push((own - *p).wide(), place);
+                *limit = least.limit();
+            }
+        }
+        all
+    }
+}
+
+/// How many photos of each given label (row) to prune for each likely one (column), and on the diagonal how many to keep: at least
+/// `least`, taken evenly from the others.
+fn prune_counts(calibrated: &[Vec<usize>], least: usize) -> Vec<Vec<usize>> {
+    let row = |(given, row): (usize, &Vec<usize>)| {
+        let kept = row[given].max(least);
+        let others = row.iter().filter(|c| **c > 0).count().saturating_sub(1);
+        let less = (kept - row[given]) as f64 / others.max(1) as f64;
+        let cell = |(likely, count): (usize, &usize)| match likely == given {
+            true => kept,
+            false => (*count as f64 - less).max(0.0) as usize,
+        };
+        row.iter().enumerate().map(cell).collect()
+    };
+    calibrated.iter().enumerate().map(row).collect()
+}

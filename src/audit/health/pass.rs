@@ -1,0 +1,215 @@
+//! Every photo read and decoded once, for all that is looked for.
+
+use super::HealthConfig;
+use super::crop::Probs;
+use super::measure::Measures;
+use crate::checkpoint::{ModelFile, Tensors};
+use crate::combine::log_softmax;
+use crate::error::Result;
+use crate::input::{InputSpec, Photo, read_photo};
+use crate::layers::Mode;
+use crate::model::MultiTaskModel;
+use crate::train::config::Config;
+use crate::train::dataset::{Dataset, Fault};
+use crate::train::variables::Variables;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+/// Photos held at once.
+const CHUNK: usize = 64;
+
+/// The network that looks at the photos.
+pub struct Looker {
+    model: MultiTaskModel,
+    input: InputSpec,
+    /// Whether its heads know anything.
+    trained: bool,
+}
+
+impl Looker {
+    /// A trained model: what it predicts is looked at too.
+    ///
+    /// # Errors
+    /// As [`ModelFile::build`].
+    pub fn trained(file: &ModelFile) -> Result<Self> {
+        Ok(Self {
+            model: file.build()?,
+            input: file.description.model.input.clone(),
+            trained: true,
+        })
+    }
+
+    /// A pretrained backbone over `weights`, as [`load_weights`](crate::train::config::load_weights) gives them: its features only.
+    ///
+    /// # Errors
+    /// If the weights are not those of the configuration's backbone.
+    pub fn pretrained(config: &Config, weights: Tensors) -> Result<Self> {
+        let spec = config.model_spec()?;
+        let heads = |name: &str| !name.starts_with("backbone.");
+        let variables = Variables::new(weights, 0, |_| false, heads);
+        let model = MultiTaskModel::new(&spec, 0.0, &variables.builder())?;
+        variables.verdict("the weights")?;
+        Ok(Self {
+            model,
+            input: spec.input,
+            trained: false,
+        })
+    }
+
+    /// The inputs photos are prepared to: the model's own, and with a crop that is to be compared, the one with and the one without.
+    fn inputs(&self, config: &HealthConfig) -> (Vec<InputSpec>, bool) {
+        let whole = InputSpec {
+            crop: None,
+            crop_pct: None,
+            ..self.input.clone()
+        };
+        let cropped = match config.crop {
+            None => self.input.clone(),
+            crop => InputSpec {
+                crop,
+                ..whole.clone()
+            },
+        };
+        match self.trained && cropped != whole {
+            true => (vec![cropped, whole], true),
+            false => (vec![self.input.clone()], false),
+        }
+    }
+}
+
+/// Features of the photos that could be read.
+pub(super) struct Features {
+    pub(super) rows: Vec<f32>,
+    pub(super) width: usize,
+    /// The sample of each row.
+    pub(super) places: Vec<usize>,
+}
+
+/// What was read. Rows are those of `places`.
+pub(super) struct Read {
+    /// The samples that could be read, ascending.
+    pub(super) places: Vec<usize>,
+    pub(super) measures: Vec<Measures>,
+    /// SHA-256 of the files.
+    pub(super) bytes: Vec<[u8; 32]>,
+    pub(super) features: Option<Features>,
+    pub(super) probs: Option<Probs>,
+    pub(super) faults: Vec<Fault>,
+}
+
+struct One {
+    measures: Measures,
+    bytes: [u8; 32],
+    planes: Vec<Vec<f32>>,
+}
+
+pub(super) fn read(
+    dataset: &Dataset,
+    looker: Option<&Looker>,
+    config: &HealthConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Read> {
+    let (inputs, compared) = looker.map_or((Vec::new(), false), |l| l.inputs(config));
+    let mut read = Read {
+        places: Vec::new(),
+        measures: Vec::new(),
+        bytes: Vec::new(),
+        features: None,
+        probs: compared.then(|| Probs {
+            with: Vec::new(),
+            without: Vec::new(),
+        }),
+        faults: Vec::new(),
+    };
+    let (mut rows, mut width) = (Vec::new(), 0);
+    let of = dataset.samples.len();
+    for (chunk, samples) in dataset.samples.chunks(CHUNK).enumerate() {
+        let looked: Vec<Result<One>> = samples
+            .par_iter()
+            .map(|sample| look(&sample.path, &inputs))
+            .collect();
+        let mut planes: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
+        let mut count = 0;
+        for (i, one) in looked.into_iter().enumerate() {
+            let place = chunk * CHUNK + i;
+            match one {
+                Ok(one) => {
+                    read.places.push(place);
+                    read.measures.push(one.measures);
+                    read.bytes.push(one.bytes);
+                    for (all, new) in planes.iter_mut().zip(one.planes) {
+                        all.extend(new);
+                    }
+                    count += 1;
+                }
+                Err(e) => read.faults.push(Fault {
+                    source: samples[i].source,
+                    listing: dataset.sources[samples[i].source].clone(),
+                    row: samples[i].row,
+                    message: e.to_string(),
+                }),
+            }
+        }
+        if let Some(looker) = looker.filter(|_| count > 0) {
+            for (place, (planes, input)) in planes.into_iter().zip(&inputs).enumerate() {
+                let [h, w] = input.size;
+                let shape = (count, input.channels, h, w);
+                let images = Tensor::from_vec(planes, shape, &Device::Cpu)?;
+                let features = looker.model.features(&images, Mode::Eval)?;
+                if let Some(probs) = &mut read.probs {
+                    let all = match place {
+                        0 => &mut probs.with,
+                        _ => &mut probs.without,
+                    };
+                    all.extend(probabilities(&looker.model, &features)?);
+                }
+                // Persons are told by what the model itself would see.
+                if *input == looker.input {
+                    width = features.dims()[1];
+                    rows.extend(features.flatten_all()?.to_vec1::<f32>()?);
+                }
+            }
+        }
+        progress(chunk * CHUNK + samples.len(), of);
+    }
+    if looker.is_some() && width > 0 {
+        read.features = Some(Features {
+            rows,
+            width,
+            places: read.places.clone(),
+        });
+    }
+    Ok(read)
+}
+
+fn look(path: &std::path::Path, inputs: &[InputSpec]) -> Result<One> {
+    let content = read_photo(path)?;
+    let photo = Photo::decode(&content, path)?;
+    let mut planes = Vec::new();
+    for input in inputs {
+        let pixels = match input.channels {
+            // Alpha is only there if it is asked for when decoding.
+            4 => input.prepare(&input.decode(&content, path)?)?,
+            _ => input.prepare(&photo)?,
+        };
+        let mut out = vec![0.0; pixels.len()];
+        input.normalise_into(&pixels, &mut out)?;
+        planes.push(out);
+    }
+    Ok(One {
+        measures: Measures::new(&photo)?,
+        bytes: Sha256::digest(&content).into(),
+        planes,
+    })
+}
+
+/// For each photo, each head's probabilities.
+fn probabilities(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f64>>>> {
+    let logits = crate::train::evaluate::logits(model, features)?;
+    let exp = |logits: &Vec<f32>| log_softmax(logits).into_iter().map(f64::exp).collect();
+    Ok(logits
+        .iter()
+        .map(|heads| heads.iter().map(exp).collect())
+        .collect())
+}

@@ -1,0 +1,134 @@
+//! `hydranet audit`.
+
+use super::ConfigArgs;
+use super::output::{Progress, say, show_training, stop_on_ctrl_c};
+use clap::Args;
+use hydranet::audit::confident::{Quality, Rule};
+use hydranet::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use hydranet::train::dataset::Dataset;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `hydranet audit`.
+#[derive(Args)]
+#[command(
+    after_help = "The backbone is frozen and only heads are trained, unless train.fine_tune is set. Start the same command again to go on after an interruption."
+)]
+pub(crate) struct Audit {
+    /// A CSV listing or a person folder; may be given several times.
+    #[arg(long, required = true, value_name = "PATH")]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The folder for audit.json, suspects.csv, persons.csv and out_of_fold.csv.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folds of persons: each photo is judged by a model trained on the other folds.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    folds: usize,
+    /// Which labels are suspected: prune_by_class, prune_by_noise_rate, both, confident_learning, low_normalized_margin,
+    /// low_self_confidence.
+    #[arg(long, default_value = "prune_by_noise_rate", value_name = "NAME")]
+    rule: Rule,
+    /// The order of the suspects: self_confidence, normalized_margin, confidence_weighted_entropy.
+    #[arg(long, default_value = "self_confidence", value_name = "NAME")]
+    rank_by: Quality,
+    /// Heads whose label agrees over all photos of a person, separated by commas; '' for none [default: those on which nine tenths
+    /// of the persons have one given label].
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    agreeing: Option<Vec<String>>,
+    /// Make this share of each head's labels wrong first, and measure how many are found.
+    #[arg(long, value_name = "SHARE")]
+    inject: Option<f64>,
+    /// What a label is turned into: any other (uniform), or the one it is most confused with (confusable).
+    #[arg(
+        long,
+        default_value = "uniform",
+        value_name = "NAME",
+        requires = "inject"
+    )]
+    flip: Flip,
+    /// What is made wrong together on heads that agree over a person's photos: the person, or each photo for itself.
+    #[arg(
+        long,
+        default_value = "person",
+        value_name = "NAME",
+        requires = "inject"
+    )]
+    unit: Unit,
+    /// Train the folds again on corrected labels and compare.
+    #[arg(long)]
+    retrain: bool,
+}
+
+impl Audit {
+    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+        let from = &self.config;
+        let config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
+        let spec = config.model_spec()?;
+        let dataset = Dataset::open(&self.data, &spec.heads)?;
+        let options = AuditConfig {
+            folds: self.folds,
+            rule: self.rule,
+            quality: self.rank_by,
+            agreeing: self.agreeing.as_ref().map(|heads| {
+                let named = heads.iter().filter(|h| !h.is_empty());
+                named.cloned().collect()
+            }),
+            inject: self.inject.map(|share| Injection {
+                share,
+                flip: self.flip,
+                unit: self.unit,
+            }),
+            retrain: self.retrain,
+        };
+        let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
+        let mut progress = Progress::new("audit");
+        let audit = run(
+            &config,
+            &from.heads,
+            &dataset,
+            &options,
+            &self.out,
+            stop_on_ctrl_c(),
+            &mut |event| match event {
+                Event::Begin { title, number, of } => {
+                    progress.line(&format!("{}: model {number} of {of}", words(title)));
+                }
+                // Without a validation side an epoch has no figures.
+                Event::Training(hydranet::train::trainer::Event::Epoch(_)) => {}
+                Event::Training(event) => {
+                    show_training(&mut progress, &names, config.train.batch, event);
+                }
+            },
+        );
+        progress.end();
+        let Some(audit) = audit? else {
+            say(format!(
+                "stopped; start the same command again to go on in {}",
+                self.out.display()
+            ));
+            return Ok(ExitCode::from(130));
+        };
+        say(audit.to_string().trim_end());
+        say(format!(
+            "suspects {}, persons.csv, out_of_fold.csv, audit.json",
+            self.out.join("suspects.csv").display()
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What models are trained for.
+fn words(title: &str) -> &str {
+    match title {
+        "given" => "labels as given",
+        "before" => "labels before any is made wrong",
+        "all" => "all photos at once",
+        "pairs" => "two folds held out",
+        "dropped" => "suspects dropped",
+        "relabelled" => "suspects relabelled",
+        "true" => "labels from before any was made wrong",
+        other => other,
+    }
+}

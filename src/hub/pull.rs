@@ -1,0 +1,199 @@
+//! All files of a repository on the Hub, into a folder.
+
+use super::repository::{Remote, Repository};
+use super::{Hub, REMEDY, Source, Tell};
+use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// What [`pull`] did.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The commit the files are of.
+    pub commit: String,
+    /// Name and bytes of each file, sorted by name.
+    pub files: Vec<(String, u64)>,
+}
+
+/// Fetches every file of `hf://organisation/name` or `hf://organisation/name@revision` into the folder `out`, but no hidden ones (such
+/// as the `.gitattributes` that the Hub puts into each repository): what [`push`](super::push) uploads comes back as it was.
+///
+/// Files go through the cache, so that an interrupted pull goes on where it stopped, and then to a folder beside `out` that gets
+/// its name when it is complete. With `overwrite`, a folder that is there is replaced with everything in it.
+///
+/// # Errors
+/// [`Error::Invalid`] if `from` is not of this form, or if `out` is a file, the working folder, or a folder that is not empty and may not
+/// be overwritten; [`Error::Io`] if it cannot be written; [`Error::Checkpoint`] that says what was tried and what to do.
+pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> Result<Pulled> {
+    let source = Source::repository(from)?;
+    // Without a slash at its end.
+    let out = &out.components().collect::<PathBuf>();
+    check_out(out, overwrite)?;
+    if hub.offline {
+        return Err(source.fail(format!(
+            "HF_HUB_OFFLINE is set, and the Hub must be asked which files there are; {REMEDY}"
+        )));
+    }
+    let repo = Repository::open(hub, &source)?;
+    let info = repo.model.info().revision(source.revision);
+    let info = info.expand(vec!["sha".into()]).send();
+    let info = info.map_err(|e| repo.refused(e))?;
+    // All of one commit, even if someone pushes meanwhile.
+    let commit = info.sha.ok_or_else(|| {
+        source.fail(format!(
+            "{} does not say which commit revision {} is",
+            repo.endpoint, source.revision
+        ))
+    })?;
+    let tree = repo.model.list_tree().revision(&commit).recursive(true);
+    let tree = tree.send().map_err(|e| repo.refused(e))?;
+    let hidden = |r: &Remote| r.path.split('/').any(|p| p.starts_with('.'));
+    let mut files: Vec<Remote> = tree.into_iter().filter_map(Remote::of).collect();
+    files.retain(|r| !hidden(r));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let plain = |r: &&Remote| r.path.contains('\\') || r.path.split('/').any(str::is_empty);
+    if let Some(remote) = files.iter().find(plain) {
+        return Err(source.fail(format!(
+            "its file `{}` has a name that may lead out of the folder",
+            remote.path
+        )));
+    }
+    if files.is_empty() {
+        return Err(source.fail(format!(
+            "there are no files in revision {}",
+            source.revision
+        )));
+    }
+    let total = files.iter().map(|r| r.size).sum();
+    let mut before = 0;
+    let mut cached = Vec::new();
+    for remote in &files {
+        cached.push(match repo.cached(&remote.path, &commit) {
+            Some(path) => path,
+            None => {
+                let mut tell = |done: u64| tell(before + done.min(remote.size), total);
+                repo.bring(remote, &commit, &commit, &mut tell)?
+            }
+        });
+        before += remote.size;
+        tell(before, total);
+    }
+
+    let folder = Sibling::new(out, "partial")?;
+    for (remote, path) in files.iter().zip(&cached) {
+        let hash = copy(path, &folder.0.join(&remote.path))?;
+        if let Some(wanted) = hash_in_cache(path).filter(|wanted| *wanted != hash) {
+            return Err(source.fail(format!(
+                "the content of {} is not what the Hub says it is: expected SHA-256 {wanted}, found {hash}; remove {} and pull again",
+                remote.path,
+                path.display()
+            )));
+        }
+    }
+    folder.replace(out)?;
+    Ok(Pulled {
+        commit,
+        files: files.into_iter().map(|r| (r.path, r.size)).collect(),
+    })
+}
+
+/// Refuses a folder that must not be replaced.
+fn check_out(out: &Path, overwrite: bool) -> Result<()> {
+    let refuse = |found: &str| {
+        Err(Error::Invalid {
+            what: format!("the folder {}", out.display()),
+            expected: "a new or empty one, or one that --overwrite may replace".into(),
+            found: found.into(),
+        })
+    };
+    let io = |e| Error::io("read", out, e);
+    if out.file_name().is_none() {
+        return refuse("a path without a name");
+    }
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return refuse("a file");
+    }
+    let here = std::env::current_dir().map_err(io)?;
+    if here.starts_with(out.canonicalize().map_err(io)?) {
+        return refuse("the working folder");
+    }
+    match !overwrite && out.read_dir().map_err(io)?.next().is_some() {
+        true => refuse("one with files in it"),
+        false => Ok(()),
+    }
+}
+
+/// A folder beside another, which goes away with this value.
+struct Sibling(PathBuf);
+
+impl Sibling {
+    fn new(of: &Path, what: &str) -> Result<Self> {
+        let mut path = of.as_os_str().to_owned();
+        path.push(format!(".{}.{what}", std::process::id()));
+        let path = PathBuf::from(path);
+        std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
+        Ok(Self(path))
+    }
+
+    /// Gets the name of `out`, and what was there goes away.
+    fn replace(self, out: &Path) -> Result<()> {
+        let failed = |e| Error::io("write", out, e);
+        if !out.exists() {
+            return std::fs::rename(&self.0, out).map_err(failed);
+        }
+        let old = Self::new(out, "old")?;
+        let aside = old.0.join("folder");
+        std::fs::rename(out, &aside).map_err(failed)?;
+        std::fs::rename(&self.0, out).map_err(|e| {
+            if std::fs::rename(&aside, out).is_err() {
+                // What was there is kept, under its other name.
+                std::mem::forget(old);
+            }
+            failed(e)
+        })
+    }
+}
+
+impl Drop for Sibling {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The hash of a large file's content: the cache names it by that, as the Hub said it.
+fn hash_in_cache(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let name = path.file_name()?.to_str()?;
+    let is_hash = name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hash.then(|| name.to_string())
+}
+
+/// Copies a file and gives the hash of its content.
+fn copy(from: &Path, to: &Path) -> Result<String> {
+    let failed = |e| Error::io("write", to, e);
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut source = File::open(from).map_err(|e| Error::io("read", from, e))?;
+    let mut file = File::create(to).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = source
+            .read(&mut buffer)
+            .map_err(|e| Error::io("read", from, e))?;
+        if n == 0 {
+            break;
+        }
+        hash.update(&buffer[..n]);
+        file.write_all(&buffer[..n]).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)?;
+    Ok(hexadecimal(hash.finalize()))
+}

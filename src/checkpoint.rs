@@ -99,12 +99,15 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Reads a file.
+    /// Reads a file, or a folder that [`export::folder`](crate::export::folder) wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return crate::export::folder::read(path);
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
@@ -116,6 +119,9 @@ impl ModelFile {
     /// As [`read`](Self::read).
     pub fn read_mapped(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return crate::export::folder::read(path);
+        }
         let failed = |e| Error::io("read", path, e);
         let file = std::fs::File::open(path).map_err(failed)?;
         let bytes = crate::ops::map_file(&file).map_err(failed)?;

@@ -84,7 +84,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model file.
+    /// Loads a model file, or a folder that [`export::folder`](crate::export::folder) wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.

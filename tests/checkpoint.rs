@@ -151,13 +151,12 @@ fn the_shipped_backbone_is_no_model() {
 #[test]
 fn a_path_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    for path in [folder.path().join("none.safetensors"), folder.path().into()] {
-        match ModelFile::read(&path) {
-            Err(e @ Error::Io { .. }) => {
-                assert!(e.to_string().contains(&path.display().to_string()));
-            }
-            other => panic!("{other:?}"),
+    let path = folder.path().join("none.safetensors");
+    match ModelFile::read(&path) {
+        Err(e @ Error::Io { .. }) => {
+            assert!(e.to_string().contains(&path.display().to_string()));
         }
+        other => panic!("{other:?}"),
     }
     assert!(matches!(
         tiny::model().write(folder.path().join("no/folder.safetensors")),

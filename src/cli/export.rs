@@ -1,5 +1,6 @@
-//! `hydranet export`: a model as a file for other programs, or a smaller one.
+//! `hydranet export`: a model as a file or a folder for other programs, or a smaller one.
 
+use super::folders::Folders;
 use super::model::{list, open};
 use super::output::{Progress, say};
 use clap::Args;
@@ -16,15 +17,16 @@ const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet export`.
 #[derive(Args)]
+#[command(group = clap::ArgGroup::new("target").required(true).multiple(true))]
 pub(crate) struct Export {
     /// The model file.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Write it as ONNX.
-    #[arg(long, required_unless_present = "dtype", value_name = "OUT.onnx")]
+    #[arg(long, group = "target", value_name = "OUT.onnx")]
     onnx: Option<PathBuf>,
     /// Write a model file whose backbone is kept in f16, bf16, int8 or f32.
-    #[arg(long, requires = "out", value_name = "NAME")]
+    #[arg(long, group = "target", requires = "out", value_name = "NAME")]
     dtype: Option<String>,
     /// The model file to write.
     #[arg(long, requires = "dtype", value_name = "FILE")]
@@ -38,12 +40,15 @@ pub(crate) struct Export {
     /// Their side: train, valid, test or all.
     #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
     split: String,
+    #[command(flatten)]
+    folders: Folders,
 }
 
 impl Export {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let dtype: Option<WeightDType> = self.dtype.as_deref().map(str::parse).transpose()?;
         let file = ModelFile::read(&self.model)?;
+        self.folders.write(&file)?;
         if let Some(onnx) = &self.onnx {
             to_onnx(&file, onnx)?;
         }

@@ -8,6 +8,7 @@ mod demo;
 mod ensemble;
 mod experiment;
 mod export;
+mod folders;
 mod heads;
 mod health;
 mod hub;

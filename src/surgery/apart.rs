@@ -5,6 +5,7 @@ use crate::checkpoint::{Description, ModelFile, Source, Tensors, read_described,
 use crate::error::{Error, Result, write_atomically};
 use crate::hash::of_tensors;
 use crate::model::{ModelSpec, heads};
+use crate::novelty::{NOVELTY, Novelty};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
@@ -15,7 +16,7 @@ use std::path::Path;
 pub struct HeadsFile {
     /// As that of the model, the kind and [`backbone_sha256`](Description::backbone_sha256) apart.
     pub description: Description,
-    /// `heads.…` and `joint.…`.
+    /// `heads.…` and `joint.…`; in the folder of a model that has them also `novelty.…`.
     pub tensors: Tensors,
 }
 
@@ -24,18 +25,29 @@ pub struct HeadsFile {
 /// # Errors
 /// If a tensor cannot be read.
 pub fn heads_only(file: &ModelFile) -> Result<HeadsFile> {
+    let mut heads = without_backbone(file)?;
+    heads.description.dtype = Default::default();
+    heads.description.novelty = None;
+    let of_heads = |name: &String| name.starts_with("heads.") || name.starts_with("joint.");
+    heads.tensors.retain(|name, _| of_heads(name));
+    Ok(heads)
+}
+
+/// Everything in a model file but its backbone.
+///
+/// # Errors
+/// If a tensor cannot be read.
+pub(crate) fn without_backbone(file: &ModelFile) -> Result<HeadsFile> {
     let description = Description {
         kind: HEADS.into(),
         backbone_sha256: Some(backbone_sha256(&file.tensors)?),
-        dtype: Default::default(),
-        novelty: None,
         ..file.description.clone()
     };
-    let of_heads = |name: &String| name.starts_with("heads.") || name.starts_with("joint.");
-    let tensors = file.tensors.iter().filter(|(name, _)| of_heads(name));
+    let mut tensors = file.tensors.clone();
+    tensors.retain(|name, _| !name.starts_with("backbone."));
     Ok(HeadsFile {
         description,
-        tensors: tensors.map(|(n, t)| (n.clone(), t.clone())).collect(),
+        tensors,
     })
 }
 
@@ -77,7 +89,11 @@ impl HeadsFile {
         let source = Source::new(tensors.clone());
         let vb = VarBuilder::from_backend(Box::new(source.clone()), DType::F32, Device::Cpu);
         let spec = &description.model;
-        heads(spec, spec.backbone.num_features(), &vb)?;
+        let width = spec.backbone.num_features();
+        heads(spec, width, &vb)?;
+        if let Some(novelty) = &description.novelty {
+            Novelty::new(novelty, width, &vb.pp(NOVELTY))?;
+        }
         source.verdict(origin)?;
         Ok(Self {
             description,

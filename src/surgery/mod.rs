@@ -6,6 +6,7 @@
 mod apart;
 mod edit;
 
+pub(crate) use apart::without_backbone;
 pub use apart::{HeadsFile, backbone_sha256, heads_only, merge};
 
 use crate::checkpoint::{ModelFile, Tensors};

@@ -1,8 +1,9 @@
 //! Pretrained weights: where they come from, and how they become timm's tensors.
 //!
-//! A source is a file, the name of one in a weights folder, or `hf://organisation/name` on the Hugging Face Hub. The file may be
-//! safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training programs, and with the names of timm,
-//! torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see [`adapt`].
+//! A source is a file, the name of one in a weights folder, a folder with timm's `config.json`, or `hf://organisation/name` on the
+//! Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training programs,
+//! and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see
+//! [`adapt`].
 
 mod channels;
 mod names;
@@ -18,6 +19,7 @@ use crate::account::Account;
 use crate::backbone::Architecture;
 use crate::checkpoint::{KEY, Tensors, read_floats};
 use crate::error::{Error, Result};
+use crate::export::folder;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -31,7 +33,8 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
 ///
-/// `source` is a file, the name of one in one of `folders`, or `hf://…` (with the feature `hub`, see `hydranet::hub`).
+/// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature `hub`, see
+/// `hydranet::hub`).
 ///
 /// # Errors
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
@@ -84,8 +87,11 @@ pub fn read(path: &Path) -> Result<Tensors> {
     Ok(read_file(path)?.0)
 }
 
-/// The tensors of a file, and whether it is a hydranet model.
+/// The tensors of a file, or of a model's folder, and whether it is a hydranet model.
 fn read_file(path: &Path) -> Result<(Tensors, bool)> {
+    if path.is_dir() {
+        return Ok((folder::read(path)?.tensors, true));
+    }
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let origin = path.display().to_string();
     if pickle::is_pickle(&bytes) {

@@ -1,6 +1,7 @@
 //! From a source's name to a file.
 
 use crate::error::{Error, Result};
+use crate::export::folder;
 use std::path::PathBuf;
 
 /// What the name of a source on the Hugging Face Hub begins with.
@@ -16,7 +17,13 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     }
     let mut candidates =
         std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
-    if let Some(path) = candidates.find(|p| p.is_file()) {
+    let known = |path: PathBuf| match path.is_dir() {
+        // A whole model, or timm's.
+        true if path.join(folder::HEADS).is_file() => Some(path),
+        true => folder::weights_in(&path),
+        false => path.is_file().then_some(path),
+    };
+    if let Some(path) = candidates.find_map(known) {
         return Ok(path);
     }
     let mut known: Vec<String> = folders
@@ -34,7 +41,7 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     Err(Error::Invalid {
         what: "model.weights".into(),
         expected: format!(
-            "a file, the name of one in {} ({}), or {HUB}organisation/name on the Hugging Face Hub",
+            "a file, a folder with timm's config.json, the name of a file in {} ({}), or {HUB}organisation/name on the Hugging Face Hub",
             searched.join(" or "),
             if known.is_empty() {
                 "where there is none".into()

@@ -1,0 +1,37 @@
+//! `hydranet export --hugging-face` and `--timm`.
+
+use super::output::say;
+use clap::Args;
+use hydranet::ModelFile;
+use hydranet::export::folder;
+use std::path::PathBuf;
+
+/// The folders `hydranet export` can write.
+#[derive(Args)]
+pub(crate) struct Folders {
+    /// Write it as a folder for the Hugging Face Hub: backbone, heads, config.json, model card.
+    #[arg(long, group = "target", value_name = "DIR")]
+    hugging_face: Option<PathBuf>,
+    /// Write its backbone alone as a folder for timm.
+    #[arg(long, group = "target", value_name = "DIR")]
+    timm: Option<PathBuf>,
+    /// The licence on the model card, in the Hub's words: mit, apache-2.0, other … [default: none is named].
+    #[arg(long, requires = "hugging_face", value_name = "ID")]
+    license: Option<String>,
+}
+
+impl Folders {
+    pub(crate) fn write(&self, file: &ModelFile) -> hydranet::Result<()> {
+        if let Some(out) = &self.hugging_face {
+            folder::write(file, out, self.license.as_deref())?;
+            let files = [folder::MODEL, folder::CONFIG, folder::HEADS, folder::CARD];
+            say(format!("{}: {}", out.display(), files.join(", ")));
+        }
+        if let Some(out) = &self.timm {
+            folder::write_timm(file, out)?;
+            let files = [folder::MODEL, folder::CONFIG];
+            say(format!("{}: {}", out.display(), files.join(", ")));
+        }
+        Ok(())
+    }
+}

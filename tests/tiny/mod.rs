@@ -1,4 +1,6 @@
 //! A small model with random weights, and images for it.
+// Not every test needs both.
+#![allow(dead_code)]
 
 use candle_core::{Device, Tensor};
 use hydranet::checkpoint::Tensors;

@@ -73,7 +73,7 @@ fn the_nearest_rows_are_those_of_a_plain_search() {
     let rows: Vec<f32> = (0..n * width)
         .map(|i| ((i * i + 3 * i) % 7) as f32 - 3.0)
         .collect();
-    let allowed = |a: usize, b: usize| (a + b) % 3 != 0;
+    let allowed = |a: usize, b: usize| !(a + b).is_multiple_of(3);
     let of: Vec<usize> = (0..n).step_by(2).collect();
     let found = nearest(&rows, width, &of, k, &allowed);
     for (a, found) in of.iter().zip(&found) {

@@ -215,10 +215,10 @@ fn input(file: &ModelFile) -> String {
 }
 
 fn usage(file: &ModelFile) -> String {
-    let mut text = format!(
+    let mut text = String::from(
         "\n## Use\n\nWith hydranet, which reads the whole folder:\n\n```sh\nhydranet pull hf://ORGANISATION/NAME --out model\n\
          hydranet predict --model model photo.jpg\n```\n\n```rust\nlet predictor = hydranet::Predictor::from_file(\"model\")?;\n\
-         let prediction = predictor.predict_file(\"photo.jpg\")?;\n```\n"
+         let prediction = predictor.predict_file(\"photo.jpg\")?;\n```\n",
     );
     let heads = &file.description.model.heads;
     let plain = heads.iter().all(|h| !h.loss.is_cumulative());

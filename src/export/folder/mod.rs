@@ -7,7 +7,8 @@
 //! | `heads.safetensors` | the heads and the whole description, see [`HeadsFile`]; the backbone's fingerprint ties the two together |
 //! | `README.md` | the model card |
 //!
-//! [`write`] and [`read`] lose nothing: the model read is the one written, to the last bit. The backbone is always `f32` there. [`write_timm`] leaves the last two out.
+//! [`write()`] and [`read`] lose nothing: the model read is the one written, to the last bit. The backbone is always `f32` there.
+//! [`write_timm`] leaves the last two out.
 
 mod card;
 mod config;
@@ -75,7 +76,7 @@ fn write_backbone(file: &ModelFile, folder: &Path) -> Result<()> {
     write_atomically(&folder.join(CONFIG), config.as_bytes())
 }
 
-/// Reads a folder that [`write`] wrote.
+/// Reads a folder that [`write()`] wrote.
 ///
 /// # Errors
 /// [`Error::Io`] if a file is missing, [`Error::Checkpoint`] if one is broken, or if the backbone is not the heads'.

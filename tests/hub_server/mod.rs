@@ -1,7 +1,9 @@
-//! A small server that speaks as much of the Hugging Face Hub's protocol as fetching a file needs.
+//! A small server that speaks as much of the Hugging Face Hub's protocol as fetching and pushing files need.
 
 // Each test file uses a part of this.
 #![allow(dead_code)]
+
+pub mod upload;
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,6 +24,11 @@ pub struct State {
     pub budget: Option<usize>,
     /// Sends whole files whatever is asked for.
     pub without_ranges: bool,
+    /// There is no repository.
+    pub missing: bool,
+    /// Answers requests whose path has this in it with this status.
+    pub refuse: Option<(&'static str, &'static str)>,
+    pub written: upload::Written,
     /// "METHOD path range" of every request, and the token it came with.
     pub seen: Vec<(String, Option<String>)>,
 }
@@ -108,6 +115,19 @@ fn oid(bytes: &[u8]) -> String {
     sha256(bytes)[..40].into()
 }
 
+/// How the Hub describes a file.
+fn entry(path: &str, bytes: &[u8]) -> serde_json::Value {
+    let mut entry = serde_json::json!({
+        "type": "file", "path": path, "size": bytes.len(), "oid": oid(bytes)
+    });
+    if is_apart(path) {
+        entry["lfs"] = serde_json::json!({
+            "oid": sha256(bytes), "size": bytes.len(), "pointerSize": 134
+        });
+    }
+    entry
+}
+
 fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -137,8 +157,11 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     let request = format!("{method} {path} {range}").trim().to_string();
     state.seen.push((request, token.clone()));
     let wanted = state.token.as_ref().map(|t| format!("Bearer {t}"));
+    let refused = state.refuse.filter(|(part, _)| path.contains(part));
     let answer = match wanted.is_none() || token == wanted {
-        true => route(&state, path, &body, &range, endpoint),
+        true if refused.is_some() => Answer::new(refused.unwrap().1, b"{}".to_vec()),
+        true => upload::route(&mut state, method, path, &body, endpoint)
+            .unwrap_or_else(|| route(&state, path, &body, &range, endpoint)),
         false => Answer::new(
             "401 Unauthorized",
             br#"{"error":"Repository not found"}"#.to_vec(),
@@ -171,6 +194,12 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
 fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) -> Answer {
     let missing = || Answer::new("404 Not Found", br#"{"error":"not found"}"#.to_vec());
     let path = path.split('?').next().unwrap();
+    if state.missing {
+        return missing();
+    }
+    if path == format!("/api/models/{REPO}") {
+        return Answer::json(&serde_json::json!({"_id": "1", "id": REPO}));
+    }
     let known = |revision: &str| [COMMIT, "main", "v1"].contains(&revision);
     if let Some(rest) = path.strip_prefix(&format!("/api/models/{REPO}/")) {
         return match rest.split_once('/') {
@@ -187,19 +216,14 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
                 let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
                 let entry = |path: &serde_json::Value| {
                     let path = path.as_str()?;
-                    let bytes = state.files.get(path)?;
-                    let mut entry = serde_json::json!({
-                        "type": "file", "path": path, "size": bytes.len(), "oid": oid(bytes)
-                    });
-                    if is_apart(path) {
-                        entry["lfs"] = serde_json::json!({
-                            "oid": sha256(bytes), "size": bytes.len(), "pointerSize": 134
-                        });
-                    }
-                    Some(entry)
+                    Some(entry(path, state.files.get(path)?))
                 };
                 let paths = asked["paths"].as_array().unwrap();
                 Answer::json(&paths.iter().filter_map(entry).collect())
+            }
+            Some(("tree", revision)) if known(revision) => {
+                let files = state.files.iter();
+                Answer::json(&files.map(|(path, bytes)| entry(path, bytes)).collect())
             }
             _ => missing(),
         };

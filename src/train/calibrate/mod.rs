@@ -128,6 +128,8 @@ pub fn calibrate(
         Abstain::Below(least) => least,
         Abstain::ForAccuracy(wanted) => threshold(&file, &taxonomy, features, classes, wanted)?,
     };
+    let decision = &file.description.decision;
+    decision.validate(&taxonomy, spec.joint.is_some())?;
     let report = CalibrationReport {
         temperatures,
         min_confidence: file.description.decision.min_confidence,

@@ -75,7 +75,25 @@ impl Prediction {
     }
 }
 
-/// A trained model, ready to predict; can be shared between threads.
+/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// let predictor = Arc::new(hydranet::Predictor::from_file("best.safetensors")?);
+/// let threads: Vec<_> = (0..4)
+///     .map(|_| {
+///         let predictor = predictor.clone();
+///         std::thread::spawn(move || {
+///             let [height, width] = predictor.input().size;
+///             predictor.predict_rgb(&vec![127; height * width * 3])
+///         })
+///     })
+///     .collect();
+/// for thread in threads {
+///     println!("{}", thread.join().unwrap()?.name);
+/// }
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 pub struct Predictor {
     description: Description,
     taxonomy: Taxonomy,

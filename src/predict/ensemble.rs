@@ -128,6 +128,16 @@ fn is_text(path: &Path) -> Result<bool> {
 /// Models with the same heads that predict together; of one model and the plain photo, exactly what its [`Predictor`] says.
 ///
 /// Members may have other backbones and inputs. It can be shared between threads.
+///
+/// ```no_run
+/// use hydranet::{Average, Ensemble, Predictor, Views};
+/// let members = vec![Predictor::from_file("fold1.safetensors")?, Predictor::from_file("fold2.safetensors")?];
+/// let views = Views { flip: true, ..Views::default() };
+/// let ensemble = Ensemble::new(members, Average::Probability, views)?;
+/// # let images = candle_core::Tensor::zeros((1, 3, 224, 224), candle_core::DType::F32, &candle_core::Device::Cpu)?;
+/// println!("{}", ensemble.predict_tensor(&images)?[0].name);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 pub struct Ensemble {
     members: Vec<Predictor>,
     average: Average,

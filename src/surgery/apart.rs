@@ -12,6 +12,16 @@ use std::path::Path;
 
 /// A file with the heads of a model and no backbone, a few kB: safetensors whose description has the kind `"heads"` and says by a SHA-256
 /// which backbone they were trained on.
+///
+/// ```no_run
+/// use hydranet::ModelFile;
+/// use hydranet::surgery::{HeadsFile, heads_only, merge};
+/// let ours = ModelFile::read("ours.safetensors")?;
+/// heads_only(&ours)?.write("to_give_away.safetensors")?;
+/// let theirs = HeadsFile::read("from_somebody.safetensors")?.attach(&ours.tensors)?;
+/// merge(&[ours, theirs])?.write("all.safetensors")?;
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HeadsFile {
     /// As that of the model, the kind and [`backbone_sha256`](Description::backbone_sha256) apart.

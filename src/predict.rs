@@ -13,11 +13,13 @@ use serde::Serialize;
 use std::path::Path;
 
 mod ensemble;
+mod manifest;
 mod opinion;
 #[cfg(feature = "image")]
 mod photos;
 
-pub use ensemble::{Ensemble, Manifest, Views};
+pub use ensemble::Ensemble;
+pub use manifest::{Manifest, Views};
 pub use opinion::Average;
 pub(crate) use opinion::Opinion;
 

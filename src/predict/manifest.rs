@@ -1,0 +1,111 @@
+//! What an ensemble is made of: views, and a file that names its models.
+
+use super::Average;
+use crate::error::{Error, Result, write_atomically};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Views of a photo that are predicted beside or instead of the photo itself (test-time augmentation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Views {
+    /// Each view mirrored left to right too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
+    /// In place of the whole photo its middle and four corners, each this share of its height and width, above 0 and at most 1: of what the
+    /// model's centre crop leaves, if it has one. Krizhevsky et al. 2012 took 224 of 256 pixels, 0.875.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub five_crops: Option<f64>,
+}
+
+impl Views {
+    /// Views of one photo.
+    pub fn count(&self) -> usize {
+        let crops = if self.five_crops.is_some() { 5 } else { 1 };
+        crops * if self.flip { 2 } else { 1 }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        match self.five_crops {
+            Some(share) if !(share > 0.0 && share <= 1.0) => Err(Error::Invalid {
+                what: "five_crops".into(),
+                expected: "a share above 0, at most 1".into(),
+                found: share.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that names the models of an ensemble: JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `"ensemble"`.
+    pub kind: String,
+    /// Version of the format: 1.
+    pub format: u32,
+    /// How opinions become one.
+    #[serde(default)]
+    pub average: Average,
+    /// The views of a photo each model sees.
+    #[serde(default)]
+    pub views: Views,
+    /// Model files, relative to the manifest.
+    pub models: Vec<PathBuf>,
+}
+
+impl Manifest {
+    /// A manifest of model files, whose paths are relative to where it will be written.
+    pub fn new(models: Vec<PathBuf>, average: Average, views: Views) -> Self {
+        Self {
+            kind: "ensemble".into(),
+            format: 1,
+            average,
+            views,
+            models,
+        }
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Config`] with line and column if it is none.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::parse(&bytes, &path.display().to_string())
+    }
+
+    fn parse(bytes: &[u8], origin: &str) -> Result<Self> {
+        let fail = |message: String| Error::Config {
+            origin: origin.into(),
+            message,
+        };
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|e| fail(format!("not the manifest of an ensemble: {e}")))?;
+        if manifest.kind != "ensemble" || manifest.format != 1 {
+            return Err(fail(format!(
+                "expected `kind` \"ensemble\" and `format` 1, found \"{}\" and {}",
+                manifest.kind, manifest.format
+            )));
+        }
+        manifest.views.validate().map_err(|e| fail(e.to_string()))?;
+        match manifest.models.is_empty() {
+            true => Err(fail("expected at least one model, found none".into())),
+            false => Ok(manifest),
+        }
+    }
+
+    /// Writes it: to a sibling first, then renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Config {
+            origin: path.as_ref().display().to_string(),
+            message: e.to_string(),
+        })?;
+        write_atomically(path.as_ref(), format!("{text}\n").as_bytes())
+    }
+}

@@ -1,14 +1,13 @@
 //! `hydranet export`: a model as a file or a folder for other programs, or a smaller one.
 
 use super::folders::Folders;
-use super::model::{list, open};
+use super::model::select;
 use super::output::{Progress, say};
 use clap::Args;
 use hydranet::export::onnx;
 use hydranet::train::cost::{CostRow, compare_models};
-use hydranet::train::dataset::Split;
 use hydranet::train::evaluate::Queue;
-use hydranet::{Error, ModelFile, WeightDType, write_atomically};
+use hydranet::{ModelFile, WeightDType, write_atomically};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -83,23 +82,12 @@ impl Export {
         if self.data.is_empty() {
             return Ok(None);
         }
-        let side: Option<Split> = match self.split.as_str() {
-            "all" => None,
-            side => Some(side.parse()?),
-        };
-        let corrections = &self.corrections;
-        let dataset = open(&file.description, &self.data, side.is_some(), corrections)?;
-        let indices: Vec<usize> = match side {
-            None => (0..dataset.samples.len()).collect(),
-            Some(side) => dataset.indices(side),
-        };
-        if indices.is_empty() {
-            return Err(Error::EmptySplit {
-                split: self.split.clone(),
-                origin: list(&self.data),
-                reason: "no photo stands on it; choose another with --split".into(),
-            });
-        }
+        let (dataset, indices) = select(
+            &file.description,
+            &self.data,
+            &self.split,
+            &self.corrections,
+        )?;
         let mut progress = Progress::new("compare");
         let mut tell = |done| progress.show("compare", done, 2 * indices.len());
         let queue = Queue::new(QUEUE_MIB);

@@ -48,22 +48,7 @@ impl Evaluate {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
         let description = ensemble.members()[0].description();
-        let side: Option<Split> = match self.split.as_str() {
-            "all" => None,
-            side => Some(side.parse()?),
-        };
-        let dataset = open(description, &self.data, side.is_some(), &self.corrections)?;
-        let indices: Vec<usize> = match side {
-            None => (0..dataset.samples.len()).collect(),
-            Some(side) => dataset.indices(side),
-        };
-        if indices.is_empty() {
-            return Err(Error::EmptySplit {
-                split: self.split.clone(),
-                origin: list(&self.data),
-                reason: "no photo stands on it; choose another with --split".into(),
-            });
-        }
+        let (dataset, indices) = select(description, &self.data, &self.split, &self.corrections)?;
         let mut progress = Progress::new("evaluate");
         let mut tell = |done| progress.show("evaluate", done, indices.len());
         let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
@@ -98,6 +83,32 @@ struct WithCoverage {
     report: ScoreReport,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     coverage: Vec<Coverage>,
+}
+
+/// The data that a model is to be used on as [`open`] gives it, and which of its photos stand on the side named, or `all`; there has to be one.
+pub(super) fn select(
+    description: &Description,
+    data: &[PathBuf],
+    split: &str,
+    corrections: &[PathBuf],
+) -> hydranet::Result<(Dataset, Vec<usize>)> {
+    let side: Option<Split> = match split {
+        "all" => None,
+        side => Some(side.parse()?),
+    };
+    let dataset = open(description, data, side.is_some(), corrections)?;
+    let indices: Vec<usize> = match side {
+        None => (0..dataset.samples.len()).collect(),
+        Some(side) => dataset.indices(side),
+    };
+    match indices.is_empty() {
+        false => Ok((dataset, indices)),
+        true => Err(Error::EmptySplit {
+            split: split.into(),
+            origin: list(data),
+            reason: "no photo stands on it; choose another with --split".into(),
+        }),
+    }
 }
 
 /// The data that a model is to be used on, corrected, and on request on the sides that the model's training gave the photos: a split

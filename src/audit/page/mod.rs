@@ -3,7 +3,6 @@
 //! without the photos. What is decided by keyboard or mouse is kept by the browser and saved as a file of
 //! [corrections](crate::train::corrections).
 
-mod base64;
 mod cards;
 mod health;
 mod thumbs;

@@ -1,9 +1,10 @@
 //! The photos a page shows, each once, as small JPEGs.
 
-use super::base64::encode;
 use crate::error::Result;
 use crate::input::{Interpolation, Photo};
 use crate::train::dataset::Dataset;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
@@ -63,5 +64,8 @@ fn thumb(path: &Path, height: usize) -> Result<String> {
             path: path.into(),
             reason: e.to_string(),
         })?;
-    Ok(format!("data:image/jpeg;base64,{}", encode(&bytes)))
+    Ok(format!(
+        "data:image/jpeg;base64,{}",
+        STANDARD.encode(&bytes)
+    ))
 }

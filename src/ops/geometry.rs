@@ -141,7 +141,7 @@ impl Geometry {
 }
 
 /// The images cut into at most `parts` consecutive ranges of like length.
-pub(crate) fn parts(images: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
+pub fn parts(images: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
     let parts = parts.min(images).max(1);
     (0..parts)
         .map(|i| images * i / parts..images * (i + 1) / parts)

@@ -5,7 +5,7 @@
 //! the correctly rounded result; a NaN stays a NaN. The `f64` versions are the precise ones of the standard library and `libm`.
 
 /// The elementary functions an element type has.
-pub(crate) trait Elementary: Copy {
+pub trait Elementary: Copy {
     /// eˣ.
     fn exp<const FMA: bool>(self) -> Self;
     /// Hyperbolic tangent.
@@ -161,7 +161,7 @@ impl Elementary for f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::simd::{Real, kernel};
+    use crate::simd::{Real, kernel};
 
     kernel! {
         fn all<T>(x: &[T], exp: &mut [T], tanh: &mut [T], erf: &mut [T]) {

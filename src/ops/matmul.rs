@@ -5,7 +5,7 @@ use super::simd::Real;
 
 /// A read-only matrix inside a slice: element (i, j) is `data[i * rows + j * cols]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
+pub struct Matrix<'a, T> {
     pub data: &'a [T],
     pub row_stride: usize,
     pub col_stride: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Matrix<'a, T> {
 
 impl<'a, T> Matrix<'a, T> {
     /// Rows one after another, `row_stride` apart.
-    pub(crate) fn rows(data: &'a [T], row_stride: usize) -> Self {
+    pub fn rows(data: &'a [T], row_stride: usize) -> Self {
         Self {
             data,
             row_stride,
@@ -22,7 +22,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// The transpose of rows `row_stride` apart.
-    pub(crate) fn transposed(data: &'a [T], row_stride: usize) -> Self {
+    pub fn transposed(data: &'a [T], row_stride: usize) -> Self {
         Self {
             data,
             row_stride: 1,
@@ -43,7 +43,7 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// `out[i * ld + j] (+)= Σ_k a(i, k) · b(k, j)` for i < m, j < n.
-pub(crate) fn matmul<T: Real>(
+pub fn matmul<T: Real>(
     (m, n, k): (usize, usize, usize),
     a: Matrix<T>,
     b: Matrix<T>,

@@ -12,13 +12,13 @@ pub(crate) const SLACK: usize = 3 * LANES;
 
 /// One stretch of the sum: where it starts, relative to the rows of `a` and to `b`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub struct Stretch {
     pub a: usize,
     pub b: usize,
 }
 
 /// What one call computes: for each row, a panel of columns.
-pub(crate) struct Product<'a, T> {
+pub struct Product<'a, T> {
     pub a: *const T,
     /// Where each row of `a` begins.
     pub a_at: &'a [usize],
@@ -44,7 +44,7 @@ pub(crate) struct Product<'a, T> {
 
 /// v := clamp(v · scale + shift), one scale and shift a column.
 #[derive(Clone, Copy)]
-pub(crate) struct Finish<T> {
+pub struct Finish<T> {
     pub scale: *const T,
     pub shift: *const T,
     pub bounds: (T, T),

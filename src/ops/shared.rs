@@ -18,10 +18,7 @@ pub(crate) fn values<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> R
 }
 
 /// Calls `f` with the values of a CPU tensor, which is made contiguous first if need be.
-pub(crate) fn with_values<T: Real, R>(
-    tensor: &Tensor,
-    f: impl FnOnce(&[T]) -> Result<R>,
-) -> Result<R> {
+pub fn with_values<T: Real, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -130,7 +127,7 @@ pub(crate) fn tensor<T: Real>(data: Vec<T>, shape: &[usize]) -> Result<Tensor> {
 
 /// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of them,
 /// which takes as long as a small loop.
-pub(crate) fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| f())
 }
 

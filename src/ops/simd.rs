@@ -2,13 +2,12 @@
 
 use super::math::Elementary;
 use super::micro::Product;
-use crate::error::{Error, Result};
 use candle_core::WithDType;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
 /// `f32` for use, `f64` for gradients checked against central differences.
-pub(crate) trait Real:
+pub trait Real:
     WithDType
     + PartialOrd
     + Add<Output = Self>
@@ -129,13 +128,9 @@ pub(crate) fn isa() -> Isa {
 /// variable `HYDRANET_ISA` says so. Results have the same bytes on processors that use the same one.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `HYDRANET_ISA` is none of these; the kernels then use the processor's best.
-pub fn instruction_set() -> Result<&'static str> {
-    limit().map_err(|found| Error::Invalid {
-        what: format!("the environment variable {LIMIT}"),
-        expected: "`avx512`, `avx2` or `portable`".into(),
-        found: format!("`{found}`"),
-    })?;
+/// What `HYDRANET_ISA` says if it is none of these; the kernels then use the processor's best.
+pub fn instruction_set() -> std::result::Result<&'static str, String> {
+    limit()?;
     Ok(match isa() {
         Isa::Portable => "portable",
         #[cfg(target_arch = "x86_64")]
@@ -151,7 +146,7 @@ macro_rules! kernel {
     ($(#[$meta:meta])* fn $name:ident<T>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        pub(crate) fn $name<T: Real>($($arg: $ty),*) $(-> $ret)? {
+        pub fn $name<T: Real>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, clippy::extra_unused_type_parameters)]
             fn body<T: Real, const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
@@ -167,12 +162,12 @@ macro_rules! kernel {
                 fn fused<T: Real>($($arg: $ty),*) $(-> $ret)? {
                     body::<T, true>($($arg),*)
                 }
-                match $crate::ops::simd::isa() {
+                match $crate::simd::isa() {
                     // SAFETY: `isa` found AVX-512 F, BW, DQ, VL, AVX2 and FMA on this processor.
-                    $crate::ops::simd::Isa::Avx512 => return unsafe { wide::<T>($($arg),*) },
+                    $crate::simd::Isa::Avx512 => return unsafe { wide::<T>($($arg),*) },
                     // SAFETY: `isa` found AVX2 and FMA on this processor.
-                    $crate::ops::simd::Isa::Avx2 => return unsafe { fused::<T>($($arg),*) },
-                    $crate::ops::simd::Isa::Portable => {}
+                    $crate::simd::Isa::Avx2 => return unsafe { fused::<T>($($arg),*) },
+                    $crate::simd::Isa::Portable => {}
                 }
             }
             body::<T, false>($($arg),*)

@@ -5,7 +5,7 @@ use super::simd::{Real, kernel};
 
 /// Numbers of one AdamW step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamW<T> {
+pub struct AdamW<T> {
     pub beta1: T,
     pub beta2: T,
     /// Learning rate, over the first moment's correction.

@@ -1,6 +1,6 @@
 //! Features made to tell persons apart, out of features that tell everything apart.
 
-use crate::ops::matmul::{Matrix, matmul};
+use crate::ops::{Matrix, matmul};
 use crate::train::dataset::{Dataset, Sample, person_key};
 use crate::train::targets::labels;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use super::super::geometry::{Conv2dParams, Geometry};
 use super::super::norm::{Activation, BatchMoments, Norm, Statistics};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-/// As [`conv2d`](crate::ops::conv2d).
+/// As [`conv2d`](crate::conv2d).
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -23,7 +23,7 @@ pub fn conv2d(
     activate(&y, activation)
 }
 
-/// As [`conv2d_norm_act`](crate::ops::conv2d_norm_act).
+/// As [`conv2d_norm_act`](crate::conv2d_norm_act).
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -62,7 +62,7 @@ pub fn conv2d_norm_act(
 }
 
 /// One number a channel in the form that meets `y`.
-pub(in crate::ops) fn per_channel(t: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub(crate) fn per_channel(t: &Tensor, y: &Tensor) -> Result<Tensor> {
     let channels = y.dim(1)?;
     if t.dims() != [channels] {
         bail!(
@@ -121,7 +121,7 @@ fn positions(g: &Geometry) -> Vec<u32> {
 }
 
 /// As an activation says.
-pub(in crate::ops) fn activate(y: &Tensor, activation: Activation) -> Result<Tensor> {
+pub(crate) fn activate(y: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation.pointwise() {
         None => Ok(y.clone()),
         Some(function) => super::pointwise(y, function),

@@ -3,7 +3,7 @@
 use super::super::interpolate::{ResizeFilter, Weights, axes};
 use candle_core::{Device, Result, Tensor};
 
-/// As [`interpolate`](crate::ops::interpolate).
+/// As [`interpolate`](crate::interpolate).
 ///
 /// # Errors
 /// If the shape does not fit or a size is 0.

@@ -5,7 +5,7 @@ use super::super::max_pool::MaxPool2dParams;
 use super::super::window::Windows;
 use candle_core::{Device, Result, Tensor, bail};
 
-/// As [`max_pool2d`](crate::ops::max_pool2d).
+/// As [`max_pool2d`](crate::max_pool2d).
 ///
 /// # Errors
 /// If the settings do not fit the shape.
@@ -34,7 +34,7 @@ pub fn max_pool2d(x: &Tensor, params: MaxPool2dParams) -> Result<Tensor> {
     best.reshape(&g.out_shape())
 }
 
-/// As [`avg_pool2d`](crate::ops::avg_pool2d).
+/// As [`avg_pool2d`](crate::avg_pool2d).
 ///
 /// # Errors
 /// If the settings do not fit the shape.

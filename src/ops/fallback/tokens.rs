@@ -1,9 +1,9 @@
 //! Operators on tokens: activations, layer normalisation, softmax, attention, linear layers.
 
-use crate::ops::Pointwise;
+use crate::Pointwise;
 use candle_core::{D, Result, Tensor};
 
-/// [`ops::pointwise`](crate::ops::pointwise()).
+/// [`ops::pointwise`](crate::pointwise()).
 ///
 /// # Shapes
 /// `x` of any shape; the result has the same.
@@ -52,7 +52,7 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
     ((x * 0.5)?.tanh()? + 1.0)? * 0.5
 }
 
-/// [`ops::layer_norm`](crate::ops::layer_norm()).
+/// [`ops::layer_norm`](crate::layer_norm()).
 ///
 /// # Shapes
 /// `x` `(…, d)`, `gamma` and `beta` `(d)`; the result is shaped as `x`.
@@ -66,7 +66,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
         .broadcast_add(beta)
 }
 
-/// [`ops::layer_norm_2d`](crate::ops::layer_norm_2d).
+/// [`ops::layer_norm_2d`](crate::layer_norm_2d).
 ///
 /// # Shapes
 /// `x` `(batch, C, H, W)`, `gamma` and `beta` `(C)`; the result is shaped as `x`.
@@ -87,7 +87,7 @@ fn normalise(x: &Tensor, axis: usize, eps: f64) -> Result<Tensor> {
     centred.broadcast_div(&(variance + eps)?.sqrt()?)
 }
 
-/// [`ops::softmax`](crate::ops::softmax()).
+/// [`ops::softmax`](crate::softmax()).
 ///
 /// # Shapes
 /// `x` `(…, n)`; the result has the same shape.
@@ -99,7 +99,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)
 }
 
-/// [`ops::log_softmax`](crate::ops::log_softmax).
+/// [`ops::log_softmax`](crate::log_softmax).
 ///
 /// # Shapes
 /// `x` `(…, n)`; the result has the same shape.
@@ -116,7 +116,7 @@ fn greatest(x: &Tensor) -> Result<Tensor> {
     x.detach().max_keepdim(D::Minus1)
 }
 
-/// [`ops::attention`](crate::ops::attention()).
+/// [`ops::attention`](crate::attention()).
 ///
 /// # Shapes
 /// `q`, `k`, `v` `(batch, heads, tokens, dim)`; the result has the same shape.
@@ -128,7 +128,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tenso
     softmax(&(q.matmul(&k)? * scale)?)?.matmul(&v)
 }
 
-/// [`ops::attention_qkv`](crate::ops::attention_qkv).
+/// [`ops::attention_qkv`](crate::attention_qkv).
 ///
 /// # Shapes
 /// `qkv` `(batch, tokens, 3 · heads · dim)`; result `(batch, tokens, heads · dim)`.
@@ -147,7 +147,7 @@ pub fn attention_qkv(qkv: &Tensor, heads: usize, scale: f64) -> Result<Tensor> {
         .reshape((batch, tokens, heads * dim))
 }
 
-/// [`ops::linear`](crate::ops::linear()).
+/// [`ops::linear`](crate::linear()).
 ///
 /// # Shapes
 /// `x` `(…, in)`, `weight` `(out, in)`, `bias` `(out)`; result `(…, out)`.

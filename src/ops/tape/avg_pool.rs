@@ -3,10 +3,10 @@
 use super::columns::add_times;
 use super::engine::{Back, Engine, Node, Slot};
 use super::join::read;
-use crate::ops::avg_pool::AvgPool2dParams;
-use crate::ops::buffer::Buffer;
-use crate::ops::simd::Real;
-use crate::ops::window::{Axis, Windows};
+use crate::avg_pool::AvgPool2dParams;
+use crate::buffer::Buffer;
+use crate::simd::Real;
+use crate::window::{Axis, Windows};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

@@ -9,10 +9,10 @@ use super::plan::{Phase, Tile, input_window, output_window, phase_rows, phases, 
 use super::product::Packed;
 use super::slab;
 use super::winograd::{self, Scratch};
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::{Geometry, parts};
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::geometry::{Geometry, parts};
+use crate::shared::SharedMut;
+use crate::simd::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 

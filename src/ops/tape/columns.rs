@@ -3,10 +3,10 @@
 //! Constants are kept as a pattern: the channels repeated until they fill a few vectors, so that the loops run over long stretches
 //! even where there are few channels.
 
-use crate::ops::norm::{Activation, Moments};
-use crate::ops::pointwise::{self, Pointwise};
-use crate::ops::shared::as_uninit;
-use crate::ops::simd::{Real, kernel};
+use crate::norm::{Activation, Moments};
+use crate::pointwise::{self, Pointwise};
+use crate::shared::as_uninit;
+use crate::simd::{Real, kernel};
 
 /// Values a pattern has at least.
 const PATTERN: usize = 128;

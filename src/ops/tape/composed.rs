@@ -1,18 +1,18 @@
 //! A tape's steps as compositions of candle's operators, for devices that hydranet has no kernels for.
 //!
 //! A map is a tensor `(batch, channels, H, W)` of candle's graph, which keeps what backward needs. The methods are those of the
-//! [`Engine`](super::engine::Engine); what is computed is in [`fallback`](crate::ops::fallback).
+//! [`Engine`](super::engine::Engine); what is computed is in [`fallback`](crate::fallback).
 
 use super::chain::Link;
 use super::follow::Follow;
 use super::layout::Layout;
 use super::weight::ConvWeight;
 use super::windows::WindowAttention;
-use crate::ops::avg_pool::AvgPool2dParams;
-use crate::ops::fallback;
-use crate::ops::geometry::Conv2dParams;
-use crate::ops::max_pool::MaxPool2dParams;
-use crate::ops::norm::{Activation, BatchMoments, Norm};
+use crate::avg_pool::AvgPool2dParams;
+use crate::fallback;
+use crate::geometry::Conv2dParams;
+use crate::max_pool::MaxPool2dParams;
+use crate::norm::{Activation, BatchMoments, Norm};
 use candle_core::{D, Device, Result, Tensor, bail};
 use std::sync::{Arc, Weak};
 

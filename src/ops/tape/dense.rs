@@ -3,10 +3,10 @@
 use super::plan::{Phase, Tap, joined};
 use super::product::{Packed, Rows, Shifts};
 use super::window::Window;
-use crate::ops::geometry::Geometry;
-use crate::ops::micro::{Stretch, panels};
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::Real;
+use crate::geometry::Geometry;
+use crate::micro::{Stretch, panels};
+use crate::shared::SharedMut;
+use crate::simd::Real;
 
 /// A window's values, and which part of a plane they are.
 #[derive(Clone, Copy)]

@@ -3,10 +3,10 @@
 use super::dense::Seen;
 use super::forward::room;
 use super::plan::{Phase, Tap};
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::Geometry;
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::{LANES, Real, kernel};
+use crate::buffer::Buffer;
+use crate::geometry::Geometry;
+use crate::shared::SharedMut;
+use crate::simd::{LANES, Real, kernel};
 
 /// Positions a call keeps in registers.
 const BLOCK: usize = 4;

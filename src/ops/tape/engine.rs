@@ -2,8 +2,8 @@
 
 use super::columns::Transform;
 use super::packed::Packed;
-use crate::ops::buffer::Buffer;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::simd::Real;
 use candle_core::{Result, Tensor};
 use std::sync::Arc;
 

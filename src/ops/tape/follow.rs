@@ -3,8 +3,8 @@
 use super::columns::{Transform, pattern};
 use super::product::Shifts;
 use super::weight::{Kept, Key};
-use crate::ops::norm::{Activation, Norm, Statistics};
-use crate::ops::simd::Real;
+use crate::norm::{Activation, Norm, Statistics};
+use crate::simd::Real;
 use candle_core::{DType, Result, Tensor, bail};
 use std::sync::Arc;
 

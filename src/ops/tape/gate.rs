@@ -3,8 +3,8 @@
 use super::columns::{multiply, pattern, products};
 use super::engine::{Back, Engine, Gradient, Need, Node, Slot};
 use super::join::{read, stretch};
-use crate::ops::buffer::Buffer;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::simd::Real;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use super::Kernels;
 use super::engine::{Engine, Slot};
 use super::join;
-use crate::ops::buffer::Buffer;
-use crate::ops::shared::{in_pool, lock, tensor, typed_storage, with_values};
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::shared::{in_pool, lock, tensor, typed_storage, with_values};
+use crate::simd::Real;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};

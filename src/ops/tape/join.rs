@@ -2,8 +2,8 @@
 
 use super::columns::{add, add_scaled, pattern, scaled, total};
 use super::engine::{Back, Engine, Gradient, Node, Slot};
-use crate::ops::buffer::Buffer;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::simd::Real;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

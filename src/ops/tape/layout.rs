@@ -1,11 +1,11 @@
 //! Which positions of a map make up a window, and which bias belongs to two of them.
 
 use super::windows::WindowAttention;
-use crate::ops::simd::Real;
+use crate::simd::Real;
 use candle_core::{Result, bail};
 
 /// A map cut into windows.
-pub(crate) struct Layout {
+pub struct Layout {
     pub batch: usize,
     pub heads: usize,
     pub dim: usize,
@@ -69,17 +69,17 @@ impl Layout {
     }
 
     /// Positions of a window.
-    pub(crate) fn tokens(&self) -> usize {
+    pub fn tokens(&self) -> usize {
         self.side * self.side
     }
 
     /// Windows of one image.
-    pub(crate) fn windows(&self) -> usize {
+    pub fn windows(&self) -> usize {
         self.places.len() / self.tokens()
     }
 
     /// Whether there are windows that the map does not fill.
-    pub(crate) fn is_filled(&self) -> bool {
+    pub fn is_filled(&self) -> bool {
         !self.h.is_multiple_of(self.side) || !self.w.is_multiple_of(self.side)
     }
 
@@ -96,14 +96,14 @@ impl Layout {
     }
 
     /// Of each position of each window of an image, its place among the image's positions; behind the last one beyond the border.
-    pub(crate) fn taken(&self) -> Vec<u32> {
+    pub fn taken(&self) -> Vec<u32> {
         let beyond = self.h * self.w;
         let place = |p: &Option<usize>| p.unwrap_or(beyond) as u32;
         self.places.iter().map(place).collect()
     }
 
     /// Of each position of an image, its place among the positions of all windows.
-    pub(crate) fn returned(&self) -> Vec<u32> {
+    pub fn returned(&self) -> Vec<u32> {
         let mut returned = vec![0; self.h * self.w];
         for (i, place) in self.places.iter().enumerate() {
             if let Some(place) = place {
@@ -114,7 +114,7 @@ impl Layout {
     }
 
     /// Of each pair of positions of a window, its row in the table of biases.
-    pub(crate) fn distances(&self) -> Vec<u32> {
+    pub fn distances(&self) -> Vec<u32> {
         let n = self.tokens();
         (0..n * n)
             .map(|i| self.distance(i / n, i % n) as u32)
@@ -122,7 +122,7 @@ impl Layout {
     }
 
     /// What is added to the scores of each window of an image, `(windows, queries, keys)`, if it is not the same for all.
-    pub(crate) fn unseen(&self) -> Option<Vec<f64>> {
+    pub fn unseen(&self) -> Option<Vec<f64>> {
         let n = self.tokens();
         let of_window = |window| {
             let kind = self.kind(window);

@@ -47,8 +47,8 @@ use composed::Composed;
 use engine::Engine;
 use follow::Follow;
 use graph::{channels_first, input, transpose};
-pub(crate) use layout::Layout;
-pub(crate) use record::{Record, Step};
+pub use layout::Layout;
+pub use record::{Record, Step};
 use std::sync::Arc;
 pub use weight::{ConvWeight, Kept, Weight};
 pub use windows::WindowAttention;
@@ -108,7 +108,7 @@ pub struct Tape {
     images: Tensor,
     stage: usize,
     /// The share of a batch in running statistics, if it is not each layer's own.
-    pub(crate) momentum: Option<f64>,
+    pub momentum: Option<f64>,
 }
 
 /// `$body` with `$e` the engine, of whatever type.
@@ -170,7 +170,7 @@ impl Tape {
     ///
     /// # Errors
     /// If the tensor cannot be made.
-    pub(crate) fn recorded(channels: usize, (h, w): (usize, usize)) -> Result<(Self, Map)> {
+    pub fn recorded(channels: usize, (h, w): (usize, usize)) -> Result<(Self, Map)> {
         // Takes no memory.
         let images = Tensor::zeros((), DType::F32, &Device::Cpu)?;
         let images = images.broadcast_as((1, channels, h, w))?;
@@ -183,7 +183,7 @@ impl Tape {
     ///
     /// # Errors
     /// If the tape computes.
-    pub(crate) fn into_record(self, map: &Map) -> Result<(Record, usize)> {
+    pub fn into_record(self, map: &Map) -> Result<(Record, usize)> {
         match self.inner {
             Inner::Recorded(record) => Ok((record, map.place)),
             _ => bail!("a tape that computes has not written its steps down"),
@@ -221,12 +221,12 @@ impl Tape {
     }
 
     /// Stages of the network that are done.
-    pub(crate) fn stage(&self) -> usize {
+    pub fn stage(&self) -> usize {
         self.stage
     }
 
     /// Counts a stage.
-    pub(crate) fn stage_done(&mut self) {
+    pub fn stage_done(&mut self) {
         self.stage += 1;
     }
 

@@ -1,8 +1,8 @@
 //! Values kept for backward in half the memory: the upper half of an `f32`, rounded to nearest, ties to even ("bfloat16", Kalamkar
 //! et al. 2019).
 
-use crate::ops::buffer::Buffer;
-use crate::ops::simd::{Real, kernel};
+use crate::buffer::Buffer;
+use crate::simd::{Real, kernel};
 use rayon::prelude::*;
 
 /// Values a task works on.

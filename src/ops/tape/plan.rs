@@ -1,8 +1,8 @@
 //! How one convolution is cut into tiles, and which stretches of memory its sums run over.
 
 use super::window::Window;
-use crate::ops::geometry::Geometry;
-use crate::ops::micro::Stretch;
+use crate::geometry::Geometry;
+use crate::micro::Stretch;
 use std::ops::Range;
 
 /// Output rows of one image.

@@ -2,11 +2,11 @@
 
 use super::columns::Transform;
 use super::plan::Phase;
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::Geometry;
-use crate::ops::micro::{Finish, Product, SLACK, Stretch, panels, product};
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::geometry::Geometry;
+use crate::micro::{Finish, Product, SLACK, Stretch, panels, product};
+use crate::shared::SharedMut;
+use crate::simd::Real;
 use rayon::prelude::*;
 
 /// A matrix product over offsets: out[out_at[i] + out_first + j] (+)= Σ a[a_at[i] + …] · b[b_at + … + j].

@@ -8,15 +8,15 @@ use super::follow::Follow;
 use super::layout::Layout;
 use super::weight::ConvWeight;
 use super::windows::WindowAttention;
-use crate::ops::avg_pool::AvgPool2dParams;
-use crate::ops::geometry::{Conv2dParams, Geometry};
-use crate::ops::max_pool::MaxPool2dParams;
-use crate::ops::norm::{Activation, BatchMoments};
+use crate::avg_pool::AvgPool2dParams;
+use crate::geometry::{Conv2dParams, Geometry};
+use crate::max_pool::MaxPool2dParams;
+use crate::norm::{Activation, BatchMoments};
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;
 
 /// One step. Maps are called by their places: that of the images is 0, that of what step i gives is i + 1.
-pub(crate) enum Step {
+pub enum Step {
     /// activation(convolution · scale + shift); a weight `(O, C)` is that of a linear layer at every position.
     Conv {
         x: usize,
@@ -86,7 +86,7 @@ pub(crate) enum Step {
 }
 
 /// The steps so far.
-pub(crate) struct Record {
+pub struct Record {
     /// In order.
     pub steps: Vec<Step>,
     /// (batch, H, W, channels) by place.

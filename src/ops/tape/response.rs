@@ -7,9 +7,9 @@
 use super::columns::{Transform, blend, pattern, products, total};
 use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::{read, stretch};
-use crate::ops::buffer::Buffer;
-use crate::ops::norm::Activation;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::norm::Activation;
+use crate::simd::Real;
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

@@ -3,12 +3,12 @@
 use super::columns::{Behind, Transform, pattern};
 use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::{read, stretch};
-use crate::ops::buffer::Buffer;
-use crate::ops::layer_norm::Moments;
-use crate::ops::norm::Activation;
-use crate::ops::norm_rows::{backward_rows, forward_rows};
-use crate::ops::shared::{SharedMut, as_uninit, with_values};
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::layer_norm::Moments;
+use crate::norm::Activation;
+use crate::norm_rows::{backward_rows, forward_rows};
+use crate::shared::{SharedMut, as_uninit, with_values};
+use crate::simd::Real;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

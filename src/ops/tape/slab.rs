@@ -9,11 +9,11 @@ use super::plan::{Phase, input_window, joined, output_window, phases, taps};
 use super::product::{Packed, Rows, Shifts};
 use super::window::Window;
 use super::winograd;
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::Geometry;
-use crate::ops::micro::{Stretch, panels};
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::geometry::Geometry;
+use crate::micro::{Stretch, panels};
+use crate::shared::SharedMut;
+use crate::simd::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 

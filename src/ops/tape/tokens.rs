@@ -3,10 +3,10 @@
 use super::columns::{add, add_scaled};
 use super::engine::{Back, Engine, Need, Node, Slot};
 use super::join::read;
-use crate::ops::buffer::Buffer;
-use crate::ops::heads::{Grid, Sizes, Source, Target, backward, forward_into};
-use crate::ops::shared::{SharedMut, with_values};
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::heads::{Grid, Sizes, Source, Target, backward, forward_into};
+use crate::shared::{SharedMut, with_values};
+use crate::simd::Real;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::Arc;

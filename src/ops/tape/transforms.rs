@@ -3,7 +3,7 @@
 // Indices are places in a matrix.
 #![allow(clippy::needless_range_loop)]
 
-use crate::ops::simd::{LANES, Real, kernel};
+use crate::simd::{LANES, Real, kernel};
 
 /// A vector's worth of channels.
 type Lanes<T> = [T; LANES];

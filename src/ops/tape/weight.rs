@@ -1,10 +1,10 @@
 //! Weights of convolutions, and what is kept of them between passes.
 
 use super::forward::Packs;
-use crate::ops::geometry::Geometry;
-use crate::ops::norm::Activation;
-use crate::ops::shared::with_values;
-use crate::ops::simd::Real;
+use crate::geometry::Geometry;
+use crate::norm::Activation;
+use crate::shared::with_values;
+use crate::simd::Real;
 use candle_core::{Result, Tensor, TensorId};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};

@@ -1,6 +1,6 @@
 //! Parts of a channels-last plane copied to scratch, with zeros around them.
 
-use crate::ops::simd::Real;
+use crate::simd::Real;
 use std::ops::Range;
 
 /// A part of a plane, in its rows and columns; what lies outside the plane counts as zero.

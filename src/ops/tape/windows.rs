@@ -5,12 +5,12 @@
 
 use super::engine::{Back, Engine, Need, Node, Slot};
 use super::layout::Layout;
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::parts;
-use crate::ops::matmul::{Matrix, matmul};
-use crate::ops::rows::{max, sum, sum_two};
-use crate::ops::shared::{SharedMut, with_values};
-use crate::ops::simd::{Real, kernel};
+use crate::buffer::Buffer;
+use crate::geometry::parts;
+use crate::matmul::{Matrix, matmul};
+use crate::rows::{max, sum, sum_two};
+use crate::shared::{SharedMut, with_values};
+use crate::simd::{Real, kernel};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;

@@ -11,11 +11,11 @@
 use super::forward::room;
 use super::product::{Packed, Panel, Rows};
 use super::transforms::{gradient_of, input_of, output_of};
-use crate::ops::buffer::Buffer;
-use crate::ops::geometry::{Geometry, parts};
-use crate::ops::micro::{Stretch, panels};
-use crate::ops::shared::SharedMut;
-use crate::ops::simd::Real;
+use crate::buffer::Buffer;
+use crate::geometry::{Geometry, parts};
+use crate::micro::{Stretch, panels};
+use crate::shared::SharedMut;
+use crate::simd::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -341,7 +341,7 @@ pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Conv2dParams;
+    use crate::Conv2dParams;
 
     #[test]
     fn the_method_is_chosen_by_the_image_and_not_by_the_batch() {

@@ -4,8 +4,7 @@
 use super::photos::Seen;
 use super::{Extractor, Key, View};
 use crate::error::{Error, Result, write_atomically_with};
-use crate::ops::map_file;
-use memmap2::Mmap;
+use crate::ops::{Mmap, map_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -17,9 +17,9 @@ mod layer_norm;
 mod linear;
 mod mapped;
 mod math;
-pub(crate) mod matmul;
+mod matmul;
 mod max_pool;
-#[cfg(feature = "cli")]
+#[cfg(feature = "mimalloc")]
 mod memory;
 mod micro;
 mod norm;
@@ -33,8 +33,7 @@ mod shared;
 mod simd;
 mod softmax;
 mod tape;
-#[cfg(feature = "train")]
-pub(crate) mod update;
+mod update;
 mod window;
 
 pub use attention::{attention, attention_qkv};
@@ -42,23 +41,30 @@ pub use avg_pool::{AvgPool2dParams, avg_pool2d};
 pub use buffer::release_buffers;
 pub use conv::{conv2d, conv2d_norm_act};
 pub use geometry::Conv2dParams;
-#[cfg(feature = "train")]
-pub(crate) use geometry::parts;
 pub use interpolate::{ResizeFilter, interpolate};
 pub use layer_norm::{layer_norm, layer_norm_2d};
 pub use linear::{linear, linear_act};
-pub(crate) use mapped::map_file;
 pub use max_pool::{MaxPool2dParams, max_pool2d};
-#[cfg(feature = "cli")]
+#[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
 pub use norm::{Activation, BatchMoments, Norm, Statistics};
 pub use pointwise::{Pointwise, pointwise};
 pub use pool::{global_avg_pool, scale};
 pub use pos_embed::resample_pos_embed;
-pub(crate) use shared::in_pool;
-#[cfg(feature = "train")]
-pub(crate) use shared::with_values;
 pub use simd::instruction_set;
 pub use softmax::{log_softmax, softmax};
 pub use tape::{ConvStep, ConvWeight, Kept, Map, Tape, Weight, WindowAttention};
-pub(crate) use tape::{Layout, Record, Step};
+
+/// What only hydranet itself uses.
+#[doc(hidden)]
+pub mod internal {
+    pub use super::geometry::parts;
+    pub use super::mapped::map_file;
+    pub use super::matmul::{Matrix, matmul};
+    pub use super::shared::{in_pool, with_values};
+    pub use super::tape::{Layout, Record, Step};
+    pub mod update {
+        pub use crate::update::*;
+    }
+    pub use memmap2::Mmap;
+}

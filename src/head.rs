@@ -10,9 +10,11 @@ use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 mod loss;
+mod names;
 mod ordinal;
 
 pub use loss::{ClassWeightRule, ClassWeights, LossKind, LossTerm};
+pub(crate) use names::check_names;
 pub(crate) use ordinal::LEAST;
 #[cfg(feature = "train")]
 pub(crate) use ordinal::{borders, label_log_probs};

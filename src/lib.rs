@@ -60,6 +60,8 @@ pub mod head;
 pub mod hub;
 pub mod input;
 pub mod layers;
+#[cfg(feature = "train")]
+mod lock;
 pub mod model;
 mod nearest;
 pub mod novelty;
@@ -80,6 +82,8 @@ pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
+#[cfg(feature = "train")]
+pub use lock::FolderLock;
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use novelty::{Novelty, NoveltySpec};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};

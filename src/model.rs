@@ -2,7 +2,7 @@
 
 use crate::backbone::{Activations, Architecture, Backbone};
 use crate::error::{Error, Result};
-use crate::head::{ClassWeights, Head, HeadSpec, LossKind};
+use crate::head::{ClassWeights, Head, HeadSpec, LossKind, check_names};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::taxonomy::{Labels, Taxonomy};
@@ -153,10 +153,10 @@ impl ModelSpec {
         self.backbone.check_size(self.input.size)?;
         self.heads.iter().try_for_each(HeadSpec::validate)?;
         let taxonomy = self.taxonomy()?;
-        match &self.joint {
-            Some(joint) => joint.validate(&self.heads, &taxonomy),
-            None => Ok(()),
+        if let Some(joint) = &self.joint {
+            joint.validate(&self.heads, &taxonomy)?;
         }
+        check_names(&self.heads)
     }
 
     /// The place of the head named `name`.

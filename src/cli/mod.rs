@@ -133,7 +133,7 @@ pub(crate) fn main() -> ExitCode {
                 hydranet::Error::Candle(_) => text.lines().next().unwrap_or_default(),
                 _ => text.trim_end(),
             };
-            eprintln!("error: {text}");
+            output::note(format!("error: {text}"));
             ExitCode::FAILURE
         }
     }

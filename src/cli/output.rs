@@ -8,11 +8,23 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Prints to standard output; a closed pipe ends the program quietly.
+/// Prints a line to standard output. If nobody reads any more, the program ends quietly; if the line cannot be written, as on a full
+/// disk, it ends with an error: half a result must not look like a whole one.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+    let mut out = std::io::stdout().lock();
+    let Err(e) = writeln!(out, "{text}").and_then(|()| out.flush()) else {
+        return;
+    };
+    if e.kind() == std::io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    note(format!("error: cannot write to standard output: {e}"));
+    std::process::exit(1);
+}
+
+/// Prints a line to standard error. That it cannot be shown is no error: what is being done does not depend on who looks on.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints a value as JSON.
@@ -36,7 +48,7 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Says what corrections did, if there are any.
 pub(crate) fn show_corrections(report: &CorrectionsReport) {
     if !report.files.is_empty() {
-        eprintln!("{report}");
+        note(report);
     }
 }
 
@@ -102,7 +114,7 @@ impl Progress {
                 }
                 false => String::new(),
             };
-            eprintln!("{}: {done} of {of} {}{pace}", self.what, self.unit);
+            note(format!("{}: {done} of {of} {}{pace}", self.what, self.unit));
         }
     }
 
@@ -110,7 +122,7 @@ impl Progress {
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(text),
         }
     }
 
@@ -148,19 +160,17 @@ pub(crate) fn show_training(
             }
         }
         Event::Epoch(r) => {
-            let accuracy = r.head_accuracy.iter().map(|a| Some(*a));
-            let valid = r
-                .valid_loss
-                .map(|l| format!("{l:.3}"))
-                .unwrap_or_else(|| "–".into());
-            progress.line(&format!(
-                "epoch {}: loss {:.3}, valid loss {valid}, macro F1 {:.3}, accuracy {:.3}; {}",
-                r.epoch,
-                r.train_loss,
-                r.macro_f1,
-                r.accuracy,
-                named(heads, accuracy).join(", ")
-            ));
+            let figure = |f: Option<f64>| f.map_or("–".into(), |f| format!("{f:.3}"));
+            let mut text = format!("epoch {}: loss {:.3}", r.epoch, r.train_loss);
+            if let Some(loss) = r.valid_loss {
+                text += &format!(
+                    ", valid loss {loss:.3}, macro F1 {}, accuracy {}; {}",
+                    figure(r.macro_f1),
+                    figure(r.accuracy),
+                    named(heads, r.head_accuracy.iter().copied()).join(", ")
+                );
+            }
+            progress.line(&text);
             if let Some(balance) = balance(heads, r) {
                 progress.line(&balance);
             }
@@ -206,7 +216,7 @@ pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; once more to stop at once");
+        note("\nstopping after this step; once more to stop at once");
     });
     &STOP
 }

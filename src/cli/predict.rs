@@ -1,7 +1,7 @@
 //! `hydranet predict`.
 
 use super::model::list;
-use super::output::{Progress, quoted, say};
+use super::output::{Progress, note, quoted, say};
 use clap::Args;
 use hydranet::input::find_images;
 use hydranet::train::person_folder;
@@ -153,13 +153,16 @@ impl Predict {
                     Ok(p) => say(more.row(&path, &p)),
                     Err(e) => {
                         faults += 1;
-                        eprintln!("error: {e}");
+                        note(format!("error: {e}"));
                     }
                 }
             }
         }
         if faults > 0 {
-            eprintln!("{faults} of {} photos could not be read", paths.len());
+            note(format!(
+                "{faults} of {} photos could not be read",
+                paths.len()
+            ));
         }
         Ok(faults)
     }

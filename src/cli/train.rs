@@ -1,7 +1,7 @@
 //! `hydranet train`.
 
 use super::ConfigArgs;
-use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::output::{Progress, note, say, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::checkpoint::Tensors;
 use hydranet::train::config::{Config, load_weights};
@@ -64,11 +64,12 @@ impl Train {
         if let Some(scores) = &outcome.scores {
             say(scores);
         }
-        if let Some((f1, epoch)) = outcome.progress.best {
-            say(format!(
-                "best epoch {epoch}, macro F1 {f1:.4} on the validation split"
-            ));
-        }
+        say(match outcome.progress.best {
+            Some((f1, epoch)) => {
+                format!("best epoch {epoch}, macro F1 {f1:.4} on the validation split")
+            }
+            None => "nothing was measured without a labelled validation split: the last epoch is the model".into(),
+        });
         say(format!(
             "the model is {}",
             out.join("best.safetensors").display()
@@ -176,6 +177,6 @@ fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Da
     let spec = config.model_spec()?;
     let (dataset, corrections) = Dataset::prepare(data, &spec.heads, &config.train)?;
     show_corrections(&corrections);
-    eprintln!("{}", SplitReport::new(&dataset, &spec.taxonomy()?)?);
+    note(SplitReport::new(&dataset, &spec.taxonomy()?)?);
     Ok((dataset, load_weights(config, heads)?))
 }

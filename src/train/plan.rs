@@ -100,14 +100,24 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// Whether a name matches a pattern, in which `*` stands for any characters.
+/// Whether a name matches a pattern, in which `*` stands for any characters. Takes at most the product of their lengths.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
-            (0..=name.len()).any(|i| name.is_char_boundary(i) && matches(rest, &name[i..]))
-        }),
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut name) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else {
+        return name.is_empty();
+    };
+    // Between two stars the first place that fits leaves the most to what follows.
+    for piece in pieces {
+        match name.find(piece) {
+            Some(at) => name = &name[at + piece.len()..],
+            None => return false,
+        }
     }
+    name.ends_with(last)
 }
 
 impl Plan {

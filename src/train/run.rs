@@ -9,6 +9,7 @@ use super::dataset::Dataset;
 use super::targets::labels;
 use crate::checkpoint::{Tensors, read_tensors, to_bytes};
 use crate::error::{Error, Result, write_atomically};
+use crate::lock::FolderLock;
 use crate::predict::Prediction;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -23,14 +24,15 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Joint loss on the validation split; `None` without one.
     pub valid_loss: Option<f64>,
-    /// Final-class macro F1 on the validation split (on heads alone, their mean, where no photo has every label).
-    pub macro_f1: f64,
-    /// Final-class accuracy on the validation split.
-    pub accuracy: f64,
-    /// Each head's accuracy on the validation split, in order.
-    pub head_accuracy: Vec<f64>,
-    /// Each head's macro F1 on the validation split, in order.
-    pub head_macro_f1: Vec<f64>,
+    /// Final-class macro F1 on the validation split (on heads alone, their mean, where no photo has every label); `None` if nothing
+    /// there has a label.
+    pub macro_f1: Option<f64>,
+    /// Final-class accuracy on the validation split; `None` where no photo has every label.
+    pub accuracy: Option<f64>,
+    /// Each head's accuracy on the validation split, in order; `None` for one whose label no photo there has.
+    pub head_accuracy: Vec<Option<f64>>,
+    /// Each head's macro F1 on the validation split, in order, likewise.
+    pub head_macro_f1: Vec<Option<f64>>,
     /// Mean factor of each head's loss (with `pc_grad` of its gradient on the backbone) over the epoch's steps, beside the head's
     /// `weight`; `None` for a head that took part in none. Empty with `train.balancing = "fixed"`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +56,7 @@ pub struct Progress {
     pub averaged: u64,
     /// Sum of the joint losses of those `steps`.
     pub loss_sum: f64,
-    /// Best final-class macro F1 so far, and its epoch.
+    /// Best final-class macro F1 so far, and its epoch; `None` if none was measured.
     pub best: Option<(f64, usize)>,
     /// The epochs' figures.
     pub records: Vec<EpochRecord>,
@@ -67,18 +69,36 @@ pub struct Progress {
     pub balancing: Balancer,
 }
 
-/// A run's folder.
+impl Progress {
+    /// Whether an epoch is better than all before it: by macro F1, and among equals by the loss on the validation split. Where
+    /// nothing is measured the last epoch is the model.
+    pub(super) fn improves(&self, record: &EpochRecord) -> bool {
+        let (Some((best, epoch)), Some(new)) = (self.best, record.macro_f1) else {
+            return true;
+        };
+        let loss = |r: &EpochRecord| r.valid_loss.unwrap_or(f64::INFINITY);
+        let before = self.records.iter().find(|r| r.epoch == epoch);
+        new > best || (new == best && before.is_some_and(|b| loss(record) < loss(b)))
+    }
+}
+
+/// A run's folder, which this process alone writes to.
 #[derive(Clone, Debug)]
-pub struct RunFolder(PathBuf);
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: FolderLock,
+}
 
 impl RunFolder {
     /// Creates the folder if need be. One that holds a run already is refused unless `resume`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Invalid`] if there is a run and `resume` is false.
+    /// [`Error::Io`], or [`Error::Invalid`] if there is a run and `resume` is false, or a run is under way in it.
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
-        let folder = Self(path.to_path_buf());
+        let folder = Self {
+            _lock: FolderLock::take(path)?,
+            path: path.to_path_buf(),
+        };
         let holds_run = folder.path("state.safetensors").exists();
         if holds_run && !resume {
             return Err(Error::Invalid {
@@ -99,7 +119,7 @@ impl RunFolder {
 
     /// The path of one of its files.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// Writes the resolved configuration.
@@ -148,12 +168,12 @@ impl RunFolder {
             let mut row = vec![
                 r.epoch.to_string(),
                 format!("{:.6}", r.train_loss),
-                r.valid_loss.map(|l| format!("{l:.6}")).unwrap_or_default(),
-                format!("{:.6}", r.macro_f1),
-                format!("{:.6}", r.accuracy),
+                cell(r.valid_loss),
+                cell(r.macro_f1),
+                cell(r.accuracy),
             ];
             for (a, f) in r.head_accuracy.iter().zip(&r.head_macro_f1) {
-                row.extend([format!("{a:.6}"), format!("{f:.6}")]);
+                row.extend([cell(*a), cell(*f)]);
             }
             row.extend(cells(heads, records, r));
             row
@@ -214,6 +234,11 @@ impl RunFolder {
             problem,
         }
     }
+}
+
+/// A figure in a table; empty if it was not measured.
+fn cell(figure: Option<f64>) -> String {
+    figure.map(|f| format!("{f:.6}")).unwrap_or_default()
 }
 
 /// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, and the

@@ -192,7 +192,8 @@ impl Run<'_> {
             if self.last.count() > 1 {
                 let averaged = self.with_new_statistics(epoch, self.last.tensors()?)?;
                 let of_average = self.validate(epoch + 1, train_loss, &averaged)?;
-                if of_average.macro_f1 > record.macro_f1 {
+                // Where nothing is measured it is what was asked for.
+                if of_average.macro_f1.is_none() || of_average.macro_f1 > record.macro_f1 {
                     (record, tensors) = (of_average, averaged);
                 }
             }
@@ -200,12 +201,9 @@ impl Run<'_> {
         self.progress.epochs += 1;
         self.progress.steps = 0;
         self.progress.loss_sum = 0.0;
-        let better = self
-            .progress
-            .best
-            .is_none_or(|(best, _)| record.macro_f1 > best);
+        let better = self.progress.improves(&record);
         if better {
-            self.progress.best = Some((record.macro_f1, record.epoch));
+            self.progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
         }
         let file = self.model_file(&record, tensors)?;
         file.write(self.folder.path("last.safetensors"))?;

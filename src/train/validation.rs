@@ -2,7 +2,7 @@
 
 use super::evaluate::{features, logits, score};
 use super::run::EpochRecord;
-use super::score::ScoreReport;
+use super::score::{NamedScore, ScoreReport};
 use super::source::Source;
 use super::trainer::Run;
 use crate::checkpoint::{Description, ModelFile, Tensors};
@@ -58,13 +58,13 @@ impl Run<'_> {
         tensors: &Tensors,
     ) -> Result<EpochRecord> {
         if self.valid.is_empty() {
-            let none = vec![0.0; self.spec.heads.len()];
+            let none = vec![None; self.spec.heads.len()];
             return Ok(EpochRecord {
                 epoch,
                 train_loss,
                 valid_loss: None,
-                macro_f1: 0.0,
-                accuracy: 0.0,
+                macro_f1: None,
+                accuracy: None,
                 head_accuracy: none.clone(),
                 head_macro_f1: none,
                 head_weights: Vec::new(),
@@ -102,19 +102,21 @@ impl Run<'_> {
         if let Some((factor, consistency)) = &self.consistency {
             valid_loss += factor * f64::from(consistency.loss(&outputs)?.to_scalar::<f32>()?);
         }
-        let head_macro_f1: Vec<f64> = report.heads.iter().map(|h| h.macro_f1).collect();
-        let macro_f1 = if report.class.photos > 0 {
-            report.class.macro_f1
-        } else {
-            head_macro_f1.iter().sum::<f64>() / head_macro_f1.len() as f64
+        let measured = |score: &NamedScore, figure: f64| (score.photos > 0).then_some(figure);
+        let figures = |of: fn(&NamedScore) -> f64| -> Vec<Option<f64>> {
+            report.heads.iter().map(|h| measured(h, of(h))).collect()
         };
+        let head_macro_f1 = figures(|h| h.macro_f1);
+        let of_heads: Vec<f64> = head_macro_f1.iter().copied().flatten().collect();
+        let mean = || of_heads.iter().sum::<f64>() / of_heads.len() as f64;
+        let of_class = measured(&report.class, report.class.macro_f1);
         Ok(EpochRecord {
             epoch,
             train_loss,
             valid_loss: Some(valid_loss),
-            macro_f1,
-            accuracy: report.class.accuracy,
-            head_accuracy: report.heads.iter().map(|h| h.accuracy).collect(),
+            macro_f1: of_class.or_else(|| (!of_heads.is_empty()).then(mean)),
+            accuracy: measured(&report.class, report.class.accuracy),
+            head_accuracy: figures(|h| h.accuracy),
             head_macro_f1,
             head_weights: Vec::new(),
             gradients: None,

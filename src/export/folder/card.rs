@@ -131,10 +131,15 @@ fn scores(training: &Value, names: &[&str]) -> String {
         return merged.iter().map(part).collect::<Vec<_>>().join("\n");
     }
     let valid = &training["valid"];
+    // Files of before had zeros where nothing was measured; the loss was absent then too.
+    let measured = valid.get("valid_loss") != Some(&Value::Null);
     let (Some(f1), Some(accuracy)) = (valid["macro_f1"].as_f64(), valid["accuracy"].as_f64())
     else {
         return format!("None were kept for {}.\n", title(names));
     };
+    if !measured {
+        return format!("None were measured for {}.\n", title(names));
+    }
     let mut text = String::from(
         "On the validation split, which chose the epoch: not on photos set apart.\n\n| | macro F1 | accuracy |\n|---|---|---|\n",
     );

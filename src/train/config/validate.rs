@@ -6,6 +6,11 @@ use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
 use crate::train::optim::OptimizerKind;
 
+/// Greatest rank of low-rank adaptation: that of the largest layers there are; more would only be a slower full fine-tuning.
+const MAX_RANK: usize = 1024;
+/// Most memory that batches waiting for a step may take: 1 TiB.
+const MAX_QUEUE_MIB: usize = 1 << 20;
+
 impl TrainConfig {
     pub(super) fn validate(&self, backbone: Architecture) -> Result<()> {
         let fail = |what: &str, expected: &str, found: String| {
@@ -21,8 +26,9 @@ impl TrainConfig {
         if self.batch < 2 || self.batch > 65_536 {
             return fail("batch", "from 2 to 65536 photos", self.batch.to_string());
         }
-        if self.queue_mib == 0 {
-            return fail("queue_mib", "at least 1 MiB", "0".into());
+        if !(1..=MAX_QUEUE_MIB).contains(&self.queue_mib) {
+            let expected = format!("from 1 to {MAX_QUEUE_MIB} MiB");
+            return fail("queue_mib", &expected, self.queue_mib.to_string());
         }
         let stages = backbone.stages().len();
         if let FineTune::LastStages(n) = self.fine_tune
@@ -53,10 +59,10 @@ impl TrainConfig {
             );
         }
         if let Some(lora) = &self.lora {
-            if lora.rank == 0 || lora.weights.is_empty() {
+            if !(1..=MAX_RANK).contains(&lora.rank) || lora.weights.is_empty() {
                 return fail(
                     "lora",
-                    "a rank of at least 1 and at least one pattern of weights",
+                    &format!("a rank from 1 to {MAX_RANK} and at least one pattern of weights"),
                     format!("rank {}, weights {:?}", lora.rank, lora.weights),
                 );
             }

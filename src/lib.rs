@@ -60,6 +60,7 @@ pub mod head;
 pub mod hub;
 pub mod input;
 pub mod layers;
+mod lock;
 pub mod model;
 mod nearest;
 pub mod novelty;
@@ -80,6 +81,7 @@ pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
+pub use lock::FolderLock;
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use novelty::{Novelty, NoveltySpec};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};

@@ -11,6 +11,7 @@ use super::persons::{Agreement, PersonAudit, Votes, person_scores, persons, vote
 use super::question::{Question, known};
 use super::retrain::{Retrained, Suspicion, retrain};
 use crate::error::{Error, Result};
+use crate::lock::FolderLock;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, load_weights};
 use crate::train::dataset::Dataset;
@@ -106,7 +107,7 @@ pub fn run(
     }
     let agreements = Agreement::of_heads(dataset, &taxonomy, options.agreeing.as_deref())?;
     let folds = split::folds(dataset, options.folds, seed)?;
-    std::fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
+    let _lock = FolderLock::take(out)?;
     let mut trainer = Trainer {
         config,
         taxonomy: taxonomy.clone(),

@@ -42,8 +42,7 @@ impl Demo {
             self.config.config.as_deref(),
             &settings,
         )?;
-        std::fs::create_dir_all(&self.out)
-            .map_err(|e| hydranet::Error::io("create", &self.out, e))?;
+        let _lock = hydranet::FolderLock::take(&self.out)?;
         let data = write_portraits(&self.out, &PortraitConfig::default())?;
         say(format!("drew portraits: {}", data.display()));
         let run = self.out.join("run");
@@ -59,6 +58,7 @@ impl Demo {
             &self.config.heads,
             std::slice::from_ref(&data),
             &run,
+            false,
             false,
         )?;
         if outcome.stopped {

@@ -1,19 +1,15 @@
-//! Text to the terminal, progress, Ctrl-C.
+//! Progress on the terminal, Ctrl-C.
 
+use super::terminal::note;
+pub(crate) use super::terminal::say;
 use hydranet::train::corrections::CorrectionsReport;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Prints to standard output; a closed pipe ends the program quietly.
-pub(crate) fn say(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
-    }
-}
 
 /// Prints a value as JSON.
 pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
@@ -36,7 +32,7 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Says what corrections did, if there are any.
 pub(crate) fn show_corrections(report: &CorrectionsReport) {
     if !report.files.is_empty() {
-        eprintln!("{report}");
+        note(report);
     }
 }
 
@@ -102,7 +98,7 @@ impl Progress {
                 }
                 false => String::new(),
             };
-            eprintln!("{}: {done} of {of} {}{pace}", self.what, self.unit);
+            note(format!("{}: {done} of {of} {}{pace}", self.what, self.unit));
         }
     }
 
@@ -110,7 +106,7 @@ impl Progress {
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(text),
         }
     }
 
@@ -198,15 +194,37 @@ fn balance(heads: &[String], r: &EpochRecord) -> Option<String> {
     (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+/// A flag that Ctrl-C sets, and so do the requests to end (SIGTERM) and the end of the terminal (SIGHUP); a second one ends the
+/// program at once.
 pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
-    // Fails only if a handler is set already, and then it is this one.
-    let _ = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step; once more to stop at once");
-    });
+    let set = || {
+        // Fails only if a handler is set already, and then it is this one.
+        let _ = ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            note("\nstopping after this step; once more to stop at once");
+        });
+    };
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| keep_hang_up_ignored(set));
     &STOP
+}
+
+/// Does `set`, after which the end of the terminal is still ignored if it was before: `nohup` asks for that.
+#[cfg(unix)]
+fn keep_hang_up_ignored(set: impl FnOnce()) {
+    // SAFETY: ignoring a signal runs no code of ours, and any thread may ask for it.
+    let ignore = || unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let before = ignore();
+    set();
+    if before == libc::SIG_IGN {
+        ignore();
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_hang_up_ignored(set: impl FnOnce()) {
+    set();
 }

@@ -2,6 +2,7 @@
 
 use super::model::list;
 use super::output::{Progress, quoted, say};
+use super::terminal::note;
 use clap::Args;
 use hydranet::input::find_images;
 use hydranet::train::person_folder;
@@ -153,13 +154,16 @@ impl Predict {
                     Ok(p) => say(more.row(&path, &p)),
                     Err(e) => {
                         faults += 1;
-                        eprintln!("error: {e}");
+                        note(format!("error: {e}"));
                     }
                 }
             }
         }
         if faults > 0 {
-            eprintln!("{faults} of {} photos could not be read", paths.len());
+            note(format!(
+                "{faults} of {} photos could not be read",
+                paths.len()
+            ));
         }
         Ok(faults)
     }

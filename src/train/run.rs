@@ -9,6 +9,7 @@ use super::dataset::Dataset;
 use super::targets::labels;
 use crate::checkpoint::{Tensors, read_tensors, to_bytes};
 use crate::error::{Error, Result, write_atomically};
+use crate::lock::FolderLock;
 use crate::predict::Prediction;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,9 @@ pub struct Progress {
     pub records: Vec<EpochRecord>,
     /// Fingerprint of the data; a run goes on only with the same.
     pub data: String,
+    /// The photos that were passed over, because they cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
     /// Whether training has ended.
     pub finished: bool,
     /// How the heads are balanced.
@@ -69,16 +73,16 @@ pub struct Progress {
 
 /// A run's folder.
 #[derive(Clone, Debug)]
-pub struct RunFolder(PathBuf);
+pub struct RunFolder(PathBuf, #[expect(dead_code, reason = "held")] FolderLock);
 
 impl RunFolder {
-    /// Creates the folder if need be. One that holds a run already is refused unless `resume`.
+    /// Creates the folder if need be, and locks it. One that holds a run already is refused unless `resume`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Invalid`] if there is a run and `resume` is false.
+    /// As [`FolderLock::take`], and [`Error::Invalid`] if there is a run and `resume` is false.
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
-        let folder = Self(path.to_path_buf());
+        let lock = FolderLock::take(path)?;
+        let folder = Self(path.to_path_buf(), lock);
         let holds_run = folder.path("state.safetensors").exists();
         if holds_run && !resume {
             return Err(Error::Invalid {

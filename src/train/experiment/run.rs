@@ -10,6 +10,7 @@ use super::record::RunRecord;
 use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
 use crate::error::{Error, Result};
+use crate::lock::FolderLock;
 use crate::train::config::load_weights;
 use crate::train::run::write_json;
 use crate::train::trainer::{self, train};
@@ -65,6 +66,7 @@ pub fn run(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
+    let _lock = FolderLock::take(out)?;
     let folder = out.join("runs");
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
     let mut bench = Bench {

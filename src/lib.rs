@@ -60,7 +60,6 @@ pub mod head;
 pub mod hub;
 pub mod input;
 pub mod layers;
-#[cfg(feature = "train")]
 mod lock;
 pub mod model;
 mod nearest;
@@ -82,7 +81,6 @@ pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
-#[cfg(feature = "train")]
 pub use lock::FolderLock;
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use novelty::{Novelty, NoveltySpec};

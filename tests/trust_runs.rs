@@ -172,7 +172,7 @@ fn two_runs_into_one_folder_at_once_are_refused_and_a_lock_left_behind_is_none()
     let config = Bench::config(&["train.epochs=1"]).unwrap();
     let error = bench.train(&config, "run", false, None).unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }));
-    assert!(error.to_string().contains("under way"), "{error}");
+    assert!(error.to_string().contains("at work in it"), "{error}");
     assert!(
         !folder.join("config.toml").exists(),
         "nothing was written over"

@@ -243,6 +243,7 @@ mod tests {
             heads,
             samples,
             corrections: Vec::new(),
+            skipped: Default::default(),
         };
         (dataset, taxonomy.unwrap())
     }

@@ -331,6 +331,7 @@ mod tests {
             heads: vec![head],
             samples: all.iter().enumerate().map(sample).collect(),
             corrections: Vec::new(),
+            skipped: Default::default(),
         };
         (dataset, question)
     }

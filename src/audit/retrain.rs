@@ -134,6 +134,7 @@ impl Suspicion<'_> {
             sources: dataset.sources.clone(),
             heads: dataset.heads.clone(),
             corrections: dataset.corrections.clone(),
+            skipped: Default::default(),
         };
         let questions = Question::all(&part, taxonomy, &found.part(places));
         let votes = votes(&part, &questions, self.agreements, self.rule)?;

@@ -59,6 +59,7 @@ impl Demo {
             std::slice::from_ref(&data),
             &run,
             false,
+            false,
         )?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));

@@ -178,7 +178,7 @@ impl Compare {
             say(&comparison);
         }
         if let Some(out) = &self.out {
-            std::fs::create_dir_all(out).map_err(|e| hydranet::Error::io("create", out, e))?;
+            let _lock = hydranet::FolderLock::take(out)?;
             comparison.write(out)?;
             super::plot::differences(&comparison, &out.join("results.svg"))?;
         }

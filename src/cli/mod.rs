@@ -16,6 +16,7 @@ mod model;
 mod output;
 mod plot;
 mod predict;
+mod terminal;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
@@ -98,7 +99,19 @@ impl ConfigArgs {
 
 pub(crate) fn main() -> ExitCode {
     hydranet::ops::keep_freed_memory();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) if e.use_stderr() => {
+            let _ = e.print();
+            return ExitCode::from(2);
+        }
+        // Help and version are results like any other.
+        Err(e) => {
+            terminal::delivered(e.print());
+            terminal::flush();
+            return ExitCode::SUCCESS;
+        }
+    };
     if let Some(threads) = cli.threads {
         // Fails only if the pool was built before, which nothing here does.
         let _ = rayon::ThreadPoolBuilder::new()
@@ -124,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Heads(c) => c.run(),
         Command::Demo(c) => c.run(),
     });
+    terminal::flush();
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -133,7 +147,7 @@ pub(crate) fn main() -> ExitCode {
                 hydranet::Error::Candle(_) => text.lines().next().unwrap_or_default(),
                 _ => text.trim_end(),
             };
-            output::note(format!("error: {text}"));
+            terminal::note(format!("error: {text}"));
             ExitCode::FAILURE
         }
     }

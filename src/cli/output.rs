@@ -1,31 +1,15 @@
-//! Text to the terminal, progress, Ctrl-C.
+//! Progress on the terminal, Ctrl-C.
 
+use super::terminal::note;
+pub(crate) use super::terminal::say;
 use hydranet::train::corrections::CorrectionsReport;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Prints a line to standard output. If nobody reads any more, the program ends quietly; if the line cannot be written, as on a full
-/// disk, it ends with an error: half a result must not look like a whole one.
-pub(crate) fn say(text: impl std::fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    let Err(e) = writeln!(out, "{text}").and_then(|()| out.flush()) else {
-        return;
-    };
-    if e.kind() == std::io::ErrorKind::BrokenPipe {
-        std::process::exit(0);
-    }
-    note(format!("error: cannot write to standard output: {e}"));
-    std::process::exit(1);
-}
-
-/// Prints a line to standard error. That it cannot be shown is no error: what is being done does not depend on who looks on.
-pub(crate) fn note(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
 
 /// Prints a value as JSON.
 pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
@@ -208,15 +192,37 @@ fn balance(heads: &[String], r: &EpochRecord) -> Option<String> {
     (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+/// A flag that Ctrl-C sets, and so do the requests to end (SIGTERM) and the end of the terminal (SIGHUP); a second one ends the
+/// program at once.
 pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
-    // Fails only if a handler is set already, and then it is this one.
-    let _ = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        note("\nstopping after this step; once more to stop at once");
-    });
+    let set = || {
+        // Fails only if a handler is set already, and then it is this one.
+        let _ = ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            note("\nstopping after this step; once more to stop at once");
+        });
+    };
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| keep_hang_up_ignored(set));
     &STOP
+}
+
+/// Does `set`, after which the end of the terminal is still ignored if it was before: `nohup` asks for that.
+#[cfg(unix)]
+fn keep_hang_up_ignored(set: impl FnOnce()) {
+    // SAFETY: ignoring a signal runs no code of ours, and any thread may ask for it.
+    let ignore = || unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let before = ignore();
+    set();
+    if before == libc::SIG_IGN {
+        ignore();
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_hang_up_ignored(set: impl FnOnce()) {
+    set();
 }

@@ -1,7 +1,8 @@
 //! `hydranet predict`.
 
 use super::model::list;
-use super::output::{Progress, note, quoted, say};
+use super::output::{Progress, quoted, say};
+use super::terminal::note;
 use clap::Args;
 use hydranet::input::find_images;
 use hydranet::train::person_folder;

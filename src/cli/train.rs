@@ -1,7 +1,8 @@
 //! `hydranet train`.
 
 use super::ConfigArgs;
-use super::output::{Progress, note, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::terminal::note;
 use clap::Args;
 use hydranet::checkpoint::Tensors;
 use hydranet::train::config::{Config, load_weights};
@@ -36,6 +37,9 @@ pub(crate) struct Train {
     /// Search for learning rates instead of training: a hundred steps at growing rates, written to lr.csv and lr.svg in --out.
     #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
     find_lr: bool,
+    /// Name photos that cannot be read, and train without them; with --resume a run goes on without photos that broke since.
+    #[arg(long, conflicts_with = "dry_run")]
+    skip_broken: bool,
 }
 
 impl Train {
@@ -53,7 +57,18 @@ impl Train {
         if self.find_lr {
             return self.search(&config, out);
         }
-        let outcome = run(&config, &self.config.heads, &self.data, out, self.resume)?;
+        let outcome = run(
+            &config,
+            &self.config.heads,
+            &self.data,
+            out,
+            self.resume,
+            self.skip_broken,
+        )?;
+        if outcome.stopped && !out.join("state.safetensors").exists() {
+            say("stopped before training began");
+            return Ok(ExitCode::from(130));
+        }
         if outcome.stopped {
             say(format!(
                 "stopped; everything is saved in {}; go on with --resume",
@@ -79,7 +94,11 @@ impl Train {
 
     /// A search for learning rates.
     fn search(&self, config: &Config, out: &Path) -> hydranet::Result<ExitCode> {
-        let (dataset, weights) = open(config, &self.config.heads, &self.data)?;
+        let (mut dataset, weights) = open(config, &self.config.heads, &self.data)?;
+        if self.skip_broken && !find_broken(config, &mut dataset, true)? {
+            say("stopped before anything was to be seen");
+            return Ok(ExitCode::from(130));
+        }
         let mut progress = Progress::new("find-lr");
         let trials = find_lr(
             config,
@@ -148,9 +167,19 @@ pub(crate) fn run(
     data: &[PathBuf],
     out: &Path,
     resume: bool,
+    skip_broken: bool,
 ) -> hydranet::Result<Outcome> {
     let spec = config.model_spec()?;
-    let (dataset, weights) = open(config, heads, data)?;
+    let (mut dataset, weights) = open(config, heads, data)?;
+    // Kept features are computed from every photo before training begins anyway.
+    let look = skip_broken || !config.train.keeps_features();
+    if look && !find_broken(config, &mut dataset, skip_broken)? {
+        return Ok(Outcome {
+            stopped: true,
+            progress: Default::default(),
+            scores: None,
+        });
+    }
     let names = spec.heads.iter().map(|h| h.name.clone());
     let names: Vec<String> = names
         .chain(spec.joint.iter().map(|_| "joint".into()))
@@ -170,6 +199,30 @@ pub(crate) fn run(
     );
     progress.end();
     outcome
+}
+
+/// Decodes every photo once, and names those that are passed over; false if stopped.
+fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::Result<bool> {
+    let mut progress = Progress::new("photos");
+    let input = config.model_spec()?.input;
+    let found = dataset.find_broken(&input, skip, stop_on_ctrl_c(), &mut |done, of| {
+        progress.show("photos", done, of);
+    });
+    progress.end();
+    let Some(faults) = found? else {
+        return Ok(false);
+    };
+    for fault in &faults {
+        note(format!("passed over: {fault}"));
+    }
+    if !faults.is_empty() {
+        note(format!(
+            "{} of {} photos cannot be read and are passed over",
+            faults.len(),
+            dataset.samples.len()
+        ));
+    }
+    Ok(true)
 }
 
 /// The data, split, and the weights to start from.

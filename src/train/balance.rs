@@ -113,6 +113,7 @@ mod tests {
             heads: vec![head.clone()],
             samples: samples.collect(),
             corrections: Vec::new(),
+            skipped: Default::default(),
         };
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

@@ -125,7 +125,7 @@ pub fn check(
 }
 
 /// Height and width of a photo, or why it cannot be used.
-fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
+pub(super) fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
     // A decoder that panics on a hostile file must not hide the other faults.
     let opened = std::panic::catch_unwind(|| {
         let photo = Photo::open(&sample.path)?;

@@ -11,7 +11,7 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -159,6 +159,8 @@ pub struct Dataset {
     pub samples: Vec<Sample>,
     /// The corrections that were applied to them, in order.
     pub corrections: Vec<CorrectionsFile>,
+    /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
+    pub skipped: BTreeSet<usize>,
 }
 
 impl Dataset {
@@ -216,6 +218,7 @@ impl Dataset {
             heads: heads.to_vec(),
             samples: Vec::new(),
             corrections: Vec::new(),
+            skipped: BTreeSet::new(),
         };
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {
@@ -295,10 +298,10 @@ impl Dataset {
         }
     }
 
-    /// The samples on one side, as indices in order.
+    /// The samples on one side, without the skipped ones, as indices in order.
     pub fn indices(&self, split: Split) -> Vec<usize> {
         (0..self.samples.len())
-            .filter(|i| self.samples[*i].split == Some(split))
+            .filter(|i| self.samples[*i].split == Some(split) && !self.skipped.contains(i))
             .collect()
     }
 

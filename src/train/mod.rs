@@ -4,6 +4,7 @@ pub mod augment;
 pub mod average;
 pub mod balance;
 pub mod balancing;
+mod broken;
 mod build;
 pub mod calibrate;
 pub mod check;

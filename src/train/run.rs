@@ -62,6 +62,9 @@ pub struct Progress {
     pub records: Vec<EpochRecord>,
     /// Fingerprint of the data; a run goes on only with the same.
     pub data: String,
+    /// The photos that were passed over, because they cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
     /// Whether training has ended.
     pub finished: bool,
     /// How the heads are balanced.
@@ -90,10 +93,10 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Creates the folder if need be. One that holds a run already is refused unless `resume`.
+    /// Creates the folder if need be, and locks it. One that holds a run already is refused unless `resume`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Invalid`] if there is a run and `resume` is false, or a run is under way in it.
+    /// As [`FolderLock::take`], and [`Error::Invalid`] if there is a run and `resume` is false.
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
         let folder = Self {
             _lock: FolderLock::take(path)?,

@@ -214,6 +214,7 @@ mod tests {
             heads,
             samples: samples.collect(),
             corrections: Vec::new(),
+            skipped: Default::default(),
         };
         (spec, dataset, (0..12).collect())
     }

@@ -73,12 +73,12 @@ impl<'a> Run<'a> {
         )?;
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
-        let (progress, given, kept) = if resume {
+        let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
             if progress.data != data {
                 return Err(Error::Invalid {
                     what: "--resume".into(),
-                    expected: "the same data as before".into(),
+                    expected: "the same listings as before; photos that broke since are left in them and passed over with --skip-broken".into(),
                     found: "other photos, labels or splits".into(),
                 });
             }
@@ -123,6 +123,14 @@ impl<'a> Run<'a> {
             optimizer.restore(&kept, progress.optimizer_steps)?;
             ema = Average::restore(&part("ema."), progress.optimizer_steps)?;
             last = Average::restore(&part("last."), progress.averaged)?;
+        }
+        let skipped: Vec<String> = (dataset.skipped.iter())
+            .map(|i| dataset.samples[*i].name.clone())
+            .collect();
+        if progress.skipped != skipped {
+            // The batches are others now: an epoch that has begun begins again.
+            (progress.steps, progress.loss_sum) = (0, 0.0);
+            progress.skipped = skipped;
         }
         let queue = Queue::new(config.train.queue_mib);
         Ok(Self {

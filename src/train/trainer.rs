@@ -254,6 +254,9 @@ impl Run<'_> {
             "photos": self.train.len(),
             "valid": record,
         });
+        if !self.dataset.skipped.is_empty() {
+            training["skipped"] = serde_json::json!(self.dataset.skipped.len());
+        }
         if !self.dataset.corrections.is_empty() {
             training["corrections"] = serde_json::json!(self.dataset.corrections);
         }

@@ -7,6 +7,7 @@ use super::persons::PersonsReport;
 use super::{HealthConfig, Measures, Robust, Shift};
 use crate::error::{Error, Result, write_atomically};
 use crate::hash::hexadecimal;
+use crate::lock::FolderLock;
 use crate::train::dataset::{Dataset, Fault, Split};
 use crate::train::split_report::SplitReport;
 use serde::Serialize;
@@ -166,7 +167,7 @@ impl HealthReport {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        let _lock = FolderLock::take(folder)?;
         let json = serde_json::to_vec_pretty(self).map_err(|e| Error::Config {
             origin: "health.json".into(),
             message: e.to_string(),

@@ -57,6 +57,15 @@ fn a_star_stands_for_any_characters() {
 }
 
 #[test]
+fn any_number_of_stars_is_matched_at_once() {
+    let name = "blocks.5.0.bn1.weight.".repeat(4);
+    assert!(!matches(&format!("{}Q", "*".repeat(12)), &name));
+    assert!(!matches(&format!("{}Q", "*".repeat(60_000)), &name));
+    assert!(matches(&format!("b{}t.", "*".repeat(60_000)), &name));
+    assert!(!matches(&"*e*i*g*Q".repeat(200), &name));
+}
+
+#[test]
 fn stages_thaw_one_after_the_other_and_patterns_stay_frozen() {
     let config = Bench::config(&[
         "train.fine_tune={last_stages=1}",

@@ -102,12 +102,28 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
 
 /// Whether a name matches a pattern, in which `*` stands for any characters.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
-            (0..=name.len()).any(|i| name.is_char_boundary(i) && matches(rest, &name[i..]))
-        }),
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where the last star was, and where in the name what follows it was last tried.
+    let mut star = None;
+    while n < name.len() {
+        match (pattern.get(p), star) {
+            (Some(b'*'), _) => {
+                star = Some((p + 1, n));
+                p += 1;
+            }
+            (Some(c), _) if *c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            (_, Some((after, tried))) => {
+                star = Some((after, tried + 1));
+                (p, n) = (after, tried + 1);
+            }
+            (_, None) => return false,
+        }
     }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 impl Plan {

@@ -88,6 +88,9 @@ fn is_equal(w: &ClassWeights) -> bool {
     *w == ClassWeights::Equal
 }
 
+/// Characters that the name of a head or of a label may have.
+const LONGEST: usize = 100;
+
 impl HeadSpec {
     /// A linear head with cross-entropy, weight 1 and every other setting at its default.
     pub fn new(
@@ -151,6 +154,25 @@ impl HeadSpec {
                 "letters, digits, `_` and `-`".into(),
                 format!("`{}`", self.name),
             );
+        }
+        // Tables and file names have room for so much.
+        let length = |s: &str| s.chars().count();
+        let long = |s: &&str| length(s) > LONGEST;
+        let mut names = self.labels.iter().map(String::as_str);
+        if let Some(l) = [self.name.as_str()]
+            .into_iter()
+            .chain(names.by_ref())
+            .find(long)
+        {
+            return Err(Error::Invalid {
+                what: "the name of a head or label".into(),
+                expected: format!("at most {LONGEST} characters"),
+                found: format!(
+                    "{}, beginning `{}`",
+                    length(l),
+                    l.chars().take(20).collect::<String>()
+                ),
+            });
         }
         if self.labels.len() < 2 {
             return fail(

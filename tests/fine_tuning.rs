@@ -66,6 +66,18 @@ fn any_number_of_stars_is_matched_at_once() {
 }
 
 #[test]
+fn settings_that_no_memory_holds_are_refused() {
+    for (setting, words) in [
+        ("train.lora.rank=1000000000000000000", "from 1 to 1024"),
+        ("train.lora.rank=100000", "from 1 to 1024"),
+        ("train.queue_mib=1000000000000", "from 1 to 1048576"),
+    ] {
+        let message = Bench::config(&[setting]).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn stages_thaw_one_after_the_other_and_patterns_stay_frozen() {
     let config = Bench::config(&[
         "train.fine_tune={last_stages=1}",

@@ -230,3 +230,20 @@ fn labels_have_an_order_if_thresholds_made_them_or_the_file_says_so() {
     // Files of heads without the key stay as they were.
     assert!(!serde_json::to_string(&mask()).unwrap().contains("ordered"));
 }
+
+#[test]
+fn names_longer_than_a_table_has_room_for_are_refused() {
+    let label = "é".repeat(100);
+    HeadSpec::new("mask", [label.as_str(), "no"])
+        .validate()
+        .unwrap();
+    let label = "x".repeat(65_536);
+    for head in [
+        HeadSpec::new("mask", [label.as_str(), "no"]),
+        HeadSpec::new(&label, ["yes", "no"]),
+    ] {
+        let message = head.validate().unwrap_err().to_string();
+        assert!(message.contains("at most 100 characters"), "{message}");
+        assert!(message.len() < 300, "{message}");
+    }
+}

@@ -21,8 +21,12 @@ impl TrainConfig {
         if self.batch < 2 || self.batch > 65_536 {
             return fail("batch", "from 2 to 65536 photos", self.batch.to_string());
         }
-        if self.queue_mib == 0 {
-            return fail("queue_mib", "at least 1 MiB", "0".into());
+        if self.queue_mib == 0 || self.queue_mib > 1 << 20 {
+            return fail(
+                "queue_mib",
+                "from 1 to 1048576 MiB",
+                self.queue_mib.to_string(),
+            );
         }
         let stages = backbone.stages().len();
         if let FineTune::LastStages(n) = self.fine_tune
@@ -53,10 +57,10 @@ impl TrainConfig {
             );
         }
         if let Some(lora) = &self.lora {
-            if lora.rank == 0 || lora.weights.is_empty() {
+            if !(1..=1024).contains(&lora.rank) || lora.weights.is_empty() {
                 return fail(
                     "lora",
-                    "a rank of at least 1 and at least one pattern of weights",
+                    "a rank from 1 to 1024 and at least one pattern of weights",
                     format!("rank {}, weights {:?}", lora.rank, lora.weights),
                 );
             }

@@ -18,8 +18,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod dtype;
+mod finite;
 
 pub use dtype::WeightDType;
+pub(crate) use finite::check_values;
 
 /// The metadata key.
 pub(crate) const KEY: &str = "hydranet";
@@ -319,6 +321,7 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
         }
     }
     let others = dtype::dequantise(&mut tensors, others)?;
+    check_values(&tensors, origin)?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
     Ok((metadata, tensors, others))
 }

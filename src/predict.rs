@@ -169,15 +169,20 @@ impl Predictor {
     /// `images` `(batch, channels, H, W)`; one prediction an image.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`.
+    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if what the model says is not finite.
     pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
-        let decision = &self.description.decision;
-        let words = |o: Opinion| o.prediction(&self.taxonomy, decision.min_confidence);
-        self.opinions(images)?.into_iter().map(words).collect()
+        self.predictions(images)?.into_iter().collect()
     }
 
-    /// One opinion an image.
-    pub(crate) fn opinions(&self, images: &Tensor) -> Result<Vec<Opinion>> {
+    /// One prediction an image, or an error in its place.
+    fn predictions(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
+        let decision = &self.description.decision;
+        let words = |o: Result<Opinion>| o?.prediction(&self.taxonomy, decision.min_confidence);
+        Ok(self.opinions(images)?.into_iter().map(words).collect())
+    }
+
+    /// One opinion an image, or an error in its place.
+    pub(crate) fn opinions(&self, images: &Tensor) -> Result<Vec<Result<Opinion>>> {
         let channels = self.input().channels;
         if images.rank() != 4 || images.dims()[1] != channels {
             return Err(Error::Shape {
@@ -193,7 +198,7 @@ impl Predictor {
             None => Vec::new(),
         };
         let decision = &self.description.decision;
-        (0..images.dims()[0])
+        let opinions = (0..images.dims()[0])
             .map(|i| {
                 let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
                 let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
@@ -201,7 +206,8 @@ impl Predictor {
                 opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(opinion)
             })
-            .collect()
+            .collect();
+        Ok(opinions)
     }
 
     /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the

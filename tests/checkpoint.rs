@@ -291,3 +291,40 @@ fn metadata_is_given_back_as_written() {
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["hydranet"]);
     assert_eq!(tensors.len(), tiny::model().tensors.len());
 }
+
+#[test]
+fn weights_that_are_no_numbers_and_variances_below_0_are_refused_by_name() {
+    for (value, tensor, problem) in [
+        (f32::NAN, "heads.mask.fc.bias", "not finite"),
+        (f32::INFINITY, "heads.mask.fc.bias", "not finite"),
+        (-0.5, "backbone.bn1.running_var", "variances below 0"),
+    ] {
+        let bytes = with_tensors(|tensors| {
+            let found = &tensors[tensor];
+            let mut values: Vec<f32> = found.to_vec1().unwrap();
+            values[1] = value;
+            let changed = Tensor::from_vec(values, found.dims(), &Device::Cpu).unwrap();
+            tensors.insert(tensor.into(), changed);
+        });
+        let named = format!("`{tensor}` has 1 of");
+        assert_refused(problem, &bytes, &[&named, problem]);
+        // As the weights that a training starts from too.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        std::fs::write(&path, &bytes).unwrap();
+        let message = hydranet::weights::read(&path).unwrap_err().to_string();
+        assert!(message.contains(&named), "{message}");
+    }
+}
+
+#[test]
+fn a_prediction_that_is_not_finite_is_an_error() {
+    let predictor = Predictor::new(&tiny::model()).unwrap();
+    let images = (tiny::images() * f64::NAN).unwrap();
+    let message = predictor.predict_tensor(&images).unwrap_err().to_string();
+    assert!(message.contains("finite"), "{message}");
+    let ensemble =
+        hydranet::Ensemble::new(vec![predictor], Default::default(), Default::default()).unwrap();
+    let message = ensemble.predict_tensor(&images).unwrap_err().to_string();
+    assert!(message.contains("finite"), "{message}");
+}

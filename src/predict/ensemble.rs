@@ -168,7 +168,8 @@ impl Ensemble {
                 all.push(member.opinions(view)?);
             }
         }
-        self.pooled(all)?.iter().map(|o| self.words(o)).collect()
+        let pooled = self.pooled(all).into_iter();
+        pooled.map(|o| self.words(&o?)).collect()
     }
 
     /// A prediction in words.
@@ -176,22 +177,23 @@ impl Ensemble {
         opinion.prediction(self.taxonomy(), self.min_confidence())
     }
 
-    /// One opinion a photo, of lists with one a photo.
-    fn pooled(&self, all: Vec<Vec<Opinion>>) -> Result<Vec<Opinion>> {
+    /// One opinion a photo, of lists with one a photo; an error of any is one of the photo.
+    fn pooled(&self, all: Vec<Vec<Result<Opinion>>>) -> Vec<Result<Opinion>> {
         let photos = all.first().map_or(0, Vec::len);
         let mut lists: Vec<_> = all.into_iter().map(Vec::into_iter).collect();
-        let mut pooled = Vec::with_capacity(photos);
-        for _ in 0..photos {
-            let of_photo = lists.iter_mut().filter_map(Iterator::next).collect();
-            pooled.push(Opinion::pooled(of_photo, self.average, &self.offsets));
-        }
-        Ok(pooled)
+        let mut pool = || {
+            // All are taken, so that the next photo's stand first.
+            let of_photo: Vec<_> = lists.iter_mut().filter_map(Iterator::next).collect();
+            let of_photo = of_photo.into_iter().collect::<Result<_>>()?;
+            Ok(Opinion::pooled(of_photo, self.average, &self.offsets))
+        };
+        (0..photos).map(|_| pool()).collect()
     }
 }
 
 #[cfg(feature = "image")]
 mod photos {
-    use super::super::photos::{BATCH, opened, planes, stack};
+    use super::super::photos::{BATCH, of_photo, opened, planes, stack};
     use super::{Ensemble, Opinion, Path, Prediction, Result, Views};
     use crate::input::{InputSpec, Photo, Region};
     use rayon::prelude::*;
@@ -276,7 +278,7 @@ mod photos {
         /// [`Error::Image`](crate::Error::Image) if it cannot be resized.
         pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
             let views = self.views_of(photo)?;
-            self.words(&self.opinions(vec![views])?.remove(0))
+            self.words(&self.opinions(vec![views])?.remove(0)?)
         }
 
         /// Opinions of a few photo files, in their order.
@@ -296,9 +298,9 @@ mod photos {
             }
             let mut opinions = self.opinions(photos)?.into_iter();
             let mut all = Vec::with_capacity(outcomes.len());
-            for outcome in outcomes {
+            for (outcome, path) in outcomes.into_iter().zip(paths) {
                 match outcome {
-                    Ok(()) => all.extend(opinions.next().map(Ok)),
+                    Ok(()) => all.extend(opinions.next().map(|o| of_photo(o, path.as_ref()))),
                     Err(e) => all.push(Err(e)),
                 }
             }
@@ -312,7 +314,7 @@ mod photos {
         }
 
         /// One opinion a photo, from each member's views of each.
-        fn opinions(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Opinion>> {
+        fn opinions(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Result<Opinion>>> {
             if photos.is_empty() {
                 return Ok(Vec::new());
             }
@@ -324,7 +326,7 @@ mod photos {
                     all.push(member.opinions(&stack(member.input(), planes)?)?);
                 }
             }
-            self.pooled(all)
+            Ok(self.pooled(all))
         }
     }
 }

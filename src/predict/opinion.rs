@@ -2,7 +2,7 @@
 
 use super::{HeadPrediction, Prediction};
 use crate::combine::{Decision, argmax, log_softmax, normalise};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,17 @@ impl Opinion {
         logits: &[Vec<f32>],
     ) -> Result<Self> {
         let mut heads: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
+        // An impossible label's logarithm may be infinite; what is no number is nothing.
+        let wrong = heads.iter().flatten().filter(|v| v.is_nan()).count();
+        if wrong > 0 {
+            return Err(Error::Invalid {
+                what: "what the model says of the photo".into(),
+                expected: "finite numbers".into(),
+                found: format!(
+                    "{wrong} that are not; the model's weights or the image's values are too great, or no numbers"
+                ),
+            });
+        }
         let joint = match heads.len() > taxonomy.heads().len() {
             true => heads.pop(),
             false => None,

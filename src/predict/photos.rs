@@ -45,13 +45,23 @@ pub(super) fn opened<T: Send>(
     paths.par_iter().map(|p| open(p.as_ref())).collect()
 }
 
+/// An error of a prediction with the photo's name.
+pub(super) fn of_photo<T>(outcome: Result<T>, path: &Path) -> Result<T> {
+    outcome.map_err(|e| Error::Image {
+        path: path.into(),
+        reason: e.to_string(),
+    })
+}
+
 impl Predictor {
     /// Predicts one photo file (JPEG or PNG).
     ///
     /// # Errors
     /// [`Error::Image`] or [`Error::Io`] naming the photo.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
-        self.predict_photo(&self.input().open(path)?)
+        let path = path.as_ref();
+        let pixels = self.input().prepare(&self.input().open(path)?)?;
+        of_photo(self.predict_rgb(&pixels), path)
     }
 
     /// Predicts photo files, in their order, 32 at a time; they are decoded on all threads, one at a time on each. One that cannot be read
@@ -73,12 +83,12 @@ impl Predictor {
             }
             let mut predictions = match photos.is_empty() {
                 true => Vec::new(),
-                false => self.predict_tensor(&stack(spec, photos)?)?,
+                false => self.predictions(&stack(spec, photos)?)?,
             }
             .into_iter();
-            for outcome in outcomes {
+            for (outcome, path) in outcomes.into_iter().zip(paths) {
                 match outcome {
-                    Ok(()) => all.extend(predictions.next().map(Ok)),
+                    Ok(()) => all.extend(predictions.next().map(|p| of_photo(p, path.as_ref()))),
                     Err(e) => all.push(Err(e)),
                 }
             }

@@ -6,6 +6,7 @@
 //! [`adapt`].
 
 mod channels;
+mod guard;
 mod names;
 mod pickle;
 mod positions;
@@ -17,7 +18,7 @@ pub use channels::adapt_input_conv;
 
 use crate::account::Account;
 use crate::backbone::Architecture;
-use crate::checkpoint::{KEY, Tensors, read_floats};
+use crate::checkpoint::{KEY, Tensors, check_values, read_floats};
 use crate::error::{Error, Result};
 use crate::export::folder;
 use candle_core::{DType, Device, Shape, Tensor};
@@ -95,8 +96,12 @@ fn read_file(path: &Path) -> Result<(Tensors, bool)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let origin = path.display().to_string();
     if pickle::is_pickle(&bytes) {
-        let read = pickle::read(&bytes).map_err(|problem| Error::Checkpoint { origin, problem });
-        return Ok((read?, false));
+        let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
+            origin: origin.clone(),
+            problem,
+        })?;
+        check_values(&tensors, &origin)?;
+        return Ok((tensors, false));
     }
     let (metadata, tensors, _) = read_floats(&bytes, &origin)?;
     let ours = metadata.contains_key(KEY) && tensors.keys().any(|k| k.starts_with("backbone."));

@@ -3,9 +3,10 @@
 //! candle's reader turns the pickle into plain values; what the pickle would call is looked at by name and never called. Only the
 //! calls that rebuild a tensor mean something here; of everything else, settings, optimiser, counters, nothing is used.
 
-use super::storage::{self, Stored};
+use super::guard::unpickle;
+use super::storage::{self, Budget, Stored};
 use crate::checkpoint::Tensors;
-use candle_core::pickle::{Object, Stack};
+use candle_core::pickle::Object;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
@@ -72,22 +73,34 @@ fn read_archive(bytes: &[u8]) -> Result<Tensors, String> {
                 .into(),
         );
     }
+    let mut unpacked = 4 * bytes.len() as u64 + (16 << 20);
     let mut entry = |name: &str| -> Result<Vec<u8>, String> {
         let file = archive.by_name(&format!("{folder}{name}"));
         let mut file = file.map_err(|e| format!("its part {name} cannot be read: {e}"))?;
         let mut data = Vec::new();
-        file.read_to_end(&mut data)
+        // What a part says of its own size is not believed.
+        file.by_ref()
+            .take(unpacked)
+            .read_to_end(&mut data)
             .map_err(|e| format!("its part {name} cannot be read: {e}"))?;
-        Ok(data)
+        unpacked -= data.len() as u64;
+        match unpacked {
+            0 => Err(format!(
+                "its parts unpack to far more than its {} bytes; torch.save does not write such files",
+                bytes.len()
+            )),
+            _ => Ok(data),
+        }
     };
     if entry("byteorder").is_ok_and(|order| order != b"little") {
         return Err("its numbers are big-endian; save it again on a usual machine".into());
     }
     let object = unpickle(&mut entry("data.pkl")?.as_slice())?;
     let mut tensors = Tensors::new();
+    let mut budget = Budget::of(bytes.len());
     for (key, stored) in by_storage(state(&object)?) {
         let data = entry(&format!("data/{key}"))?;
-        storage::read_into(&mut tensors, &data, stored)?;
+        storage::read_into(&mut tensors, &mut budget, &data, stored)?;
     }
     Ok(tensors)
 }
@@ -109,6 +122,7 @@ fn read_legacy(mut bytes: &[u8]) -> Result<Tensors, String> {
     storage::element_sizes(&object, &mut sizes);
     let mut stored = by_storage(state(&object)?);
     let mut tensors = Tensors::new();
+    let mut budget = Budget::of(bytes.len());
     for key in keys {
         let cut = || format!("it ends before its part {key:?}; is it cut off?");
         let Object::Unicode(key) = &key else {
@@ -123,21 +137,13 @@ fn read_legacy(mut bytes: &[u8]) -> Result<Tensors, String> {
         let (data, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
         bytes = rest;
         if let Some(stored) = stored.remove(key) {
-            storage::read_into(&mut tensors, data, stored)?;
+            storage::read_into(&mut tensors, &mut budget, data, stored)?;
         }
     }
     match stored.keys().next() {
         None => Ok(tensors),
         Some(key) => Err(format!("it has no part `{key}`; is it cut off?")),
     }
-}
-
-fn unpickle(bytes: &mut &[u8]) -> Result<Object, String> {
-    let mut stack = Stack::empty();
-    stack
-        .read_loop(bytes)
-        .and_then(|()| stack.finalize())
-        .map_err(|e| format!("its pickle cannot be read: {e}; is it cut off?"))
 }
 
 /// The value of a key that is text.

@@ -6,6 +6,22 @@ use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// How many more numbers the tensors of a file may have: each may be there under a few names, not under thousands.
+pub(super) struct Budget(usize);
+
+impl Budget {
+    /// That of a file of so many bytes.
+    pub fn of(bytes: usize) -> Self {
+        Self(bytes.saturating_mul(4).saturating_add(1 << 22))
+    }
+
+    fn take(&mut self, count: usize) -> Result<(), String> {
+        let left = self.0.checked_sub(count);
+        self.0 = left.ok_or("its tensors together have far more numbers than its parts: they show the same numbers again and again")?;
+        Ok(())
+    }
+}
+
 /// A view of a storage: element i of dimension d lies `stride[d]` elements behind element i − 1.
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -150,7 +166,7 @@ impl Stored {
     }
 
     /// The tensor, as `f32`, from its storage's bytes; none of integers.
-    fn read(&self, data: &[u8]) -> Result<Option<Tensor>, String> {
+    fn read(&self, data: &[u8], budget: &mut Budget) -> Result<Option<Tensor>, String> {
         let Some(dtype) = self.dtype else {
             return Ok(None);
         };
@@ -162,22 +178,25 @@ impl Stored {
                 data.len()
             )
         };
-        let count = self.size.iter().try_fold(1usize, |n, s| n.checked_mul(*s));
+        // A view may not have more elements than its storage either: a stride of 0 would make much of little.
+        let elements = data.len() / width;
+        // Empty axes aside, the others' product has to be a number too.
+        let product = |n: usize, s: &usize| n.checked_mul((*s).max(1));
+        let whole = self.size.iter().try_fold(1, product).ok_or_else(outside)?;
+        let count = if self.size.contains(&0) { 0 } else { whole };
         let last = self
             .size
             .iter()
             .zip(&self.stride)
-            .filter(|_| count != Some(0))
             .try_fold(self.offset, |at, (size, stride)| {
-                at.checked_add((size - 1).checked_mul(*stride)?)
+                at.checked_add(size.saturating_sub(1).checked_mul(*stride)?)
             });
-        // A view may not have more elements than its storage either: a stride of 0 would make much of little.
-        let elements = data.len() / width;
-        let count = count.filter(|c| *c <= elements).ok_or_else(outside)?;
-        if count > 0 && last.is_none_or(|l| l >= elements) {
+        if count > elements || (count > 0 && last.is_none_or(|l| l >= elements)) {
             return Err(outside());
         }
-        let bytes = match self.is_contiguous() {
+        budget.take(count)?;
+        let bytes = match count > 0 && self.is_contiguous() {
+            _ if count == 0 => Cow::Borrowed(&data[..0]),
             true => Cow::Borrowed(&data[self.offset * width..][..count * width]),
             false => Cow::Owned(self.gather(data, count, width)),
         };
@@ -191,11 +210,15 @@ impl Stored {
 /// Adds the tensors that are views of one storage.
 pub(super) fn read_into(
     tensors: &mut Tensors,
+    budget: &mut Budget,
     data: &[u8],
     stored: Vec<(String, Stored)>,
 ) -> Result<(), String> {
     for (name, stored) in stored {
-        if let Some(tensor) = stored.read(data).map_err(|e| format!("`{name}`: {e}"))? {
+        if let Some(tensor) = stored
+            .read(data, budget)
+            .map_err(|e| format!("`{name}`: {e}"))?
+        {
             tensors.insert(name, tensor);
         }
     }

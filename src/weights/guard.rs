@@ -64,7 +64,7 @@ impl Guard {
         self.push(inner.within(), 1);
     }
 
-    fn to_mark(&mut self) -> Cost {
+    fn above_mark(&mut self) -> Cost {
         let mut sum = Cost::default();
         while let Some(Some(cost)) = self.stack.pop() {
             sum = sum.beside(cost);
@@ -113,7 +113,7 @@ impl Guard {
             0x86 | b'R' | b'b' | 0x81 => self.wrap(2),
             0x87 => self.wrap(3),
             b't' => {
-                let inner = self.to_mark();
+                let inner = self.above_mark();
                 self.push(inner.within(), 1);
             }
             b'a' => {
@@ -125,7 +125,7 @@ impl Guard {
                 self.put_in(inner);
             }
             b'e' | b'u' => {
-                let inner = self.to_mark();
+                let inner = self.above_mark();
                 self.put_in(inner);
             }
             op @ (b'q' | b'r') => {

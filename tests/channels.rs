@@ -145,7 +145,7 @@ fn alpha_is_kept_or_255_and_what_is_not_seen_does_not_bleed() {
     for (ours, theirs) in prepared.chunks_exact(4).zip(theirs.rgb.chunks_exact(4)) {
         worst = worst.max(ours[3].abs_diff(theirs[3]));
         // A colour is divided by its alpha, and its rounding with it.
-        let step = 255 / theirs[3].max(1) + 1;
+        let step = (255 / theirs[3].max(1)).saturating_add(1);
         for (a, b) in ours[..3].iter().zip(&theirs[..3]) {
             let unseen = ours[3] == 0 || theirs[3] == 0;
             assert!(unseen || a.abs_diff(*b) <= step, "{ours:?} {theirs:?}");

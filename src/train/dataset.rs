@@ -2,6 +2,7 @@
 
 use super::config::TrainConfig;
 use super::corrections::{Corrections, CorrectionsFile, CorrectionsReport};
+use super::files::Files;
 use super::split;
 use super::targets::labels;
 use super::{manifest, person_folder};
@@ -11,6 +12,7 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
@@ -244,13 +246,15 @@ impl Dataset {
         let mut first = HashMap::new();
         let mut faults = Vec::new();
         let sources = &self.sources;
+        let mut files = Files::default();
         self.samples.retain(|sample| {
-            // Taken apart and put together, `a/./b.jpg` and `a//b.jpg` are `a/b.jpg`.
-            let path: PathBuf = sample.path.components().collect();
-            let (source, row) = *first.entry(path).or_insert((sample.source, sample.row));
-            if (source, row) == (sample.source, sample.row) {
-                return true;
-            }
+            let (source, row) = match first.entry(files.file(&sample.path)) {
+                Entry::Vacant(place) => {
+                    place.insert((sample.source, sample.row));
+                    return true;
+                }
+                Entry::Occupied(place) => *place.get(),
+            };
             let line = row.map(|r| format!("line {r}")).unwrap_or_default();
             let place = match source == sample.source {
                 true => line,

@@ -289,8 +289,14 @@ pub(crate) fn parse_value(
     }
 }
 
+/// Ends of lines: `\n`, `\r\n`, and `\r` alone as on old Macs.
 fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
+    let is_end = |at: usize| match bytes[at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    (0..bytes.len()).filter(|at| is_end(*at)).count() as u64
 }
 
 fn quoted<S: AsRef<str>>(names: &[S]) -> String {

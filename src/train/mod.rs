@@ -16,6 +16,7 @@ pub mod decide;
 pub mod evaluate;
 pub mod experiment;
 mod features;
+mod files;
 pub mod find_lr;
 pub(crate) mod held_out;
 pub mod loader;

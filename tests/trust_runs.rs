@@ -4,8 +4,8 @@
 mod runs;
 
 use hydranet::train::plan::matches;
-use hydranet::train::run::{EpochRecord, RunFolder};
-use hydranet::{Architecture, Error, FolderLock, HeadSpec, InputSpec, ModelFile, ModelSpec};
+use hydranet::train::run::EpochRecord;
+use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec};
 use runs::Bench;
 
 /// The bench's portraits with every photo on the side `side` gives it, by row.
@@ -120,6 +120,10 @@ fn names_that_would_collide_in_a_table_or_break_one_are_refused_and_named() {
     assert!(message.contains("a_b"), "{message}");
     let message = fails(&[("a", &["truth", "lie"])]);
     assert!(message.contains("a_truth"), "{message}");
+    let message = fails(&[("a", &["x", "y"]), ("a_truth", &["c", "d"])]);
+    assert!(message.contains("a_truth"), "{message}");
+    let message = fails(&[("a", &["b_truth", "d"]), ("a_b", &["x", "y"])]);
+    assert!(message.contains("a_b_truth"), "{message}");
     let message = fails(&[("a", &[&"x".repeat(65_536), "y"])]);
     assert!(
         message.contains("65536") && message.len() < 400,
@@ -162,39 +166,4 @@ fn settings_without_bound_are_refused_with_the_bound() {
         let error = Bench::config(&[setting]).unwrap_err();
         assert!(error.to_string().contains(bound), "{error}");
     }
-}
-
-#[test]
-fn two_runs_into_one_folder_at_once_are_refused_and_a_lock_left_behind_is_none() {
-    let bench = Bench::new();
-    let folder = bench.out("run");
-    let lock = FolderLock::take(&folder).unwrap();
-    let config = Bench::config(&["train.epochs=1"]).unwrap();
-    let error = bench.train(&config, "run", false, None).unwrap_err();
-    assert!(matches!(error, Error::Invalid { .. }));
-    assert!(error.to_string().contains("at work in it"), "{error}");
-    assert!(
-        !folder.join("config.toml").exists(),
-        "nothing was written over"
-    );
-    drop(lock);
-    assert!(folder.join(".lock").exists());
-    bench.train(&config, "run", false, None).unwrap();
-}
-
-#[test]
-fn what_a_killed_writer_left_unfinished_is_removed_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let names = [
-        "best.safetensors.4711-3.partial",
-        "my.partial",
-        "a.b-c.partial",
-        "x.1-2.partial.txt",
-    ];
-    for name in names {
-        std::fs::write(dir.path().join(name), "x").unwrap();
-    }
-    RunFolder::create(dir.path(), false).unwrap();
-    assert!(!dir.path().join(names[0]).exists());
-    assert!(names[1..].iter().all(|n| dir.path().join(n).exists()));
 }

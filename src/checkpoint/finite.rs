@@ -12,8 +12,13 @@ fn count(tensor: &Tensor) -> Result<(usize, usize)> {
         (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => &values[from..to],
         _ => return Ok((0, 0)),
     };
-    let count = |is: fn(&f32) -> bool| values.iter().filter(|v| is(v)).count();
-    Ok((count(|v| !v.is_finite()), count(|v| *v < 0.0)))
+    let add = |(infinite, negative), v: &f32| {
+        (
+            infinite + usize::from(!v.is_finite()),
+            negative + usize::from(*v < 0.0),
+        )
+    };
+    Ok(values.iter().fold((0, 0), add))
 }
 
 /// Refuses weights that are not finite, and variances below 0: whatever a network with such says is worth nothing.

@@ -14,65 +14,70 @@ const RESERVED: [&str; 9] = [
 
 /// Checks the names of the heads of one model.
 ///
-/// A table of predictions has a column `<head>` for each head and a column `<head>_<label>` for each label, beside [`RESERVED`] ones.
+/// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, beside
+/// [`RESERVED`] ones.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the head or label, and with what it collides.
 pub(crate) fn check_names(heads: &[HeadSpec]) -> Result<()> {
-    let fail = |what: String, expected: String, found: String| {
-        Err(Error::Invalid {
-            what,
-            expected,
-            found,
-        })
-    };
     let mut columns = BTreeMap::new();
     for head in heads {
-        let of_head = std::iter::once((head.name.as_str(), None))
-            .chain(head.labels.iter().map(|l| (l.as_str(), Some(l))));
-        for (name, label) in of_head {
-            let (shown, chars) = (shortened(name), name.chars().count());
-            let what = match label {
-                Some(_) => format!("head `{}`, labels", shortened(&head.name)),
-                None => "the name of a head".into(),
-            };
-            if chars > MAX_CHARS {
-                let expected = format!("at most {MAX_CHARS} characters");
-                return fail(what, expected, format!("{chars}: `{shown}`"));
-            }
-            if name.chars().any(char::is_control) {
-                return fail(what, "no control characters".into(), format!("{name:?}"));
-            }
-            let column = match label {
-                Some(label) => format!("{}_{label}", head.name),
-                None => head.name.clone(),
-            };
-            if RESERVED.contains(&column.as_str()) {
-                let expected = format!("none of {}", RESERVED.join(", "));
-                let why = "which are columns of listings and of predictions";
-                return fail(what, format!("{expected}, {why}"), format!("`{name}`"));
-            }
-            let truth = format!("{}_truth", head.name);
-            let taken = label.is_some() && column == truth;
-            if let Some(other) = columns
-                .insert(column.clone(), &head.name)
-                .or(taken.then_some(&head.name))
-            {
-                let expected = format!(
-                    "a column of predictions of its own, but head `{other}` has `{column}` too"
-                );
-                return fail(what, expected, format!("`{name}`"));
-            }
+        let name = &head.name;
+        let what = "the name of a head";
+        check_text(what, name)?;
+        take_column(&mut columns, name, name.clone(), what, name)?;
+        take_column(&mut columns, name, format!("{name}_truth"), what, name)?;
+        let what = format!("head `{name}`, labels");
+        for label in &head.labels {
+            check_text(&what, label)?;
+            take_column(&mut columns, name, format!("{name}_{label}"), &what, label)?;
         }
     }
     Ok(())
 }
 
-/// The start of a text, without control characters.
-fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-    if text.chars().nth(40).is_some() {
-        short.push('…');
-    }
-    short
+/// Refuses a name that is too long or would reach a terminal as more than text.
+fn check_text(what: &str, name: &str) -> Result<()> {
+    let chars = name.chars().count();
+    let (expected, found) = if chars > MAX_CHARS {
+        let start: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+        (
+            format!("at most {MAX_CHARS} characters"),
+            format!("{chars}: `{start}…`"),
+        )
+    } else if name.chars().any(char::is_control) {
+        ("no control characters".into(), format!("{name:?}"))
+    } else {
+        return Ok(());
+    };
+    Err(Error::Invalid {
+        what: what.into(),
+        expected,
+        found,
+    })
+}
+
+/// Takes a column for a head, if it is no other's; `name` is the head's or label's that makes it.
+fn take_column<'a>(
+    columns: &mut BTreeMap<String, &'a str>,
+    head: &'a str,
+    column: String,
+    what: &str,
+    name: &str,
+) -> Result<()> {
+    let expected = if RESERVED.contains(&column.as_str()) {
+        format!(
+            "none of {}, which are columns of listings and of predictions",
+            RESERVED.join(", ")
+        )
+    } else if let Some(other) = columns.insert(column.clone(), head) {
+        format!("a column of predictions of its own, but head `{other}` has `{column}` too")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Invalid {
+        what: what.into(),
+        expected,
+        found: format!("`{name}`"),
+    })
 }

@@ -124,6 +124,10 @@ impl<'a> Run<'a> {
             ema = Average::restore(&part("ema."), progress.optimizer_steps)?;
             last = Average::restore(&part("last."), progress.averaged)?;
         }
+        if valid.is_empty() {
+            // States of before have a score of 0 where nothing was measured.
+            progress.best = None;
+        }
         let skipped: Vec<String> = (dataset.skipped.iter())
             .map(|i| dataset.samples[*i].name.clone())
             .collect();

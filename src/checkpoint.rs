@@ -19,9 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod dtype;
 mod finite;
+mod seen;
 
 pub use dtype::WeightDType;
 pub(crate) use finite::check_values;
+pub use seen::{Seen, SeenSet, SeenSides};
 
 /// The metadata key.
 pub(crate) const KEY: &str = "hydranet";
@@ -52,6 +54,9 @@ pub struct Description {
     /// Of heads without their backbone its fingerprint, see [`backbone_sha256`](crate::surgery::backbone_sha256).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone_sha256: Option<String>,
+    /// Whom it was trained, validated and tested on: a record of each training that its weights went through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Seen>,
     /// How it was trained: configuration, fingerprint of the data, scores. Free-form.
     #[serde(default)]
     pub training: serde_json::Value,
@@ -74,6 +79,7 @@ impl Description {
             dtype: WeightDType::F32,
             novelty: None,
             backbone_sha256: None,
+            seen: Vec::new(),
             training,
         })
     }

@@ -244,6 +244,7 @@ mod tests {
             samples,
             corrections: Vec::new(),
             skipped: Default::default(),
+            seen: Vec::new(),
         };
         (dataset, taxonomy.unwrap())
     }

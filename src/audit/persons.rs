@@ -332,6 +332,7 @@ mod tests {
             samples: all.iter().enumerate().map(sample).collect(),
             corrections: Vec::new(),
             skipped: Default::default(),
+            seen: Vec::new(),
         };
         (dataset, question)
     }

@@ -135,6 +135,7 @@ impl Suspicion<'_> {
             heads: dataset.heads.clone(),
             corrections: dataset.corrections.clone(),
             skipped: Default::default(),
+            seen: Vec::new(),
         };
         let questions = Question::all(&part, taxonomy, &found.part(places));
         let votes = votes(&part, &questions, self.agreements, self.rule)?;

@@ -13,7 +13,7 @@ use super::retrain::{Retrained, Suspicion, retrain};
 use crate::error::{Error, Result};
 use crate::lock::FolderLock;
 use crate::taxonomy::Taxonomy;
-use crate::train::config::{Config, load_weights};
+use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::dataset::Dataset;
 use crate::train::held_out::kept_features;
 use crate::train::split;
@@ -101,6 +101,10 @@ pub fn run(
 ) -> Result<Option<Audit>> {
     let taxonomy = config.model_spec()?.taxonomy()?;
     dataset.check_possible(&taxonomy)?;
+    let dataset = &Dataset {
+        seen: seen_by_weights(config, heads)?,
+        ..dataset.clone()
+    };
     let seed = config.train.seed;
     if let Some(injection) = options.inject {
         injection.validate()?;

@@ -1,7 +1,7 @@
 //! `hydranet calibrate`.
 
-use super::model::{list, open};
 use super::output::{Progress, say, say_json};
+use super::sides::DataArgs;
 use clap::Args;
 use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
 use hydranet::train::dataset::Split;
@@ -17,18 +17,14 @@ const QUEUE_MIB: usize = 64;
 /// Arguments of `hydranet calibrate`.
 #[derive(Args)]
 #[command(
-    after_help = "Temperatures and the confidence to abstain below are found on the validation photos, what is novel by those of train and valid, on the sides that the model's training gave them."
+    after_help = "Temperatures and the confidence to abstain below are found on the validation photos, what is novel by those of train and valid, on the sides where they stood when the model was trained: give the data it was trained on."
 )]
 pub(crate) struct Calibrate {
     /// The model file.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The listing or person folder it was trained on; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
-    data: Vec<PathBuf>,
-    /// Corrections to apply, in TOML or CSV; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    corrections: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// The model file to write; --model is not changed.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -56,7 +52,7 @@ impl Calibrate {
         let file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
         let taxonomy = spec.taxonomy()?;
-        let dataset = open(&file.description, &self.data, true, &self.corrections)?;
+        let (dataset, sides) = self.data.open(&[&file.description])?;
         let valid = dataset.indices(Split::Valid);
         let train = match self.no_novelty {
             true => Vec::new(),
@@ -66,8 +62,8 @@ impl Calibrate {
             if side.is_empty() && !(split == "train" && self.no_novelty) {
                 return Err(Error::EmptySplit {
                     split: split.into(),
-                    origin: list(&self.data),
-                    reason: "no photo stands on it".into(),
+                    origin: self.data.list(),
+                    reason: format!("no photo stands on it ({sides})"),
                 });
             }
         }

@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json};
+use super::sides::SplitFiles;
 use clap::Args;
 use hydranet::train::check::check;
 use hydranet::train::corrections::Corrections;
@@ -17,6 +18,8 @@ pub(crate) struct Check {
     /// A CSV listing or a person folder; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    split_files: SplitFiles,
     #[command(flatten)]
     config: ConfigArgs,
     /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
@@ -51,7 +54,9 @@ impl Check {
         } else {
             say(&report);
             if good {
-                let (dataset, _) = Dataset::prepare(&self.data, &spec.heads, &config.train)?;
+                let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+                self.split_files.apply(&mut dataset)?;
+                dataset.put_on_sides(&config.train)?;
                 say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
             }
         }

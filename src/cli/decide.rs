@@ -1,7 +1,7 @@
 //! `hydranet decide`.
 
-use super::model::open;
 use super::output::{Progress, say, say_json};
+use super::sides::DataArgs;
 use clap::Args;
 use hydranet::train::dataset::Split;
 use hydranet::train::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
@@ -16,18 +16,14 @@ const QUEUE_MIB: usize = 64;
 /// Arguments of `hydranet decide`.
 #[derive(Args)]
 #[command(
-    after_help = "The prior is that of the training photos, offsets are tuned on the validation photos, and all rules are scored on the test photos, on the sides that the model's training gave them."
+    after_help = "The prior is that of the training photos, offsets are tuned on the validation photos, and all rules are scored on the test photos, on the sides where they stood when the model was trained: give the data it was trained on."
 )]
 pub(crate) struct Decide {
     /// The model file.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The listing or person folder it was trained on; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
-    data: Vec<PathBuf>,
-    /// Corrections to apply, in TOML or CSV; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    corrections: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// The rule to write into --out: product, prior, joint, fused, class_offsets or label_offsets.
     #[arg(long, requires = "out", value_name = "NAME")]
     rule: Option<String>,
@@ -44,7 +40,7 @@ impl Decide {
         let wanted: Option<DecisionRule> = self.rule.as_deref().map(str::parse).transpose()?;
         let mut file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
-        let dataset = open(&file.description, &self.data, true, &self.corrections)?;
+        let (dataset, _) = self.data.open(&[&file.description])?;
         let taxonomy = spec.taxonomy()?;
         let [train, valid, test] = Split::ALL.map(|side| dataset.indices(side));
         let train = classes(&taxonomy, &dataset, &train);
@@ -72,7 +68,7 @@ impl Decide {
             if rule.is_tuned() && truth.iter().all(Option::is_none) {
                 return Err(Error::EmptySplit {
                     split: "valid".into(),
-                    origin: super::model::list(&self.data),
+                    origin: self.data.list(),
                     reason: format!(
                         "the final class of no photo on it is known, which `{}` is tuned on",
                         rule.name()

@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::output::say;
+use super::sides::SplitFiles;
 use clap::Args;
 use hydranet::Predictor;
 use hydranet::train::dataset::{Dataset, Split};
@@ -57,6 +58,7 @@ impl Demo {
             &config,
             &self.config.heads,
             std::slice::from_ref(&data),
+            &SplitFiles::default(),
             &run,
             false,
             false,

@@ -1,8 +1,8 @@
 //! `hydranet export`: a model as a file or a folder for other programs, or a smaller one.
 
 use super::folders::Folders;
-use super::model::select;
 use super::output::{Progress, say};
+use super::sides::{DataArgs, SplitFiles};
 use clap::Args;
 use hydranet::export::onnx;
 use hydranet::train::cost::{CostRow, compare_models};
@@ -39,6 +39,8 @@ pub(crate) struct Export {
     /// Their side: train, valid, test or all.
     #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
     split: String,
+    #[command(flatten)]
+    split_files: SplitFiles,
     #[command(flatten)]
     folders: Folders,
 }
@@ -82,12 +84,12 @@ impl Export {
         if self.data.is_empty() {
             return Ok(None);
         }
-        let (dataset, indices) = select(
-            &file.description,
-            &self.data,
-            &self.split,
-            &self.corrections,
-        )?;
+        let data = DataArgs {
+            data: self.data.clone(),
+            split_files: self.split_files.clone(),
+            corrections: self.corrections.clone(),
+        };
+        let (dataset, indices, _) = data.select(&[&file.description], &self.split)?;
         let mut progress = Progress::new("compare");
         let mut tell = |done| progress.show("compare", done, 2 * indices.len());
         let queue = Queue::new(QUEUE_MIB);

@@ -4,7 +4,7 @@ use super::output::say;
 use clap::{Args, Subcommand};
 use hydranet::surgery::{self, Graft, HeadsFile, NewTensors, Place};
 use hydranet::train::config::read_head;
-use hydranet::weights::load_for;
+use hydranet::weights::{load_for, seen};
 use hydranet::{ModelFile, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -233,7 +233,14 @@ fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Resu
     let folders = [weights.to_path_buf()];
     let tensors = load_for(spec.input.channels, backbone, &folders, spec.backbone)?;
     let models = heads.iter().map(|h| h.attach(&tensors));
-    finish(&surgery::merge(&models.collect::<Result<Vec<_>>>()?)?, out)
+    let mut model = surgery::merge(&models.collect::<Result<Vec<_>>>()?)?;
+    // The backbone may have learnt elsewhere since the heads were taken from it, or before.
+    for record in seen(backbone, &folders)? {
+        if !model.description.seen.contains(&record) {
+            model.description.seen.push(record);
+        }
+    }
+    finish(&model, out)
 }
 
 /// Writes a model and says what it is.

@@ -2,11 +2,12 @@
 
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
+use super::sides::DataArgs;
 use clap::Args;
 use hydranet::ModelFile;
 use hydranet::audit::health::{HealthConfig, Looker, health};
 use hydranet::audit::page::{Page, PageConfig};
-use hydranet::train::config::{TrainConfig, load_weights};
+use hydranet::train::config::load_weights;
 use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,9 +18,8 @@ use std::process::ExitCode;
     after_help = "Persons are compared by the features of --model, or else of the pretrained weights that the configuration names. Limits: blurred, dark, bright, information, size, aspect and stranger in robust units (3.5), phash and dhash in bits (6, 8), same_person as a cosine (0.6), listed in rows (100), crop=[height,width] to try with --model."
 )]
 pub(crate) struct Health {
-    /// A CSV listing or a person folder; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
-    data: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// The folder that health.json and health.csv are written to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -28,9 +28,6 @@ pub(crate) struct Health {
     model: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Corrections to apply, in TOML or CSV; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    corrections: Vec<PathBuf>,
     /// Where a finding begins, as blurred=3; may be given several times.
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     limits: Vec<String>,
@@ -45,16 +42,17 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let limits = HealthConfig::with(&self.limits)?;
-        let (spec, mut train, looker) = match &self.model {
+        let (spec, dataset, looker) = match &self.model {
             Some(path) => {
                 let file = ModelFile::read(path)?;
-                let config = file.description.training["config"].clone();
-                let train: TrainConfig = serde_json::from_value(config).unwrap_or_default();
+                let (dataset, _) = self.data.open(&[&file.description])?;
                 let looker = Looker::trained(&file)?;
-                (file.description.model, train, Some(looker))
+                (file.description.model, dataset, Some(looker))
             }
             None => {
-                let config = self.config.load()?;
+                let mut config = self.config.load()?;
+                let corrections = &mut config.train.corrections;
+                corrections.extend_from_slice(&self.data.corrections);
                 let looker = match config.model.weights {
                     None => None,
                     Some(_) => {
@@ -62,16 +60,13 @@ impl Health {
                         Some(Looker::pretrained(&config, weights)?)
                     }
                 };
-                (config.model_spec()?, config.train, looker)
+                let spec = config.model_spec()?;
+                let mut dataset = Dataset::open(&self.data.data, &spec.heads)?;
+                self.data.split_files.apply(&mut dataset)?;
+                show_corrections(&dataset.put_on_sides(&config.train)?);
+                (spec, dataset, looker)
             }
         };
-        if self.model.is_some() {
-            // Those it was trained with may lie elsewhere by now.
-            train.corrections.clear();
-        }
-        train.corrections.extend_from_slice(&self.corrections);
-        let (dataset, corrected) = Dataset::prepare(&self.data, &spec.heads, &train)?;
-        show_corrections(&corrected);
         let taxonomy = spec.taxonomy()?;
         let mut progress = Progress::new("health");
         let report = health(

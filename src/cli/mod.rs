@@ -16,6 +16,7 @@ mod model;
 mod output;
 mod plot;
 mod predict;
+mod sides;
 mod terminal;
 mod train;
 

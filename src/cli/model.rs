@@ -1,15 +1,15 @@
 //! `hydranet evaluate` and `inspect`: what is done with a finished model.
 
-use super::output::{Progress, say, say_json, show_corrections};
+use super::output::{Progress, say, say_json};
 use super::predict::ViewArgs;
+use super::sides::DataArgs;
 use clap::Args;
-use hydranet::train::config::TrainConfig;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::{Dataset, Split};
+use hydranet::checkpoint::{Seen, SeenSides};
 use hydranet::train::evaluate::score_ensemble;
+use hydranet::train::run;
 use hydranet::train::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
-use hydranet::train::{run, split};
-use hydranet::{Description, Error, ModelFile, WeightDType};
+use hydranet::train::seen::Sides;
+use hydranet::{ModelFile, WeightDType};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,15 +21,12 @@ pub(crate) struct Evaluate {
     model: PathBuf,
     #[command(flatten)]
     views: ViewArgs,
-    /// A CSV listing or a person folder; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
-    data: Vec<PathBuf>,
-    /// The side to score: train, valid, test or all. Photos without a split get the one that the model's training gave them.
+    #[command(flatten)]
+    data: DataArgs,
+    /// The side to score: train, valid, test or all. Photos stand where they stood when the model, or any of an ensemble, was trained;
+    /// those that no model has seen belong to the test.
     #[arg(long, default_value = "test", value_name = "NAME")]
     split: String,
-    /// Corrections to apply, in TOML or CSV; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    corrections: Vec<PathBuf>,
     /// Also write every prediction as CSV.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -47,8 +44,8 @@ pub(crate) struct Evaluate {
 impl Evaluate {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
-        let description = ensemble.members()[0].description();
-        let (dataset, indices) = select(description, &self.data, &self.split, &self.corrections)?;
+        let models: Vec<_> = ensemble.members().iter().map(|m| m.description()).collect();
+        let (dataset, indices, sides) = self.data.select(&models, &self.split)?;
         let mut progress = Progress::new("evaluate");
         let mut tell = |done| progress.show("evaluate", done, indices.len());
         let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
@@ -62,7 +59,11 @@ impl Evaluate {
             run::write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
         }
         if self.json {
-            say_json(&WithCoverage { report, coverage })?;
+            say_json(&Evaluated {
+                report,
+                coverage,
+                sides,
+            })?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.all {
@@ -78,65 +79,12 @@ impl Evaluate {
 }
 
 #[derive(serde::Serialize)]
-struct WithCoverage {
+struct Evaluated {
     #[serde(flatten)]
     report: ScoreReport,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     coverage: Vec<Coverage>,
-}
-
-/// The data that a model is to be used on as [`open`] gives it, and which of its photos stand on the side named, or `all`; there has to be one.
-pub(super) fn select(
-    description: &Description,
-    data: &[PathBuf],
-    split: &str,
-    corrections: &[PathBuf],
-) -> hydranet::Result<(Dataset, Vec<usize>)> {
-    let side: Option<Split> = match split {
-        "all" => None,
-        side => Some(side.parse()?),
-    };
-    let dataset = open(description, data, side.is_some(), corrections)?;
-    let indices: Vec<usize> = match side {
-        None => (0..dataset.samples.len()).collect(),
-        Some(side) => dataset.indices(side),
-    };
-    match indices.is_empty() {
-        false => Ok((dataset, indices)),
-        true => Err(Error::EmptySplit {
-            split: split.into(),
-            origin: list(data),
-            reason: "no photo stands on it; choose another with --split".into(),
-        }),
-    }
-}
-
-/// The data that a model is to be used on, corrected, and on request on the sides that the model's training gave the photos: a split
-/// follows from data, shares and seed.
-pub(super) fn open(
-    description: &Description,
-    data: &[PathBuf],
-    sides: bool,
-    corrections: &[PathBuf],
-) -> hydranet::Result<Dataset> {
-    let spec = &description.model;
-    let mut dataset = Dataset::open(data, &spec.heads)?;
-    if sides {
-        let config: TrainConfig =
-            serde_json::from_value(description.training["config"].clone()).unwrap_or_default();
-        split::assign(&mut dataset, &config.split, config.seed)?;
-    }
-    show_corrections(&Corrections::read(corrections)?.apply(&mut dataset)?);
-    dataset.check_possible(&spec.taxonomy()?)?;
-    Ok(dataset)
-}
-
-pub(super) fn list(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|p| p.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    sides: Sides,
 }
 
 /// Arguments of `hydranet inspect`.
@@ -237,10 +185,31 @@ impl Inspect {
         for (i, name) in d.classes.iter().enumerate() {
             say(format!("class {i:3} {name}"));
         }
+        for seen in &d.seen {
+            say(format!("seen      {}", of_record(seen)));
+        }
         if !d.training.is_null() {
             say("training");
             say_json(&d.training)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A record in words.
+fn of_record(seen: &Seen) -> String {
+    let words = |of: &SeenSides| {
+        format!(
+            "{} in training, {} in validation, {} held out",
+            of.train.count, of.valid.count, of.test.count
+        )
+    };
+    match seen.incomplete {
+        true => "by the weights it was trained from: not recorded".into(),
+        false => format!(
+            "photos {}; persons {}",
+            words(&seen.photos),
+            words(&seen.persons)
+        ),
     }
 }

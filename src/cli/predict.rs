@@ -1,7 +1,7 @@
 //! `hydranet predict`.
 
-use super::model::list;
 use super::output::{Progress, quoted, say};
+use super::sides::list;
 use super::terminal::note;
 use clap::Args;
 use hydranet::input::find_images;

@@ -2,13 +2,15 @@
 
 use super::ConfigArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::sides::SplitFiles;
 use super::terminal::note;
 use clap::Args;
 use hydranet::checkpoint::Tensors;
-use hydranet::train::config::{Config, load_weights};
+use hydranet::train::config::{Config, load_weights, seen_by_weights};
 use hydranet::train::dataset::Dataset;
 use hydranet::train::find_lr::{find_lr, suggestion};
 use hydranet::train::plan::{Part, dry_run};
+use hydranet::train::seen::follow;
 use hydranet::train::split_report::SplitReport;
 use hydranet::train::trainer::{Outcome, train};
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ pub(crate) struct Train {
     /// A CSV listing or a person folder; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    split_files: SplitFiles,
     #[command(flatten)]
     config: ConfigArgs,
     /// The run folder.
@@ -61,6 +65,7 @@ impl Train {
             &config,
             &self.config.heads,
             &self.data,
+            &self.split_files,
             out,
             self.resume,
             self.skip_broken,
@@ -94,7 +99,8 @@ impl Train {
 
     /// A search for learning rates.
     fn search(&self, config: &Config, out: &Path) -> hydranet::Result<ExitCode> {
-        let (mut dataset, weights) = open(config, &self.config.heads, &self.data)?;
+        let (mut dataset, weights) =
+            open(config, &self.config.heads, &self.data, &self.split_files)?;
         if self.skip_broken && !find_broken(config, &mut dataset, true)? {
             say("stopped before anything was to be seen");
             return Ok(ExitCode::from(130));
@@ -128,9 +134,8 @@ impl Train {
     fn show_plan(&self) -> hydranet::Result<ExitCode> {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
-        let (dataset, corrections) = Dataset::prepare(&self.data, &spec.heads, &config.train)?;
+        let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
         dataset.check_possible(&spec.taxonomy()?)?;
-        show_corrections(&corrections);
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
@@ -165,12 +170,13 @@ pub(crate) fn run(
     config: &Config,
     heads: &Path,
     data: &[PathBuf],
+    split_files: &SplitFiles,
     out: &Path,
     resume: bool,
     skip_broken: bool,
 ) -> hydranet::Result<Outcome> {
     let spec = config.model_spec()?;
-    let (mut dataset, weights) = open(config, heads, data)?;
+    let (mut dataset, weights) = open(config, heads, data, split_files)?;
     // Kept features are computed from every photo before training begins anyway.
     let look = skip_broken || !config.train.keeps_features();
     if look && !find_broken(config, &mut dataset, skip_broken)? {
@@ -226,10 +232,30 @@ fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::
 }
 
 /// The data, split, and the weights to start from.
-fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Dataset, Tensors)> {
-    let spec = config.model_spec()?;
-    let (dataset, corrections) = Dataset::prepare(data, &spec.heads, &config.train)?;
-    show_corrections(&corrections);
-    note(SplitReport::new(&dataset, &spec.taxonomy()?)?);
+fn open(
+    config: &Config,
+    heads: &Path,
+    data: &[PathBuf],
+    split_files: &SplitFiles,
+) -> hydranet::Result<(Dataset, Tensors)> {
+    let dataset = prepare(config, heads, data, split_files)?;
+    note(SplitReport::new(
+        &dataset,
+        &config.model_spec()?.taxonomy()?,
+    )?);
     Ok((dataset, load_weights(config, heads)?))
+}
+
+/// The data, corrected, on its sides: those that are given, then those on which the weights to start from have seen it.
+fn prepare(
+    config: &Config,
+    heads: &Path,
+    data: &[PathBuf],
+    split_files: &SplitFiles,
+) -> hydranet::Result<Dataset> {
+    let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
+    split_files.apply(&mut dataset)?;
+    follow(&mut dataset, seen_by_weights(config, heads)?)?;
+    show_corrections(&dataset.put_on_sides(&config.train)?);
+    Ok(dataset)
 }

@@ -9,7 +9,7 @@ mod edit;
 pub(crate) use apart::without_backbone;
 pub use apart::{HeadsFile, backbone_sha256, heads_only, merge};
 
-use crate::checkpoint::{ModelFile, Tensors};
+use crate::checkpoint::{ModelFile, Seen, Tensors};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use candle_core::{DType, Tensor};
@@ -209,6 +209,7 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
         Place::At(at) => add(file, spec, Some(*at), given)?,
         Place::Replacing(old) => replace(file, old, spec, given)?,
     };
+    Seen::join(&mut grafted.description.seen, &from.description.seen);
     let last = grafted.description.training["surgery"]
         .as_array_mut()
         .and_then(|list| list.last_mut());

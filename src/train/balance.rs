@@ -114,6 +114,7 @@ mod tests {
             samples: samples.collect(),
             corrections: Vec::new(),
             skipped: Default::default(),
+            seen: Vec::new(),
         };
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

@@ -6,6 +6,7 @@ use super::files::Files;
 use super::split;
 use super::targets::labels;
 use super::{manifest, person_folder};
+use crate::checkpoint::Seen;
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
@@ -163,6 +164,8 @@ pub struct Dataset {
     pub corrections: Vec<CorrectionsFile>,
     /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
     pub skipped: BTreeSet<usize>,
+    /// Whom the weights have seen that a training starts from, see [`follow`](super::seen::follow).
+    pub seen: Vec<Seen>,
 }
 
 impl Dataset {
@@ -196,9 +199,17 @@ impl Dataset {
         config: &TrainConfig,
     ) -> Result<(Self, CorrectionsReport)> {
         let mut dataset = Self::open(paths, heads)?;
-        split::assign(&mut dataset, &config.split, config.seed)?;
-        let report = Corrections::read(&config.corrections)?.apply(&mut dataset)?;
+        let report = dataset.put_on_sides(config)?;
         Ok((dataset, report))
+    }
+
+    /// Puts every photo that has no side on one, and applies what `train.corrections` names.
+    ///
+    /// # Errors
+    /// As [`split::assign`], [`Corrections::read`] and [`Corrections::apply`].
+    pub fn put_on_sides(&mut self, config: &TrainConfig) -> Result<CorrectionsReport> {
+        split::assign(self, &config.split, config.seed)?;
+        Corrections::read(&config.corrections)?.apply(self)
     }
 
     /// As [`open`](Self::open), but rows that cannot be used are left out and listed, ordered by source and line.
@@ -221,6 +232,7 @@ impl Dataset {
             samples: Vec::new(),
             corrections: Vec::new(),
             skipped: BTreeSet::new(),
+            seen: Vec::new(),
         };
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {

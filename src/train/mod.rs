@@ -35,6 +35,7 @@ pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod score;
+pub mod seen;
 mod setup;
 mod source;
 pub mod split;

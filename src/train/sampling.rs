@@ -215,6 +215,7 @@ mod tests {
             samples: samples.collect(),
             corrections: Vec::new(),
             skipped: Default::default(),
+            seen: Vec::new(),
         };
         (spec, dataset, (0..12).collect())
     }

@@ -13,6 +13,7 @@ use super::mixing::Mix;
 use super::plan::Plan;
 use super::run::{Progress, RunFolder};
 use super::sampling::Sampler;
+use super::seen::Record;
 use super::source::Source;
 use super::tasks::Tasks;
 use super::trainer::{Run, steps_of};
@@ -73,6 +74,7 @@ impl<'a> Run<'a> {
         )?;
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
+        let seen = Record::new(dataset, &data)?;
         let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
             if progress.data != data {
@@ -159,6 +161,7 @@ impl<'a> Run<'a> {
             source: Source::Photos,
             queue,
             progress,
+            seen,
         })
     }
 }

@@ -50,13 +50,11 @@ impl SplitConfig {
     }
 }
 
-/// Gives every photo a side. A photo with a given split keeps it, and the person's other photos follow; the other persons are
-/// divided by [`SplitConfig`], alike in all labels of all heads at once. Same seed, same persons, same split, whatever the order.
+/// The given side of each photo's person; `None` where none of the person's photos has one.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the configuration is not valid, [`Error::Data`] if given splits put a person on two sides.
-pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<()> {
-    config.validate()?;
+/// [`Error::Data`] if given splits put a person on two sides.
+pub(super) fn given(dataset: &Dataset) -> Result<Vec<Option<Split>>> {
     let mut given: HashMap<PersonKey, (Split, usize)> = HashMap::new();
     for (i, sample) in dataset.samples.iter().enumerate() {
         let Some(split) = sample.split else { continue };
@@ -79,12 +77,19 @@ pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<
             });
         }
     }
-    let mut sides: Vec<Option<Split>> = vec![None; dataset.samples.len()];
-    let mut free = vec![false; dataset.samples.len()];
-    for (i, sample) in dataset.samples.iter().enumerate() {
-        sides[i] = given.get(&person_key(sample)).map(|(split, _)| *split);
-        free[i] = sides[i].is_none();
-    }
+    let side = |sample| given.get(&person_key(sample)).map(|(split, _)| *split);
+    Ok(dataset.samples.iter().map(side).collect())
+}
+
+/// Gives every photo a side. A photo with a given split keeps it, and the person's other photos follow; the other persons are
+/// divided by [`SplitConfig`], alike in all labels of all heads at once. Same seed, same persons, same split, whatever the order.
+///
+/// # Errors
+/// [`Error::Invalid`] if the configuration is not valid, [`Error::Data`] if given splits put a person on two sides.
+pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<()> {
+    config.validate()?;
+    let mut sides = given(dataset)?;
+    let free: Vec<bool> = sides.iter().map(Option::is_none).collect();
     let parts = [1.0 - config.valid - config.test, config.valid, config.test];
     let draws = keyed(seed, Purpose::Split, 0, 0);
     for (i, part) in divide(dataset, &free, &parts, draws)

@@ -14,6 +14,7 @@ use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
 use super::sampling::Sampler;
 use super::schedule;
 use super::score::ScoreReport;
+use super::seen::Record;
 use super::source::Source;
 use super::tasks::Tasks;
 use super::variables::Variables;
@@ -133,6 +134,8 @@ pub(super) struct Run<'a> {
     pub(super) source: Source,
     pub(super) queue: Queue,
     pub(super) progress: Progress,
+    /// Whom the model will have seen.
+    pub(super) seen: Record,
 }
 
 impl Run<'_> {
@@ -262,6 +265,7 @@ impl Run<'_> {
         }
         let mut description = Description::new(self.spec.clone(), training)?;
         description.decision = self.decision.clone();
+        description.seen = self.seen.0.clone();
         Ok(ModelFile {
             description,
             tensors,

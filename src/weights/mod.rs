@@ -5,6 +5,7 @@
 //! and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see
 //! [`adapt`].
 
+mod ancestry;
 mod channels;
 mod guard;
 mod names;
@@ -14,6 +15,7 @@ mod prefixes;
 mod source;
 mod storage;
 
+pub use ancestry::seen;
 pub use channels::adapt_input_conv;
 
 use crate::account::Account;

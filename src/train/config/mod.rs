@@ -32,7 +32,7 @@ mod weights;
 pub use files::read_head;
 use files::{parse, read_table};
 pub use mix::{MixKind, MixRule, Partner};
-pub use weights::load_weights;
+pub use weights::{load_weights, seen_by_weights};
 
 /// How much of the backbone is trained. The heads always are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

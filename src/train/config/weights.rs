@@ -1,10 +1,29 @@
 //! The pretrained tensors a run starts from.
 
 use super::Config;
-use crate::checkpoint::Tensors;
+use crate::checkpoint::{Seen, Tensors};
 use crate::error::Result;
 use crate::weights;
 use std::path::{Path, PathBuf};
+
+/// The folders that the name of a weights file is looked for in.
+fn folders(heads: &Path) -> [PathBuf; 2] {
+    let beside = heads
+        .parent()
+        .map_or_else(|| PathBuf::from("weights"), |p| p.join("weights"));
+    [beside, "weights".into()]
+}
+
+/// Whom the weights have seen that a configuration names, if they are a model of hydranet's; see [`weights::seen`].
+///
+/// # Errors
+/// As [`weights::seen`].
+pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
+    match &config.model.weights {
+        None => Ok(Vec::new()),
+        Some(source) => weights::seen(source, &folders(heads)),
+    }
+}
 
 /// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
 ///
@@ -18,10 +37,7 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let Some(source) = &config.model.weights else {
         return Ok(Tensors::new());
     };
-    let beside = heads
-        .parent()
-        .map_or_else(|| PathBuf::from("weights"), |p| p.join("weights"));
-    let folders = [beside, "weights".into()];
+    let folders = folders(heads);
     let (channels, backbone) = (config.model.input.channels, config.model.backbone);
     let mut tensors = weights::load_for(channels, source, &folders, backbone)?;
     tensors.retain(|name, _| {

@@ -11,7 +11,7 @@ use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
 use crate::error::{Error, Result};
 use crate::lock::FolderLock;
-use crate::train::config::load_weights;
+use crate::train::config::{load_weights, seen_by_weights};
 use crate::train::run::write_json;
 use crate::train::trainer::{self, train};
 use std::collections::BTreeMap;
@@ -180,8 +180,9 @@ impl Bench<'_> {
         let start = Instant::now();
         let before = record.seconds;
         let cache = self.out.join("features");
-        let (config, dataset) = (plan.config(run, &cache), plan.dataset(run)?);
+        let (config, mut dataset) = (plan.config(run, &cache), plan.dataset(run)?);
         let weights = load_weights(&config, &plan.heads)?;
+        dataset.seen = seen_by_weights(&config, &plan.heads)?;
         let deadline = self.deadline;
         // Training looks at one flag; time has its say through it.
         let halt = AtomicBool::new(false);

@@ -1,0 +1,109 @@
+//! The record that a training makes.
+
+use super::content::{Content, contents};
+use super::golomb::encode;
+use super::{Known, Of, hash};
+use crate::checkpoint::{Seen, SeenSet, SeenSides};
+use crate::error::{Error, Result};
+use crate::hash::hexadecimal;
+use crate::train::dataset::{Dataset, Split};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// The most bytes of all records: a safetensors file's header, which they are in, has at most 100 MB. About 22 million photos and persons.
+const LONGEST: usize = 80_000_000;
+
+/// The records of a model trained on this data: its own, and those of the weights it starts from.
+pub(in crate::train) struct Record(pub(in crate::train) Vec<Seen>);
+
+impl Record {
+    /// `fingerprint` is that of the data.
+    ///
+    /// # Errors
+    /// As [`in_conflict`].
+    pub(in crate::train) fn new(dataset: &Dataset, fingerprint: &str) -> Result<Self> {
+        let contents = contents(dataset, &|_, _| ());
+        in_conflict(dataset, &contents)?;
+        let mut salt = Sha256::new();
+        salt.update("hydranet: who a model has seen\n");
+        salt.update(fingerprint);
+        let salt = hexadecimal(salt.finalize())[..16].to_string();
+        let mut photos = SeenSides::default();
+        let mut persons = SeenSides::default();
+        for side in Split::ALL {
+            let indices = dataset.indices(side);
+            let of_photos = indices.iter().filter_map(|i| contents[*i]);
+            let of_photos = of_photos.map(|c| hash(&salt, Of::Photo, &c));
+            let of_persons = indices
+                .iter()
+                .filter_map(|i| dataset.samples[*i].person.as_deref());
+            let of_persons = of_persons.map(|p| hash(&salt, Of::Person, p.as_bytes()));
+            *set(&mut photos, side) = encode(&unique(of_photos));
+            *set(&mut persons, side) = encode(&unique(of_persons));
+        }
+        let own = Seen {
+            salt,
+            photos,
+            persons,
+            incomplete: false,
+        };
+        let mut records = dataset.seen.clone();
+        Seen::join(&mut records, &[own]);
+        if records.iter().map(Seen::length).sum::<usize>() > LONGEST {
+            records = vec![Seen {
+                incomplete: true,
+                ..Seen::default()
+            }];
+        }
+        Ok(Self(records))
+    }
+}
+
+fn unique(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
+    hashes.collect::<BTreeSet<u64>>().into_iter().collect()
+}
+
+fn set(sides: &mut SeenSides, side: Split) -> &mut SeenSet {
+    match side {
+        Split::Train => &mut sides.train,
+        Split::Valid => &mut sides.valid,
+        Split::Test => &mut sides.test,
+    }
+}
+
+/// Refuses to validate or test on photos that the weights a training starts from have learnt from already, and to test on those they
+/// were chosen by: the scores would not be true.
+///
+/// # Errors
+/// [`Error::Invalid`] with their number and the first of them.
+pub(in crate::train) fn in_conflict(dataset: &Dataset, contents: &[Option<Content>]) -> Result<()> {
+    if dataset.seen.is_empty() {
+        return Ok(());
+    }
+    let before = Known::new(&dataset.seen)?.sides(dataset, contents);
+    let wrong: Vec<usize> = (0..before.len())
+        .filter(|i| {
+            let now = dataset.samples[*i].split;
+            before[*i].is_some_and(|b| now.is_some_and(|now| b < now))
+        })
+        .collect();
+    let Some(first) = wrong.first() else {
+        return Ok(());
+    };
+    let sample = &dataset.samples[*first];
+    let (row, listing) = (sample.row, &dataset.sources[sample.source]);
+    Err(Error::Invalid {
+        what: "the split".into(),
+        expected: "photos to validate and test on that the weights which the training starts from (model.weights) have not learnt from; put them on train, leave the sides open, or start from other weights".into(),
+        found: format!(
+            "{} of {} photos that stand on another side now; the first is `{}` ({}{}), on {} then and {} now",
+            wrong.len(),
+            before.len(),
+            sample.name,
+            row.map(|r| format!("line {r} of ")).unwrap_or_default(),
+            listing.display(),
+            before[*first].map(Split::name).unwrap_or_default(),
+            sample.split.map(Split::name).unwrap_or_default(),
+        ),
+    })
+}

@@ -1,0 +1,57 @@
+//! Whom the weights that a training starts from have seen already.
+
+use super::source;
+use crate::checkpoint::{Description, KEY, Seen};
+use crate::error::{Error, Result};
+use crate::export::folder;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a safetensors file's header, as the crate `safetensors` has it.
+const LONGEST: u64 = 100_000_000;
+
+/// The records of the model that `source` leads to, found as [`load`](super::load) finds it; none if it is not a model of hydranet's or
+/// was never trained. For a trained one that has no record, one that says so.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read; what is wrong within it, [`load`](super::load) says.
+pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
+    let mut path = source::find(source, folders)?;
+    if path.is_dir() {
+        path = path.join(folder::HEADS);
+    }
+    let Some(description) = described(&path)? else {
+        return Ok(Vec::new());
+    };
+    if !description.seen.is_empty() || description.training.is_null() {
+        return Ok(description.seen);
+    }
+    Ok(vec![Seen {
+        incomplete: true,
+        ..Seen::default()
+    }])
+}
+
+/// What a safetensors file says about itself, if it is one of hydranet's; its tensors are not read.
+fn described(path: &Path) -> Result<Option<Description>> {
+    let failed = |e| Error::io("read", path, e);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut length = Vec::new();
+    file.by_ref()
+        .take(8)
+        .read_to_end(&mut length)
+        .map_err(failed)?;
+    let Ok(length) = <[u8; 8]>::try_from(length).map(u64::from_le_bytes) else {
+        return Ok(None);
+    };
+    if length > LONGEST {
+        return Ok(None);
+    }
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).map_err(failed)?;
+    let Ok(header) = serde_json::from_slice::<serde_json::Value>(&header) else {
+        return Ok(None);
+    };
+    let text = header["__metadata__"][KEY].as_str();
+    Ok(text.and_then(|text| serde_json::from_str(text).ok()))
+}

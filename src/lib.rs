@@ -37,6 +37,7 @@
 //! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
 //! | `train` | losses, mixing, data, optimisers, the trainer |
 //! | `audit` | wrong labels |
+//! | `guide` | how all of it is used, chapter by chapter |
 //!
 //! # Features
 //!
@@ -54,6 +55,8 @@ pub mod combine;
 mod draws;
 mod error;
 pub mod export;
+#[cfg(feature = "cli")]
+pub mod guide;
 mod hash;
 pub mod head;
 #[cfg(feature = "hub")]

@@ -1,4 +1,4 @@
-//! The README's commands: the main one is run, the others must at least be understood.
+//! What README and guide say: the main command is run, the others must at least be understood, and tables are what the program knows.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,9 +17,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The words of every command of ours in the README's code blocks, without comments; continued lines are joined.
-fn commands() -> Vec<Vec<String>> {
+/// README and every chapter of the guide.
+fn pages() -> String {
     let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let chapters = hydranet::guide::CHAPTERS.iter();
+    chapters.fold(readme, |all, (_, text)| all + "\n" + text)
+}
+
+/// The words of every command of ours in the pages' code blocks, without comments; continued lines are joined.
+fn commands() -> Vec<Vec<String>> {
+    let readme = pages();
     let readme = readme.replace("\\\n", " ");
     let mut inside = false;
     let mut found = Vec::new();
@@ -27,7 +34,7 @@ fn commands() -> Vec<Vec<String>> {
         if line.trim_start().starts_with("```") {
             inside = !inside;
         } else if inside {
-            let line = line.split(" #").next().unwrap();
+            let line = line.trim_start().split(" #").next().unwrap();
             let rest = line
                 .strip_prefix("cargo run --release -- ")
                 .or_else(|| line.strip_prefix("hydranet "));
@@ -118,7 +125,92 @@ fn backbones() -> String {
 
 #[test]
 fn the_table_of_backbones_is_what_the_program_knows() {
-    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let chapter = chapter("backbones");
     let table = backbones();
-    assert!(readme.contains(&table), "the README should hold\n{table}");
+    assert!(chapter.contains(&table), "the chapter should hold\n{table}");
+}
+
+fn chapter(name: &str) -> String {
+    text(&hydranet(&["guide", name]).stdout)
+}
+
+#[test]
+fn the_front_page_is_short_and_leads_to_every_chapter() {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 200);
+    let list = chapter_names();
+    for (name, text) in hydranet::guide::CHAPTERS {
+        assert!(readme.contains(&format!("(src/guide/{name}.md)")), "{name}");
+        assert!(list.contains(&name.to_string()), "{name}");
+        assert!(name == "commands" || text.lines().count() <= 200, "{name}");
+        assert_eq!(
+            text.matches("```").count() % 2,
+            0,
+            "{name}: a block is open"
+        );
+    }
+    let unknown = hydranet(&["guide", "trainning"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("training"));
+}
+
+fn chapter_names() -> Vec<String> {
+    let list = text(&hydranet(&["guide"]).stdout);
+    let names = list.lines().filter_map(|l| l.split_whitespace().next());
+    names.map(String::from).collect()
+}
+
+#[test]
+fn the_chapter_of_commands_is_what_the_program_knows() {
+    let made = text(&hydranet(&["guide", "--generate"]).stdout);
+    assert!(
+        made == chapter("commands"),
+        "src/guide/commands.md is old: hydranet guide --generate > src/guide/commands.md"
+    );
+    for command in [
+        "## hydranet train",
+        "## hydranet heads graft",
+        "`--split-file FILE`",
+    ] {
+        assert!(made.contains(command), "{command}");
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_guide() {
+    let config =
+        hydranet::train::config::Config::load(&Path::new(ROOT).join("heads"), None, &[]).unwrap();
+    let written: toml::Table = config.to_toml().unwrap().parse().unwrap();
+    let (training, heads) = (chapter("training"), chapter("heads"));
+    let mut missing = Vec::new();
+    let mut look = |page: &str, key: String| {
+        if !page.contains(&format!("`{key}`")) {
+            missing.push(key);
+        }
+    };
+    for (key, value) in written["train"].as_table().unwrap() {
+        match value
+            .as_table()
+            .filter(|_| ["augment", "split"].contains(&key.as_str()))
+        {
+            Some(table) => table
+                .keys()
+                .for_each(|inner| look(&training, format!("{key}.{inner}"))),
+            None => look(&training, key.clone()),
+        }
+    }
+    for (key, value) in written["model"].as_table().unwrap() {
+        match value.as_table().filter(|_| key == "input") {
+            Some(table) => table
+                .keys()
+                .for_each(|inner| look(&heads, format!("{key}.{inner}"))),
+            None => look(&heads, key.clone()),
+        }
+    }
+    for head in written["heads"].as_table().unwrap().values() {
+        for key in head.as_table().unwrap().keys() {
+            look(&heads, key.clone());
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
 }

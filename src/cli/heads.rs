@@ -235,9 +235,11 @@ fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Resu
     let models = heads.iter().map(|h| h.attach(&tensors));
     let mut model = surgery::merge(&models.collect::<Result<Vec<_>>>()?)?;
     // The backbone may have learnt elsewhere since the heads were taken from it, or before.
+    let known = &mut model.description.seen;
     for record in seen(backbone, &folders)? {
-        if !model.description.seen.contains(&record) {
-            model.description.seen.push(record);
+        // Of heads without a record it is not known either, which goes without saying.
+        if !known.contains(&record) && !(record.incomplete && known.is_empty()) {
+            known.push(record);
         }
     }
     finish(&model, out)

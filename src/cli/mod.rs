@@ -9,6 +9,7 @@ mod ensemble;
 mod experiment;
 mod export;
 mod folders;
+mod guide;
 mod heads;
 mod health;
 mod hub;
@@ -73,6 +74,8 @@ enum Command {
     Pull(hub::Pull),
     /// Replace, add, remove, rename, reset or graft a head of a model file.
     Heads(heads::Heads),
+    /// Print a chapter of the guide.
+    Guide(guide::Guide),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
     Demo(demo::Demo),
 }
@@ -136,6 +139,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Push(c) => c.run(),
         Command::Pull(c) => c.run(),
         Command::Heads(c) => c.run(),
+        Command::Guide(c) => c.run(),
         Command::Demo(c) => c.run(),
     });
     terminal::flush();

@@ -69,7 +69,8 @@ impl fmt::Display for Sides {
 /// configuration nothing is known, and a photo without a given side gets none.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if a record is damaged, [`Error::Data`] if the listing puts a person on two sides.
+/// [`Error::Checkpoint`](crate::Error::Checkpoint) if a record is damaged, [`Error::Data`](crate::Error::Data) if the listing puts a
+/// person on two sides.
 pub fn settle(
     dataset: &mut Dataset,
     models: &[&Description],

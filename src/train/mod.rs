@@ -30,6 +30,7 @@ pub mod optim;
 pub mod person_folder;
 pub mod plan;
 pub mod portraits;
+mod resume;
 pub mod rng;
 pub mod run;
 pub mod sampling;

@@ -11,6 +11,7 @@ use super::evaluate::Queue;
 use super::loss::Consistency;
 use super::mixing::Mix;
 use super::plan::Plan;
+use super::resume::Beginning;
 use super::run::{Progress, RunFolder};
 use super::sampling::Sampler;
 use super::source::Source;
@@ -73,8 +74,10 @@ impl<'a> Run<'a> {
         )?;
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
+        let began = Beginning::new(config, dataset)?;
         let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
+            began.check(&progress, &folder.path("config.toml"))?;
             if progress.data != data {
                 return Err(Error::Invalid {
                     what: "--resume".into(),
@@ -82,6 +85,7 @@ impl<'a> Run<'a> {
                     found: "other photos, labels or splits".into(),
                 });
             }
+            began.check_rows(&progress)?;
             progress.balancing.check(config.train.balancing)?;
             (progress, model, Some(moments))
         } else {
@@ -90,6 +94,7 @@ impl<'a> Run<'a> {
             (
                 Progress {
                     data,
+                    began: Some(began),
                     balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
                     ..Progress::default()
                 },

@@ -142,7 +142,8 @@ impl Run<'_> {
         let stale = p
             .best
             .is_some_and(|(_, epoch)| patience > 0 && p.epochs >= epoch + patience);
-        p.finished || p.epochs >= self.config.train.epochs || stale
+        // Not what was written when it finished: patience may have been raised since.
+        p.epochs >= self.config.train.epochs || stale
     }
 
     /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.

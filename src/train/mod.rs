@@ -45,5 +45,6 @@ mod step;
 pub mod targets;
 mod tasks;
 pub mod trainer;
+mod unseen;
 mod validation;
 pub mod variables;

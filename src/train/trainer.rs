@@ -16,6 +16,7 @@ use super::schedule;
 use super::score::ScoreReport;
 use super::source::Source;
 use super::tasks::Tasks;
+use super::unseen::Unseen;
 use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::combine::Decision;
@@ -58,6 +59,8 @@ pub enum Event<'a> {
     },
     /// An epoch is done and everything saved.
     Epoch(&'a EpochRecord),
+    /// Something that should be known before training goes on, in words.
+    Warning(&'a str),
 }
 
 /// How a run ended.
@@ -95,6 +98,9 @@ pub fn train(
             scores: None,
         })
     };
+    for unseen in Unseen::all(&run.tasks.heads, &run.losses) {
+        tell(&Event::Warning(&unseen.to_string()));
+    }
     if !run.keep_features(stop, tell)? {
         run.save_state()?;
         return stopped(run);
@@ -257,6 +263,10 @@ impl Run<'_> {
         });
         if !self.dataset.skipped.is_empty() {
             training["skipped"] = serde_json::json!(self.dataset.skipped.len());
+        }
+        let unseen = Unseen::all(&self.tasks.heads, &self.losses);
+        if !unseen.is_empty() {
+            training["without_photos"] = serde_json::json!(unseen);
         }
         if !self.dataset.corrections.is_empty() {
             training["corrections"] = serde_json::json!(self.dataset.corrections);

@@ -228,6 +228,42 @@ fn the_class_has_a_temperature_of_its_own_where_the_product_is_not_honest() {
 }
 
 #[test]
+fn a_side_that_does_not_tell_a_temperature_gives_a_bound_and_says_so() {
+    // Always right, and always wrong.
+    let rows = [[1.0, 0.0], [2.0, 0.0], [0.5, 0.0]];
+    for (truth, bound) in [(0, 1.0 / 64.0), (1, 64.0)] {
+        let at = |i: usize, t: f64| log_softmax(&rows[i].map(|l: f64| l / t));
+        assert_eq!(best_temperature(&[truth; 3], at), bound);
+    }
+    let mut case = case(LossKind::CrossEntropy);
+    let rows = case.features.dims()[0].min(3);
+    case.features = case.features.narrow(0, 0, rows).unwrap();
+    let logits = case
+        .file
+        .build()
+        .unwrap()
+        .logits(&case.features, Mode::Eval);
+    let of_mask: Vec<Vec<f32>> = logits.unwrap()[0].to_vec2().unwrap();
+    let best = |row: &Vec<f32>| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    case.labels = of_mask
+        .iter()
+        .map(|row| vec![best(row), None, None])
+        .collect();
+    case.classes = vec![None; rows];
+    let (file, report) = calibrated(&case, Abstain::Unchanged);
+    assert!(report.temperatures[0].at_bound && !report.temperatures[1].at_bound);
+    assert_eq!(report.temperatures[0].temperature, 1.0 / 64.0);
+    let warnings = report.warnings().join("\n");
+    assert!(
+        warnings.contains("mask") && warnings.contains("3 photos"),
+        "{warnings}"
+    );
+    let noted = &file.description.training["calibration"]["temperatures"];
+    assert_eq!(noted[0]["at_bound"], true);
+    assert!(noted[1].get("at_bound").is_none());
+}
+
+#[test]
 fn tuned_offsets_are_tuned_anew() {
     let mut case = case(LossKind::CrossEntropy);
     case.file.description.decision = Decision {

@@ -3,8 +3,10 @@
 
 mod runs;
 
+use hydranet::train::config::load_weights;
 use hydranet::train::plan::matches;
 use hydranet::train::run::EpochRecord;
+use hydranet::train::trainer::{Event, train};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec};
 use runs::Bench;
 
@@ -74,6 +76,52 @@ fn a_head_without_labels_on_the_validation_side_has_no_score_there() {
     assert_eq!(record.accuracy, None);
     let of_heads = [record.head_macro_f1[0], record.head_macro_f1[2]].map(Option::unwrap);
     assert_eq!(record.macro_f1, Some((of_heads[0] + of_heads[1]) / 2.0));
+}
+
+#[test]
+fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file() {
+    let mut bench = Bench::new();
+    on_sides(&mut bench, |i| ["train", "valid"][usize::from(i % 4 == 0)]);
+    // path,person,mask,gender,age,split
+    let text = std::fs::read_to_string(&bench.data).unwrap();
+    let rows = text.lines().map(|line| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if cells[2] == "incorrect" && cells[5] == "train" {
+            cells[2] = "worn";
+        }
+        cells.join(",") + "\n"
+    });
+    std::fs::write(&bench.data, rows.collect::<String>()).unwrap();
+    let config = Bench::config(&["train.epochs=1"]).unwrap();
+    let mut warnings = Vec::new();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let weights = load_weights(&config, std::path::Path::new(runs::HEADS)).unwrap();
+    let mut tell = |event: &Event| match event {
+        Event::Warning(text) => warnings.push(text.to_string()),
+        Event::Epoch(_) => assert!(!warnings.is_empty()),
+        _ => {}
+    };
+    train(
+        &config,
+        weights,
+        &bench.dataset(&config),
+        &bench.out("run"),
+        false,
+        &stop,
+        &mut tell,
+    )
+    .unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].contains("`incorrect`") && warnings[0].contains("`mask`"),
+        "{warnings:?}"
+    );
+    let file = ModelFile::read(bench.out("run").join("last.safetensors")).unwrap();
+    let noted = &file.description.training["without_photos"];
+    assert_eq!(noted[0]["head"], "mask");
+    assert_eq!(noted[0]["labels"], serde_json::json!(["incorrect"]));
+    let card = hydranet::export::folder::card(&file, None).unwrap();
+    assert!(card.contains("labels of mask without a photo in training: incorrect"));
 }
 
 #[test]

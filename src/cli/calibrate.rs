@@ -2,6 +2,7 @@
 
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
+use super::terminal::note;
 use clap::Args;
 use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
 use hydranet::train::dataset::Split;
@@ -92,6 +93,7 @@ impl Calibrate {
         };
         let (file, report) = calibrate(&file, &of_valid, &labels, &classes, abstain)?;
         file.write(&self.out)?;
+        report.warnings().iter().for_each(note);
         match self.json {
             true => say_json(&report)?,
             false => self.table(&report),

@@ -143,6 +143,7 @@ pub(crate) fn show_training(
                 bar.set_message(format!("{what}, loss {loss:.3}"));
             }
         }
+        Event::Warning(text) => progress.line(text),
         Event::Epoch(r) => {
             let figure = |f: Option<f64>| f.map_or("–".into(), |f| format!("{f:.3}"));
             let mut text = format!("epoch {}: loss {:.3}", r.epoch, r.train_loss);

@@ -4,6 +4,7 @@ use super::manifest::{Manifest, Views};
 use super::opinion::{Average, Opinion};
 use super::{Prediction, Predictor};
 use crate::error::{Error, Result};
+use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -73,6 +74,19 @@ impl Ensemble {
                     expected: format!("those of model 1, {}", words(first)),
                     found,
                 });
+            }
+            let heads = |of: &Predictor| of.description().model.heads.clone();
+            for (own, expected) in heads(member).iter().zip(&heads(first)) {
+                // Labels are told from numbers by them.
+                let both = !own.thresholds.is_empty() && !expected.thresholds.is_empty();
+                if own.labels != expected.labels || both && own.thresholds != expected.thresholds {
+                    let words = |h: &HeadSpec| format!("{:?} by {:?}", h.labels, h.thresholds);
+                    return Err(Error::Invalid {
+                        what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
+                        expected: format!("labels and thresholds of model 1, {}", words(expected)),
+                        found: words(own),
+                    });
+                }
             }
         }
         let mut offsets = Vec::new();

@@ -6,6 +6,7 @@
 use super::balancing::{Balancer, GradientReport, cells, header};
 use super::config::Config;
 use super::dataset::Dataset;
+use super::resume::Beginning;
 use super::targets::labels;
 use crate::checkpoint::{Tensors, read_tensors, to_bytes};
 use crate::error::{Error, Result, write_atomically};
@@ -62,6 +63,9 @@ pub struct Progress {
     pub records: Vec<EpochRecord>,
     /// Fingerprint of the data; a run goes on only with the same.
     pub data: String,
+    /// The settings and rows it began with; `None` in states of before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Beginning>,
     /// The photos that were passed over, because they cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,

@@ -11,6 +11,7 @@ use super::evaluate::Queue;
 use super::loss::Consistency;
 use super::mixing::Mix;
 use super::plan::Plan;
+use super::resume::Beginning;
 use super::run::{Progress, RunFolder};
 use super::sampling::Sampler;
 use super::seen::Record;
@@ -75,8 +76,10 @@ impl<'a> Run<'a> {
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
         let seen = Record::new(dataset, &data)?;
+        let began = Beginning::new(config, dataset)?;
         let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
+            began.check(&progress, &folder.path("config.toml"))?;
             if progress.data != data {
                 return Err(Error::Invalid {
                     what: "--resume".into(),
@@ -84,6 +87,7 @@ impl<'a> Run<'a> {
                     found: "other photos, labels or splits".into(),
                 });
             }
+            began.check_rows(&progress)?;
             progress.balancing.check(config.train.balancing)?;
             (progress, model, Some(moments))
         } else {
@@ -92,6 +96,7 @@ impl<'a> Run<'a> {
             (
                 Progress {
                     data,
+                    began: Some(began),
                     balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
                     ..Progress::default()
                 },

@@ -17,6 +17,7 @@ use super::score::ScoreReport;
 use super::seen::Record;
 use super::source::Source;
 use super::tasks::Tasks;
+use super::unseen::Unseen;
 use super::variables::Variables;
 use crate::checkpoint::{Description, ModelFile, Tensors};
 use crate::combine::Decision;
@@ -59,6 +60,8 @@ pub enum Event<'a> {
     },
     /// An epoch is done and everything saved.
     Epoch(&'a EpochRecord),
+    /// Something that should be known before training goes on, in words.
+    Warning(&'a str),
 }
 
 /// How a run ended.
@@ -96,6 +99,9 @@ pub fn train(
             scores: None,
         })
     };
+    for unseen in Unseen::all(&run.tasks.heads, &run.losses) {
+        tell(&Event::Warning(&unseen.to_string()));
+    }
     if !run.keep_features(stop, tell)? {
         run.save_state()?;
         return stopped(run);
@@ -145,7 +151,8 @@ impl Run<'_> {
         let stale = p
             .best
             .is_some_and(|(_, epoch)| patience > 0 && p.epochs >= epoch + patience);
-        p.finished || p.epochs >= self.config.train.epochs || stale
+        // Not what was written when it finished: patience may have been raised since.
+        p.epochs >= self.config.train.epochs || stale
     }
 
     /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.
@@ -259,6 +266,10 @@ impl Run<'_> {
         });
         if !self.dataset.skipped.is_empty() {
             training["skipped"] = serde_json::json!(self.dataset.skipped.len());
+        }
+        let unseen = Unseen::all(&self.tasks.heads, &self.losses);
+        if !unseen.is_empty() {
+            training["without_photos"] = serde_json::json!(unseen);
         }
         if !self.dataset.corrections.is_empty() {
             training["corrections"] = serde_json::json!(self.dataset.corrections);

@@ -23,6 +23,7 @@ use crate::backbone::Architecture;
 use crate::checkpoint::{KEY, Tensors, check_values, read_floats};
 use crate::error::{Error, Result};
 use crate::export::folder;
+use crate::model::ModelSpec;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -56,9 +57,19 @@ pub fn load_for(
     folders: &[PathBuf],
     architecture: Architecture,
 ) -> Result<Tensors> {
+    Ok(load_described(channels, source, folders, architecture)?.0)
+}
+
+/// The same, and what a hydranet model with heads says of itself: what its tensors mean.
+pub(crate) fn load_described(
+    channels: usize,
+    source: &str,
+    folders: &[PathBuf],
+    architecture: Architecture,
+) -> Result<(Tensors, Option<ModelSpec>)> {
     let path = source::find(source, folders)?;
     match read_file(&path)? {
-        (mut tensors, true) => {
+        (mut tensors, Origin::Ours(spec)) => {
             if channels != 3 {
                 for (name, shape) in shapes_for(channels, architecture)? {
                     if let Some(tensor) = tensors.get_mut(&format!("backbone.{name}")) {
@@ -66,9 +77,9 @@ pub fn load_for(
                     }
                 }
             }
-            Ok(tensors)
+            Ok((tensors, spec.map(|s| *s)))
         }
-        (mut tensors, false) => {
+        (mut tensors, Origin::Other) => {
             // Beside another network in one file.
             let part = architecture.entry().map_or("", |e| e.part);
             if tensors.keys().any(|name| name.starts_with(part)) {
@@ -77,7 +88,7 @@ pub fn load_for(
             let origin = path.display().to_string();
             let tensors = adapt(tensors, &shapes_for(channels, architecture)?, &origin)?;
             let named = |(name, t)| (format!("backbone.{name}"), t);
-            Ok(tensors.into_iter().map(named).collect())
+            Ok((tensors.into_iter().map(named).collect(), None))
         }
     }
 }
@@ -90,24 +101,50 @@ pub fn read(path: &Path) -> Result<Tensors> {
     Ok(read_file(path)?.0)
 }
 
+/// Whose file it is.
+enum Origin {
+    /// A hydranet model, with what it says of itself if it has heads.
+    Ours(Option<Box<ModelSpec>>),
+    /// Another program's.
+    Other,
+}
+
 /// The tensors of a file, or of a model's folder, and whether it is a hydranet model.
-fn read_file(path: &Path) -> Result<(Tensors, bool)> {
+fn read_file(path: &Path) -> Result<(Tensors, Origin)> {
     if path.is_dir() {
-        return Ok((folder::read(path)?.tensors, true));
+        let file = folder::read(path)?;
+        let spec = Box::new(file.description.model);
+        return Ok((file.tensors, Origin::Ours(Some(spec))));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let origin = path.display().to_string();
+    let fail = |problem: String| Error::Checkpoint {
+        origin: origin.clone(),
+        problem,
+    };
     if pickle::is_pickle(&bytes) {
-        let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
-            origin: origin.clone(),
-            problem,
-        })?;
+        let tensors = pickle::read(&bytes).map_err(fail)?;
         check_values(&tensors, &origin)?;
-        return Ok((tensors, false));
+        return Ok((tensors, Origin::Other));
     }
     let (metadata, tensors, _) = read_floats(&bytes, &origin)?;
-    let ours = metadata.contains_key(KEY) && tensors.keys().any(|k| k.starts_with("backbone."));
-    Ok((tensors, ours))
+    let has = |prefix: &str| tensors.keys().any(|k| k.starts_with(prefix));
+    let Some(text) = metadata.get(KEY).filter(|_| has("backbone.")) else {
+        return Ok((tensors, Origin::Other));
+    };
+    if !has("heads.") && !has("joint.") {
+        return Ok((tensors, Origin::Ours(None)));
+    }
+    // Heads whose labels are not known would be taken for whatever has their shape.
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+    let spec: ModelSpec = serde_json::from_value(value["model"].clone()).map_err(|e| {
+        fail(format!(
+            "metadata `{KEY}` does not say what its heads are: {e}"
+        ))
+    })?;
+    spec.validate().map_err(|e| fail(e.to_string()))?;
+    Ok((tensors, Origin::Ours(Some(Box::new(spec)))))
 }
 
 /// The tensors an architecture has, without its classifier.

@@ -178,6 +178,15 @@ fn training(training: &Value) -> String {
     };
     line("weights it started from", &weights);
     line("photos", &training["photos"]);
+    for unseen in training["without_photos"].as_array().into_iter().flatten() {
+        let labels = unseen["labels"].as_array().into_iter().flatten();
+        let labels: Vec<&str> = labels.filter_map(Value::as_str).collect();
+        let what = format!(
+            "labels of {} without a photo in training",
+            unseen["head"].as_str().unwrap_or_default()
+        );
+        line(&what, &Value::from(labels.join(", ")));
+    }
     line("epochs until these weights", &training["valid"]["epoch"]);
     line("fingerprint of the data", &training["data"]);
     if !training.is_null() {

@@ -17,7 +17,7 @@ use crate::model::JOINT;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
-use temperature::tempered;
+use temperature::{is_bound, tempered};
 
 /// One head's calibration, or the final class's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub struct Calibrated {
     pub photos: usize,
     /// The temperature; above 1, the model was too sure.
     pub temperature: f64,
+    /// Whether that is a bound of its search, 1/64 or 64: so few photos, or so alike, that they do not tell it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_bound: bool,
     /// Mean of −log p(truth) before and after; `None` without photos.
     pub log_loss: Option<[f64; 2]>,
     /// Expected calibration error before and after, see [`Probabilities::calibration_error`]; `None` without photos.
@@ -55,6 +58,20 @@ pub struct CalibrationReport {
     pub min_confidence: f64,
     /// Whether the file tells novelty now.
     pub novelty: bool,
+}
+
+impl CalibrationReport {
+    /// What should be known before the model is used, in words: the temperatures that photos did not tell.
+    pub fn warnings(&self) -> Vec<String> {
+        let bound = self.temperatures.iter().filter(|t| t.at_bound);
+        let words = |t: &Calibrated| {
+            format!(
+                "warning: the temperature of {} is {}, a bound of its search: its {} photos of the validation side are too few to tell it; calibrate on more",
+                t.name, t.temperature, t.photos
+            )
+        };
+        bound.map(words).collect()
+    }
 }
 
 /// The log-probabilities of a head's labels from one photo's outputs, divided by a temperature.
@@ -214,6 +231,7 @@ fn fit(
         name: name.into(),
         photos: truth.len(),
         temperature,
+        at_bound: is_bound(temperature),
         log_loss: (!truth.is_empty()).then_some([before.0, after.0]),
         calibration_error: before.1.zip(after.1).map(|(b, a)| [b, a]),
     })

@@ -17,7 +17,7 @@ pub fn best_temperature(truth: &[usize], at: impl Fn(usize, f64) -> Vec<f64>) ->
             .map(|(photo, class)| -at(photo, log.exp())[*class])
             .sum()
     };
-    let edge = 64f64.ln();
+    let edge = BOUND.ln();
     let step = edge / 24.0;
     let grid = (0..=48).map(|i| f64::from(i - 24) * step);
     let (best, _) = grid
@@ -25,7 +25,7 @@ pub fn best_temperature(truth: &[usize], at: impl Fn(usize, f64) -> Vec<f64>) ->
         .fold((0.0, f64::INFINITY), |best, found| {
             if found.1 < best.1 { found } else { best }
         });
-    let (mut low, mut high) = (best - step, best + step);
+    let (mut low, mut high) = ((best - step).max(-edge), (best + step).min(edge));
     let part = (5f64.sqrt() - 1.0) / 2.0;
     let inner = |low: f64, high: f64| [high - part * (high - low), low + part * (high - low)];
     let [mut left, mut right] = inner(low, high);
@@ -41,7 +41,20 @@ pub fn best_temperature(truth: &[usize], at: impl Fn(usize, f64) -> Vec<f64>) ->
             of_right = loss(right);
         }
     }
-    (0.5 * (low + high)).exp()
+    let found = 0.5 * (low + high);
+    // What runs into a bound is at it.
+    match edge - found.abs() < 1e-6 {
+        true => BOUND.powf(found.signum()),
+        false => found.exp(),
+    }
+}
+
+/// The greatest temperature; the least is one by it.
+const BOUND: f64 = 64.0;
+
+/// Whether a temperature is at a bound of its search: the photos did not say where it should end.
+pub(super) fn is_bound(temperature: f64) -> bool {
+    temperature >= BOUND || temperature <= 1.0 / BOUND
 }
 
 /// log softmax(log-probabilities / T).

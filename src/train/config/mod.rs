@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 mod balancing;
 mod features;
 mod files;
+mod fit_heads;
 mod lines;
 mod mix;
 mod plugged;

@@ -1,6 +1,7 @@
 //! The pretrained tensors a run starts from.
 
 use super::Config;
+use super::fit_heads::fit;
 use crate::checkpoint::{Seen, Tensors};
 use crate::error::Result;
 use crate::weights;
@@ -29,17 +30,19 @@ pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
 ///
 /// `model.weights` is a file, the name of one in the folder `weights` beside the heads folder or in the working folder, or `hf://…`;
 /// see [`weights::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of its heads whose
-/// names are among the configuration's, the joint head too if there is to be one.
+/// names are among the configuration's, the joint head too if there is to be one. A label is its name: where the file has a head's labels
+/// in another order, its outputs are put into the configuration's.
 ///
 /// # Errors
-/// As [`weights::load`].
+/// As [`weights::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken has other labels,
+/// other thresholds or outputs that mean something else.
 pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let Some(source) = &config.model.weights else {
         return Ok(Tensors::new());
     };
     let folders = folders(heads);
     let (channels, backbone) = (config.model.input.channels, config.model.backbone);
-    let mut tensors = weights::load_for(channels, source, &folders, backbone)?;
+    let (mut tensors, given) = weights::load_described(channels, source, &folders, backbone)?;
     tensors.retain(|name, _| {
         if name.starts_with("joint.") {
             return config.model.joint.is_some();
@@ -49,5 +52,8 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
             .and_then(|n| n.split('.').next());
         head.is_none_or(|h| config.model.heads.iter().any(|n| n == h))
     });
+    if let Some(given) = given {
+        fit(&mut tensors, &given, &config.model_spec()?, source)?;
+    }
     Ok(tensors)
 }

@@ -1,0 +1,137 @@
+//! A model's heads as the first values of another's: by the names of heads and labels, never by their places.
+
+use crate::checkpoint::Tensors;
+use crate::error::{Error, Result};
+use crate::head::{HeadSpec, LossKind};
+use crate::model::ModelSpec;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+
+/// Brings the heads of a file's model into the order of labels that `wanted` has them in, the joint head's classes too; heads that only one of
+/// both has are left alone.
+///
+/// # Errors
+/// [`Error::Invalid`] naming head, file and both lists where labels, borders or the meaning of the outputs differ.
+pub(super) fn fit(
+    tensors: &mut Tensors,
+    given: &ModelSpec,
+    wanted: &ModelSpec,
+    origin: &str,
+) -> Result<()> {
+    for head in &wanted.heads {
+        if let Some(own) = given.heads.iter().find(|h| h.name == head.name) {
+            let order = order_of_head(own, head, origin)?;
+            reorder(tensors, &format!("heads.{}", head.name), &order)?;
+        }
+    }
+    if given.joint.is_some() && wanted.joint.is_some() {
+        let (own, new) = (classes(given)?, classes(wanted)?);
+        let order = places(&own, &new).ok_or_else(|| {
+            let list = |of: &ModelSpec| -> Result<String> {
+                Ok(words(&of.taxonomy()?.class_names()))
+            };
+            Error::Invalid {
+                what: format!("the joint head in {origin}, taken by model.weights"),
+                expected: format!(
+                    "the final classes of this run, {}; or take `joint` out of one of the two models",
+                    list(wanted).unwrap_or_default()
+                ),
+                found: list(given).unwrap_or_default(),
+            }
+        })?;
+        reorder(tensors, "joint", &order)?;
+    }
+    Ok(())
+}
+
+/// For each of a head's labels its place in the file.
+fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u32>> {
+    let refuse = |what: &str, expected: String, found: String| {
+        Err(Error::Invalid {
+            what: format!(
+                "{what} of head `{}` in {origin}, taken by model.weights",
+                head.name
+            ),
+            expected: format!(
+                "{expected}, as in this run; `hydranet heads rename` or `remove` writes a copy whose head is not taken, and the run's then starts afresh"
+            ),
+            found,
+        })
+    };
+    let layout = |loss: &LossKind| match loss {
+        LossKind::Coral => "one a border, with one vector of weights (coral)",
+        LossKind::Corn => "one a border, of labels that reach it (corn)",
+        _ => "one a label",
+    };
+    if layout(&own.loss) != layout(&head.loss) {
+        return refuse(
+            "the outputs",
+            layout(&head.loss).into(),
+            layout(&own.loss).into(),
+        );
+    }
+    let Some(order) = places(&own.labels, &head.labels) else {
+        return refuse("the labels", words(&head.labels), words(&own.labels));
+    };
+    let same = order.iter().copied().eq(0..own.labels.len() as u32);
+    if !same && head.loss.is_cumulative() {
+        let expected = format!(
+            "{}, for each output is a border between two of them",
+            words(&head.labels)
+        );
+        return refuse("the order of the labels", expected, words(&own.labels));
+    }
+    let both = !own.thresholds.is_empty() && !head.thresholds.is_empty();
+    if both && (!same || own.thresholds != head.thresholds) {
+        let borders = |h: &HeadSpec| format!("{:?} between {}", h.thresholds, words(&h.labels));
+        return refuse("the thresholds", borders(head), borders(own));
+    }
+    Ok(order)
+}
+
+/// The final classes, each as the label of every head that applies.
+fn classes(spec: &ModelSpec) -> Result<Vec<BTreeMap<String, String>>> {
+    let taxonomy = spec.taxonomy()?;
+    let class = |class| -> Result<_> {
+        let labels = taxonomy.decode(class)?.into_iter().enumerate();
+        let named = labels.filter_map(|(head, label)| {
+            let label = taxonomy.labels(head)[label?].clone();
+            Some((taxonomy.heads()[head].clone(), label))
+        });
+        Ok(named.collect())
+    };
+    (0..taxonomy.num_classes()).map(class).collect()
+}
+
+/// The place among `given` of each of `wanted`; `None` if they are not the same ones.
+fn places<T: Ord>(given: &[T], wanted: &[T]) -> Option<Vec<u32>> {
+    let at: BTreeMap<&T, u32> = given.iter().zip(0..).collect();
+    let found: Vec<u32> = wanted.iter().filter_map(|w| at.get(w).copied()).collect();
+    (found.len() == wanted.len() && wanted.len() == given.len()).then_some(found)
+}
+
+/// The rows of a last layer in another order. What has another number of rows is found where the model is built.
+fn reorder(tensors: &mut Tensors, prefix: &str, order: &[u32]) -> Result<()> {
+    if order.iter().copied().eq(0..order.len() as u32) {
+        return Ok(());
+    }
+    for part in ["weight", "bias"] {
+        let Some(tensor) = tensors.get_mut(&format!("{prefix}.fc.{part}")) else {
+            continue;
+        };
+        if tensor.dims().first() == Some(&order.len()) {
+            let order = Tensor::new(order, tensor.device())?;
+            *tensor = tensor.index_select(&order, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names in quotes, of many the first ones.
+fn words(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(20).map(|n| format!("`{n}`")).collect();
+    match names.len() {
+        n if n > 20 => format!("{} and {} more", shown.join(", "), n - 20),
+        _ => shown.join(", "),
+    }
+}

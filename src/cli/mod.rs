@@ -102,7 +102,12 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
-            let _ = e.print();
+            let text = e.render().to_string();
+            match hydranet::printable(&text) {
+                std::borrow::Cow::Borrowed(_) => drop(e.print()),
+                // An argument may be the name of somebody's file.
+                spelt => terminal::note(spelt.trim_end()),
+            }
             return ExitCode::from(2);
         }
         // Help and version are results like any other.

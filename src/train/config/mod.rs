@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 mod balancing;
+mod blame;
 mod features;
 mod files;
 mod lines;
@@ -230,7 +231,7 @@ impl Config {
             &read_table::<toml::Table>(path)?,
             &path.display().to_string(),
         )?;
-        config.validate()?;
+        config.validate().map_err(|e| blame::of_file(path, e))?;
         Ok(config)
     }
 

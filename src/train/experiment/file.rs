@@ -2,6 +2,7 @@
 
 use super::figure::Figure;
 use crate::error::{Error, Result};
+use crate::recognise::not_toml;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ impl ExperimentFile {
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
         let file: Self = toml::from_str(text).map_err(|e| Error::Config {
             origin: origin.into(),
-            message: e.to_string(),
+            message: not_toml(text, &e),
         })?;
         file.validate(origin)?;
         Ok(file)

@@ -304,7 +304,7 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
     let broken = |e: safetensors::SafeTensorError| Error::Checkpoint {
         origin: origin.into(),
         problem: match what_instead_of_binary(bytes) {
-            Some(what) => format!("expected a safetensors file, found {what}"),
+            Some(what) => format!("not a whole safetensors file, but {what}"),
             None => format!(
                 "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
                 bytes.len()

@@ -112,6 +112,9 @@ fn is_json(text: &str) -> bool {
 pub(crate) fn what_instead_of_binary(bytes: &[u8]) -> Option<String> {
     what_it_is(bytes).or_else(|| {
         let start = &bytes[..bytes.len().min(LOOKED_AT)];
+        if start.len() <= 8 {
+            return None; // Not even the length that a safetensors file begins with.
+        }
         // A character may be cut in two at the end of what is looked at.
         let whole = match std::str::from_utf8(start) {
             Ok(text) => text,

@@ -32,8 +32,8 @@ use std::process::ExitCode;
 )]
 struct Cli {
     /// Threads to compute with [default: one a core]. Results do not depend on it.
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     #[command(subcommand)]
     command: Command,
 }
@@ -120,7 +120,7 @@ pub(crate) fn main() -> ExitCode {
     if let Some(threads) = cli.threads {
         // Fails only if the pool was built before, which nothing here does.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
+            .num_threads(threads.into())
             .build_global();
     }
     let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {

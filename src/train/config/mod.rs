@@ -299,6 +299,7 @@ impl Config {
         }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
+        self.train.validate_memory(&spec.input)?;
         self.train.validate_mixes(&spec)
     }
 }

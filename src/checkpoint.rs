@@ -9,6 +9,7 @@ use crate::combine::Decision;
 use crate::error::{Error, Result, write_atomically};
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::novelty::{NOVELTY, Novelty, NoveltySpec};
+use crate::recognise::what_instead_of_binary;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
@@ -308,10 +309,13 @@ type Floats = (
 pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
     let broken = |e: safetensors::SafeTensorError| Error::Checkpoint {
         origin: origin.into(),
-        problem: format!(
-            "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
-            bytes.len()
-        ),
+        problem: match what_instead_of_binary(bytes) {
+            Some(what) => format!("not a whole safetensors file, but {what}"),
+            None => format!(
+                "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
+                bytes.len()
+            ),
+        },
     };
     let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(broken)?;

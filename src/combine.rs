@@ -217,8 +217,8 @@ impl Decision {
                 return fail(what, expected, share.to_string());
             }
         }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            let expected = "a number above 0".into();
+        if !(1e-3..=1e3).contains(&self.temperature) {
+            let expected = "a number from 0.001 to 1000".into();
             return fail("temperature", expected, self.temperature.to_string());
         }
         if self.joint_share > 0.0 && !has_joint {

@@ -1,6 +1,8 @@
 //! The one error type. Each variant says what went wrong, where, what was expected and what was found.
 
-use std::path::PathBuf;
+use crate::escape::one_line;
+use crate::nearest::hint;
+use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read or write a file.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", shown(path))]
     Io {
         /// What was attempted: "read", "write", "create" …
         action: &'static str,
@@ -21,7 +23,7 @@ pub enum Error {
     },
 
     /// A photo could not be used.
-    #[error("photo {}: {reason}", path.display())]
+    #[error("photo {}: {reason}", shown(path))]
     Image {
         /// The photo.
         path: PathBuf,
@@ -39,7 +41,7 @@ pub enum Error {
     },
 
     /// A row of a listing cannot be used.
-    #[error("{}{}: {message}", path.display(), row.map(|r| format!(", line {r}")).unwrap_or_default())]
+    #[error("{}{}: {message}", shown(path), row.map(|r| format!(", line {r}")).unwrap_or_default())]
     Data {
         /// The listing.
         path: PathBuf,
@@ -50,7 +52,11 @@ pub enum Error {
     },
 
     /// A value is none of a head's labels.
-    #[error("head `{head}` has no label `{found}`; its labels are {}", expected.join(", "))]
+    #[error(
+        "head `{head}` has no label `{found}`; its labels are {}{}",
+        listed(expected),
+        hint(found, expected)
+    )]
     UnknownLabel {
         /// The head.
         head: String,
@@ -72,7 +78,7 @@ pub enum Error {
     },
 
     /// A name (of a head, a backbone, a weights file …) is not known.
-    #[error("there is no {what} named `{found}`; there is {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })]
+    #[error("there is no {what} named `{found}`; there is {}", if known.is_empty() { "none".to_string() } else { listed(known) + &hint(found, known) })]
     UnknownName {
         /// What kind of thing was asked for.
         what: &'static str,
@@ -149,6 +155,20 @@ pub enum Error {
     /// candle reported an error.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// A path as a part of a message: whatever its characters, it stays in its line.
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string()).into_owned()
+}
+
+/// Names of which a message lists the first.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 40;
+    match names.len().saturating_sub(MOST) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..MOST].join(", ")),
+    }
 }
 
 impl Error {

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Mode, dropout};
 use crate::ops::linear;
-use crate::taxonomy::Labels;
+use crate::taxonomy::{Labels, MAX_CLASSES};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,39 @@ pub struct HeadSpec {
 
 /// A wider hidden layer is refused, so that a damaged file cannot ask for all memory.
 const MAX_HIDDEN: usize = 65_536;
+
+/// Greatest factor of a loss: far beyond anything of use, and far below what overflows in `f32`.
+pub(crate) const GREATEST: f64 = 1e6;
+
+/// Values of all heads' layers: 1 GiB, so that a small file cannot ask for all memory.
+const MAX_VALUES: usize = 1 << 28;
+
+/// Refuses heads whose layers over so many features would take more than 1 GiB.
+pub(crate) fn check_layers<'a>(
+    heads: impl Iterator<Item = &'a HeadSpec>,
+    num_features: usize,
+) -> Result<()> {
+    let mut sum = 0usize;
+    for head in heads {
+        let values = match head.hidden {
+            0 => num_features.saturating_mul(head.num_labels()),
+            hidden => hidden.saturating_mul(num_features.saturating_add(head.num_labels())),
+        };
+        sum = sum.saturating_add(values);
+        if sum > MAX_VALUES {
+            return Err(Error::Invalid {
+                what: format!("head `{}`, hidden and labels", head.name),
+                expected: format!("layers of all heads of together at most {MAX_VALUES} values"),
+                found: format!(
+                    "{values} values: {num_features} features, hidden {}, {} labels",
+                    head.hidden,
+                    head.num_labels()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
 
 fn one() -> f64 {
     1.0
@@ -161,6 +194,10 @@ impl HeadSpec {
                 self.labels.len().to_string(),
             );
         }
+        if self.labels.len() > MAX_CLASSES {
+            let expected = format!("at most {MAX_CLASSES}");
+            return fail("labels", expected, self.labels.len().to_string());
+        }
         if let Some(l) = self.labels.iter().find(|l| l.trim().is_empty()) {
             return fail("labels", "names".into(), format!("`{l}`"));
         }
@@ -212,10 +249,10 @@ impl HeadSpec {
                 format!("{band:?}"),
             );
         }
-        if !(self.weight >= 0.0 && self.weight.is_finite()) {
+        if !(0.0..=GREATEST).contains(&self.weight) {
             return fail(
                 "weight",
-                "a number of at least 0".into(),
+                format!("a number from 0 to {GREATEST}"),
                 self.weight.to_string(),
             );
         }

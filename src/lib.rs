@@ -54,6 +54,7 @@ pub mod checkpoint;
 pub mod combine;
 mod draws;
 mod error;
+mod escape;
 pub mod export;
 #[cfg(feature = "cli")]
 pub mod guide;
@@ -69,6 +70,7 @@ mod nearest;
 pub mod novelty;
 pub mod ops;
 pub mod predict;
+mod recognise;
 pub mod surgery;
 mod taxonomy;
 #[cfg(feature = "train")]
@@ -79,6 +81,8 @@ pub use backbone::{Activations, Architecture, Backbone};
 pub use checkpoint::{Description, ModelFile, WeightDType};
 pub use combine::{Decision, DecisionRule};
 pub use error::{Error, Result, write_atomically};
+#[doc(hidden)]
+pub use escape::{printable, printable_json};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;

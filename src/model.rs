@@ -2,7 +2,7 @@
 
 use crate::backbone::{Activations, Architecture, Backbone};
 use crate::error::{Error, Result};
-use crate::head::{ClassWeights, Head, HeadSpec, LossKind, check_names};
+use crate::head::{ClassWeights, GREATEST, Head, HeadSpec, LossKind, check_layers, check_names};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::taxonomy::{Labels, Taxonomy};
@@ -102,9 +102,9 @@ impl JointSpec {
         if !(0.0..=1.0).contains(&self.share) {
             return fail("share", "a number from 0 to 1", self.share.to_string());
         }
-        if !(self.consistency >= 0.0 && self.consistency.is_finite()) {
+        if !(0.0..=GREATEST).contains(&self.consistency) {
             let found = self.consistency.to_string();
-            return fail("consistency", "a number of at least 0", found);
+            return fail("consistency", "a number from 0 to 1000000", found);
         }
         if self.loss.is_cumulative() {
             let expected = "a loss for labels without an order";
@@ -156,6 +156,9 @@ impl ModelSpec {
         if let Some(joint) = &self.joint {
             joint.validate(&self.heads, &taxonomy)?;
         }
+        let joint = self.joint.as_ref().map(|j| j.head(&taxonomy));
+        let width = self.backbone.num_features();
+        check_layers(self.heads.iter().chain(&joint), width)?;
         check_names(&self.heads)
     }
 

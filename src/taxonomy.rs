@@ -262,8 +262,9 @@ fn invalid(what: &str, expected: &str, found: &str) -> Error {
 }
 
 fn no_duplicate(what: &str, names: &[String]) -> Result<()> {
-    for (i, name) in names.iter().enumerate() {
-        if names[..i].contains(name) {
+    let mut met = std::collections::HashSet::new();
+    for name in names {
+        if !met.insert(name) {
             return Err(invalid(what, "each name once", &format!("`{name}` twice")));
         }
     }

@@ -25,11 +25,19 @@ pub(crate) struct Experiment {
     #[arg(long, value_name = "PATH")]
     data: Vec<PathBuf>,
     /// Minutes the runs may take from now, in place of the file's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = minutes)]
     minutes: Option<f64>,
     /// Print the variants and count the runs; do nothing.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// A time that a clock can count.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if minutes > 0.0 && minutes <= 1e7 => Ok(minutes),
+        _ => Err("expected a number above 0, at most 10000000".into()),
+    }
 }
 
 impl Experiment {

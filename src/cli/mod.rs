@@ -34,8 +34,8 @@ use std::process::ExitCode;
 )]
 struct Cli {
     /// Threads to compute with [default: one a core]. Results do not depend on it.
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,7 +106,12 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
-            let _ = e.print();
+            let text = e.render().to_string();
+            match hydranet::printable(&text) {
+                std::borrow::Cow::Borrowed(_) => drop(e.print()),
+                // An argument may be the name of somebody's file.
+                spelt => terminal::note(spelt.trim_end()),
+            }
             return ExitCode::from(2);
         }
         // Help and version are results like any other.
@@ -119,7 +124,7 @@ pub(crate) fn main() -> ExitCode {
     if let Some(threads) = cli.threads {
         // Fails only if the pool was built before, which nothing here does.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
+            .num_threads(threads.into())
             .build_global();
     }
     let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {

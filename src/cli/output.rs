@@ -17,7 +17,7 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
         origin: "JSON output".into(),
         message: e.to_string(),
     })?;
-    say(text);
+    say(hydranet::printable_json(&text));
     Ok(())
 }
 
@@ -83,7 +83,7 @@ impl Progress {
             }
         }
         if let Some(bar) = &self.bar {
-            bar.set_message(self.what.clone());
+            bar.set_message(hydranet::printable(&self.what).into_owned());
             bar.set_length(of as u64);
             bar.set_position(done as u64);
         } else if self.last.elapsed() > Duration::from_secs(10) {
@@ -105,7 +105,7 @@ impl Progress {
     /// Prints a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
+            Some(bar) => bar.println(hydranet::printable(text)),
             None => note(text),
         }
     }

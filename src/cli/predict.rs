@@ -2,11 +2,11 @@
 
 use super::output::{Progress, quoted, say};
 use super::sides::list;
-use super::terminal::note;
+use super::terminal::{note, say_data};
 use clap::Args;
 use hydranet::input::find_images;
 use hydranet::train::person_folder;
-use hydranet::{Ensemble, Error, Prediction, Views};
+use hydranet::{Ensemble, Error, Prediction, Views, printable_json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -139,7 +139,7 @@ impl Predict {
         }
         let more = More::of(ensemble);
         if !self.json {
-            say(more.header(ensemble));
+            say_data(&more.header(ensemble));
         }
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
@@ -149,9 +149,9 @@ impl Predict {
                     Ok(p) if self.json => {
                         let mut value = serde_json::to_value(&p).unwrap_or_default();
                         value["path"] = path.into();
-                        say(value);
+                        say(printable_json(&value.to_string()));
                     }
-                    Ok(p) => say(more.row(&path, &p)),
+                    Ok(p) => say_data(&more.row(&path, &p)),
                     Err(e) => {
                         faults += 1;
                         note(format!("error: {e}"));

@@ -1,6 +1,9 @@
 //! What may be written as a head's loss and class weights.
 
+use super::GREATEST;
 use serde::{Deserialize, Serialize};
+
+const FROM_0: &str = "from 0 to 1000000";
 
 /// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax.
 ///
@@ -129,8 +132,8 @@ impl LossKind {
 
     /// What is wrong with it for a head of `labels` labels.
     pub(super) fn fault(&self, labels: usize) -> Option<Fault> {
-        let at_least_0 = |v: f64| v >= 0.0 && v.is_finite();
-        let positive = |v: f64| v > 0.0 && v.is_finite();
+        let at_least_0 = |v: f64| (0.0..=GREATEST).contains(&v);
+        let positive = |v: f64| v > 0.0 && v <= GREATEST;
         let fault = |what: &str, expected: &str, found: String| {
             Some((format!("loss.{what}"), expected.to_string(), found))
         };
@@ -144,11 +147,11 @@ impl LossKind {
                     let expected = format!("{labels}, one a label");
                     return fault("focal.alpha", &expected, alpha.len().to_string());
                 }
-                let mut checks = vec![("focal.gamma", *gamma, at_least_0(*gamma), "of at least 0")];
+                let mut checks = vec![("focal.gamma", *gamma, at_least_0(*gamma), FROM_0)];
                 checks.extend(
                     alpha
                         .iter()
-                        .map(|a| ("focal.alpha", *a, at_least_0(*a), "of at least 0")),
+                        .map(|a| ("focal.alpha", *a, at_least_0(*a), FROM_0)),
                 );
                 checks
             }
@@ -157,16 +160,18 @@ impl LossKind {
                     "ldam.max_margin",
                     *max_margin,
                     at_least_0(*max_margin),
-                    "of at least 0",
+                    FROM_0,
                 ),
-                ("ldam.scale", *scale, positive(*scale), "above 0"),
+                (
+                    "ldam.scale",
+                    *scale,
+                    positive(*scale),
+                    "above 0, at most 1000000",
+                ),
             ],
-            Self::LogitAdjusted { tau } => vec![(
-                "logit_adjusted.tau",
-                *tau,
-                at_least_0(*tau),
-                "of at least 0",
-            )],
+            Self::LogitAdjusted { tau } => {
+                vec![("logit_adjusted.tau", *tau, at_least_0(*tau), FROM_0)]
+            }
             Self::GeneralizedCrossEntropy { q } => vec![(
                 "generalized_cross_entropy.q",
                 *q,
@@ -182,19 +187,19 @@ impl LossKind {
                     "symmetric_cross_entropy.alpha",
                     *alpha,
                     at_least_0(*alpha),
-                    "of at least 0",
+                    FROM_0,
                 ),
                 (
                     "symmetric_cross_entropy.beta",
                     *beta,
                     at_least_0(*beta),
-                    "of at least 0",
+                    FROM_0,
                 ),
                 (
                     "symmetric_cross_entropy.log_zero",
                     *log_zero,
-                    *log_zero < 0.0 && log_zero.is_finite(),
-                    "below 0",
+                    *log_zero < 0.0 && *log_zero >= -GREATEST,
+                    "below 0, at least -1000000",
                 ),
             ],
             Self::Sum(terms) => {
@@ -213,14 +218,7 @@ impl LossKind {
                 }
                 terms
                     .iter()
-                    .map(|t| {
-                        (
-                            "sum.factor",
-                            t.factor,
-                            at_least_0(t.factor),
-                            "of at least 0",
-                        )
-                    })
+                    .map(|t| ("sum.factor", t.factor, at_least_0(t.factor), FROM_0))
                     .collect()
             }
         };
@@ -272,10 +270,13 @@ impl ClassWeights {
                 fault(format!("{labels}, one a label"), w.len().to_string())
             }
             Self::Given(w)
-                if w.iter().any(|v| !(*v >= 0.0 && v.is_finite()))
+                if w.iter().any(|v| !(0.0..=GREATEST).contains(v))
                     || w.iter().all(|v| *v == 0.0) =>
             {
-                fault("numbers of at least 0, not all 0".into(), format!("{w:?}"))
+                fault(
+                    "numbers from 0 to 1000000, not all 0".into(),
+                    format!("{w:?}"),
+                )
             }
             Self::Rule(ClassWeightRule::EffectiveNumber { beta }) if !(0.0..1.0).contains(beta) => {
                 fault(

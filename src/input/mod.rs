@@ -100,9 +100,9 @@ impl InputSpec {
             );
         }
         if let Some(pct) = self.crop_pct
-            && !(pct > 0.0 && pct <= 1.0)
+            && !(0.01..=1.0).contains(&pct)
         {
-            return fail("crop_pct", "a number above 0, at most 1", pct.to_string());
+            return fail("crop_pct", "a number from 0.01 to 1", pct.to_string());
         }
         if ![1, 3, 4].contains(&self.channels) {
             return fail(
@@ -111,11 +111,13 @@ impl InputSpec {
                 self.channels.to_string(),
             );
         }
-        if self.std.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
-            return fail("std", "three positive numbers", format!("{:?}", self.std));
+        if self.std.iter().any(|s| !(1e-6..=1e6).contains(s)) {
+            let expected = "three numbers from 0.000001 to 1000000";
+            return fail("std", expected, format!("{:?}", self.std));
         }
-        if self.mean.iter().any(|m| !m.is_finite()) {
-            return fail("mean", "three numbers", format!("{:?}", self.mean));
+        if self.mean.iter().any(|m| !(-1e6..=1e6).contains(m)) {
+            let expected = "three numbers from -1000000 to 1000000";
+            return fail("mean", expected, format!("{:?}", self.mean));
         }
         Ok(())
     }

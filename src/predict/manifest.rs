@@ -2,6 +2,7 @@
 
 use super::Average;
 use crate::error::{Error, Result, write_atomically};
+use crate::recognise::what_instead_of_binary;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -82,8 +83,12 @@ impl Manifest {
             origin: origin.into(),
             message,
         };
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|e| fail(format!("not the manifest of an ensemble: {e}")))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
+            fail(match what_instead_of_binary(bytes) {
+                Some(what) => format!("expected the manifest of an ensemble, found {what} ({e})"),
+                None => format!("not the manifest of an ensemble: {e}"),
+            })
+        })?;
         if manifest.kind != "ensemble" || manifest.format != 1 {
             return Err(fail(format!(
                 "expected `kind` \"ensemble\" and `format` 1, found \"{}\" and {}",

@@ -109,9 +109,9 @@ impl AugmentConfig {
             ("contrast", jitter.contrast),
             ("saturation", jitter.saturation),
         ] {
-            if !(v >= 0.0 && v.is_finite()) {
+            if !(0.0..=100.0).contains(&v) {
                 let what = format!("color_jitter.{what}");
-                return fail(&what, "a number of at least 0", v.to_string());
+                return fail(&what, "a number from 0 to 100", v.to_string());
             }
         }
         if let Some(ResizedCrop { scale, ratio }) = self.random_resized_crop {
@@ -119,8 +119,8 @@ impl AugmentConfig {
                 let expected = "[least, largest] part of the area, above 0 and up to 1";
                 return fail("random_resized_crop.scale", expected, format!("{scale:?}"));
             }
-            if !(ratio[0] > 0.0 && ratio[0] <= ratio[1] && ratio[1].is_finite()) {
-                let expected = "[least, largest] width / height, above 0";
+            if !(ratio[0] >= 0.001 && ratio[0] <= ratio[1] && ratio[1] <= 1000.0) {
+                let expected = "[least, largest] width / height, from 0.001 to 1000";
                 return fail("random_resized_crop.ratio", expected, format!("{ratio:?}"));
             }
         }

@@ -1,6 +1,7 @@
 //! Low-rank adaptation: its settings.
 
 use super::plan::matches;
+use crate::weights::Shapes;
 use serde::{Deserialize, Serialize};
 
 /// What the names of the two factors add to the weight's.
@@ -31,6 +32,16 @@ impl Default for Lora {
 }
 
 impl Lora {
+    /// The layer it adapts, among those of a backbone, whose lesser side is the greatest, and that side.
+    pub(super) fn widest<'a>(&self, shapes: &'a Shapes) -> Option<(&'a str, usize)> {
+        let adapted = shapes
+            .iter()
+            .filter(|(name, shape)| self.adapts(&format!("backbone.{name}"), shape));
+        adapted
+            .map(|(name, shape)| (name.as_str(), shape[0].min(shape[1])))
+            .max_by_key(|(_, side)| *side)
+    }
+
     /// Whether it adapts this tensor.
     pub(super) fn adapts(&self, name: &str, shape: &[usize]) -> bool {
         matches!(shape, [_, _] | [_, _, 1, 1])

@@ -4,6 +4,7 @@ use super::dataset::{Fault, Sample, Split, Value};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::nearest::edits;
+use crate::recognise::what_it_is;
 use std::path::{Path, PathBuf};
 
 /// Reads a listing. Photos are found relative to its folder; an empty cell is a label that is not known. Further columns are
@@ -76,6 +77,10 @@ impl Table {
             row,
             message,
         };
+        if let Some(what) = what_it_is(bytes).filter(|_| !bytes.is_empty()) {
+            let message = format!("a table in CSV is needed, found {what}");
+            return Err(whole(None, message));
+        }
         let text = std::str::from_utf8(bytes).map_err(|e| {
             let line = 1 + count_lines(&bytes[..e.valid_up_to()]);
             whole(

@@ -101,7 +101,18 @@ impl HealthConfig {
             table.extend(one);
         }
         let config = Self::deserialize(table).map_err(|e| fail("", e.message().into()))?;
-        config.validate()?;
+        config.validate().map_err(|e| match e {
+            Error::Invalid {
+                what,
+                expected,
+                found,
+            } => Error::Invalid {
+                what: what.replacen("health, ", "--limit ", 1),
+                expected,
+                found,
+            },
+            other => other,
+        })?;
         Ok(config)
     }
 

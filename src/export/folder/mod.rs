@@ -15,6 +15,7 @@ mod config;
 
 use crate::checkpoint::{ModelFile, Tensors, to_bytes};
 use crate::error::{Error, Result, write_atomically};
+use crate::recognise::not_json;
 use crate::surgery::{HeadsFile, without_backbone};
 use crate::weights;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,7 @@ fn architecture(folder: &Path) -> Result<Option<String>> {
         problem,
     };
     let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| fail(format!("not JSON: {e}")))?;
+        serde_json::from_str(&text).map_err(|e| fail(not_json(text.as_bytes(), &e)))?;
     match value["architecture"].as_str() {
         Some(name) => Ok(Some(name.into())),
         None => Err(fail("expected timm's `architecture`, found none".into())),

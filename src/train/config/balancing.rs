@@ -15,9 +15,12 @@ impl TrainConfig {
                 found,
             })
         };
-        let positive = |v: f64| v > 0.0 && v.is_finite();
-        let not_negative = |v: f64| v >= 0.0 && v.is_finite();
-        let (above, least) = ("a number above 0", "a number of at least 0");
+        let positive = |v: f64| v > 0.0 && v <= 1e6;
+        let not_negative = |v: f64| (0.0..=1e6).contains(&v);
+        let (above, least) = (
+            "a number above 0, at most 1000000",
+            "a number from 0 to 1000000",
+        );
         match self.balancing {
             Balancing::Fixed | Balancing::Uncertainty | Balancing::PcGrad => {}
             Balancing::DynamicAverage { temperature } if !positive(temperature) => {

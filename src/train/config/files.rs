@@ -1,9 +1,11 @@
 //! A configuration out of its files and settings.
 
+use super::blame::{self, Origin};
 use super::{Config, ModelConfig};
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
+use crate::recognise::not_toml;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -53,6 +55,7 @@ impl Config {
         table.insert("heads".into(), toml::Value::Table(head_tables));
         defaults.iter().try_for_each(|d| apply(&mut table, d))?;
         let mut origin = heads.display().to_string();
+        let mut layers = vec![(Origin::Heads(heads), table.clone())];
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
             super::lines::check(path, &text)?;
@@ -61,14 +64,16 @@ impl Config {
             origin = path.display().to_string();
             // Checked here as well, so that an error names this file and not a later setting.
             parse(&table, &origin)?;
+            layers.push((Origin::File(path), table.clone()));
         }
         for setting in settings {
             apply(&mut table, setting)?;
             origin = format!("--set {setting}");
             parse(&table, &origin)?;
+            layers.push((Origin::Setting(setting), table.clone()));
         }
         let config = parse(&table, &origin)?;
-        config.validate()?;
+        blame::validate(&config, &layers)?;
         Ok(config)
     }
 }
@@ -78,7 +83,7 @@ pub(super) fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
     let fail = |e: toml::de::Error| Error::Config {
         origin: path.display().to_string(),
-        message: e.to_string(),
+        message: not_toml(&text, &e),
     };
     toml::from_str::<T>(&text).map_err(fail)?;
     toml::from_str(&text).map_err(fail)
@@ -176,6 +181,6 @@ pub fn read_head(path: &Path) -> Result<HeadSpec> {
         origin: path.display().to_string(),
         message: e.to_string(),
     })?;
-    head.validate()?;
+    head.validate().map_err(|e| blame::of_file(path, e))?;
     Ok(head)
 }

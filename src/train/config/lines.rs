@@ -3,6 +3,7 @@
 use super::{ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
+use crate::recognise::not_toml;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<()> {
         origin: path.display().to_string(),
         message,
     };
-    let part: Part = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+    let part: Part = toml::from_str(text).map_err(|e| fail(not_toml(text, &e)))?;
     let mut wrong = first_wrong::<TrainConfig>(&part.train, "");
     let model = first_wrong::<ModelConfig>(&part.model, MODEL);
     let heads = part

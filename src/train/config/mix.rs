@@ -65,6 +65,9 @@ pub enum Partner {
     Classes(Vec<String>),
 }
 
+/// The α of Beta(α, α) from which λ can be drawn: below, nearly all are 0 or 1, above, nearly all one half.
+const ALPHA: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+
 fn one() -> f64 {
     1.0
 }
@@ -117,12 +120,16 @@ impl TrainConfig {
             let expected = format!("at most {}, the number of epochs", self.epochs);
             return fail("mix_off", expected, self.mix_off.to_string());
         }
+        if self.mix_up != 0.0 && !ALPHA.contains(&self.mix_up) {
+            let expected = "0, or a number from 0.001 to 1000".into();
+            return fail("mix_up", expected, self.mix_up.to_string());
+        }
         let mut sum = 0.0;
         for rule in &self.mix {
             if let Some(alpha) = rule.kind.alpha()
-                && !(alpha > 0.0 && alpha.is_finite())
+                && !ALPHA.contains(&alpha)
             {
-                let expected = "a number above 0".into();
+                let expected = "a number from 0.001 to 1000".into();
                 return fail("mix, alpha", expected, alpha.to_string());
             }
             if !(rule.probability > 0.0 && rule.probability <= 1.0) {

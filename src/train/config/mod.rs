@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 mod balancing;
+mod blame;
 mod features;
 mod files;
 mod fit_heads;
@@ -231,7 +232,7 @@ impl Config {
             &read_table::<toml::Table>(path)?,
             &path.display().to_string(),
         )?;
-        config.validate()?;
+        config.validate().map_err(|e| blame::of_file(path, e))?;
         Ok(config)
     }
 
@@ -299,6 +300,7 @@ impl Config {
         }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
+        self.train.validate_memory(&spec.input)?;
         self.train.validate_mixes(&spec)
     }
 }

@@ -3,15 +3,41 @@
 use super::{FineTune, TrainConfig};
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
+use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::train::optim::OptimizerKind;
+use crate::weights::shapes;
 
+/// Greatest factor, learning rate or norm: far beyond anything of use, and far below what overflows in `f32`.
+const GREATEST: f64 = 1e6;
+/// Most memory that the photos of a batch may take as numbers: 64 GiB.
+const MAX_BATCH_BYTES: usize = 64 << 30;
 /// Greatest rank of low-rank adaptation: that of the largest layers there are; more would only be a slower full fine-tuning.
 const MAX_RANK: usize = 1024;
 /// Most memory that batches waiting for a step may take: 1 TiB.
 const MAX_QUEUE_MIB: usize = 1 << 20;
 
 impl TrainConfig {
+    /// Refuses batches that no memory holds.
+    pub(super) fn validate_memory(&self, input: &InputSpec) -> Result<()> {
+        let photos = self.batch.div_ceil(self.accumulate.max(1));
+        let [height, width] = input.size;
+        let bytes = [input.channels, height, width, 4]
+            .into_iter()
+            .fold(photos, usize::saturating_mul);
+        if bytes <= MAX_BATCH_BYTES {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: "train.batch with model.input.size".into(),
+            expected: format!(
+                "photos of together at most {} GiB; train.accumulate computes a batch in parts",
+                MAX_BATCH_BYTES >> 30
+            ),
+            found: format!("{photos} of {height} × {width} pixels, {} GiB", bytes >> 30),
+        })
+    }
+
     pub(super) fn validate(&self, backbone: Architecture) -> Result<()> {
         let fail = |what: &str, expected: &str, found: String| {
             Err(Error::Invalid {
@@ -64,6 +90,21 @@ impl TrainConfig {
                     "lora",
                     &format!("a rank from 1 to {MAX_RANK} and at least one pattern of weights"),
                     format!("rank {}, weights {:?}", lora.rank, lora.weights),
+                );
+            }
+            if !(0.0..=GREATEST).contains(&lora.alpha) {
+                let expected = "a number from 0 to 1000000";
+                return fail("lora.alpha", expected, lora.alpha.to_string());
+            }
+            if let Some((widest, most)) = lora.widest(&shapes(backbone)?)
+                && lora.rank > most
+            {
+                return fail(
+                    "lora.rank",
+                    &format!(
+                        "at most {most}, the lesser side of `{widest}`, the widest layer it adapts"
+                    ),
+                    lora.rank.to_string(),
                 );
             }
             if self.ema > 0.0 || self.unfreeze_every > 0 {
@@ -124,8 +165,16 @@ impl TrainConfig {
             ("clip", self.clip),
             ("mix_up", self.mix_up),
         ] {
-            if !(v >= 0.0 && v.is_finite()) {
-                return fail(what, "a number of at least 0", v.to_string());
+            if !(0.0..=GREATEST).contains(&v) {
+                return fail(what, "a number from 0 to 1000000", v.to_string());
+            }
+        }
+        for (what, most, n) in [
+            ("feature_views", 1000, self.feature_views),
+            ("report_gradients", 100_000, self.report_gradients),
+        ] {
+            if n > most {
+                return fail(what, &format!("at most {most}"), n.to_string());
             }
         }
         self.augment.validate()?;

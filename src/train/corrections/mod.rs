@@ -40,6 +40,7 @@ pub use report::{CorrectionsReport, Note, NoteKind};
 use super::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
+use crate::recognise::what_it_is;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -189,6 +190,13 @@ impl Corrections {
     /// # Errors
     /// [`Error::Data`] with the line of what is wrong.
     pub fn add(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
+        if let Some(what) = what_it_is(bytes).filter(|_| !bytes.is_empty()) {
+            return Err(Error::Data {
+                path: path.into(),
+                row: None,
+                message: format!("corrections in TOML or CSV are needed, found {what}"),
+            });
+        }
         let found = files::parse(bytes, path)?;
         let file = self.files.len();
         self.files.push(CorrectionsFile {

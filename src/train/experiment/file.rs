@@ -2,6 +2,7 @@
 
 use super::figure::Figure;
 use crate::error::{Error, Result};
+use crate::recognise::not_toml;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ impl ExperimentFile {
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
         let file: Self = toml::from_str(text).map_err(|e| Error::Config {
             origin: origin.into(),
-            message: e.to_string(),
+            message: not_toml(text, &e),
         })?;
         file.validate(origin)?;
         Ok(file)
@@ -151,8 +152,9 @@ impl ExperimentFile {
             let expected = "a number between 0 and 1, as 0.95";
             return fail("confidence", expected, self.confidence.to_string());
         }
-        if let Some(m) = self.minutes.filter(|m| !(*m > 0.0 && m.is_finite())) {
-            return fail("minutes", "a number above 0", m.to_string());
+        if let Some(m) = self.minutes.filter(|m| !(*m > 0.0 && *m <= 1e7)) {
+            let expected = "a number above 0, at most 10000000";
+            return fail("minutes", expected, m.to_string());
         }
         if let Some(give_up) = self.give_up {
             if !give_up.margin.is_finite() {

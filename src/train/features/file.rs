@@ -5,6 +5,7 @@ use super::photos::Seen;
 use super::{Extractor, Key, View};
 use crate::error::{Error, Result, write_atomically_with};
 use crate::ops::{Mmap, map_file};
+use crate::recognise::what_instead_of_binary;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -77,7 +78,11 @@ pub(super) fn read(
     let bytes = map_file(&file).map_err(|e| Error::io("map", path, e))?;
     let length = match bytes.get(..START).map(<[u8]>::as_chunks::<8>) {
         Some(([magic, length], _)) if magic == MAGIC => u64::from_le_bytes(*length),
-        _ => return Err(fail("this is no file of kept features".into())),
+        _ => {
+            let what = what_instead_of_binary(&bytes);
+            let found = what.map_or(String::new(), |what| format!(", but {what}"));
+            return Err(fail(format!("this is no file of kept features{found}")));
+        }
     };
     let cut = |expected: &dyn std::fmt::Display| {
         fail(format!(

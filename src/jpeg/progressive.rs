@@ -1,0 +1,342 @@
+//! Progressive scans (T.81, G): coefficients are kept, in zigzag order, until the last of them has been sent to its last bit.
+
+use crate::Error;
+use crate::bits::Bits;
+use crate::entropy::{self, Units};
+use crate::error::Fault;
+use crate::frame::{Component, Frame};
+use crate::header::State;
+use crate::huffman::Table;
+use crate::idct;
+use crate::planes::Plane;
+use crate::refine::Refine;
+use crate::scan::{Scan, ZIGZAG, limit, steps, tables};
+
+pub(crate) type Block = [i16; 64];
+
+/// A component's coefficients.
+pub(crate) struct Stored {
+    pub(crate) blocks: Vec<Block>,
+    /// The lowest bit of each coefficient that has been sent.
+    sent: [Option<u8>; 64],
+    /// As they were at the component's first scan.
+    steps: Option<[u16; 64]>,
+}
+
+impl Stored {
+    pub(crate) fn new(component: &Component) -> Result<Self, Error> {
+        let mut blocks = Vec::new();
+        let length = component.padded_across * component.padded_down;
+        blocks
+            .try_reserve_exact(length)
+            .map_err(|_| Error::Memory(128 * length as u64))?;
+        blocks.resize(length, [0; 64]);
+        Ok(Self {
+            blocks,
+            sent: [None; 64],
+            steps: None,
+        })
+    }
+
+    /// Checks that a scan continues what was sent (T.81, G.1.1.1), and notes what it will have sent.
+    fn send(&mut self, scan: &Scan, component: &Component) -> Result<(), Error> {
+        let expected = if scan.high == 0 {
+            None
+        } else {
+            Some(scan.high)
+        };
+        for k in scan.first..=scan.last {
+            if self.sent[k] != expected || (k > 0 && self.sent[0].is_none()) {
+                return Err(Error::Damaged(format!(
+                    "a scan sends bits {} and up of coefficient {k} of component {} out of order",
+                    scan.low, component.id
+                )));
+            }
+            self.sent[k] = Some(scan.low);
+        }
+        Ok(())
+    }
+
+    /// The samples, if all has been sent.
+    pub(crate) fn plane(&self, component: &Component, frame: &Frame) -> Result<Plane, Error> {
+        let missing = self.sent.iter().filter(|&&low| low != Some(0)).count();
+        let steps = match self.steps {
+            Some(steps) if missing == 0 => steps,
+            _ => {
+                return Err(Error::Truncated(format!(
+                    "the last scans are missing: {missing} of the 64 coefficients of component {} were not sent whole",
+                    component.id
+                )));
+            }
+        };
+        let limits = steps.map(limit);
+        let mut plane = Plane::new(component)?;
+        let stride = plane.stride;
+        for row in 0..component.blocks_down {
+            for column in 0..component.blocks_across {
+                let block = &self.blocks[row * component.padded_across + column];
+                let mut out = [0i16; 64];
+                let mut beyond = false;
+                for k in 0..64 {
+                    let value = i32::from(block[k]);
+                    beyond |= value.abs() > limits[k];
+                    out[usize::from(ZIGZAG[k] & 63)] =
+                        value.wrapping_mul(i32::from(steps[k])) as i16;
+                }
+                if beyond {
+                    let line = (8 * row * frame.max_v / component.v + 1).min(frame.height);
+                    return Err(Error::Damaged(format!(
+                        "{} in row {line} of {}",
+                        Fault::Range.words(),
+                        frame.height
+                    )));
+                }
+                let at = plane.at(row, column);
+                if block[1..].iter().all(|&c| c == 0) {
+                    idct::flat(out[0], &mut plane.data, at, stride);
+                } else {
+                    idct::block(&out, &mut plane.data, at, stride);
+                }
+            }
+        }
+        Ok(plane)
+    }
+}
+
+/// First and later scans of the first coefficients (T.81, G.1.2.1).
+struct Dc<'s> {
+    /// Table, sampling, blocks across, blocks and the last value of each part.
+    parts: Vec<DcPart<'s>>,
+    low: u8,
+    first: bool,
+}
+
+struct DcPart<'s> {
+    table: Option<Table>,
+    h: usize,
+    v: usize,
+    across: usize,
+    blocks: &'s mut [Block],
+    last: i32,
+}
+
+impl Units for Dc<'_> {
+    fn restart(&mut self) {
+        for part in &mut self.parts {
+            part.last = 0;
+        }
+    }
+
+    fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault> {
+        for part in &mut self.parts {
+            for v in 0..part.v {
+                for h in 0..part.h {
+                    let out =
+                        &mut part.blocks[(row * part.v + v) * part.across + column * part.h + h][0];
+                    let Some(table) = part.table.as_ref().filter(|_| self.first) else {
+                        *out |= i16::from(bits.bit()) << self.low;
+                        continue;
+                    };
+                    bits.fill();
+                    let (size, difference) = table.pair(bits)?;
+                    if size > 11 {
+                        return Err(Fault::Symbol);
+                    }
+                    part.last += difference;
+                    *out = shifted(part.last, self.low)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// A value of which the lower bits are not sent yet.
+#[inline(always)]
+fn shifted(value: i32, low: u8) -> Result<i16, Fault> {
+    // Values have 16 bits at most, and `low` is 13 at most.
+    let value = value << low;
+    if value.abs() > 4096 {
+        Err(Fault::Range)
+    } else {
+        Ok(value as i16)
+    }
+}
+
+/// First scans of the other coefficients (T.81, G.1.2.2).
+struct Ac<'s> {
+    table: Table,
+    across: usize,
+    blocks: &'s mut [Block],
+    first: usize,
+    last: usize,
+    low: u8,
+    /// Blocks yet to come in which nothing is sent.
+    run: u32,
+}
+
+impl Units for Ac<'_> {
+    fn restart(&mut self) {
+        self.run = 0;
+    }
+
+    fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault> {
+        if self.run > 0 {
+            self.run -= 1;
+            return Ok(());
+        }
+        let block = &mut self.blocks[row * self.across + column];
+        let mut k = self.first;
+        while k <= self.last {
+            bits.fill();
+            let (symbol, value) = self.table.pair(bits)?;
+            if symbol & 15 == 0 {
+                let run = u32::from(symbol >> 4);
+                if run == 15 {
+                    k += 16;
+                    continue;
+                }
+                self.run = (1 << run) - 1 + bits.number(run);
+                return Ok(());
+            }
+            k += usize::from(symbol >> 4);
+            if k > self.last {
+                return Err(Fault::Index);
+            }
+            block[k] = shifted(value, self.low)?;
+            k += 1;
+        }
+        if k > self.last + 1 {
+            Err(Fault::Index)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        if self.run == 0 {
+            Ok(())
+        } else {
+            Err(Fault::Run)
+        }
+    }
+}
+
+/// All components' coefficients, before anything is sent.
+pub(crate) fn store(frame: &Frame) -> Result<Vec<Stored>, Error> {
+    frame.components.iter().map(Stored::new).collect()
+}
+
+/// Decodes a scan, and gives where its data end.
+pub(crate) fn decode(
+    bytes: &[u8],
+    pos: usize,
+    frame: &Frame,
+    state: &State<'_>,
+    scan: &Scan,
+    stored: &mut [Stored],
+) -> Result<usize, Error> {
+    let (dc, first) = (scan.first == 0, scan.high == 0);
+    let spectrum = if dc {
+        scan.last == 0
+    } else {
+        scan.alone() && scan.first <= scan.last && scan.last < 64
+    };
+    if !spectrum || scan.low > 13 || (!first && scan.high != scan.low + 1) {
+        return Err(Error::Damaged(format!(
+            "a progressive scan of {} components sends the coefficients {} to {}, bits {} and {}",
+            scan.parts.len(),
+            scan.first,
+            scan.last,
+            scan.high,
+            scan.low
+        )));
+    }
+    for part in &scan.parts {
+        let (component, stored) = (&frame.components[part.index], &mut stored[part.index]);
+        stored.send(scan, component)?;
+        if stored.steps.is_none() {
+            stored.steps = Some(steps(state, component)?);
+        }
+    }
+    if dc {
+        let tables = if first {
+            tables(&scan.specs(state, true)?)
+        } else {
+            Vec::new()
+        };
+        let mut tables = tables.into_iter();
+        let mut parts = Vec::new();
+        let mut all: Vec<_> = stored.iter_mut().map(Some).collect();
+        for part in &scan.parts {
+            let Some(stored) = all[part.index].take() else {
+                continue;
+            };
+            let c = &frame.components[part.index];
+            let (h, v) = if scan.alone() { (1, 1) } else { (c.h, c.v) };
+            parts.push(DcPart {
+                table: tables.next(),
+                h,
+                v,
+                across: c.padded_across,
+                blocks: &mut stored.blocks,
+                last: 0,
+            });
+        }
+        let layout = scan.layout(frame, state.restart, false);
+        return entropy::decode(
+            bytes,
+            pos,
+            &layout,
+            &mut Dc {
+                parts,
+                low: scan.low,
+                first,
+            },
+        );
+    }
+    let specs = scan.specs(state, false)?;
+    // Bits that correct a value may all be zero.
+    let no_zeros = first && specs[0].first().is_some_and(|symbol| symbol & 15 != 0);
+    let layout = scan.layout(frame, state.restart, no_zeros);
+    let (index, table) = (scan.parts[0].index, specs[0].table());
+    let across = frame.components[index].padded_across;
+    let blocks = stored[index].blocks.as_mut_slice();
+    let (first_k, last_k, low) = (scan.first, scan.last, scan.low);
+    if first {
+        let mut units = Ac {
+            table,
+            across,
+            blocks,
+            first: first_k,
+            last: last_k,
+            low,
+            run: 0,
+        };
+        entropy::decode(bytes, pos, &layout, &mut units)
+    } else {
+        let mut units = Refine {
+            table,
+            across,
+            blocks,
+            first: first_k,
+            last: last_k,
+            low,
+            run: 0,
+        };
+        entropy::decode(bytes, pos, &layout, &mut units)
+    }
+}
+
+/// The samples of all components, each freed of its coefficients as it is done.
+pub(crate) fn finish(stored: Vec<Stored>, frame: &Frame) -> Result<Vec<Option<Plane>>, Error> {
+    stored
+        .into_iter()
+        .zip(&frame.components)
+        .map(|(stored, component)| stored.plane(component, frame).map(Some))
+        .collect()
+}

@@ -37,7 +37,7 @@ impl Layout {
 }
 
 /// Zero bytes in a row from which they are taken for an erased stretch, see [`crate::scan`].
-const ZEROS: usize = 32;
+const ZEROS: usize = 16;
 
 /// Decodes the scan whose data begin at `pos`, and gives where they end.
 pub(crate) fn decode(

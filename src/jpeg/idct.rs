@@ -5,7 +5,6 @@
 //! an encoder nothing wraps, and the result is that of every build of libjpeg.
 
 type Lanes = [i16; 8];
-type Wide = [i32; 8];
 
 /// Factors times 2^13.
 const F_0_298: i32 = 2446;
@@ -21,77 +20,68 @@ const F_2_053: i32 = 16819;
 const F_2_562: i32 = 20995;
 const F_3_072: i32 = 25172;
 
-#[inline(always)]
-fn lanes(f: impl Fn(usize) -> i16) -> Lanes {
-    std::array::from_fn(f)
-}
-
-#[inline(always)]
-fn wide(f: impl Fn(usize) -> i32) -> Wide {
-    std::array::from_fn(f)
-}
-
-/// a p + b q. None of the products of 16 bits can overflow, nor their sum.
-#[inline(always)]
-fn dot(a: &Lanes, p: i32, b: &Lanes, q: i32) -> Wide {
-    wide(|i| (i32::from(a[i]) * p).wrapping_add(i32::from(b[i]) * q))
-}
-
-#[inline(always)]
-fn add(a: &Wide, b: &Wide) -> Wide {
-    wide(|i| a[i].wrapping_add(b[i]))
-}
-
-#[inline(always)]
-fn sub(a: &Wide, b: &Wide) -> Wide {
-    wide(|i| a[i].wrapping_sub(b[i]))
-}
-
-/// Divides by 2^SHIFT, rounded, into 16 bits.
-#[inline(always)]
-fn narrow<const SHIFT: u32>(a: &Wide) -> Lanes {
-    lanes(|i| (a[i].wrapping_add(1 << (SHIFT - 1)) >> SHIFT).clamp(-32768, 32767) as i16)
-}
-
-/// One pass over eight columns at once.
+/// One pass over eight columns at once. Written as one loop, which compilers turn into vector instructions.
+///
+/// None of the products of 16 bits can overflow; sums may, where coefficients are no picture's.
 #[inline(always)]
 fn pass<const SHIFT: u32>(x: &[Lanes; 8]) -> [Lanes; 8] {
-    let e2 = dot(&x[2], F_0_541, &x[6], F_0_541 - F_1_847);
-    let e3 = dot(&x[2], F_0_541 + F_0_765, &x[6], F_0_541);
-    let e0 = wide(|i| i32::from(x[0][i].wrapping_add(x[4][i])) << 13);
-    let e1 = wide(|i| i32::from(x[0][i].wrapping_sub(x[4][i])) << 13);
-    let even = [add(&e0, &e3), add(&e1, &e2), sub(&e1, &e2), sub(&e0, &e3)];
+    let mut out = [[0i16; 8]; 8];
+    for i in 0..8 {
+        let wide = |v: i16| i32::from(v);
+        // a p + b q
+        let dot = |a: i16, p: i32, b: i16, q: i32| (wide(a) * p).wrapping_add(wide(b) * q);
+        let e2 = dot(x[2][i], F_0_541, x[6][i], F_0_541 - F_1_847);
+        let e3 = dot(x[2][i], F_0_541 + F_0_765, x[6][i], F_0_541);
+        let e0 = wide(x[0][i].wrapping_add(x[4][i])) << 13;
+        let e1 = wide(x[0][i].wrapping_sub(x[4][i])) << 13;
+        let even = [
+            e0.wrapping_add(e3),
+            e1.wrapping_add(e2),
+            e1.wrapping_sub(e2),
+            e0.wrapping_sub(e3),
+        ];
 
-    let z3 = lanes(|i| x[7][i].wrapping_add(x[3][i]));
-    let z4 = lanes(|i| x[5][i].wrapping_add(x[1][i]));
-    let y3 = dot(&z3, F_1_175 - F_1_961, &z4, F_1_175);
-    let y4 = dot(&z3, F_1_175, &z4, F_1_175 - F_0_390);
-    let odd = [
-        add(&dot(&x[7], -F_0_899, &x[1], F_1_501 - F_0_899), &y4),
-        add(&dot(&x[5], -F_2_562, &x[3], F_3_072 - F_2_562), &y3),
-        add(&dot(&x[5], F_2_053 - F_2_562, &x[3], -F_2_562), &y4),
-        add(&dot(&x[7], F_0_298 - F_0_899, &x[1], -F_0_899), &y3),
-    ];
-    std::array::from_fn(|i| {
-        narrow::<SHIFT>(&if i < 4 {
-            add(&even[i], &odd[i])
-        } else {
-            sub(&even[7 - i], &odd[7 - i])
-        })
-    })
+        let z3 = x[7][i].wrapping_add(x[3][i]);
+        let z4 = x[5][i].wrapping_add(x[1][i]);
+        let y3 = dot(z3, F_1_175 - F_1_961, z4, F_1_175);
+        let y4 = dot(z3, F_1_175, z4, F_1_175 - F_0_390);
+        let odd = [
+            dot(x[7][i], -F_0_899, x[1][i], F_1_501 - F_0_899).wrapping_add(y4),
+            dot(x[5][i], -F_2_562, x[3][i], F_3_072 - F_2_562).wrapping_add(y3),
+            dot(x[5][i], F_2_053 - F_2_562, x[3][i], -F_2_562).wrapping_add(y4),
+            dot(x[7][i], F_0_298 - F_0_899, x[1][i], -F_0_899).wrapping_add(y3),
+        ];
+        // Divided by 2^SHIFT, rounded, into 16 bits.
+        let narrow =
+            |v: i32| (v.wrapping_add(1 << (SHIFT - 1)) >> SHIFT).clamp(-32768, 32767) as i16;
+        for k in 0..4 {
+            out[k][i] = narrow(even[k].wrapping_add(odd[k]));
+            out[7 - k][i] = narrow(even[k].wrapping_sub(odd[k]));
+        }
+    }
+    out
 }
 
 #[inline(always)]
 fn transposed(x: &[Lanes; 8]) -> [Lanes; 8] {
-    std::array::from_fn(|i| lanes(|j| x[j][i]))
+    let mut out = [[0i16; 8]; 8];
+    for (i, row) in x.iter().enumerate() {
+        for (j, &v) in row.iter().enumerate() {
+            out[j][i] = v;
+        }
+    }
+    out
 }
 
-/// The samples of a block of coefficients that have been multiplied by their steps, in rows, into a plane from `at` on.
+/// The samples of a block of coefficients that have been multiplied by their steps, into a plane from `at` on.
 pub(crate) fn block(coefficients: &[i16; 64], plane: &mut [u8], at: usize, stride: usize) {
-    let x: [Lanes; 8] = std::array::from_fn(|r| lanes(|c| coefficients[8 * r + c]));
+    let mut x = [[0i16; 8]; 8];
+    for (row, part) in x.iter_mut().zip(coefficients.chunks_exact(8)) {
+        row.copy_from_slice(part);
+    }
     let x = if coefficients[8..].iter().all(|&c| c == 0) {
         // What the pass gives, but for what it would saturate.
-        [lanes(|i| x[0][i].wrapping_shl(2)); 8]
+        [x[0].map(|v| v.wrapping_shl(2)); 8]
     } else {
         pass::<11>(&x)
     };

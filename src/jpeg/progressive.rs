@@ -300,8 +300,9 @@ pub(crate) fn decode(
         );
     }
     let specs = scan.specs(state, false)?;
-    // Bits that correct a value may all be zero.
-    let no_zeros = first && specs[0].first().is_some_and(|symbol| symbol & 15 != 0);
+    // Bits that correct a value may all be zero, and so may the few coefficients of a short band, all over a smooth picture.
+    let long = scan.last - scan.first >= 31;
+    let no_zeros = first && long && specs[0].first().is_some_and(|symbol| symbol & 15 != 0);
     let layout = scan.layout(frame, state.restart, no_zeros);
     let (index, table) = (scan.parts[0].index, specs[0].table());
     let across = frame.components[index].padded_across;

@@ -1,6 +1,6 @@
 //! The scan header (T.81, B.2.3) and the tables that a scan uses.
 //!
-//! Thirty-two zero bytes in a row are 256 bits that are zero. Where the code of zeros only does not end a block, they would mean dozens
+//! Sixteen zero bytes in a row are 128 bits that are zero. Where the code of zeros only does not end a block, they would mean dozens
 //! of coefficients in a row that are all negative and all of the same few bits, which no picture has: such a stretch was erased. Where
 //! it does end blocks (tables made for a flat picture), it is what flat parts look like.
 

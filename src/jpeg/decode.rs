@@ -7,7 +7,7 @@ use crate::markers::{self, Markers};
 use crate::planes::zeros;
 use crate::scan::Scan;
 use crate::upsample::Lines;
-use crate::{progressive, sequential};
+use crate::{progressive, sequential, stored};
 
 /// Scans of a progressive picture; encoders make about ten, and the work for a scan does not depend on its bytes alone.
 const SCANS: usize = 256;
@@ -65,8 +65,8 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
         )));
     }
     let mut planes: Vec<_> = frame.components.iter().map(|_| None).collect();
-    let mut stored = if frame.progressive {
-        progressive::store(&frame)?
+    let mut kept = if frame.progressive {
+        stored::store(&frame)?
     } else {
         Vec::new()
     };
@@ -80,14 +80,14 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
         }
         let scan = Scan::read(&frame, markers.payload(markers::SOS)?)?;
         markers.pos = if frame.progressive {
-            progressive::decode(bytes, markers.pos, &frame, &state, &scan, &mut stored)?
+            progressive::decode(bytes, markers.pos, &frame, &state, &scan, &mut kept)?
         } else {
             sequential::decode(bytes, markers.pos, &frame, &state, &scan, &mut planes)?
         };
         more = state.advance(&mut markers)?;
     }
     if frame.progressive {
-        planes = progressive::finish(stored, &frame)?;
+        planes = stored::finish(kept, &frame)?;
     }
     let mut lines = Vec::new();
     for (plane, component) in planes.into_iter().zip(&frame.components) {

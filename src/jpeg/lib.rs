@@ -39,6 +39,7 @@ mod progressive;
 mod refine;
 mod scan;
 mod sequential;
+mod stored;
 mod upsample;
 
 pub use decode::{Picture, decode};

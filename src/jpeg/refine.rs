@@ -4,7 +4,7 @@ use crate::bits::Bits;
 use crate::entropy::Units;
 use crate::error::Fault;
 use crate::huffman::Table;
-use crate::progressive::Block;
+use crate::stored::Block;
 
 pub(crate) struct Refine<'s> {
     pub(crate) table: Table,

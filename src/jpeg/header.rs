@@ -94,8 +94,10 @@ impl<'a> State<'a> {
 
     /// Reads segments up to the next scan (true) or the end of the picture (false), and stands behind that marker.
     pub(crate) fn advance(&mut self, markers: &mut Markers<'a>) -> Result<bool, Error> {
+        // Programs that write a wrong length for their own data, or for a comment, harm nothing else.
+        let mut junk = false;
         loop {
-            let marker = markers.marker()?;
+            let marker = markers.marker(junk)?;
             match marker {
                 markers::SOS => return self.frame().map(|_| true),
                 markers::EOI => return self.frame().map(|_| false),
@@ -122,6 +124,7 @@ impl<'a> State<'a> {
                 _ => {}
             }
             let data = markers.payload(marker)?;
+            junk = matches!(marker, markers::APP0..=markers::APP15 | markers::COM);
             match marker {
                 markers::DHT => self.huffman(data)?,
                 markers::DQT => self.quantisation(data)?,

@@ -15,6 +15,8 @@ pub(crate) const DAC: u8 = 0xCC;
 pub(crate) const APP0: u8 = 0xE0;
 pub(crate) const APP1: u8 = 0xE1;
 pub(crate) const APP14: u8 = 0xEE;
+pub(crate) const APP15: u8 = 0xEF;
+pub(crate) const COM: u8 = 0xFE;
 
 /// Whether a marker is one of RST0 to RST7.
 pub(crate) fn is_restart(marker: u8) -> bool {
@@ -47,24 +49,27 @@ impl<'a> Markers<'a> {
         Ok(byte)
     }
 
-    /// The next marker; fill bytes FF before it are skipped (T.81, B.1.1.2).
-    pub(crate) fn marker(&mut self) -> Result<u8, Error> {
+    /// The next marker; fill bytes FF before it are skipped (T.81, B.1.1.2), and so is `junk`, if it is allowed, as libjpeg does.
+    pub(crate) fn marker(&mut self, junk: bool) -> Result<u8, Error> {
         let start = self.pos;
-        if self.byte()? != 0xFF {
-            let found = self.bytes[start];
-            return Err(Error::Damaged(format!(
-                "a marker was expected at byte {start}, found {found:02X}"
-            )));
-        }
         loop {
-            match self.byte()? {
-                0xFF => {}
-                0 => {
-                    return Err(Error::Damaged(format!(
-                        "a marker was expected at byte {start}, found FF 00"
-                    )));
-                }
-                marker => return Ok(marker),
+            let mut byte = self.byte()?;
+            let filled = byte == 0xFF;
+            while byte == 0xFF {
+                byte = self.byte()?;
+            }
+            if filled && byte != 0 {
+                return Ok(byte);
+            }
+            if !junk {
+                let found = if filled {
+                    "FF 00".to_owned()
+                } else {
+                    format!("{byte:02X}")
+                };
+                return Err(Error::Damaged(format!(
+                    "a marker was expected at byte {start}, found {found}"
+                )));
             }
         }
     }

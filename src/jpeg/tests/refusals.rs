@@ -164,3 +164,20 @@ fn bytes_left_over_behind_a_scan_are_damage() -> Checked {
     }
     Ok(())
 }
+
+#[test]
+fn a_wrong_length_of_other_programs_data_harms_nothing() -> Checked {
+    let file = one("444_97x61_90")?;
+    let at = find(&file, 0xDB)?;
+    for junk in [&b"\0"[..], b"junk \xFF\0 and more"] {
+        let bytes = [&file[..at], junk, &file[at..]].concat();
+        assert_eq!(decode(&bytes)?, decode(&file)?);
+    }
+    // Behind a table it may be the table.
+    let at = find(&file, 0xC0)?;
+    contains(
+        &[&file[..at], &[7], &file[at..]].concat(),
+        "a marker was expected",
+    );
+    Ok(())
+}

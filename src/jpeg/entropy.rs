@@ -53,6 +53,11 @@ pub(crate) fn decode(
         layout.restart
     };
     let mut buffer = Vec::new();
+    // Taken at once, so that it never is there twice while it grows.
+    let most = bytes.len().saturating_sub(pos);
+    buffer
+        .try_reserve_exact(most)
+        .map_err(|_| Error::Memory(most as u64))?;
     let (mut start, mut pos, mut count) = (0, pos, 0u8);
     while start < total {
         let end = (start + interval).min(total);
@@ -132,9 +137,6 @@ fn load(bytes: &[u8], pos: &mut usize, buffer: &mut Vec<u8>) -> Result<Option<u8
         let plain = rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len());
         let stuffed = rest.get(plain + 1) == Some(&0);
         let taken = if stuffed { plain + 1 } else { plain };
-        buffer
-            .try_reserve(taken)
-            .map_err(|_| Error::Memory(taken as u64))?;
         buffer.extend_from_slice(&rest[..taken]);
         *pos += taken;
         if stuffed {

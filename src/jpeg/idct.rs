@@ -22,18 +22,25 @@ const F_3_072: i32 = 25172;
 
 /// One pass over eight columns at once. Written as one loop, which compilers turn into vector instructions.
 ///
+/// With `LOW`, the last four coefficients of each are 0, which leaves out what is multiplied by them.
 /// None of the products of 16 bits can overflow; sums may, where coefficients are no picture's.
 #[inline(always)]
-fn pass<const SHIFT: u32>(x: &[Lanes; 8]) -> [Lanes; 8] {
+fn pass<const SHIFT: u32, const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
     let mut out = [[0i16; 8]; 8];
     for i in 0..8 {
         let wide = |v: i16| i32::from(v);
         // a p + b q
         let dot = |a: i16, p: i32, b: i16, q: i32| (wide(a) * p).wrapping_add(wide(b) * q);
-        let e2 = dot(x[2][i], F_0_541, x[6][i], F_0_541 - F_1_847);
-        let e3 = dot(x[2][i], F_0_541 + F_0_765, x[6][i], F_0_541);
-        let e0 = wide(x[0][i].wrapping_add(x[4][i])) << 13;
-        let e1 = wide(x[0][i].wrapping_sub(x[4][i])) << 13;
+        let [x0, x1, x2, x3] = [x[0][i], x[1][i], x[2][i], x[3][i]];
+        let [x4, x5, x6, x7] = if LOW {
+            [0; 4]
+        } else {
+            [x[4][i], x[5][i], x[6][i], x[7][i]]
+        };
+        let e2 = dot(x2, F_0_541, x6, F_0_541 - F_1_847);
+        let e3 = dot(x2, F_0_541 + F_0_765, x6, F_0_541);
+        let e0 = wide(x0.wrapping_add(x4)) << 13;
+        let e1 = wide(x0.wrapping_sub(x4)) << 13;
         let even = [
             e0.wrapping_add(e3),
             e1.wrapping_add(e2),
@@ -41,15 +48,15 @@ fn pass<const SHIFT: u32>(x: &[Lanes; 8]) -> [Lanes; 8] {
             e0.wrapping_sub(e3),
         ];
 
-        let z3 = x[7][i].wrapping_add(x[3][i]);
-        let z4 = x[5][i].wrapping_add(x[1][i]);
+        let z3 = x7.wrapping_add(x3);
+        let z4 = x5.wrapping_add(x1);
         let y3 = dot(z3, F_1_175 - F_1_961, z4, F_1_175);
         let y4 = dot(z3, F_1_175, z4, F_1_175 - F_0_390);
         let odd = [
-            dot(x[7][i], -F_0_899, x[1][i], F_1_501 - F_0_899).wrapping_add(y4),
-            dot(x[5][i], -F_2_562, x[3][i], F_3_072 - F_2_562).wrapping_add(y3),
-            dot(x[5][i], F_2_053 - F_2_562, x[3][i], -F_2_562).wrapping_add(y4),
-            dot(x[7][i], F_0_298 - F_0_899, x[1][i], -F_0_899).wrapping_add(y3),
+            dot(x7, -F_0_899, x1, F_1_501 - F_0_899).wrapping_add(y4),
+            dot(x5, -F_2_562, x3, F_3_072 - F_2_562).wrapping_add(y3),
+            dot(x5, F_2_053 - F_2_562, x3, -F_2_562).wrapping_add(y4),
+            dot(x7, F_0_298 - F_0_899, x1, -F_0_899).wrapping_add(y3),
         ];
         // Divided by 2^SHIFT, rounded, into 16 bits.
         let narrow =
@@ -62,30 +69,57 @@ fn pass<const SHIFT: u32>(x: &[Lanes; 8]) -> [Lanes; 8] {
     out
 }
 
+/// With `LOW`, only the first four columns are taken.
 #[inline(always)]
-fn transposed(x: &[Lanes; 8]) -> [Lanes; 8] {
+fn transposed<const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
     let mut out = [[0i16; 8]; 8];
-    for (i, row) in x.iter().enumerate() {
-        for (j, &v) in row.iter().enumerate() {
-            out[j][i] = v;
+    for (j, row) in out.iter_mut().enumerate().take(if LOW { 4 } else { 8 }) {
+        for (v, x) in row.iter_mut().zip(x) {
+            *v = x[j];
         }
     }
     out
 }
 
 /// The samples of a block of coefficients that have been multiplied by their steps, into a plane from `at` on.
-pub(crate) fn block(coefficients: &[i16; 64], plane: &mut [u8], at: usize, stride: usize) {
+///
+/// `seen` is all places of coefficients that are not 0, joined by "or": places have three bits for the row and three for the column.
+#[inline(always)]
+pub(crate) fn block(
+    coefficients: &[i16; 64],
+    seen: u8,
+    plane: &mut [u8],
+    at: usize,
+    stride: usize,
+) {
+    if seen == 0 {
+        flat(coefficients[0], plane, at, stride);
+    } else if seen & 0b100_100 == 0 {
+        transform::<true>(coefficients, seen, plane, at, stride);
+    } else {
+        transform::<false>(coefficients, seen, plane, at, stride);
+    }
+}
+
+#[inline(never)]
+fn transform<const LOW: bool>(
+    coefficients: &[i16; 64],
+    seen: u8,
+    plane: &mut [u8],
+    at: usize,
+    stride: usize,
+) {
     let mut x = [[0i16; 8]; 8];
     for (row, part) in x.iter_mut().zip(coefficients.chunks_exact(8)) {
         row.copy_from_slice(part);
     }
-    let x = if coefficients[8..].iter().all(|&c| c == 0) {
+    let x = if seen & 0b111_000 == 0 {
         // What the pass gives, but for what it would saturate.
         [x[0].map(|v| v.wrapping_shl(2)); 8]
     } else {
-        pass::<11>(&x)
+        pass::<11, LOW>(&x)
     };
-    let rows = transposed(&pass::<18>(&transposed(&x)));
+    let rows = transposed::<false>(&pass::<18, LOW>(&transposed::<LOW>(&x)));
     for (r, row) in rows.iter().enumerate() {
         let start = at + r * stride;
         if let Some(out) = plane.get_mut(start..start + 8) {
@@ -97,7 +131,7 @@ pub(crate) fn block(coefficients: &[i16; 64], plane: &mut [u8], at: usize, strid
 }
 
 /// The same for a block of which only the first coefficient is not 0.
-pub(crate) fn flat(dc: i16, plane: &mut [u8], at: usize, stride: usize) {
+fn flat(dc: i16, plane: &mut [u8], at: usize, stride: usize) {
     let level = (i32::from(dc.wrapping_shl(2)) + 16) >> 5;
     let value = (level.clamp(-128, 127) + 128) as u8;
     for r in 0..8 {
@@ -134,6 +168,12 @@ mod tests {
         })
     }
 
+    fn seen(coefficients: &[i16; 64]) -> u8 {
+        (0..64u8)
+            .filter(|&i| coefficients[usize::from(i)] != 0)
+            .fold(0, |a, i| a | i)
+    }
+
     #[test]
     fn it_is_the_cosine_transform_to_the_last_step() {
         let mut state = 1u32;
@@ -144,7 +184,7 @@ mod tests {
                 *c = (state >> 24) as i16 - 128;
             }
             let mut plane = [0u8; 64];
-            block(&coefficients, &mut plane, 0, 8);
+            block(&coefficients, seen(&coefficients), &mut plane, 0, 8);
             for (got, want) in plane.iter().zip(exact(&coefficients)) {
                 assert!((f64::from(*got) - want).abs() < 0.6, "{got} {want}");
             }
@@ -152,14 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_block_is_the_block_of_its_first_coefficient() {
+    fn the_short_ways_give_what_the_long_one_does() {
+        let mut state = 1u32;
         for dc in -2100..2100 {
             let mut coefficients = [0i16; 64];
             coefficients[0] = dc;
-            let (mut whole, mut short) = ([0u8; 64], [0u8; 64]);
-            block(&coefficients, &mut whole, 0, 8);
-            flat(dc, &mut short, 0, 8);
-            assert_eq!(whole, short);
+            for i in 0..(dc.rem_euclid(9)) {
+                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                let place = (state >> 8) as usize & if i % 2 == 0 { 0b011_011 } else { 0b000_011 };
+                coefficients[place] = (state >> 22) as i16 - 512;
+            }
+            let (mut long, mut short) = ([0u8; 64], [0u8; 64]);
+            block(&coefficients, 63, &mut long, 0, 8);
+            block(&coefficients, seen(&coefficients), &mut short, 0, 8);
+            assert_eq!(long, short);
         }
     }
 }

@@ -42,9 +42,9 @@ impl Part<'_> {
         if self.last.abs() > most {
             return Err(Fault::Range);
         }
-        let dc = (self.last * step) as i16;
+        out[0] = (self.last * step) as i16;
         let mut k = 1;
-        let mut flat = true;
+        let mut seen = 0;
         while k < 64 {
             bits.fill();
             let (symbol, value) = self.ac.pair(bits)?;
@@ -63,20 +63,16 @@ impl Part<'_> {
             if value.abs() > most {
                 return Err(Fault::Range);
             }
-            out[usize::from(ZIGZAG[k] & 63)] = (value * step) as i16;
-            flat = false;
+            let place = ZIGZAG[k] & 63;
+            out[usize::from(place)] = (value * step) as i16;
+            seen |= place;
             k += 1;
         }
         if k > 64 {
             return Err(Fault::Index);
         }
         let stride = self.plane.stride;
-        if flat {
-            idct::flat(dc, &mut self.plane.data, at, stride);
-        } else {
-            out[0] = dc;
-            idct::block(&out, &mut self.plane.data, at, stride);
-        }
+        idct::block(&out, seen, &mut self.plane.data, at, stride);
         Ok(())
     }
 }

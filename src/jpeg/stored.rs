@@ -71,12 +71,13 @@ impl Stored {
             for column in 0..component.blocks_across {
                 let block = &self.blocks[row * component.padded_across + column];
                 let mut out = [0i16; 64];
-                let mut beyond = false;
+                let (mut beyond, mut seen) = (false, 0);
                 for k in 0..64 {
                     let value = i32::from(block[k]);
                     beyond |= value.abs() > limits[k];
-                    out[usize::from(ZIGZAG[k] & 63)] =
-                        value.wrapping_mul(i32::from(steps[k])) as i16;
+                    let place = ZIGZAG[k] & 63;
+                    seen |= if value != 0 { place } else { 0 };
+                    out[usize::from(place)] = value.wrapping_mul(i32::from(steps[k])) as i16;
                 }
                 if beyond {
                     let line = (8 * row * frame.max_v / component.v + 1).min(frame.height);
@@ -87,11 +88,7 @@ impl Stored {
                     )));
                 }
                 let at = plane.at(row, column);
-                if block[1..].iter().all(|&c| c == 0) {
-                    idct::flat(out[0], &mut plane.data, at, stride);
-                } else {
-                    idct::block(&out, &mut plane.data, at, stride);
-                }
+                idct::block(&out, seen, &mut plane.data, at, stride);
             }
         }
         Ok(plane)

@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     Range,
     /// A run of empty blocks beyond the end.
     Run,
+    /// Too many coefficients of one value in a row.
+    Alike,
 }
 
 impl Fault {
@@ -62,6 +64,7 @@ impl Fault {
             Fault::Symbol => "a code without a meaning",
             Fault::Index => "a block of more than 64 coefficients",
             Fault::Range => "a coefficient that no picture of 8 bits can have",
+            Fault::Alike => "a row of coefficients of one value that no picture has",
             Fault::Run => "a run of empty blocks that goes beyond the end",
         }
     }

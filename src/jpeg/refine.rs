@@ -17,6 +17,12 @@ pub(crate) struct Refine<'s> {
     pub(crate) run: u32,
 }
 
+/// New coefficients of one sign, with none left out between them, from which a block is taken for overwritten.
+///
+/// In a picture they are as often of the one sign as of the other, but for a lone dot in a block's corner: that has 27 in a row at most,
+/// for the cosines that it is made of differ too much beyond. A stretch of one repeated byte fills whole blocks with them.
+const ALIKE: u32 = 32;
+
 /// Takes one more bit of a coefficient that is not 0.
 #[inline(always)]
 fn correct(bits: &mut Bits<'_>, coefficient: &mut i16, bit: i16) {
@@ -34,6 +40,7 @@ impl Units for Refine<'_> {
         let block = &mut self.blocks[row * self.across + column][self.first..=self.last];
         let bit = 1i16 << self.low;
         let mut k = 0;
+        let (mut alike, mut last) = (0, 0);
         while self.run == 0 && k < block.len() {
             bits.fill();
             let symbol = self.table.symbol(bits)?;
@@ -47,6 +54,16 @@ impl Units for Refine<'_> {
                 1 => Some(if bits.bit() { bit } else { -bit }),
                 _ => return Err(Fault::Symbol),
             };
+            let value = new.filter(|_| zeros == 0).unwrap_or(0);
+            alike = if value == last && value != 0 {
+                alike + 1
+            } else {
+                0
+            };
+            last = value;
+            if alike >= ALIKE {
+                return Err(Fault::Alike);
+            }
             // Over so many coefficients that stay 0; those that are not get their bit on the way.
             loop {
                 let coefficient = block.get_mut(k).ok_or(Fault::Index)?;

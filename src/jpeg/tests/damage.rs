@@ -200,3 +200,36 @@ fn random_bytes_never_make_it_panic() {
         assert!(decode(&bytes).is_err());
     }
 }
+
+#[test]
+fn the_last_bits_of_a_progressive_jpeg_are_not_taken_for_a_picture_when_erased() -> Checked {
+    let (mut tried, mut alike) = (0, 0);
+    for file in all()?
+        .into_iter()
+        .filter(|f| f.name.contains("progressive"))
+    {
+        let bytes = &file.bytes;
+        let scan = bytes
+            .windows(2)
+            .rposition(|two| two == [0xFF, 0xDA])
+            .ok_or("no scan")?;
+        let start = scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+        for at in (start..bytes.len())
+            .step_by(7)
+            .take_while(|at| at + 122 < bytes.len())
+        {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 120].fill(0);
+            let words = refusal(&bytes);
+            assert!(
+                !words.is_empty(),
+                "{} without 120 bytes from {at} on",
+                file.name
+            );
+            tried += 1;
+            alike += usize::from(words.contains("coefficients of one value"));
+        }
+    }
+    assert!(tried > 100 && alike > 50, "{alike} of {tried}");
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! A whole picture.
+
+use crate::Error;
+use crate::colour::convert;
+use crate::header::State;
+use crate::markers::{self, Markers};
+use crate::planes::zeros;
+use crate::scan::Scan;
+use crate::upsample::Lines;
+use crate::{progressive, sequential, stored};
+
+/// Scans of a progressive picture; encoders make about ten, and the work for a scan does not depend on its bytes alone.
+const SCANS: usize = 256;
+
+/// A decoded picture.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Picture {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Bytes of a pixel: 1 (grey) or 3 (red, green, blue).
+    pub channels: u8,
+    /// The pixels, line after line from the top.
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Picture({} x {}, {} channels)",
+            self.width, self.height, self.channels
+        )
+    }
+}
+
+/// Decodes a JPEG.
+///
+/// Grey pictures have one channel, all others three; CMYK is converted as Pillow does it, which takes it for inverted. What follows the
+/// end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes.
+///
+/// # Errors
+///
+/// A kind of JPEG that is not supported, missing or damaged data, or a lack of memory.
+pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
+    let mut markers = Markers::new(bytes)?;
+    let mut state = State::default();
+    let mut more = state.advance(&mut markers)?;
+    let frame = state.frame()?.clone();
+    let space = state.space()?;
+    // A block takes a bit at least, and what cannot be whole needs no memory.
+    let blocks: usize = frame
+        .components
+        .iter()
+        .map(|c| c.blocks_across * c.blocks_down)
+        .sum();
+    if blocks / 8 > bytes.len() {
+        return Err(Error::Truncated(format!(
+            "{} bytes cannot hold its {} x {} pixels",
+            bytes.len(),
+            frame.width,
+            frame.height
+        )));
+    }
+    let mut planes: Vec<_> = frame.components.iter().map(|_| None).collect();
+    let mut kept = if frame.progressive {
+        stored::store(&frame)?
+    } else {
+        Vec::new()
+    };
+    let mut scans = 0;
+    while more {
+        scans += 1;
+        if scans > SCANS {
+            return Err(Error::Unsupported(format!(
+                "a JPEG of more than {SCANS} scans"
+            )));
+        }
+        let scan = Scan::read(&frame, markers.payload(markers::SOS)?)?;
+        markers.pos = if frame.progressive {
+            progressive::decode(bytes, markers.pos, &frame, &state, &scan, &mut kept)?
+        } else {
+            sequential::decode(bytes, markers.pos, &frame, &state, &scan, &mut planes)?
+        };
+        more = state.advance(&mut markers)?;
+    }
+    if frame.progressive {
+        planes = stored::finish(kept, &frame)?;
+    }
+    let mut lines = Vec::new();
+    for (plane, component) in planes.into_iter().zip(&frame.components) {
+        let plane = plane
+            .ok_or_else(|| Error::Truncated(format!("component {} was not sent", component.id)))?;
+        lines.push(Lines::new(plane, component, &frame));
+    }
+    let row = frame.width * frame.channels();
+    let mut data: Vec<u8> = zeros(row * frame.height)?;
+    for (y, out) in data.chunks_exact_mut(row).enumerate() {
+        let parts: Vec<&[u8]> = lines.iter_mut().map(|lines| lines.line(y)).collect();
+        convert(space, &parts, out);
+    }
+    Ok(Picture {
+        width: frame.width as u32,
+        height: frame.height as u32,
+        channels: frame.channels() as u8,
+        data,
+    })
+}

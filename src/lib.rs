@@ -56,6 +56,7 @@ mod error;
 pub mod export;
 mod hash;
 pub mod head;
+mod hint;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod input;
@@ -66,6 +67,7 @@ mod nearest;
 pub mod novelty;
 pub mod ops;
 pub mod predict;
+mod read;
 pub mod surgery;
 mod taxonomy;
 #[cfg(feature = "train")]

@@ -93,7 +93,7 @@ fn read_file(path: &Path) -> Result<(Tensors, bool)> {
     if path.is_dir() {
         return Ok((folder::read(path)?.tensors, true));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let bytes = crate::read::bytes(path, crate::read::WEIGHTS)?;
     let origin = path.display().to_string();
     if pickle::is_pickle(&bytes) {
         let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {

@@ -15,6 +15,9 @@ pub(crate) const LISTING: u64 = 8192 * MIB;
 /// The largest models and weights.
 pub(crate) const WEIGHTS: u64 = 128 * 1024 * MIB;
 
+/// The most that is read beyond the size a file says it has.
+const UNSAID: u64 = 256 * MIB;
+
 /// Opens a file for reading, and says how large it is. What is no file is refused before it is opened, for a pipe without a writer would
 /// never open and a device never end.
 ///
@@ -23,8 +26,14 @@ pub(crate) const WEIGHTS: u64 = 128 * 1024 * MIB;
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let about = std::fs::metadata(path).map_err(|e| missing(path, e))?;
     check(path, &about)?;
-    let file = File::open(path).map_err(|e| missing(path, e))?;
-    Ok((file, about.len()))
+    let mut options = File::options();
+    // Some of the system's own files look like files and wait for more.
+    #[cfg(all(unix, feature = "cli"))]
+    if about.is_file() {
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    }
+    let file = options.read(true).open(path);
+    Ok((file.map_err(|e| missing(path, e))?, about.len()))
 }
 
 /// As [`open`], for a file of at most `most` bytes.
@@ -34,7 +43,14 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
 pub(crate) fn open_within(path: &Path, most: u64) -> Result<(File, u64)> {
     let (file, size) = open(path)?;
     match size > most {
-        true => Err(too_large(path, most, Some(size))),
+        true => Err(refused(
+            path,
+            format!(
+                "at most {} MiB are read of such a file, found {} MiB",
+                most / MIB,
+                size.div_ceil(MIB)
+            ),
+        )),
         false => Ok((file, size)),
     }
 }
@@ -50,12 +66,16 @@ pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     bytes
         .try_reserve_exact(size as usize)
         .map_err(|_| failed(io::Error::from(ErrorKind::OutOfMemory)))?;
-    // The size of a pipe, and of some of the system's own files, is not known before.
+    // Some of the system's own files say they are empty and hold more, and a pipe has no size: neither may fill the memory.
+    let most = most.min(size + UNSAID);
     file.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     match bytes.len() as u64 > most {
-        true => Err(too_large(path, most, None)),
+        true => Err(refused(
+            path,
+            format!("it says it has {size} bytes and goes on beyond {most}"),
+        )),
         false => Ok(bytes),
     }
 }
@@ -94,20 +114,6 @@ pub(crate) fn missing(path: &Path, error: io::Error) -> Error {
         }
         None => Error::io("read", path, error),
     }
-}
-
-fn too_large(path: &Path, most: u64, size: Option<u64>) -> Error {
-    let found = match size {
-        Some(size) => format!("{} MiB", size.div_ceil(MIB)),
-        None => "more".into(),
-    };
-    refused(
-        path,
-        format!(
-            "at most {} MiB are read of such a file, found {found}",
-            most / MIB
-        ),
-    )
 }
 
 fn refused(path: &Path, reason: String) -> Error {

@@ -67,13 +67,17 @@ fn what_is_no_file_is_refused_wherever_a_file_is_read() {
         ("/dev/zero", "a device"),
         ("pipe", "a named pipe"),
         ("endless", "at most"),
+        #[cfg(target_os = "linux")]
+        ("/proc/self/pagemap", "error"),
+        #[cfg(target_os = "linux")]
+        ("/proc/kmsg", "error"),
     ] {
         cases.push((vec!["predict", "--model", file, "x.jpg"], what));
-        cases.push((vec!["inspect", file], what));
+        cases.push((vec!["inspect", "--model", file], what));
         cases.push((with(&check, &[file]), what));
         cases.push((with(&check, &["a.csv", "--config", file]), what));
         cases.push((with(&check, &["a.csv", "--corrections", file]), what));
-        cases.push((vec!["experiment", file], what));
+        cases.push((vec!["experiment", file, "--out", "experiment"], what));
         cases.push((
             vec![
                 "predict",

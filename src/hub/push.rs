@@ -212,7 +212,8 @@ impl Hub {
     fn has_token(&self) -> bool {
         let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let saved = |path: PathBuf| {
-            std::fs::read_to_string(path).is_ok_and(|token| !token.trim().is_empty())
+            crate::read::text(&path, crate::read::SETTINGS)
+                .is_ok_and(|token| !token.trim().is_empty())
         };
         self.token.is_some()
             || variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_none()

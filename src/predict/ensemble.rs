@@ -15,8 +15,10 @@ fn is_text(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
-    read.map_err(|e| Error::io("read", path, e))?;
+    let (file, _) = crate::read::open(path)?;
+    file.take(8)
+        .read_to_end(&mut head)
+        .map_err(|e| Error::io("read", path, e))?;
     Ok(!head.contains(&0))
 }
 

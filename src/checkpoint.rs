@@ -117,7 +117,7 @@ impl ModelFile {
         if path.is_dir() {
             return crate::export::folder::read(path);
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = crate::read::bytes(path, crate::read::WEIGHTS)?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 
@@ -131,9 +131,8 @@ impl ModelFile {
         if path.is_dir() {
             return crate::export::folder::read(path);
         }
-        let failed = |e| Error::io("read", path, e);
-        let file = std::fs::File::open(path).map_err(failed)?;
-        let bytes = crate::ops::map_file(&file).map_err(failed)?;
+        let (file, _) = crate::read::open_within(path, crate::read::WEIGHTS)?;
+        let bytes = crate::ops::map_file(&file).map_err(|e| Error::io("read", path, e))?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 

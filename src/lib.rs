@@ -60,6 +60,7 @@ pub mod export;
 pub mod guide;
 mod hash;
 pub mod head;
+mod hint;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod input;
@@ -70,6 +71,7 @@ mod nearest;
 pub mod novelty;
 pub mod ops;
 pub mod predict;
+mod read;
 mod recognise;
 pub mod surgery;
 mod taxonomy;

@@ -358,7 +358,9 @@ fn models_are_written_for_the_script() {
     };
     let file = ModelFile::read(path).unwrap();
     let input = &file.description.model.input;
-    let paths = hydranet::input::find_images(Path::new(&images)).unwrap();
+    let paths = hydranet::input::find_images(Path::new(&images))
+        .unwrap()
+        .images;
     let [h, w] = input.size;
     let rows: Vec<Tensor> = paths
         .iter()

@@ -287,11 +287,11 @@ fn what_is_no_photo_is_refused_in_words() {
     assert_eq!(reason(b""), "the file is empty (0 bytes)");
     assert_eq!(
         reason(b"This is a text file."),
-        "the content is neither JPEG nor PNG"
+        "JPEG or PNG is needed, the content is text; a photo file is needed"
     );
     assert_eq!(
         reason(b"GIF89a and so on and on"),
-        "JPEG or PNG is needed, the content is Gif"
+        "JPEG or PNG is needed, the content is a GIF; convert it to PNG"
     );
     let folder = tempfile::tempdir().unwrap();
     let missing = Photo::open(folder.path().join("no.jpg")).unwrap_err();
@@ -403,7 +403,7 @@ fn photos_are_found_below_a_folder_in_order() {
         .iter()
         .map(|n| folder.path().join(n))
         .collect();
-    assert_eq!(find_images(folder.path()).unwrap(), expected);
+    assert_eq!(find_images(folder.path()).unwrap().images, expected);
     assert!(matches!(
         find_images(folder.path().join("none")),
         Err(Error::Io { action: "list", .. })

@@ -266,7 +266,7 @@ fn is_begun(folder: &Path, config: &Config, dataset: &Dataset) -> Result<bool> {
     if !folder.join("state.safetensors").is_file() {
         return Ok(false);
     }
-    let same = std::fs::read_to_string(folder.join("config.toml"))
+    let same = crate::read::text(&folder.join("config.toml"), crate::read::SETTINGS)
         .is_ok_and(|text| config.to_toml().is_ok_and(|own| own == text));
     let run = RunFolder::create(folder, true)?;
     if same && run.read_state()?.0.data == dataset.fingerprint() {

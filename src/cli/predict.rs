@@ -125,7 +125,15 @@ impl Predict {
         let mut paths = Vec::new();
         for path in &self.paths {
             if path.is_dir() {
-                paths.extend(find_images(path)?);
+                let found = find_images(path)?;
+                if !found.passed_over.is_empty() {
+                    note(format!(
+                        "passed over in {}: {}",
+                        path.display(),
+                        found.passed_over
+                    ));
+                }
+                paths.extend(found.images);
             } else {
                 paths.push(path.clone());
             }

@@ -5,7 +5,6 @@ use super::{Hub, Source, Tell};
 use crate::error::{Error, Result};
 use hf_hub::HFError;
 use hf_hub::repository::{CommitOperation, RepoTypeModel};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -191,12 +190,12 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<Local>) -> Result<()> {
 /// A safetensors file begins with the length of its header, and the header with a brace.
 fn check_model(path: &Path, size: u64) -> Result<()> {
     let mut start = [0; 9];
-    let is_it = File::open(path)
-        .and_then(|mut file| match size < 9 {
-            true => Ok(false),
-            false => file.read_exact(&mut start).map(|_| true),
-        })
-        .map_err(|e| Error::io("read", path, e))?;
+    let (mut file, _) = crate::read::open(path)?;
+    let is_it = size >= 9;
+    if is_it {
+        file.read_exact(&mut start)
+            .map_err(|e| Error::io("read", path, e))?;
+    }
     let [length @ .., brace] = start;
     match is_it && brace == b'{' && u64::from_le_bytes(length) <= size - 8 {
         true => Ok(()),
@@ -213,7 +212,8 @@ impl Hub {
     fn has_token(&self) -> bool {
         let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let saved = |path: PathBuf| {
-            std::fs::read_to_string(path).is_ok_and(|token| !token.trim().is_empty())
+            crate::read::text(&path, crate::read::SETTINGS)
+                .is_ok_and(|token| !token.trim().is_empty())
         };
         self.token.is_some()
             || variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_none()

@@ -19,6 +19,27 @@ impl Photo {
         photo.with_channels(channels).into_owned()
     }
 
+    /// Leaves alpha out, or makes it grey, in place: what [`with_channels`](Self::with_channels) gives, without a second copy. It has as
+    /// many channels as it had if that are not more.
+    #[cfg(feature = "audit")]
+    pub(crate) fn reduce(&mut self, channels: usize) {
+        let of = self.channels();
+        if of < 3 || of <= channels {
+            return;
+        }
+        for pixel in 0..self.height * self.width {
+            let from = pixel * of;
+            match channels {
+                1 => {
+                    self.rgb[pixel] =
+                        luma([self.rgb[from], self.rgb[from + 1], self.rgb[from + 2]]);
+                }
+                _ => self.rgb.copy_within(from..from + 3, pixel * 3),
+            }
+        }
+        self.rgb.truncate(self.height * self.width * channels);
+    }
+
     /// Values a pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha).
     pub fn channels(&self) -> usize {
         self.rgb.len() / (self.height * self.width).max(1)
@@ -51,7 +72,7 @@ impl Photo {
 }
 
 /// ITU-R 601 in sixteen bits, as Pillow.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
     let sum = 19_595 * u32::from(r) + 38_470 * u32::from(g) + 7_471 * u32::from(b);
     ((sum + 0x8000) >> 16) as u8
 }

@@ -1,15 +1,17 @@
 //! Photos from files: decode, orient, resize. Needs the feature `image`.
 
 use super::Interpolation;
+use super::budget::{MAX_MEMORY, Room};
 use super::channels::{divide, premultiply};
+use super::file::PhotoFile;
+use super::jpeg::{self, Jpeg};
+use super::kind;
+use super::png::{self, Png};
 use crate::error::{Error, Result};
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The longest side of a photo, in pixels; a longer one is refused before anything is allocated.
 pub const MAX_SIDE: u32 = 16_384;
@@ -43,20 +45,60 @@ pub struct Region {
     pub width: usize,
 }
 
-/// The bytes of a photo's file, unless there are more than [`MAX_BYTES`].
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Image`] if it is a folder or too large.
-pub(crate) fn read_photo(path: &Path) -> Result<Vec<u8>> {
-    let about = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-    if !about.is_file() {
-        return Err(refused(path, "a photo file is needed, found a folder"));
+/// A photo whose header has been read and found good.
+pub(super) enum Header<'a> {
+    Jpeg(Jpeg<'a>),
+    Png(Png<'a>),
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn read(bytes: &'a [u8], channels: usize) -> std::result::Result<Self, String> {
+        let header = if bytes.starts_with(jpeg::SIGNATURE) {
+            Self::Jpeg(Jpeg::read(bytes, channels)?)
+        } else if bytes.starts_with(png::SIGNATURE) {
+            Self::Png(Png::read(bytes, channels)?)
+        } else if bytes.is_empty() {
+            return Err("the file is empty (0 bytes)".into());
+        } else {
+            return Err(match kind::of(bytes) {
+                Some(kind) => format!("JPEG or PNG is needed, the content is {kind}"),
+                None => "the content is neither JPEG nor PNG".into(),
+            });
+        };
+        let bytes = bytes.len() as u64 + header.memory(channels);
+        if bytes > MAX_MEMORY {
+            return Err(format!(
+                "decoding it takes {} MiB of memory; at most {} MiB are allowed",
+                bytes >> 20,
+                MAX_MEMORY >> 20
+            ));
+        }
+        Ok(header)
     }
-    if about.len() > MAX_BYTES {
-        let found = format!("{} bytes; at most {MAX_BYTES} are allowed", about.len());
-        return Err(refused(path, found));
+
+    /// The most bytes at once while it is decoded, the file aside.
+    pub(super) fn memory(&self, channels: usize) -> u64 {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.memory(channels),
+            Self::Png(png) => png.memory(channels),
+        }
     }
-    std::fs::read(path).map_err(|e| Error::io("read", path, e))
+
+    /// Bytes of the photo.
+    pub(super) fn bytes(&self, channels: usize) -> u64 {
+        let (height, width) = match self {
+            Self::Jpeg(jpeg) => (jpeg.height, jpeg.width),
+            Self::Png(png) => (png.height, png.width),
+        };
+        (height * width * channels) as u64
+    }
+
+    pub(super) fn decode(&self, channels: usize) -> std::result::Result<Photo, String> {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.decode(channels),
+            Self::Png(png) => png.decode(channels),
+        }
+    }
 }
 
 impl Photo {
@@ -65,19 +107,23 @@ impl Photo {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = read_photo(path)?;
-        Self::decode(&bytes, path)
+        Ok(PhotoFile::read(path.as_ref())?.photo(3)?.release())
     }
 
     /// Decodes a JPEG or PNG, told apart by content, and turns it upright by its EXIF orientation. `name` is for messages.
     ///
     /// Grey and palette pictures become RGB, 16 bits become 8, CMYK JPEGs are converted. An alpha channel is left out: the
-    /// colours are taken as they are stored, as Pillow's `convert("RGB")` does.
+    /// colours are taken as they are stored, as Pillow's `convert("RGB")` does. Colour profiles are not looked at.
+    ///
+    /// The orientation is EXIF's: of a JPEG's first EXIF segment, or of a PNG's chunk `eXIf`, before or behind the pixels. Its value may be a
+    /// SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1 to 8 is upright. XMP and a PNG's text chunks with raw profiles, which the
+    /// specifications do not count as EXIF, are not looked at.
+    ///
+    /// Memory is taken from one budget of [`MAX_MEMORY`] for all threads, and waited for.
     ///
     /// # Errors
     /// [`Error::Image`] if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is smaller than
-    /// [`MIN_SIDE`] or larger than [`MAX_SIDE`] or [`MAX_BYTES`].
+    /// [`MIN_SIDE`] or larger than [`MAX_SIDE`] or [`MAX_BYTES`], or takes more than [`MAX_MEMORY`].
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
         Self::decode_as(bytes, name, 3)
     }
@@ -85,53 +131,9 @@ impl Photo {
     /// The same with 1, 3 or 4 `channels`.
     pub(super) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
         let fail = |reason: String| refused(name, reason);
-        if bytes.is_empty() {
-            return Err(fail("the file is empty (0 bytes)".into()));
-        }
-        let format = match image::guess_format(bytes) {
-            Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-            Ok(other) => {
-                return Err(fail(format!(
-                    "JPEG or PNG is needed, the content is {other:?}"
-                )));
-            }
-            Err(_) => return Err(fail("the content is neither JPEG nor PNG".into())),
-        };
-        // The PNG decoder allocates rows when it is made, so its size is looked up before.
-        if let (ImageFormat::Png, Some(size)) = (format, bytes.get(16..24)) {
-            let side =
-                |i: usize| u32::from_be_bytes([size[i], size[i + 1], size[i + 2], size[i + 3]]);
-            check_size(side(0), side(4), 1).map_err(fail)?;
-        }
-        // The JPEG decoder fills what is missing with grey and says nothing, so a missing end is looked for here.
-        if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
-            return Err(fail(format!(
-                "the JPEG is truncated: its {} bytes hold no end-of-image marker",
-                bytes.len()
-            )));
-        }
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(MAX_BYTES);
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        reader.limits(limits);
-        let broken = |e: image::ImageError| refused(name, e.to_string());
-        let mut decoder = reader.into_decoder().map_err(broken)?;
-        let (width, height) = decoder.dimensions();
-        let pixel = u64::from(decoder.color_type().bytes_per_pixel()).max(channels.max(3) as u64);
-        check_size(width, height, pixel).map_err(fail)?;
-        // A damaged EXIF block does not make the pixels wrong.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-        picture.apply_orientation(orientation);
-        let photo = Self {
-            height: picture.height() as usize,
-            width: picture.width() as usize,
-            rgb: match channels {
-                4 => picture.into_rgba8().into_raw(),
-                _ => picture.into_rgb8().into_raw(),
-            },
-        };
-        Ok(photo.with_channels(channels).into_owned())
+        let header = Header::read(bytes, channels).map_err(fail)?;
+        let _room = Room::take(header.memory(channels));
+        header.decode(channels).map_err(fail)
     }
 
     /// The whole photo as a region.
@@ -228,41 +230,7 @@ impl Photo {
     }
 }
 
-/// The JPEG and PNG files below `folder`, by the ends of their names, sorted. Hidden files and folders and linked folders are
-/// passed over.
-///
-/// # Errors
-/// [`Error::Io`] if a folder cannot be listed.
-pub fn find_images(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.as_ref().to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let failed = |e| Error::io("list", &folder, e);
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
-            }
-            if entry.file_type().map_err(failed)?.is_dir() {
-                folders.push(entry.path());
-            } else if is_image_name(&entry.path()) {
-                found.push(entry.path());
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Whether a file's name ends as that of a JPEG or PNG, in either case.
-pub fn is_image_name(path: &Path) -> bool {
-    let end = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    ["jpg", "jpeg", "png"]
-        .iter()
-        .any(|e| end.eq_ignore_ascii_case(e))
-}
-
-fn refused(path: &Path, reason: impl Into<String>) -> Error {
+pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Error {
     Error::Image {
         path: path.into(),
         reason: reason.into(),
@@ -270,7 +238,7 @@ fn refused(path: &Path, reason: impl Into<String>) -> Error {
 }
 
 /// Refuses what is too small or too large; `pixel` is the number of bytes of one decoded pixel.
-fn check_size(width: u32, height: u32, pixel: u64) -> std::result::Result<(), String> {
+pub(super) fn check_size(width: u32, height: u32, pixel: u64) -> std::result::Result<(), String> {
     let size = format!("{height}×{width} pixels (height × width)");
     let bytes = u64::from(width) * u64::from(height) * pixel;
     if width.min(height) < MIN_SIDE {
@@ -285,34 +253,5 @@ fn check_size(width: u32, height: u32, pixel: u64) -> std::result::Result<(), St
         ))
     } else {
         Ok(())
-    }
-}
-
-/// Whether the end-of-image marker is reached when the segments are walked. Within compressed data, FF is followed by 0 or a
-/// restart marker, and an embedded thumbnail lies inside a segment, so neither is taken for the end.
-fn jpeg_has_end(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        let rest = bytes.get(at..).unwrap_or(&[]);
-        let Some(mark) = rest.iter().position(|b| *b == 0xFF) else {
-            return false;
-        };
-        at += mark;
-        while bytes.get(at) == Some(&0xFF) {
-            at += 1;
-        }
-        let Some(kind) = bytes.get(at) else {
-            return false;
-        };
-        at += 1;
-        match kind {
-            0xD9 => return true,
-            // Stuffing and the markers that carry no length.
-            0x00 | 0x01 | 0xD0..=0xD8 => {}
-            _ => match bytes.get(at..at + 2) {
-                Some(length) => at += usize::from(u16::from_be_bytes([length[0], length[1]])),
-                None => return false,
-            },
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! From a photo to the pixels a backbone sees. Needs the feature `image`.
 
 use super::InputSpec;
-use super::decode::{MAX_BYTES, Photo, Region, read_photo};
+use super::decode::{MAX_BYTES, Photo, Region};
+use super::file::{HeldPhoto, PhotoFile};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -45,8 +46,12 @@ impl InputSpec {
     /// # Errors
     /// As [`Photo::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Photo> {
-        let path = path.as_ref();
-        self.decode(&read_photo(path)?, path)
+        Ok(self.hold(path.as_ref())?.release())
+    }
+
+    /// As [`open`](Self::open); the photo stays counted in the budget of memory as long as it is held.
+    pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
+        PhotoFile::read(path)?.photo(self.channels)
     }
 
     /// Decodes a JPEG or PNG as [`open`](Self::open); `name` is for messages.

@@ -74,7 +74,7 @@ impl Manifest {
     /// [`Error::Io`], or [`Error::Config`] with line and column if it is none.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = crate::read::bytes(path, crate::read::RECORD)?;
         Self::parse(&bytes, &path.display().to_string())
     }
 

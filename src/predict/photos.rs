@@ -34,7 +34,7 @@ pub(super) fn opened<T: Send>(
     make: impl Fn(&Photo) -> Result<T> + Sync,
 ) -> Vec<Result<T>> {
     let open = |path: &Path| {
-        let made = AssertUnwindSafe(|| make(&spec.open(path)?));
+        let made = AssertUnwindSafe(|| make(&*spec.hold(path)?));
         catch_unwind(made).unwrap_or_else(|_| {
             Err(Error::Image {
                 path: path.into(),
@@ -60,7 +60,7 @@ impl Predictor {
     /// [`Error::Image`] or [`Error::Io`] naming the photo.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
         let path = path.as_ref();
-        let pixels = self.input().prepare(&self.input().open(path)?)?;
+        let pixels = self.input().prepare(&*self.input().hold(path)?)?;
         of_photo(self.predict_rgb(&pixels), path)
     }
 

@@ -79,7 +79,7 @@ impl HeadsFile {
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is no whole file of heads.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = crate::read::bytes(path, crate::read::WEIGHTS)?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 

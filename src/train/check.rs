@@ -4,7 +4,7 @@ use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
 use super::targets;
 use crate::error::Result;
-use crate::input::{InputSpec, Photo};
+use crate::input::InputSpec;
 use crate::model::ModelSpec;
 use crate::taxonomy::Taxonomy;
 use rayon::prelude::*;
@@ -128,7 +128,7 @@ pub fn check(
 pub(super) fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
     // A decoder that panics on a hostile file must not hide the other faults.
     let opened = std::panic::catch_unwind(|| {
-        let photo = Photo::open(&sample.path)?;
+        let photo = input.hold(&sample.path)?;
         input.prepare(&photo)?;
         Ok([photo.height, photo.width])
     });

@@ -130,7 +130,7 @@ impl Loader {
         augment.iter().try_for_each(AugmentConfig::validate)?;
         let input = spec.clone();
         let rgb = move |job: &Job| {
-            let photo = input.open(&job.path)?;
+            let photo = input.hold(&job.path)?;
             match &augment {
                 Some(augment) => {
                     let key = job.index as u64 | u64::from(job.again) << 32;

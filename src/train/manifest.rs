@@ -66,7 +66,7 @@ pub(crate) struct Table {
 impl Table {
     /// Reads a file; rows with too few or too many cells become faults.
     pub(crate) fn read(path: &Path, source: usize) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = crate::read::bytes(path, crate::read::LISTING)?;
         Self::parse(&bytes, path, source)
     }
 

@@ -220,7 +220,7 @@ impl RunFolder {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn read_state(&self) -> Result<(Progress, Tensors, Tensors)> {
         let path = self.path("state.safetensors");
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bytes = crate::read::bytes(&path, crate::read::WEIGHTS)?;
         let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
         let text = metadata
             .get("hydranet")

@@ -116,7 +116,7 @@ fn read_file(path: &Path) -> Result<(Tensors, Origin)> {
         let spec = Box::new(file.description.model);
         return Ok((file.tensors, Origin::Ours(Some(spec))));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let bytes = crate::read::bytes(path, crate::read::WEIGHTS)?;
     let origin = path.display().to_string();
     let fail = |problem: String| Error::Checkpoint {
         origin: origin.clone(),

@@ -45,7 +45,7 @@ fn main() -> Result<(), Failure> {
             folder.path().join("images")
         }
     };
-    let all = hydranet::input::find_images(&photos)?;
+    let all = hydranet::input::find_images(&photos)?.images;
     let one = all.first().ok_or("there is no photo")?.clone();
     let onnx = folder.path().join("model.onnx");
     let ours = env!("CARGO_BIN_EXE_hydranet");

@@ -6,7 +6,7 @@ use super::measure::Measures;
 use crate::checkpoint::{ModelFile, Tensors};
 use crate::combine::log_softmax;
 use crate::error::Result;
-use crate::input::{InputSpec, Photo, read_photo};
+use crate::input::{InputSpec, PhotoFile};
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::train::config::Config;
@@ -184,22 +184,22 @@ pub(super) fn read(
 }
 
 fn look(path: &std::path::Path, inputs: &[InputSpec]) -> Result<One> {
-    let content = read_photo(path)?;
-    let photo = Photo::decode(&content, path)?;
+    let file = PhotoFile::read(path)?;
+    let bytes = Sha256::digest(file.bytes()).into();
+    // Decoded once, with alpha if anything asks for it, so that no photo is held while another is waited for.
+    let channels = inputs.iter().map(|i| i.channels).max();
+    let mut photo = file.photo(channels.unwrap_or(3).max(3))?;
     let mut planes = Vec::new();
     for input in inputs {
-        let pixels = match input.channels {
-            // Alpha is only there if it is asked for when decoding.
-            4 => input.prepare(&input.decode(&content, path)?)?,
-            _ => input.prepare(&photo)?,
-        };
+        let pixels = input.prepare(&photo)?;
         let mut out = vec![0.0; pixels.len()];
         input.normalise_into(&pixels, &mut out)?;
         planes.push(out);
     }
+    photo.reduce(3);
     Ok(One {
         measures: Measures::new(&photo)?,
-        bytes: Sha256::digest(&content).into(),
+        bytes,
         planes,
     })
 }

@@ -1,7 +1,7 @@
 //! The photos a page shows, each once, as small JPEGs.
 
 use crate::error::Result;
-use crate::input::{Interpolation, Photo};
+use crate::input::{Interpolation, PhotoFile};
 use crate::train::dataset::Dataset;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
@@ -47,7 +47,7 @@ impl Thumbs {
 }
 
 fn thumb(path: &Path, height: usize) -> Result<String> {
-    let photo = Photo::open(path)?;
+    let photo = PhotoFile::read(path)?.photo(3)?;
     // A panorama would be as wide as a page.
     let width = (photo.width * height).div_ceil(photo.height);
     let size = [height, width.clamp(1, 3 * height)];

@@ -126,11 +126,10 @@ pub(crate) fn weights_in(folder: &Path) -> Option<PathBuf> {
 /// The architecture a folder's `config.json` names, if there is such a file.
 fn architecture(folder: &Path) -> Result<Option<String>> {
     let path = folder.join(CONFIG);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("read", path, e)),
-    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = crate::read::text(&path, crate::read::SETTINGS)?;
     let fail = |problem: String| Error::Checkpoint {
         origin: path.display().to_string(),
         problem,

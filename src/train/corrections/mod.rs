@@ -179,7 +179,7 @@ impl Corrections {
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let mut all = Self::default();
         for path in paths.iter().map(AsRef::as_ref) {
-            let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+            let bytes = crate::read::bytes(path, crate::read::LISTING)?;
             all.add(&bytes, path)?;
         }
         Ok(all)

@@ -110,7 +110,7 @@ impl ExperimentFile {
     /// # Errors
     /// [`Error::Io`], [`Error::Config`] with the line, [`Error::Invalid`] for values out of range.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let text = crate::read::text(path, crate::read::SETTINGS)?;
         let mut file = Self::from_toml(&text, &path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         file.heads = folder.join(&file.heads);

@@ -50,16 +50,16 @@ impl RunRecord {
     /// [`Error::Io`], or [`Error::Config`] if it is not what this program writes.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        match std::fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io("read", &path, e)),
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(record) => Ok(Some(record)),
-                Err(e) => Err(Error::Config {
-                    origin: path.display().to_string(),
-                    message: e.to_string(),
-                }),
-            },
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = crate::read::bytes(&path, crate::read::RECORD)?;
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(e) => Err(Error::Config {
+                origin: path.display().to_string(),
+                message: e.to_string(),
+            }),
         }
     }
 

@@ -64,7 +64,7 @@ impl FinishedRun {
             });
         }
         let path = folder.join("config.toml");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let text = crate::read::text(&path, crate::read::SETTINGS)?;
         let config: toml::Table = toml::from_str(&text).map_err(|e| broken(&path, &e))?;
         let seed = config.get("train").and_then(|t| t.get("seed"));
         let seed = seed
@@ -115,7 +115,7 @@ pub fn collect(paths: &[PathBuf]) -> Result<Collected> {
     for path in paths {
         let index = path.join(INDEX);
         if index.is_file() {
-            let bytes = std::fs::read(&index).map_err(|e| Error::io("read", &index, e))?;
+            let bytes = crate::read::bytes(&index, crate::read::RECORD)?;
             let read: Index = serde_json::from_slice(&bytes).map_err(|e| broken(&index, &e))?;
             let mut done: Vec<_> = read
                 .runs
@@ -160,7 +160,7 @@ fn broken(path: &Path, message: &dyn std::fmt::Display) -> Error {
 
 /// The figures of a [`ScoreReport`](crate::train::score::ScoreReport) as written.
 fn read_scores(path: &Path) -> Result<BTreeMap<String, f64>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let bytes = crate::read::bytes(path, crate::read::RECORD)?;
     let report: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| broken(path, &e))?;
     let heads = report["heads"].as_array().into_iter().flatten();
     let heads = heads.filter_map(|h| Some((Some(h["name"].as_str()?.to_string()), h)));
@@ -178,7 +178,7 @@ fn read_scores(path: &Path) -> Result<BTreeMap<String, f64>> {
 
 /// Fingerprint of a `split.csv`, photos trained on, photos of the side.
 fn read_split(path: &Path, side: Side) -> Result<(String, usize, usize)> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let bytes = crate::read::bytes(path, crate::read::RECORD)?;
     let mut lines = Vec::new();
     let (mut trained, mut scored) = (0, 0);
     let scored_side = match side {

@@ -2,7 +2,7 @@
 
 use super::{Features, Fingerprint, Key, View};
 use crate::error::{Error, Result};
-use crate::input::read_photo;
+use crate::input::PhotoFile;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::train::evaluate::{BATCH, Queue, stack};
@@ -102,14 +102,14 @@ impl Features {
         let (views, input) = (self.views.clone(), self.extractor.input.clone());
         let rgb = move |job: &Job| {
             let Key(fingerprint, view) = keys[job.index];
-            let content = read_photo(&job.path)?;
-            if Fingerprint::of(&content) != fingerprint {
+            let file = PhotoFile::read(&job.path)?;
+            if Fingerprint::of(file.bytes()) != fingerprint {
                 return Err(Error::Image {
                     path: job.path.clone(),
                     reason: "it was changed while features were computed; start again".into(),
                 });
             }
-            let photo = input.decode(&content, &job.path)?;
+            let photo = file.photo(input.channels)?;
             match &views[view] {
                 View::Plain => input.prepare(&photo),
                 View::Augmented {

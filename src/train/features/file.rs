@@ -9,7 +9,6 @@ use crate::recognise::what_instead_of_binary;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -66,11 +65,10 @@ pub(super) fn read(
     extractor: &Extractor,
     width: usize,
 ) -> Result<Option<(Header, Mapped)>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("read", path, e)),
-    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (file, _) = crate::read::open(path)?;
     let fail = |problem: String| Error::Checkpoint {
         origin: path.display().to_string(),
         problem: format!("{problem}; delete it, and the features are computed again"),

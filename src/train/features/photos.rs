@@ -1,8 +1,8 @@
 //! Photos known by their content, so that a renamed or corrected photo is told apart without reading every photo each time.
 
 use super::Fingerprint;
-use crate::error::{Error, Result};
-use crate::input::read_photo;
+use crate::error::Result;
+use crate::input::PhotoFile;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl Photos {
     /// what it was.
     ///
     /// # Errors
-    /// As [`read_photo`], of the first photo that cannot be read.
+    /// As [`PhotoFile::read`], of the first photo that cannot be read.
     pub(super) fn identify(
         &mut self,
         paths: &[&Path],
@@ -100,7 +100,7 @@ impl Photos {
             (Err(e), Some(known)) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Ok((key, known.clone()));
             }
-            (Err(e), _) => return Err(Error::io("read", path, e)),
+            (Err(e), _) => return Err(crate::read::missing(path, e)),
         };
         let changed = about.modified().ok();
         let modified = changed
@@ -115,10 +115,10 @@ impl Photos {
         let settled = changed
             .and_then(|t| SystemTime::now().duration_since(t).ok())
             .is_some_and(|age| age > SETTLED);
-        let content = read_photo(path)?;
+        let file = PhotoFile::read(path)?;
         let seen = Seen {
-            sha256: Fingerprint::of(&content),
-            bytes: content.len() as u64,
+            sha256: Fingerprint::of(file.bytes()),
+            bytes: file.bytes().len() as u64,
             modified: modified.filter(|_| settled),
         };
         Ok((key, seen))

@@ -1,0 +1,101 @@
+//! A photo's file and the photo in it, within the budget of memory.
+
+use super::Photo;
+use super::budget::Room;
+use super::decode::{Header, MAX_BYTES, refused};
+use crate::error::{Error, Result};
+use crate::read;
+use std::io::Read;
+use std::ops::Deref;
+use std::path::Path;
+
+/// A photo's file in memory, counted in the budget.
+pub(crate) struct PhotoFile<'a> {
+    path: &'a Path,
+    bytes: Vec<u8>,
+    room: Room,
+}
+
+/// A photo in memory, counted in the budget with one copy of it, as resizing and augmenting may make.
+pub(crate) struct HeldPhoto {
+    photo: Photo,
+    _room: Room,
+}
+
+impl<'a> PhotoFile<'a> {
+    /// Waits for room for the file, and reads it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is no file or cannot be read, [`Error::Image`] if it is larger than [`MAX_BYTES`].
+    pub(crate) fn read(path: &'a Path) -> Result<Self> {
+        let (file, size) = read::open(path)?;
+        if size > MAX_BYTES {
+            let found = format!("{size} bytes; at most {MAX_BYTES} are allowed");
+            return Err(refused(path, found));
+        }
+        let room = Room::take(size);
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(size)
+            .read_to_end(&mut bytes)
+            .map_err(|e| Error::io("read", path, e))?;
+        Ok(Self { path, bytes, room })
+    }
+
+    #[cfg(feature = "train")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Decodes it, with 1, 3 or 4 `channels`.
+    ///
+    /// # Errors
+    /// As [`Photo::decode`].
+    pub(crate) fn photo(mut self, channels: usize) -> Result<HeldPhoto> {
+        let (path, size) = (self.path, self.bytes.len());
+        let fail = |reason: String| refused(path, reason);
+        let needed = |header: &Header| {
+            // What premultiplies alpha, turns or measures a photo makes a copy of it.
+            (size as u64 + header.memory(channels)).max(2 * header.bytes(channels))
+        };
+        let need = needed(&Header::read(&self.bytes, channels).map_err(fail)?);
+        if !self.room.resize(need) {
+            // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
+            drop(self);
+            let room = Room::take(need);
+            self = Self::read(path)?;
+            self.room = room;
+        }
+        let header = Header::read(&self.bytes, channels).map_err(fail)?;
+        if self.bytes.len() != size || needed(&header) > need {
+            return Err(fail("the file was changed while it was read".into()));
+        }
+        let photo = header.decode(channels).map_err(fail)?;
+        drop(self.bytes);
+        self.room.resize(2 * photo.rgb.len() as u64);
+        Ok(HeldPhoto {
+            photo,
+            _room: self.room,
+        })
+    }
+}
+
+impl HeldPhoto {
+    /// The photo alone, no longer counted.
+    pub(crate) fn release(self) -> Photo {
+        self.photo
+    }
+
+    /// The photo with alpha left out, or grey; see [`Photo::with_channels`].
+    #[cfg(feature = "audit")]
+    pub(crate) fn reduce(&mut self, channels: usize) {
+        self.photo.reduce(channels);
+    }
+}
+
+impl Deref for HeldPhoto {
+    type Target = Photo;
+
+    fn deref(&self) -> &Photo {
+        &self.photo
+    }
+}

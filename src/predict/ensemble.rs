@@ -16,18 +16,12 @@ fn is_json(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut head = Vec::new();
-<<<<<<< HEAD
-    let read = std::fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
-    read.map_err(|e| Error::io("read", path, e))?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
-    Ok(!head.contains(&0) && head.trim_ascii_start().starts_with(b"{"))
-=======
     let (file, _) = crate::read::open(path)?;
     file.take(8)
         .read_to_end(&mut head)
         .map_err(|e| Error::io("read", path, e))?;
-    Ok(!head.contains(&0))
->>>>>>> wc
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+    Ok(!head.contains(&0) && head.trim_ascii_start().starts_with(b"{"))
 }
 
 /// Models with the same heads that predict together; of one model and the plain photo, exactly what its [`Predictor`] says.

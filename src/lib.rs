@@ -71,6 +71,8 @@ mod nearest;
 pub mod novelty;
 pub mod ops;
 pub mod predict;
+// Without training, few kinds of files are read.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
 mod read;
 mod recognise;
 pub mod surgery;

@@ -16,7 +16,7 @@ pub(crate) const LISTING: u64 = 8192 * MIB;
 pub(crate) const WEIGHTS: u64 = 128 * 1024 * MIB;
 
 /// The most that is read beyond the size a file says it has.
-const UNSAID: u64 = 256 * MIB;
+const UNSAID: u64 = 1024 * MIB;
 
 /// Opens a file for reading, and says how large it is. What is no file is refused before it is opened, for a pipe without a writer would
 /// never open and a device never end.

@@ -672,7 +672,7 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
         .collect();
     for ((row, message), (expected, words)) in faults.iter().zip([
         (3, "gone.jpg"),
-        (4, "neither JPEG nor PNG"),
+        (4, "the content is text"),
         (5, "at least 8×8 is needed"),
         (6, "has no label `off`"),
     ]) {

@@ -287,7 +287,7 @@ fn what_is_no_photo_is_refused_in_words() {
     assert_eq!(reason(b""), "the file is empty (0 bytes)");
     assert_eq!(
         reason(b"This is a text file."),
-        "JPEG or PNG is needed, the content is text; a photo file is needed"
+        "JPEG or PNG is needed, the content is text, not a picture"
     );
     assert_eq!(
         reason(b"GIF89a and so on and on"),

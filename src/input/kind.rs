@@ -52,7 +52,7 @@ pub(super) fn of(bytes: &[u8]) -> Option<&'static str> {
     } else if !bytes.is_empty() && bytes.iter().all(|b| *b == 0) {
         "nothing but zeros, as a copy that was cut off leaves behind; fetch the photo again"
     } else if is_text(bytes) {
-        "text; a photo file is needed"
+        "text, not a picture"
     } else {
         return None;
     })

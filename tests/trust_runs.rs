@@ -158,7 +158,9 @@ fn names_that_would_collide_in_a_table_or_break_one_are_refused_and_named() {
         let spec = ModelSpec::new(backbone, heads, InputSpec::default());
         spec.validate().unwrap_err().to_string()
     };
-    for reserved in ["class", "name", "prob", "joint", "path", "person", "split"] {
+    for reserved in [
+        "class", "name", "prob", "joint", "path", "listing", "person", "split",
+    ] {
         let message = fails(&[(reserved, &["a", "b"])]);
         assert!(message.contains(&format!("`{reserved}`")), "{message}");
     }

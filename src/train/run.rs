@@ -43,6 +43,15 @@ pub struct EpochRecord {
     pub gradients: Option<GradientReport>,
 }
 
+impl EpochRecord {
+    /// Whether it is better than another: by macro F1, and among equals by the loss on the validation split.
+    pub(super) fn beats(&self, other: &Self) -> bool {
+        let loss = |r: &Self| r.valid_loss.unwrap_or(f64::INFINITY);
+        let equal = self.macro_f1 == other.macro_f1;
+        self.macro_f1 > other.macro_f1 || equal && loss(self) < loss(other)
+    }
+}
+
 /// Where a run stands; with the tensors beside it, everything needed to go on as if it had never stopped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -83,9 +92,8 @@ impl Progress {
         let (Some((best, epoch)), Some(new)) = (self.best, record.macro_f1) else {
             return true;
         };
-        let loss = |r: &EpochRecord| r.valid_loss.unwrap_or(f64::INFINITY);
         let before = self.records.iter().find(|r| r.epoch == epoch);
-        new > best || (new == best && before.is_some_and(|b| loss(record) < loss(b)))
+        new > best || before.is_some_and(|b| record.beats(b))
     }
 }
 

@@ -1,8 +1,14 @@
 //! A photo is its file and a row is its place, however either is spelt.
 #![cfg(feature = "train")]
 
+mod runs;
+
 use hydranet::HeadSpec;
+use hydranet::train::config::load_weights;
+use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, Fault};
+use hydranet::train::trainer::train;
+use runs::Bench;
 use std::path::Path;
 
 fn read(listing: &Path) -> (Dataset, Vec<Fault>) {
@@ -53,6 +59,90 @@ fn a_photo_is_one_however_its_path_is_spelt() {
     let names: Vec<&str> = dataset.samples.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["images/x.jpg", "images/y.jpg"], "{faults:?}");
     assert_eq!(faults.len(), 4);
+}
+
+#[cfg(unix)]
+#[test]
+fn two_names_of_one_file_are_one_photo() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("x.jpg"), "").unwrap();
+    std::fs::write(at("other.jpg"), "").unwrap();
+    std::fs::hard_link(at("x.jpg"), at("y.jpg")).unwrap();
+    std::os::unix::fs::symlink(at("y.jpg"), at("z.jpg")).unwrap();
+    let text = "path,mask\nx.jpg,worn\ny.jpg,worn\nz.jpg,worn\nother.jpg,worn\n";
+    let (dataset, faults) = read(&listing(dir.path(), "data.csv", text));
+    let names: Vec<&str> = dataset.samples.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["x.jpg", "other.jpg"], "{faults:?}");
+    assert_eq!(faults.len(), 2);
+}
+
+#[test]
+fn photos_of_two_listings_with_one_name_are_told_apart_wherever_they_are_written() {
+    let bench = Bench::new();
+    let folder = bench.data.parent().unwrap();
+    let second = bench.dir.path().join("second");
+    std::fs::create_dir(&second).unwrap();
+    // The same names in another folder.
+    copy(&folder.join("images"), &second.join("images"));
+    let other = second.join("data.csv");
+    std::fs::copy(&bench.data, &other).unwrap();
+    let config = Bench::config(&["train.epochs=1"]).unwrap();
+    let spec = config.model_spec().unwrap();
+    let run = |name: &str, data: &[std::path::PathBuf]| {
+        let (dataset, _) = Dataset::prepare(data, &spec.heads, &config.train).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let weights = load_weights(&config, Path::new(runs::HEADS)).unwrap();
+        let out = bench.out(name);
+        train(&config, weights, &dataset, &out, false, &stop, &mut |_| {}).unwrap();
+        ["split.csv", "valid_predictions.csv"].map(|file| {
+            let text = std::fs::read_to_string(out.join(file)).unwrap();
+            text.lines().map(String::from).collect::<Vec<_>>()
+        })
+    };
+    let both = [bench.data.clone(), other.clone()];
+    for lines in run("two", &both) {
+        assert!(lines[0].starts_with("path,") && lines[0].ends_with(",listing"));
+        let of = |listing: &Path| {
+            let end = format!(",{}", listing.display());
+            lines.iter().filter(|l| l.ends_with(&end)).count()
+        };
+        assert!(of(&bench.data) > 0 && of(&other) > 0);
+        assert_eq!(of(&bench.data) + of(&other), lines.len() - 1);
+        let unique: std::collections::BTreeSet<&String> = lines.iter().collect();
+        assert_eq!(unique.len(), lines.len());
+    }
+    // Of one listing everything is as ever.
+    for lines in run("one", &both[..1]) {
+        assert!(!lines[0].contains("listing"), "{}", lines[0]);
+    }
+    // A correction of one of them takes its whole path, however that is spelt.
+    let (mut dataset, _) = Dataset::read(&both, &spec.heads).unwrap();
+    let photo = dataset.samples.last().unwrap().clone();
+    let parent = photo.path.parent().unwrap();
+    let spelt = parent
+        .join("..")
+        .join("images")
+        .join(photo.path.file_name().unwrap());
+    let text = format!("version,photo,action\n1,{},drop\n", spelt.display());
+    let file = listing(bench.dir.path(), "corrections.csv", &text);
+    let before = dataset.samples.len();
+    let corrections = Corrections::read(&[file]).unwrap();
+    corrections.apply(&mut dataset).unwrap();
+    assert_eq!(dataset.samples.len(), before - 1);
+    assert!(dataset.samples.iter().all(|s| s.path != photo.path));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
 }
 
 #[cfg(unix)]

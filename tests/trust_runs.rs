@@ -4,6 +4,7 @@
 mod runs;
 
 use hydranet::train::config::load_weights;
+use hydranet::train::metrics::Metric;
 use hydranet::train::plan::matches;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::{Event, train};
@@ -70,6 +71,19 @@ fn a_head_without_labels_on_the_validation_side_has_no_score_there() {
     let outcome = bench
         .train(&Bench::config(&[]).unwrap(), "run", false, None)
         .unwrap();
+    let scores = outcome.scores.unwrap();
+    let written: serde_json::Value =
+        serde_json::from_slice(&bench.bytes("run", "scores.json")).unwrap();
+    assert_eq!(written["heads"][1]["photos"], 0);
+    for figure in ["accuracy", "macro_f1", "micro_f1", "balanced_accuracy"] {
+        assert!(written["heads"][1].get(figure).is_none(), "{figure}");
+        assert!(written["class"].get(figure).is_none(), "{figure}");
+        assert!(written["heads"][0][figure].is_number(), "{figure}");
+    }
+    assert_eq!(scores.heads[1].get(Metric::MacroF1), None);
+    let line = scores.to_string();
+    let line = line.lines().find(|l| l.starts_with("gender")).unwrap();
+    assert!(line.contains('–') && !line.contains("0.0000"), "{line}");
     let record = outcome.progress.records.last().unwrap();
     assert!(record.head_accuracy[0].is_some() && record.head_accuracy[2].is_some());
     assert_eq!(record.head_accuracy[1], None);
@@ -158,7 +172,9 @@ fn names_that_would_collide_in_a_table_or_break_one_are_refused_and_named() {
         let spec = ModelSpec::new(backbone, heads, InputSpec::default());
         spec.validate().unwrap_err().to_string()
     };
-    for reserved in ["class", "name", "prob", "joint", "path", "person", "split"] {
+    for reserved in [
+        "class", "name", "prob", "joint", "path", "listing", "person", "split",
+    ] {
         let message = fails(&[(reserved, &["a", "b"])]);
         assert!(message.contains(&format!("`{reserved}`")), "{message}");
     }

@@ -17,7 +17,7 @@ pub(super) fn write(
     out: &Path,
 ) -> Result<()> {
     write_json(&out.join("audit.json"), audit)?;
-    write_suspects(audit, &out.join("suspects.csv"))?;
+    write_suspects(audit, dataset, &out.join("suspects.csv"))?;
     write_persons(audit, &out.join("persons.csv"))?;
     write_out_of_fold(dataset, taxonomy, found, &out.join("out_of_fold.csv"))
 }
@@ -26,7 +26,7 @@ fn header(titles: &[&str]) -> Vec<String> {
     titles.iter().map(|t| t.to_string()).collect()
 }
 
-fn write_suspects(audit: &Audit, path: &Path) -> Result<()> {
+fn write_suspects(audit: &Audit, dataset: &Dataset, path: &Path) -> Result<()> {
     let titles = [
         "path",
         "person",
@@ -40,7 +40,7 @@ fn write_suspects(audit: &Audit, path: &Path) -> Result<()> {
     ];
     let rows = audit.suspects.iter().map(|s| {
         let rules: Vec<&str> = s.rules.iter().map(|r| r.name()).collect();
-        vec![
+        let row = vec![
             s.path.clone(),
             s.person.clone().unwrap_or_default(),
             s.head.clone(),
@@ -50,9 +50,12 @@ fn write_suspects(audit: &Audit, path: &Path) -> Result<()> {
             format!("{:.6}", s.suggested_prob),
             format!("{:.6}", s.person_score),
             rules.join(" "),
-        ]
+        ];
+        row.into_iter().chain(s.listing.clone()).collect()
     });
-    write_csv(path, &header(&titles), rows)
+    let mut titles = header(&titles);
+    titles.extend(dataset.listing_title());
+    write_csv(path, &titles, rows)
 }
 
 /// A row for each person and head on which the person's photos agree.
@@ -105,6 +108,7 @@ fn write_out_of_fold(
     };
     titles.extend((classes > 0).then(|| "class_given".into()));
     titles.extend((0..classes).map(|c| format!("class_{c}")));
+    titles.extend(dataset.listing_title());
     let known = known(dataset, taxonomy);
     let rows = dataset.samples.iter().enumerate().map(|(place, sample)| {
         let mut row = vec![
@@ -126,6 +130,7 @@ fn write_out_of_fold(
             let class = taxonomy.class_of(&known[place]);
             put(class.map(|c| c.to_string()), &found.classes, classes);
         }
+        row.extend(dataset.listing(sample));
         row
     });
     write_csv(path, &titles, rows)

@@ -44,8 +44,11 @@ pub struct Pair {
 /// A photo whose label is likely wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
-    /// The photo as its listing writes it.
+    /// The photo as its listing writes it; where two listings write the same, its whole path. So corrections take it.
     pub path: String,
+    /// Its listing, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
     /// The person on it, if known.
     pub person: Option<String>,
     /// The head, or "class".
@@ -129,13 +132,15 @@ pub(super) fn suspects(
     scores: &[f64],
     person_scores: &[f64],
 ) -> Vec<Suspect> {
+    let names = dataset.unique_names();
     let suspect = |i: &usize| {
         let sample = &dataset.samples[question.places[*i]];
         let suggested = question.suggested(*i);
         let named = examined.named.iter();
         let by_rule = named.filter(|(_, places)| places.binary_search(i).is_ok());
         Suspect {
-            path: sample.name.clone(),
+            path: names[question.places[*i]].clone(),
+            listing: dataset.listing(sample),
             person: sample.person.clone(),
             head: question.name.clone(),
             given: question.labels[question.given[*i]].clone(),

@@ -231,6 +231,7 @@ pub(super) fn persons(
     questions: &[Question],
     votes: &[Option<Votes>],
 ) -> Result<Vec<PersonAudit>> {
+    let names = dataset.unique_names();
     let mut all: BTreeMap<&str, PersonAudit> = BTreeMap::new();
     for sample in &dataset.samples {
         if let Some(person) = &sample.person {
@@ -251,7 +252,7 @@ pub(super) fn persons(
                 continue;
             };
             if let Some(audit) = all.get_mut(person) {
-                let head = of_person(dataset, votes, place, own);
+                let head = of_person(&names, votes, place, own);
                 audit.score = audit.score.min(head.score);
                 audit.suspect_heads += usize::from(head.suspect);
                 audit.heads.push(head);
@@ -259,10 +260,11 @@ pub(super) fn persons(
         }
     }
     let photos = contradictions(questions, votes)?;
-    for sample in photos.into_iter().map(|place| &dataset.samples[place]) {
+    for place in photos {
+        let sample = &dataset.samples[place];
         let audit = sample.person.as_deref().and_then(|p| all.get_mut(p));
         if let Some(audit) = audit {
-            audit.contradictions.push(sample.name.clone());
+            audit.contradictions.push(names[place].clone());
         }
     }
     let mut all: Vec<PersonAudit> = all.into_values().collect();
@@ -274,7 +276,7 @@ pub(super) fn persons(
     Ok(all)
 }
 
-fn of_person(dataset: &Dataset, votes: &Votes, place: usize, own: &[usize]) -> PersonHead {
+fn of_person(names: &[String], votes: &Votes, place: usize, own: &[usize]) -> PersonHead {
     let (question, given) = (votes.question, votes.given[place]);
     let others = own.iter().filter(|i| question.given[**i] != given);
     PersonHead {
@@ -283,9 +285,7 @@ fn of_person(dataset: &Dataset, votes: &Votes, place: usize, own: &[usize]) -> P
         vote: question.labels[argmax(votes.row(place))].clone(),
         score: votes.row(place)[given],
         suspect: votes.suspect[place],
-        disagreeing: others
-            .map(|i| dataset.samples[question.places[*i]].name.clone())
-            .collect(),
+        disagreeing: others.map(|i| names[question.places[*i]].clone()).collect(),
     }
 }
 

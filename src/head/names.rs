@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 const MAX_CHARS: usize = 100;
 
 /// Columns of listings and of written tables that are no head's.
-const RESERVED: [&str; 9] = [
-    "path", "person", "split", "class", "name", "prob", "joint", "abstains", "novelty",
+const RESERVED: [&str; 10] = [
+    "path", "listing", "person", "split", "class", "name", "prob", "joint", "abstains", "novelty",
 ];
 
 /// Checks the names of the heads of one model.

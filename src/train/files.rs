@@ -5,20 +5,41 @@ use std::path::{Path, PathBuf};
 
 /// Folders that were followed to where they are.
 #[derive(Default)]
-pub(super) struct Files(HashMap<PathBuf, PathBuf>);
+pub(super) struct Files {
+    folders: HashMap<PathBuf, PathBuf>,
+    /// Of files with several names the one that was asked for first, by device and number.
+    linked: HashMap<(u64, u64), PathBuf>,
+}
 
 impl Files {
-    /// The same for every path that leads to the same file, through `..`, links and doubled separators. A folder is followed once,
-    /// however many files of it are asked for. What is not there is its own spelling, taken apart and put together.
+    /// The same for every path that leads to the same file, through `..`, links, hard links and doubled separators. A folder is followed
+    /// once, however many files of it are asked for. What is not there is its own spelling, taken apart and put together.
     pub(super) fn file(&mut self, path: &Path) -> PathBuf {
-        let spelt = || path.components().collect();
-        if std::fs::read_link(path).is_ok() {
-            return path.canonicalize().unwrap_or_else(|_| spelt());
+        let found = std::fs::symlink_metadata(path).ok();
+        let is_link = found.as_ref().is_some_and(std::fs::Metadata::is_symlink);
+        let file = match is_link {
+            true => path
+                .canonicalize()
+                .unwrap_or_else(|_| path.components().collect()),
+            false => self.in_folder(path),
+        };
+        let found = match is_link {
+            true => std::fs::metadata(path).ok(),
+            false => found,
+        };
+        match found.as_ref().and_then(number) {
+            Some(number) => self.linked.entry(number).or_insert(file).clone(),
+            None => file,
         }
+    }
+
+    /// The path of a file that is no link, its folder followed.
+    fn in_folder(&mut self, path: &Path) -> PathBuf {
+        let spelt = || path.components().collect();
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return spelt();
         };
-        if let Some(found) = self.0.get(folder) {
+        if let Some(found) = self.folders.get(folder) {
             return found.join(name);
         }
         let found = match folder.as_os_str().is_empty() {
@@ -27,7 +48,19 @@ impl Files {
         };
         let found = found.unwrap_or_else(|_| folder.components().collect());
         let file = found.join(name);
-        self.0.insert(folder.into(), found);
+        self.folders.insert(folder.into(), found);
         file
     }
+}
+
+/// Device and number of a file that has several names.
+#[cfg(unix)]
+fn number(found: &std::fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    (found.is_file() && found.nlink() > 1).then(|| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &std::fs::Metadata) -> Option<(u64, u64)> {
+    None
 }

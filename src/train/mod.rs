@@ -28,6 +28,7 @@ pub mod mix;
 mod mixing;
 pub mod optim;
 pub mod person_folder;
+pub(crate) mod photo_names;
 pub mod plan;
 pub mod portraits;
 mod resume;

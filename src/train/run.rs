@@ -43,6 +43,15 @@ pub struct EpochRecord {
     pub gradients: Option<GradientReport>,
 }
 
+impl EpochRecord {
+    /// Whether it is better than another: by macro F1, and among equals by the loss on the validation split.
+    pub(super) fn beats(&self, other: &Self) -> bool {
+        let loss = |r: &Self| r.valid_loss.unwrap_or(f64::INFINITY);
+        let equal = self.macro_f1 == other.macro_f1;
+        self.macro_f1 > other.macro_f1 || equal && loss(self) < loss(other)
+    }
+}
+
 /// Where a run stands; with the tensors beside it, everything needed to go on as if it had never stopped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -83,9 +92,8 @@ impl Progress {
         let (Some((best, epoch)), Some(new)) = (self.best, record.macro_f1) else {
             return true;
         };
-        let loss = |r: &EpochRecord| r.valid_loss.unwrap_or(f64::INFINITY);
         let before = self.records.iter().find(|r| r.epoch == epoch);
-        new > best || (new == best && before.is_some_and(|b| loss(record) < loss(b)))
+        new > best || before.is_some_and(|b| record.beats(b))
     }
 }
 
@@ -144,17 +152,17 @@ impl RunFolder {
     pub fn write_split(&self, dataset: &Dataset) -> Result<()> {
         let rows = dataset.samples.iter().map(|s| {
             let split = s.split.map(|s| s.name()).unwrap_or_default();
-            vec![
+            let mut row = vec![
                 s.name.clone(),
                 s.person.clone().unwrap_or_default(),
                 split.to_string(),
-            ]
+            ];
+            row.extend(dataset.listing(s));
+            row
         });
-        write_csv(
-            &self.path("split.csv"),
-            &["path", "person", "split"].map(String::from),
-            rows,
-        )
+        let mut header = ["path", "person", "split"].map(String::from).to_vec();
+        header.extend(dataset.listing_title());
+        write_csv(&self.path("split.csv"), &header, rows)
     }
 
     /// Writes the epochs' figures; `heads` are the names of the heads, and of the joint head, if there is one, last.
@@ -249,7 +257,7 @@ fn cell(figure: Option<f64>) -> String {
 }
 
 /// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, and the
-/// probability of each of its labels.
+/// probability of each of its labels; of several listings also which one the photo is of, last.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -265,6 +273,7 @@ pub fn write_predictions(
         header.extend([head.clone(), format!("{head}_truth")]);
         header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
     }
+    header.extend(dataset.listing_title());
     let rows = indices.iter().zip(predictions).map(|(i, p)| {
         let sample = &dataset.samples[*i];
         let mut row = vec![
@@ -283,6 +292,7 @@ pub fn write_predictions(
             row.extend([h.label.clone().unwrap_or_default(), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
         }
+        row.extend(dataset.listing(sample));
         row
     });
     write_csv(path, &header, rows)

@@ -135,8 +135,9 @@ impl<'a> Run<'a> {
             // States of before have a score of 0 where nothing was measured.
             progress.best = None;
         }
+        let mut names = dataset.unique_names();
         let skipped: Vec<String> = (dataset.skipped.iter())
-            .map(|i| dataset.samples[*i].name.clone())
+            .map(|i| std::mem::take(&mut names[*i]))
             .collect();
         if progress.skipped != skipped {
             // The batches are others now: an epoch that has begun begins again.

@@ -203,7 +203,7 @@ impl Run<'_> {
                 let averaged = self.with_new_statistics(epoch, self.last.tensors()?)?;
                 let of_average = self.validate(epoch + 1, train_loss, &averaged)?;
                 // Where nothing is measured it is what was asked for.
-                if of_average.macro_f1.is_none() || of_average.macro_f1 > record.macro_f1 {
+                if of_average.macro_f1.is_none() || of_average.beats(&record) {
                     (record, tensors) = (of_average, averaged);
                 }
             }

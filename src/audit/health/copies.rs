@@ -145,6 +145,10 @@ pub(super) fn find(dataset: &Dataset, read: &Read, config: &HealthConfig) -> Cop
         (!p.same_pixels, p.same_person, differ, p.first, p.second)
     });
     pairs.truncate(config.listed);
+    let names = dataset.unique_names();
+    for pair in &mut pairs {
+        pair.names = [pair.first, pair.second].map(|place| names[place].clone());
+    }
     copies.pairs = pairs;
     copies
 }

@@ -103,13 +103,14 @@ pub(super) fn compare(
     }
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|a, b| most[*b].0.total_cmp(&most[*a].0).then(a.cmp(b)));
+    let names = dataset.unique_names();
     let changes = order.into_iter().take(listed).map(|row| {
         let (change, h) = most[row];
         let head = &dataset.heads[h];
         let label = |probs: &[f64]| head.labels[crate::combine::argmax(probs)].clone();
         CropChange {
             photo: places[row],
-            name: dataset.samples[places[row]].name.clone(),
+            name: names[places[row]].clone(),
             head: head.name.clone(),
             with: label(&probs.with[row][h]),
             without: label(&probs.without[row][h]),

@@ -71,7 +71,8 @@ pub(super) fn compare(
     let (width, places) = (features.width, &features.places);
     let mut rows = features.rows.clone();
     distil(&mut rows, width, dataset, places);
-    let name = |row: usize| dataset.samples[places[row]].name.clone();
+    let names = dataset.unique_names();
+    let name = |row: usize| names[places[row]].clone();
     let person = |row: usize| dataset.samples[places[row]].person.as_deref();
     let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for row in 0..places.len() {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, write_atomically};
 use crate::hash::hexadecimal;
 use crate::lock::FolderLock;
 use crate::train::dataset::{Dataset, Fault, Split};
+use crate::train::photo_names::LISTING;
 use crate::train::split_report::SplitReport;
 use serde::Serialize;
 use std::fmt;
@@ -45,6 +46,9 @@ pub struct PhotoHealth {
     pub photo: usize,
     /// Its name.
     pub name: String,
+    /// Its listing, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
     /// Its person.
     pub person: Option<String>,
     /// Its side.
@@ -101,7 +105,8 @@ pub(super) fn look(
     read: &Read,
     config: &HealthConfig,
 ) -> (Vec<PhotoHealth>, Vec<Summary>, Vec<Finding>) {
-    let name = |place: usize| dataset.samples[place].name.clone();
+    let names = dataset.unique_names();
+    let name = |place: usize| names[place].clone();
     let mut summaries = Vec::new();
     let mut scales = Vec::new();
     for (measure, value, scale) in MEASURES {
@@ -147,7 +152,8 @@ pub(super) fn look(
     let rows = read.places.iter().zip(&read.measures).zip(of_photo);
     let photos = rows.map(|((place, measures), findings)| PhotoHealth {
         photo: *place,
-        name: name(*place),
+        name: dataset.samples[*place].name.clone(),
+        listing: dataset.listing(&dataset.samples[*place]),
         person: dataset.samples[*place].person.clone(),
         split: dataset.samples[*place].split,
         measures: measures.clone(),
@@ -176,21 +182,23 @@ impl HealthReport {
         let path = folder.join("health.csv");
         let fail = |e: String| Error::io("write", &path, std::io::Error::other(e));
         let mut writer = csv::Writer::from_writer(Vec::new());
+        let titles = [
+            "path",
+            "person",
+            "split",
+            "height",
+            "width",
+            "brightness",
+            "sharpness",
+            "entropy",
+            "phash",
+            "dhash",
+            "pixels_sha256",
+            "findings",
+        ];
+        let listings = self.all.iter().any(|p| p.listing.is_some());
         writer
-            .write_record([
-                "path",
-                "person",
-                "split",
-                "height",
-                "width",
-                "brightness",
-                "sharpness",
-                "entropy",
-                "phash",
-                "dhash",
-                "pixels_sha256",
-                "findings",
-            ])
+            .write_record(titles.into_iter().chain(listings.then_some(LISTING)))
             .map_err(|e| fail(e.to_string()))?;
         for photo in &self.all {
             let m = &photo.measures;
@@ -208,6 +216,7 @@ impl HealthReport {
                 hexadecimal(m.pixels),
                 photo.findings.join(" "),
             ];
+            let row = row.into_iter().chain(photo.listing.clone());
             writer.write_record(row).map_err(|e| fail(e.to_string()))?;
         }
         let bytes = writer.into_inner().map_err(|e| fail(e.to_string()))?;

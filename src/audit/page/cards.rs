@@ -22,7 +22,7 @@ pub(super) struct Cards<'a> {
     config: &'a PageConfig,
     /// Scaled to length 1.
     features: Option<(Vec<f32>, usize)>,
-    names: HashMap<&'a str, usize>,
+    names: HashMap<String, usize>,
     persons: HashMap<&'a str, Vec<usize>>,
 }
 
@@ -32,10 +32,9 @@ impl<'a> Cards<'a> {
         config: &'a PageConfig,
         features: Option<Features>,
     ) -> Self {
-        let mut names = HashMap::new();
+        let names = page.dataset.unique_names().into_iter().zip(0..).collect();
         let mut persons: HashMap<&str, Vec<usize>> = HashMap::new();
         for (place, sample) in page.dataset.samples.iter().enumerate() {
-            names.insert(sample.name.as_str(), place);
             if let Some(person) = &sample.person {
                 persons.entry(person).or_default().push(place);
             }

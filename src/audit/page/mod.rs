@@ -158,11 +158,12 @@ impl Page<'_> {
         }
         let heads = &self.dataset.heads;
         let pictures = thumbs.pictures(self.dataset, config.height);
+        let names = self.dataset.unique_names();
         let photos = thumbs.places().iter().zip(pictures).map(|(place, thumb)| {
             let sample = &self.dataset.samples[*place];
             let given = labels(heads, sample).into_iter();
             PhotoData {
-                name: sample.name.clone(),
+                name: names[*place].clone(),
                 person: sample.person.clone(),
                 given: given.map(|l| l.map_or(-1, |l| l as i64)).collect(),
                 thumb,

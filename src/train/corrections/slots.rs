@@ -5,9 +5,10 @@ use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::train::corrections::report::Note;
 use crate::train::dataset::{Dataset, Value};
+use crate::train::files::Files;
 use crate::train::manifest::{misspelt, parse_value};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An entry whose words are understood.
 #[derive(Clone, Copy)]
@@ -221,12 +222,24 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// The photo that a path leads to, however it is spelt.
+    fn of_file(&self, path: &Path) -> Option<usize> {
+        if !path.is_file() {
+            return None;
+        }
+        let mut files = Files::default();
+        let wanted = files.file(path);
+        let mut samples = self.dataset.samples.iter();
+        samples.position(|s| files.file(&s.path) == wanted)
+    }
+
     /// The photo of a name, or of a whole path.
     fn photo(&self, name: &str) -> std::result::Result<Option<usize>, String> {
         match self.names.get(name).map(Vec::as_slice) {
             None => {
                 let path: PathBuf = PathBuf::from(name).components().collect();
-                Ok(self.paths.get(&path).copied())
+                let found = self.paths.get(&path).copied();
+                Ok(found.or_else(|| self.of_file(&path)))
             }
             Some([one]) => Ok(Some(*one)),
             Some(several) => {

@@ -4,6 +4,7 @@ mod all;
 mod coverage;
 mod errors;
 mod table;
+mod written;
 
 use crate::combine::joint_log_probs;
 use crate::error::{Error, Result};
@@ -64,8 +65,9 @@ pub struct ScoreReport {
     pub errors: ErrorSources,
 }
 
-/// The scores of one head, or of the final class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The scores of one head, or of the final class. Without photos nothing was measured: then its figures are 0 here, and absent where it is
+/// written and from [`get`](Self::get).
+#[derive(Clone, Debug, PartialEq)]
 pub struct NamedScore {
     /// The head's name, or "class".
     pub name: String,
@@ -76,12 +78,10 @@ pub struct NamedScore {
     /// Mean F1 over all declared labels, a missing one counting as 0.
     pub macro_f1: f64,
     /// Everything else that is measured.
-    #[serde(flatten)]
     pub more: Metrics,
     /// One row a label, in order.
     pub labels: Vec<LabelScore>,
     /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels.
-    #[serde(skip_serializing_if = "is_large")]
     pub confusion: ConfusionMatrix,
 }
 
@@ -209,6 +209,9 @@ impl NamedScore {
     /// One metric; `None` where it is not defined or not known.
     pub fn get(&self, metric: Metric) -> Option<f64> {
         let more = &self.more;
+        if self.photos == 0 {
+            return None;
+        }
         match metric {
             Metric::Accuracy => Some(self.accuracy),
             Metric::MacroF1 => Some(self.macro_f1),
@@ -320,8 +323,4 @@ fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {
         return out_of_range("class".into(), taxonomy.num_classes(), photo.class);
     }
     Ok(())
-}
-
-fn is_large(matrix: &ConfusionMatrix) -> bool {
-    matrix.num_classes() > MAX_CONFUSION
 }

@@ -23,9 +23,13 @@ impl Display for ScoreReport {
         for score in self.heads.iter().chain([&self.class]) {
             let name = shortened(&score.name, 23);
             let (photos, accuracy, f1) = (score.photos, score.accuracy, score.macro_f1);
-            writeln!(f, "{name:<24}{photos:>8}{accuracy:>11.4}{f1:>11.4}")?;
+            match photos {
+                0 => writeln!(f, "{name:<24}{photos:>8}{:>11}{:>11}", "–", "–")?,
+                _ => writeln!(f, "{name:<24}{photos:>8}{accuracy:>11.4}{f1:>11.4}")?,
+            }
         }
-        for score in self.heads.iter().chain([&self.class]) {
+        let measured = |score: &&NamedScore| score.photos > 0;
+        for score in self.heads.iter().chain([&self.class]).filter(measured) {
             writeln!(f)?;
             score.fmt(f)?;
         }

@@ -1,6 +1,7 @@
 //! Arguments in, library calls, text out.
 
 mod audit;
+mod broken;
 mod calibrate;
 mod data;
 mod decide;
@@ -16,6 +17,7 @@ mod model;
 mod output;
 mod plot;
 mod predict;
+mod stop;
 mod terminal;
 mod train;
 

@@ -5,6 +5,7 @@ use super::output::{Progress, quoted, say};
 use super::terminal::{note, say_data};
 use clap::Args;
 use hydranet::input::find_images;
+use hydranet::train::passed_over::beside_photos;
 use hydranet::train::person_folder;
 use hydranet::{Ensemble, Error, Prediction, Views, printable_json};
 use std::path::{Path, PathBuf};
@@ -126,6 +127,7 @@ impl Predict {
         for path in &self.paths {
             if path.is_dir() {
                 paths.extend(find_images(path)?);
+                beside_photos(path).into_iter().for_each(note);
             } else {
                 paths.push(path.clone());
             }

@@ -1,6 +1,7 @@
 //! `hydranet train`.
 
 use super::ConfigArgs;
+use super::broken::show_passed_over;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::terminal::note;
 use clap::Args;
@@ -212,16 +213,7 @@ fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::
     let Some(faults) = found? else {
         return Ok(false);
     };
-    for fault in &faults {
-        note(format!("passed over: {fault}"));
-    }
-    if !faults.is_empty() {
-        note(format!(
-            "{} of {} photos cannot be read and are passed over",
-            faults.len(),
-            dataset.samples.len()
-        ));
-    }
+    super::broken::name(&faults, dataset.samples.len());
     Ok(true)
 }
 
@@ -230,6 +222,7 @@ fn open(config: &Config, heads: &Path, data: &[PathBuf]) -> hydranet::Result<(Da
     let spec = config.model_spec()?;
     let (dataset, corrections) = Dataset::prepare(data, &spec.heads, &config.train)?;
     show_corrections(&corrections);
+    show_passed_over(data, heads, &spec.heads);
     note(SplitReport::new(&dataset, &spec.taxonomy()?)?);
     Ok((dataset, load_weights(config, heads)?))
 }

@@ -4,6 +4,7 @@ use super::repository::{Remote, Repository};
 use super::{Hub, REMEDY, Source, Tell};
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
+use crate::lock::OutputLock;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -82,6 +83,12 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
         tell(before, total);
     }
 
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+    }
+    let _lock = OutputLock::take(out)?;
+    remove_left(out)?;
+    check_out(out, overwrite)?;
     let folder = Sibling::new(out, "partial")?;
     for (remote, path) in files.iter().zip(&cached) {
         let hash = copy(path, &folder.0.join(&remote.path))?;
@@ -127,6 +134,37 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
         true => refuse("one with files in it"),
         false => Ok(()),
     }
+}
+
+/// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its name back,
+/// and halves go away. The lock is held.
+fn remove_left(out: &Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
+        return Ok(());
+    };
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    let prefix = format!("{}.", name.to_string_lossy());
+    let numbered = |name: &str, end: &str| {
+        let process = name.strip_prefix(&prefix).and_then(|n| n.strip_suffix(end));
+        process.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        let (half, old) = (numbered(&name, ".partial"), numbered(&name, ".old"));
+        if !(half || old) || !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            continue;
+        }
+        let aside = path.join("folder");
+        if old && aside.is_dir() && !out.exists() {
+            std::fs::rename(&aside, out).map_err(|e| Error::io("write", out, e))?;
+        }
+        let _ = std::fs::remove_dir_all(&path);
+    }
+    Ok(())
 }
 
 /// A folder beside another, which goes away with this value.

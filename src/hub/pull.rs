@@ -136,17 +136,23 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
     }
 }
 
+/// What the names of folders beside this one begin with: nobody else's do.
+fn prefix(of: &Path) -> String {
+    let name = of.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.hydranet-pull-")
+}
+
 /// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its name back,
 /// and halves go away. The lock is held.
 fn remove_left(out: &Path) -> Result<()> {
-    let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
+    let Some(parent) = out.parent() else {
         return Ok(());
     };
     let parent = match parent.as_os_str().is_empty() {
         true => Path::new("."),
         false => parent,
     };
-    let prefix = format!("{}.", name.to_string_lossy());
+    let prefix = prefix(out);
     let numbered = |name: &str, end: &str| {
         let process = name.strip_prefix(&prefix).and_then(|n| n.strip_suffix(end));
         process.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
@@ -172,9 +178,7 @@ struct Sibling(PathBuf);
 
 impl Sibling {
     fn new(of: &Path, what: &str) -> Result<Self> {
-        let mut path = of.as_os_str().to_owned();
-        path.push(format!(".{}.{what}", std::process::id()));
-        let path = PathBuf::from(path);
+        let path = of.with_file_name(format!("{}{}.{what}", prefix(of), std::process::id()));
         std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
         Ok(Self(path))
     }

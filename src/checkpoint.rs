@@ -329,7 +329,7 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
             _ => others.push((name, view)),
         }
     }
-    let others = dtype::dequantise(&mut tensors, others)?;
+    let others = dtype::dequantise(&mut tensors, others, origin)?;
     check_values(&tensors, origin)?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
     Ok((metadata, tensors, others))

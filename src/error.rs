@@ -196,27 +196,5 @@ pub(crate) fn write_atomically_with(
     path: &std::path::Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<std::fs::File> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    // Two threads may write the same file at once, as two processes may.
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut sibling = path.as_os_str().to_owned();
-    sibling.push(format!(".{}-{count}.partial", std::process::id()));
-    let sibling = PathBuf::from(sibling);
-    let written = || -> std::io::Result<std::fs::File> {
-        let mut file = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&sibling)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        std::fs::rename(&sibling, path)?;
-        Ok(file)
-    };
-    written().map_err(|e| {
-        let _ = std::fs::remove_file(&sibling);
-        Error::io("write", path, e)
-    })
+    crate::partial::write(path, write)
 }

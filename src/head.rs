@@ -252,7 +252,7 @@ impl HeadSpec {
         if !(0.0..=GREATEST).contains(&self.weight) {
             return fail(
                 "weight",
-                format!("a number from 0 to {GREATEST}"),
+                format!("a number of at least 0, at most {GREATEST}"),
                 self.weight.to_string(),
             );
         }

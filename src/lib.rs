@@ -45,6 +45,7 @@
 //! `train`) finds wrong labels, `transformers` has networks of
 //! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod account;
 #[cfg(feature = "audit")]
@@ -70,6 +71,7 @@ pub mod model;
 mod nearest;
 pub mod novelty;
 pub mod ops;
+mod partial;
 pub mod predict;
 // Without training, few kinds of files are read.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
@@ -93,6 +95,8 @@ pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use layers::{BatchNormMode, Mode};
 pub use lock::FolderLock;
+#[doc(hidden)]
+pub use lock::OutputLock;
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use novelty::{Novelty, NoveltySpec};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};

@@ -1,9 +1,14 @@
 //! One process at a time in a folder that is written to.
 
 use crate::error::{Error, Result};
+use crate::partial::{is_partial, remove_left};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+
+mod output;
+
+pub use output::OutputLock;
 
 /// The name of the file whose lock is the folder's.
 const NAME: &str = ".lock";
@@ -29,7 +34,7 @@ impl FolderLock {
         let file = options.write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|e| Error::io("write", &path, e))?;
         match file.try_lock() {
-            Ok(()) => remove_partial(folder)?,
+            Ok(()) => remove_left(folder, is_partial),
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Invalid {
                     what: format!("the folder {}", folder.display()),
@@ -45,28 +50,4 @@ impl FolderLock {
             _file: Arc::new(file),
         })
     }
-}
-
-/// Removes what [`write_atomically`](crate::write_atomically) did not finish in a folder whose lock is held.
-fn remove_partial(folder: &Path) -> Result<()> {
-    let failed = |e| Error::io("read", folder, e);
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let is_file = entry.file_type().is_ok_and(|t| t.is_file());
-        if is_file && is_partial(&entry.file_name().to_string_lossy()) {
-            let path = entry.path();
-            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether this is a name that [`write_atomically`](crate::write_atomically) gives: `NAME.PROCESS-COUNT.partial`.
-fn is_partial(name: &str) -> bool {
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let middle = name
-        .strip_suffix(".partial")
-        .and_then(|n| n.rsplit_once('.'));
-    let numbers = middle.and_then(|(_, n)| n.split_once('-'));
-    numbers.is_some_and(|(process, count)| digits(process) && digits(count))
 }

@@ -1,4 +1,5 @@
 //! The `hydranet` command.
+#![forbid(unsafe_code)]
 
 mod cli;
 

@@ -104,7 +104,11 @@ impl JointSpec {
         }
         if !(0.0..=GREATEST).contains(&self.consistency) {
             let found = self.consistency.to_string();
-            return fail("consistency", "a number from 0 to 1000000", found);
+            return fail(
+                "consistency",
+                "a number of at least 0, at most 1000000",
+                found,
+            );
         }
         if self.loss.is_cumulative() {
             let expected = "a loss for labels without an order";

@@ -317,6 +317,66 @@ fn weights_that_are_no_numbers_and_variances_below_0_are_refused_by_name() {
     }
 }
 
+/// A model's bytes in a lesser type, with the bytes of one tensor changed.
+fn damaged(dtype: hydranet::WeightDType, tensor: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut bytes = tiny::model().with_dtype(dtype).unwrap().to_bytes().unwrap();
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let offsets = &header[tensor]["data_offsets"];
+    let at = |i: usize| 8 + length + offsets[i].as_u64().unwrap() as usize;
+    change(&mut bytes[at(0)..at(1)]);
+    bytes
+}
+
+#[test]
+fn weights_in_lesser_types_that_are_no_numbers_are_refused_by_name() {
+    use hydranet::WeightDType::{Bf16, F16, F32, Int8};
+    let whole = tiny::model().with_dtype(Int8).unwrap();
+    ModelFile::from_bytes(&whole.to_bytes().unwrap(), ORIGIN).unwrap();
+    let mut names = tiny::model().tensors;
+    names.retain(|name, t| name.starts_with("backbone.") && t.rank() == 4);
+    let name = names.keys().next().unwrap();
+    let named = format!("`{name}`");
+    // NaN, infinity and minus infinity.
+    for (dtype, bits) in [
+        (F16, [0x7e00u16, 0x7c00, 0xfc00]),
+        (Bf16, [0x7fc0, 0x7f80, 0xff80]),
+    ] {
+        for bits in bits {
+            let bytes = damaged(dtype, name, |b| {
+                b[2..4].copy_from_slice(&bits.to_le_bytes())
+            });
+            assert_refused("half", &bytes, &[&named, "1 of", "not finite"]);
+        }
+    }
+    let scale = format!("{name}.scale");
+    for wrong in [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        -1.0,
+        f32::MIN_POSITIVE * -1.0,
+    ] {
+        let bytes = damaged(Int8, &scale, |b| {
+            b[4..8].copy_from_slice(&wrong.to_le_bytes())
+        });
+        assert_refused(
+            "scale",
+            &bytes,
+            &[&format!("`{scale}`"), &wrong.to_string(), "scale"],
+        );
+    }
+    // Finite, and no product with 127 is.
+    let bytes = damaged(Int8, &scale, |b| {
+        b[..4].copy_from_slice(&f32::MAX.to_le_bytes())
+    });
+    assert_refused("large scale", &bytes, &[&named, "not finite"]);
+    let bytes = damaged(F32, name, |b| {
+        b[..4].copy_from_slice(&f32::NAN.to_le_bytes())
+    });
+    assert_refused("f32", &bytes, &[&named, "1 of"]);
+}
+
 #[test]
 fn a_prediction_that_is_not_finite_is_an_error() {
     let predictor = Predictor::new(&tiny::model()).unwrap();

@@ -14,6 +14,22 @@ const VARIANTS: usize = 60;
 /// Bytes of an input that are damaged: where the structure of large files stands.
 const DAMAGED: usize = 32 << 10;
 
+/// What files of other kinds begin with.
+const STARTS: &[&[u8]] = &[
+    b"version https://git-lfs.github.com/spec/v1\n",
+    b"\xef\xbb\xbf <!DOCTYPE html><html>",
+    b"<?xml version=\"1.0\"?>",
+    b"{\"weight_map\": {\"a\": 1}}",
+    b"[[[[{\"a\": [",
+    b"PK\x03\x04\x14\0\0\0",
+    b"\x80\x02}q\0.",
+    b"\x08\x07\x12\xffpytorch",
+    b"\xff\xfea\0b\0",
+    b"\x1b[2J\x9b31m\xe2\x80\xae",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff{",
+    b"\0\0\0\0\0\0\0\0\0\0\0\0",
+];
+
 /// A generator of numbers that anyone can follow (xorshift64*).
 struct Draws(u64);
 
@@ -99,6 +115,11 @@ fn replay(name: &str) {
     for seed in &seeds {
         target(seed);
     }
+    for start in STARTS {
+        // As they are, cut off anywhere, and before a file of the target's own kind.
+        (0..=start.len()).for_each(|end| target(&start[..end]));
+        target(&[start, &seeds[0][..]].concat());
+    }
     for i in 0..VARIANTS {
         target(&damaged(&seeds[i % seeds.len()], &mut draws));
     }
@@ -121,6 +142,7 @@ replayed! {
     damaged_corrections_do_not_panic: "corrections";
     damaged_heads_do_not_panic: "head";
     damaged_settings_do_not_panic: "settings";
+    damaged_manifests_of_ensembles_do_not_panic: "ensemble";
 }
 
 #[test]

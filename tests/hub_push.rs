@@ -245,6 +245,24 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
     assert!(!server.requests().iter().any(again));
     assert_eq!(read(&out)["model.safetensors"], best);
 
+    // What pulls left that were killed: a half, and an old folder set aside that was not yet replaced.
+    let beside = |name: &str| dir.path().join("models").join(name);
+    let (half, old) = (
+        beside(".out.hydranet-pull-4194305.partial"),
+        beside(".out.hydranet-pull-4194306.old"),
+    );
+    let somebodys = beside("out.2024.old");
+    std::fs::rename(&out, beside("kept")).unwrap();
+    for folder in [&half, &somebodys, &old.join("folder")] {
+        write(folder, &[("a", b"a")]);
+    }
+    says(go(&hub, false), &["out", "--overwrite"]);
+    assert_eq!(read(&out)["a"], b"a", "the old folder has its name back");
+    assert!(!half.exists() && !old.exists() && somebodys.exists());
+    std::fs::remove_dir_all(&out).unwrap();
+    std::fs::remove_dir_all(&somebodys).unwrap();
+    std::fs::rename(beside("kept"), &out).unwrap();
+
     says(go(&hub, false), &["out", "--overwrite"]);
     write(&out, &[("of-another-model", b"")]);
     server.state().files.remove("config.json");

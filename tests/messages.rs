@@ -374,3 +374,83 @@ fn a_configuration_of_no_weights_still_loads() {
     let config = Bench::config(&["model.weights="]).unwrap();
     assert!(load_weights(&config, Path::new(HEADS)).unwrap().is_empty());
 }
+
+#[test]
+fn what_is_passed_over_is_counted_and_named() {
+    let bench = Bench::new();
+    let dir = bench.dir.path();
+    let has = |args: &[&str], words: &[&str]| {
+        let (_, err) = run(dir, args);
+        for word in words {
+            assert!(err.contains(word), "{args:?}, no `{word}`: {err}");
+        }
+    };
+    // Columns of a listing, and files of a folder of heads.
+    let text = std::fs::read_to_string(&bench.data).unwrap();
+    let rows = text.lines().enumerate();
+    let rows = rows.map(|(i, row)| format!("{row},{}\n", ["weather", "fair"][usize::from(i > 0)]));
+    std::fs::write(&bench.data, rows.collect::<String>()).unwrap();
+    let data = bench.data.display().to_string();
+    let own = heads(dir);
+    std::fs::write(own.join("hat.TOML"), "").unwrap();
+    std::fs::write(own.join("hat.toml.bak"), "").unwrap();
+    let own = own.display().to_string();
+    let words = [
+        "1 columns",
+        "`weather`",
+        "2 files",
+        "`hat.TOML`",
+        "`hat.toml.bak`",
+    ];
+    has(&["check", "--heads", &own, "--data", &data], &words);
+    let train = ["train", "--heads", &own, "--data", &data, "--out", "run"];
+    let short = [
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "model.input.size=[32,32]",
+    ];
+    has(&[&train[..], &short].concat(), &words);
+    // Of a folder of photos.
+    let photos = dir.join("photos");
+    std::fs::create_dir_all(photos.join("inner")).unwrap();
+    for name in ["a.gif", "inner/b.webp", ".hidden.jpg", "inner/c.txt"] {
+        std::fs::write(photos.join(name), "x").unwrap();
+    }
+    std::fs::copy(first_photo(&bench), photos.join("good.jpg")).unwrap();
+    tiny::model().write(dir.join("model.safetensors")).unwrap();
+    let predict = ["predict", "--model", "model.safetensors", "photos"];
+    has(&predict, &["4 files", "`a.gif`", "`.hidden.jpg`", "b.webp"]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&photos, photos.join("again")).unwrap();
+        has(&predict, &["1 linked folders", "`again`"]);
+    }
+    // Of a person folder.
+    let people = dir.join("people");
+    let own = people.join("images/000001_male_Asian_30");
+    std::fs::create_dir_all(own.join("more")).unwrap();
+    std::fs::create_dir_all(people.join("images/000009_nobody")).unwrap();
+    std::fs::copy(first_photo(&bench), own.join("normal.jpg")).unwrap();
+    std::fs::write(own.join("mask1.heic"), "x").unwrap();
+    let rows = "id,gender,race,age,path\n000001,male,Asian,30,000001_male_Asian_30\n";
+    std::fs::write(people.join("train.csv"), rows).unwrap();
+    has(
+        &["check", "--heads", HEADS, "--data", "people"],
+        &[
+            "`race`",
+            "1 files",
+            "mask1.heic",
+            "2 folders",
+            "`000009_nobody`",
+            "/more`",
+        ],
+    );
+}
+
+fn first_photo(bench: &Bench) -> PathBuf {
+    let photos = std::fs::read_dir(bench.data.with_file_name("images")).unwrap();
+    let mut photos: Vec<_> = photos.map(|p| p.unwrap().path()).collect();
+    photos.sort();
+    photos.swap_remove(0)
+}

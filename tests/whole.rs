@@ -211,10 +211,264 @@ fn a_run_under_nohup_outlives_its_terminal() {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut run = command.spawn().unwrap();
-    wait_for(&bench.out("run").join("config.toml"), &mut run);
-    signal(&run, "-HUP");
-    assert!(run.wait().unwrap().success());
+    let mut run = Ending(command.spawn().unwrap());
+    wait_for(&bench.out("run").join("config.toml"), &mut run.0);
+    signal(&run.0, "-HUP");
+    assert!(run.0.wait().unwrap().success());
+}
+
+/// A process that does not outlive the test, however that ends.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Every file in a run's folder is whole, and none is a half.
+fn all_is_whole(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!name.ends_with(".partial"), "{name}");
+        let bytes = std::fs::read(&path).unwrap();
+        match name.as_str() {
+            "best.safetensors" | "last.safetensors" => {
+                hydranet::ModelFile::from_bytes(&bytes, &name).unwrap();
+            }
+            "state.safetensors" => {
+                hydranet::checkpoint::read_tensors(&bytes, &name).unwrap();
+            }
+            "config.toml" => {
+                hydranet::train::config::Config::read(&path).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The same command under a limit of so many KiB for each file it writes, which it meets as a full disk.
+fn limited(command: &Command, kib: usize) -> Command {
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+        .arg(kib.to_string())
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(command.get_current_dir().unwrap())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    shell
+}
+
+#[test]
+fn a_run_whose_files_do_not_fit_ends_with_a_message_and_goes_on_where_it_was_whole() {
+    let bench = Bench::new();
+    assert!(training(&bench, "whole", 3).status().unwrap().success());
+    let size = |file: &str| {
+        let path = bench.out("whole").join(file);
+        std::fs::metadata(path).unwrap().len() / 1024
+    };
+    let (state, best) = (size("state.safetensors"), size("best.safetensors"));
+    assert!(state > best + 1000);
+    let between = usize::try_from((state + best) / 2).unwrap();
+
+    // Not even the first state fits.
+    let out = limited(&training(&bench, "new", 3), between).output();
+    let out = out.unwrap();
+    let message = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{message}");
+    assert!(message.contains("error: cannot write"), "{message}");
+    assert!(message.contains("state.safetensors"), "{message}");
+    all_is_whole(&bench.out("new"));
+
+    // The disk fills up on the way.
+    let mut run = Ending(training(&bench, "run", 3).spawn().unwrap());
+    wait_for(&bench.out("run").join("state.safetensors"), &mut run.0);
+    signal(&run.0, "-TERM");
+    run.0.wait().unwrap();
+    let before = bench.bytes("run", "state.safetensors");
+    let out = limited(&resumed(&bench, "run"), between).output().unwrap();
+    let message = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{message}");
+    assert!(message.contains("state.safetensors"), "{message}");
+    all_is_whole(&bench.out("run"));
+    assert!(bench.bytes("run", "state.safetensors") == before);
+    assert!(resumed(&bench, "run").status().unwrap().success());
+    for file in ["best.safetensors", "last.safetensors", "metrics.csv"] {
+        let [a, b] = ["whole", "run"].map(|run| bench.bytes(run, file));
+        assert!(a == b, "{file} differs");
+    }
+}
+
+/// A small disk; it goes away with this value.
+struct Disk<'a>(&'a Path);
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_whole_files_where_a_small_disk_may_be_mounted() {
+    let bench = Bench::new();
+    let disk = bench.out("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", "size=30m", "none"])
+        .arg(&disk);
+    if !mount.output().is_ok_and(|out| out.status.success()) {
+        println!("skipped: no disk may be mounted here");
+        return;
+    }
+    let mounted = Disk(&disk);
+    let mut command = training(&bench, "disk/run", 2);
+    let out = command.stderr(Stdio::piped()).output().unwrap();
+    let message = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{message}");
+    assert!(message.contains("error: cannot write"), "{message}");
+    all_is_whole(&disk.join("run"));
+    drop(mounted);
+}
+
+#[test]
+fn of_two_commands_that_write_the_same_file_the_second_is_refused() {
+    let bench = Bench::new();
+    model(&bench);
+    let data = bench.data.display().to_string();
+    let spec = format!("{HEADS}/age.toml");
+    let lock = hydranet::OutputLock::take(&bench.out("out")).unwrap();
+    for args in [
+        &[
+            "calibrate",
+            "--model",
+            "model.safetensors",
+            "--data",
+            &data,
+            "--out",
+            "out",
+        ][..],
+        &[
+            "decide",
+            "--model",
+            "model.safetensors",
+            "--data",
+            &data,
+            "--rule",
+            "prior",
+            "--out",
+            "out",
+        ],
+        &[
+            "export",
+            "--model",
+            "model.safetensors",
+            "--dtype",
+            "f16",
+            "--out",
+            "out",
+        ],
+        &["export", "--model", "model.safetensors", "--onnx", "out"],
+        &[
+            "export",
+            "--model",
+            "model.safetensors",
+            "--hugging-face",
+            "out",
+        ],
+        &["ensemble", "model.safetensors", "--out", "out"],
+        &[
+            "heads",
+            "extract",
+            "--model",
+            "model.safetensors",
+            "--out",
+            "out",
+        ],
+        &[
+            "heads",
+            "replace",
+            "--model",
+            "model.safetensors",
+            "--out",
+            "out",
+            "age",
+            "--spec",
+            &spec,
+        ],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        let out = command.current_dir(bench.dir.path()).args(args);
+        let out = out.output().unwrap();
+        let message = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {message}");
+        assert!(message.contains("another command"), "{args:?}: {message}");
+        assert!(!bench.out("out").exists());
+    }
+    drop(lock);
+    let half = bench.out("out.4194305-7.partial");
+    std::fs::write(&half, "half").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    let export = ["export", "--model", "model.safetensors", "--dtype", "f16"];
+    command.current_dir(bench.dir.path()).args(export);
+    let status = command.args(["--out", "out"]).stdout(Stdio::null());
+    assert!(status.status().unwrap().success());
+    assert!(!half.exists(), "what a killed process left");
+    let hidden: Vec<_> = std::fs::read_dir(bench.dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".lock"))
+        .collect();
+    assert_eq!(hidden, [""; 0]);
+}
+
+#[test]
+fn audits_and_experiments_name_broken_photos_before_they_begin_and_go_on_without_them() {
+    let bench = Bench::new();
+    let photos = bench.data.with_file_name("images");
+    let mut photos: Vec<_> = std::fs::read_dir(photos).unwrap().collect();
+    photos.sort_by_key(|p| p.as_ref().unwrap().path());
+    let broken = photos[0].as_ref().unwrap().path();
+    std::fs::write(&broken, "no photo").unwrap();
+    let name = broken.file_name().unwrap().to_str().unwrap().to_string();
+    let small = [
+        "model.input.size=[32,32]",
+        "train.batch=8",
+        "train.epochs=1",
+    ];
+    let set = small.map(|s| format!("{s:?}")).join(",");
+    let file = format!(
+        "heads = {HEADS:?}\nset = [{set}]\nfolds = 2\n[[variants]]\nset = [\"train.mix_up=0\"]\n"
+    );
+    std::fs::write(bench.out("e.toml"), file).unwrap();
+    let data = bench.data.display().to_string();
+    let mut audit = vec!["audit", "--heads", HEADS, "--folds", "2", "--data", &data];
+    small.iter().for_each(|s| audit.extend(["--set", s]));
+    let experiment = vec!["experiment", "e.toml", "--data", &data];
+    for (what, args) in [("audit", audit), ("experiment", experiment)] {
+        let run = |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+            command.current_dir(bench.dir.path()).args(&args);
+            let out = command.args(more).output().unwrap();
+            (out.status, String::from_utf8(out.stderr).unwrap())
+        };
+        let (status, message) = run(&["--out", what]);
+        assert_eq!(status.code(), Some(1), "{message}");
+        assert!(message.contains(&name), "{message}");
+        assert!(message.contains("--skip-broken"), "{message}");
+        let (status, message) = run(&["--out", what, "--skip-broken"]);
+        assert!(status.success(), "{message}");
+        assert!(
+            message.contains(&format!("passed over: {data}")),
+            "{message}"
+        );
+        assert!(message.contains("1 of "), "{message}");
+        assert!(!message.contains("failed:"), "{message}");
+    }
 }
 
 #[test]

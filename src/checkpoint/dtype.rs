@@ -216,6 +216,7 @@ fn sixteen_digits_up(v: f32) -> f32 {
 pub(super) fn dequantise(
     tensors: &mut Tensors,
     others: Vec<(&str, TensorView<'_>)>,
+    origin: &str,
 ) -> Result<BTreeMap<String, Dtype>> {
     let mut left = BTreeMap::new();
     for (name, view) in others {
@@ -224,7 +225,16 @@ pub(super) fn dequantise(
         let scale = tensors.get(&scales).filter(fits);
         match (view.dtype(), scale) {
             (Dtype::I8, Some(scale)) => {
-                let values = values(view.data(), &scale.to_vec1::<f32>()?);
+                let scale = scale.to_vec1::<f32>()?;
+                if let Some(wrong) = scale.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
+                    return Err(Error::Checkpoint {
+                        origin: origin.into(),
+                        problem: format!(
+                            "tensor `{scales}` has the scale {wrong}; expected finite numbers of at least 0; did the training diverge?"
+                        ),
+                    });
+                }
+                let values = values(view.data(), &scale);
                 let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu)?;
                 tensors.remove(&scales);
                 tensors.insert(name.into(), tensor);

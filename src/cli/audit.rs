@@ -1,6 +1,7 @@
 //! `hydranet audit`.
 
 use super::ConfigArgs;
+use super::broken::take_out_broken;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
 use hydranet::audit::confident::{Quality, Rule};
@@ -64,6 +65,9 @@ pub(crate) struct Audit {
     /// Most suspects of each head on the page audit.html.
     #[arg(long, default_value_t = PageConfig::default().shown, value_name = "N")]
     shown: usize,
+    /// Name photos that cannot be read, and audit the others.
+    #[arg(long)]
+    skip_broken: bool,
     /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
     #[arg(long, value_name = "FILE")]
     corrections: Vec<PathBuf>,
@@ -81,6 +85,10 @@ impl Audit {
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
+        if !take_out_broken(&mut dataset, &spec.input, self.skip_broken)? {
+            say("stopped before the audit began");
+            return Ok(ExitCode::from(130));
+        }
         let options = AuditConfig {
             folds: self.folds,
             rule: self.rule,

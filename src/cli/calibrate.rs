@@ -8,7 +8,7 @@ use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_nov
 use hydranet::train::dataset::Split;
 use hydranet::train::evaluate::{Queue, features};
 use hydranet::train::targets::labels_that_apply;
-use hydranet::{Error, ModelFile};
+use hydranet::{Error, ModelFile, OutputLock};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,6 +50,7 @@ impl Calibrate {
             (_, Some(share)) => Abstain::ForAccuracy(share),
             _ => Abstain::Unchanged,
         };
+        let _lock = OutputLock::take(&self.out)?;
         let file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
         let taxonomy = spec.taxonomy()?;

@@ -1,6 +1,7 @@
 //! `hydranet check`.
 
 use super::ConfigArgs;
+use super::broken::show_passed_over;
 use super::output::{Progress, say, say_json};
 use super::sides::SplitFiles;
 use clap::Args;
@@ -48,6 +49,7 @@ impl Check {
         if let Ok(progress) = progress.lock() {
             progress.end();
         }
+        show_passed_over(&self.data, &self.config.heads, &spec.heads);
         let good = report.faults.is_empty();
         if self.json {
             say_json(&report)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use hydranet::train::dataset::Split;
 use hydranet::train::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
 use hydranet::train::evaluate::{Queue, features, logits, score};
-use hydranet::{Decision, DecisionRule, Error, ModelFile};
+use hydranet::{Decision, DecisionRule, Error, ModelFile, OutputLock};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ pub(crate) struct Decide {
 impl Decide {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let wanted: Option<DecisionRule> = self.rule.as_deref().map(str::parse).transpose()?;
+        let _lock = self.out.as_deref().map(OutputLock::take).transpose()?;
         let mut file = ModelFile::read(&self.model)?;
         let spec = file.description.model.clone();
         let (dataset, _) = self.data.open(&[&file.description])?;

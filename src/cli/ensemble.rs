@@ -3,7 +3,7 @@
 use super::output::say;
 use super::predict::ViewArgs;
 use clap::Args;
-use hydranet::{Average, Ensemble, Error, Manifest, Predictor, Result};
+use hydranet::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,6 +25,7 @@ pub(crate) struct EnsembleArgs {
 
 impl EnsembleArgs {
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        let _lock = OutputLock::take(&self.out)?;
         let average: Average = self.average.parse()?;
         let views = self.views.views().unwrap_or_default();
         // Nothing is written that could not be read back.

@@ -1,7 +1,10 @@
 //! `hydranet experiment` and `hydranet compare`.
 
+use super::broken::take_out_broken;
 use super::output::{Progress, say, say_json, show_corrections, show_training, stop_on_ctrl_c};
 use clap::Args;
+use hydranet::InputSpec;
+use hydranet::train::dataset::Dataset;
 use hydranet::train::experiment::{
     Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, Variant, collect, run,
     to_markdown,
@@ -27,6 +30,9 @@ pub(crate) struct Experiment {
     /// Minutes the runs may take from now, in place of the file's.
     #[arg(long, value_name = "N", value_parser = minutes)]
     minutes: Option<f64>,
+    /// Name photos that cannot be read, and do everything without them.
+    #[arg(long, conflicts_with = "dry_run")]
+    skip_broken: bool,
     /// Print the variants and count the runs; do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -46,7 +52,15 @@ impl Experiment {
         if !self.data.is_empty() {
             file.data.clone_from(&self.data);
         }
-        let mut plan = Plan::new(&file, &self.file.display().to_string())?;
+        let look = |dataset: &mut Dataset, input: &InputSpec| match self.dry_run {
+            true => Ok(true),
+            false => take_out_broken(dataset, input, self.skip_broken),
+        };
+        let origin = self.file.display().to_string();
+        let Some(mut plan) = Plan::of_readable(&file, &origin, &mut { look })? else {
+            say("stopped before the experiment began");
+            return Ok(ExitCode::from(130));
+        };
         plan.minutes = self.minutes.or(plan.minutes);
         for (place, variant) in plan.variants.iter().enumerate() {
             // What is as with the baseline was said there.

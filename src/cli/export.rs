@@ -7,7 +7,7 @@ use clap::Args;
 use hydranet::export::onnx;
 use hydranet::train::cost::{CostRow, compare_models};
 use hydranet::train::evaluate::Queue;
-use hydranet::{ModelFile, WeightDType, write_atomically};
+use hydranet::{ModelFile, OutputLock, WeightDType, write_atomically};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,6 +48,8 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let dtype: Option<WeightDType> = self.dtype.as_deref().map(str::parse).transpose()?;
+        let outputs = [&self.out, &self.onnx].into_iter().flatten();
+        let _locks = OutputLock::take_all(outputs.chain(self.folders.outputs()))?;
         let file = ModelFile::read(&self.model)?;
         self.folders.write(&file)?;
         if let Some(onnx) = &self.onnx {

@@ -21,6 +21,11 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
+    /// The folders that are written.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.hugging_face, &self.timm].into_iter().flatten()
+    }
+
     pub(crate) fn write(&self, file: &ModelFile) -> hydranet::Result<()> {
         if let Some(out) = &self.hugging_face {
             folder::write(file, out, self.license.as_deref())?;

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use hydranet::surgery::{self, Graft, HeadsFile, NewTensors, Place};
 use hydranet::train::config::read_head;
 use hydranet::weights::{load_for, seen};
-use hydranet::{ModelFile, Result};
+use hydranet::{ModelFile, OutputLock, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -132,8 +132,25 @@ enum Action {
     },
 }
 
+impl Action {
+    /// The file that is written.
+    fn out(&self) -> &Path {
+        match self {
+            Self::Attach { out, .. } | Self::Merge { out, .. } => out,
+            Self::Extract { files }
+            | Self::Replace { files, .. }
+            | Self::Add { files, .. }
+            | Self::Remove { files, .. }
+            | Self::Rename { files, .. }
+            | Self::Reset { files, .. }
+            | Self::Graft { files, .. } => &files.out,
+        }
+    }
+}
+
 impl Heads {
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        let _lock = OutputLock::take(self.action.out())?;
         let fresh = |seed: &u64| NewTensors::Fresh { seed: *seed };
         let (files, model) = match &self.action {
             Action::Extract { files } => {

@@ -1,6 +1,7 @@
 //! Arguments in, library calls, text out.
 
 mod audit;
+mod broken;
 mod calibrate;
 mod data;
 mod decide;
@@ -18,6 +19,7 @@ mod output;
 mod plot;
 mod predict;
 mod sides;
+mod stop;
 mod terminal;
 mod train;
 

@@ -1,5 +1,6 @@
-//! Progress on the terminal, Ctrl-C.
+//! Progress on the terminal.
 
+pub(crate) use super::stop::stop_on_ctrl_c;
 use super::terminal::note;
 pub(crate) use super::terminal::say;
 use hydranet::train::corrections::CorrectionsReport;
@@ -7,8 +8,6 @@ use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Prints a value as JSON.
@@ -191,39 +190,4 @@ fn balance(heads: &[String], r: &EpochRecord) -> Option<String> {
         }
     }
     (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
-}
-
-/// A flag that Ctrl-C sets, and so do the requests to end (SIGTERM) and the end of the terminal (SIGHUP); a second one ends the
-/// program at once.
-pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    let set = || {
-        // Fails only if a handler is set already, and then it is this one.
-        let _ = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-            note("\nstopping after this step; once more to stop at once");
-        });
-    };
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| keep_hang_up_ignored(set));
-    &STOP
-}
-
-/// Does `set`, after which the end of the terminal is still ignored if it was before: `nohup` asks for that.
-#[cfg(unix)]
-fn keep_hang_up_ignored(set: impl FnOnce()) {
-    // SAFETY: ignoring a signal runs no code of ours, and any thread may ask for it.
-    let ignore = || unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
-    let before = ignore();
-    set();
-    if before == libc::SIG_IGN {
-        ignore();
-    }
-}
-
-#[cfg(not(unix))]
-fn keep_hang_up_ignored(set: impl FnOnce()) {
-    set();
 }

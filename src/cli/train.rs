@@ -1,6 +1,7 @@
 //! `hydranet train`.
 
 use super::ConfigArgs;
+use super::broken::show_passed_over;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::sides::SplitFiles;
 use super::terminal::note;
@@ -218,16 +219,7 @@ fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::
     let Some(faults) = found? else {
         return Ok(false);
     };
-    for fault in &faults {
-        note(format!("passed over: {fault}"));
-    }
-    if !faults.is_empty() {
-        note(format!(
-            "{} of {} photos cannot be read and are passed over",
-            faults.len(),
-            dataset.samples.len()
-        ));
-    }
+    super::broken::name(&faults, dataset.samples.len());
     Ok(true)
 }
 
@@ -239,6 +231,7 @@ fn open(
     split_files: &SplitFiles,
 ) -> hydranet::Result<(Dataset, Tensors)> {
     let dataset = prepare(config, heads, data, split_files)?;
+    show_passed_over(data, heads, &dataset.heads);
     note(SplitReport::new(
         &dataset,
         &config.model_spec()?.taxonomy()?,

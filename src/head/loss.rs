@@ -3,7 +3,7 @@
 use super::GREATEST;
 use serde::{Deserialize, Serialize};
 
-const FROM_0: &str = "from 0 to 1000000";
+const FROM_0: &str = "of at least 0, at most 1000000";
 
 /// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax.
 ///
@@ -274,7 +274,7 @@ impl ClassWeights {
                     || w.iter().all(|v| *v == 0.0) =>
             {
                 fault(
-                    "numbers from 0 to 1000000, not all 0".into(),
+                    "numbers of at least 0 and at most 1000000, not all 0".into(),
                     format!("{w:?}"),
                 )
             }

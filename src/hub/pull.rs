@@ -4,6 +4,7 @@ use super::repository::{Remote, Repository};
 use super::{Hub, REMEDY, Source, Tell};
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
+use crate::lock::OutputLock;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -82,6 +83,12 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
         tell(before, total);
     }
 
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+    }
+    let _lock = OutputLock::take(out)?;
+    remove_left(out)?;
+    check_out(out, overwrite)?;
     let folder = Sibling::new(out, "partial")?;
     for (remote, path) in files.iter().zip(&cached) {
         let hash = copy(path, &folder.0.join(&remote.path))?;
@@ -129,14 +136,49 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
     }
 }
 
+/// What the names of folders beside this one begin with: nobody else's do.
+fn prefix(of: &Path) -> String {
+    let name = of.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.hydranet-pull-")
+}
+
+/// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its name back,
+/// and halves go away. The lock is held.
+fn remove_left(out: &Path) -> Result<()> {
+    let Some(parent) = out.parent() else {
+        return Ok(());
+    };
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    let prefix = prefix(out);
+    let numbered = |name: &str, end: &str| {
+        let process = name.strip_prefix(&prefix).and_then(|n| n.strip_suffix(end));
+        process.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        let (half, old) = (numbered(&name, ".partial"), numbered(&name, ".old"));
+        if !(half || old) || !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            continue;
+        }
+        let aside = path.join("folder");
+        if old && aside.is_dir() && !out.exists() {
+            std::fs::rename(&aside, out).map_err(|e| Error::io("write", out, e))?;
+        }
+        let _ = std::fs::remove_dir_all(&path);
+    }
+    Ok(())
+}
+
 /// A folder beside another, which goes away with this value.
 struct Sibling(PathBuf);
 
 impl Sibling {
     fn new(of: &Path, what: &str) -> Result<Self> {
-        let mut path = of.as_os_str().to_owned();
-        path.push(format!(".{}.{what}", std::process::id()));
-        let path = PathBuf::from(path);
+        let path = of.with_file_name(format!("{}{}.{what}", prefix(of), std::process::id()));
         std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
         Ok(Self(path))
     }

@@ -10,8 +10,8 @@ use candle_core::Tensor;
 use std::io::Read;
 use std::path::Path;
 
-/// Whether a file begins as JSON does, as a manifest is. A safetensors file begins with a length in eight bytes, of which the last are 0.
-fn is_json(path: &Path) -> Result<bool> {
+/// Whether a file begins as text does. A safetensors file begins with a length in eight bytes, of which the last are 0.
+fn is_text(path: &Path) -> Result<bool> {
     if !path.is_file() {
         return Ok(false);
     }
@@ -20,8 +20,7 @@ fn is_json(path: &Path) -> Result<bool> {
     file.take(8)
         .read_to_end(&mut head)
         .map_err(|e| Error::io("read", path, e))?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
-    Ok(!head.contains(&0) && head.trim_ascii_start().starts_with(b"{"))
+    Ok(!head.contains(&0))
 }
 
 /// Models with the same heads that predict together; of one model and the plain photo, exactly what its [`Predictor`] says.
@@ -118,7 +117,7 @@ impl Ensemble {
     /// As [`Manifest::read`], [`Predictor::from_file`] and [`new`](Self::new).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if !is_json(path)? {
+        if !is_text(path)? {
             let predictor = Predictor::from_file(path)?;
             return Self::new(vec![predictor], Average::default(), Views::default());
         }

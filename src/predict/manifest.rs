@@ -85,7 +85,9 @@ impl Manifest {
         };
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
             fail(match what_instead_of_binary(bytes) {
-                Some(what) => format!("expected the manifest of an ensemble, found {what} ({e})"),
+                Some(what) => format!(
+                    "expected a model file or the manifest of an ensemble, found {what} ({e})"
+                ),
                 None => format!("not the manifest of an ensemble: {e}"),
             })
         })?;

@@ -111,7 +111,7 @@ impl AugmentConfig {
         ] {
             if !(0.0..=100.0).contains(&v) {
                 let what = format!("color_jitter.{what}");
-                return fail(&what, "a number from 0 to 100", v.to_string());
+                return fail(&what, "a number of at least 0, at most 100", v.to_string());
             }
         }
         if let Some(ResizedCrop { scale, ratio }) = self.random_resized_crop {

@@ -5,6 +5,7 @@ use super::dataset::{Dataset, Fault};
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Photos decoded between two looks at whether to stop.
@@ -30,6 +31,49 @@ impl Dataset {
         let places: Vec<usize> = (0..self.samples.len())
             .filter(|i| self.samples[*i].split.is_some())
             .collect();
+        let found = self.look(&places, input, skip, stop, tell)?;
+        Ok(found.map(|(broken, faults)| {
+            self.skipped = broken.into_iter().collect();
+            faults
+        }))
+    }
+
+    /// As [`find_broken`](Self::find_broken), of all photos, whether they stand on a side or not; with `skip` those that cannot be read
+    /// are taken out of the data.
+    ///
+    /// # Errors
+    /// As [`find_broken`](Self::find_broken).
+    pub fn take_out_broken(
+        &mut self,
+        input: &InputSpec,
+        skip: bool,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<Vec<Fault>>> {
+        let places: Vec<usize> = (0..self.samples.len()).collect();
+        let found = self.look(&places, input, skip, stop, tell)?;
+        Ok(found.map(|(broken, faults)| {
+            self.take_out(&broken.into_iter().collect());
+            faults
+        }))
+    }
+
+    /// Takes photos out, by their places.
+    pub(super) fn take_out(&mut self, places: &BTreeSet<usize>) {
+        let mut place = 0..;
+        self.samples
+            .retain(|_| place.next().is_none_or(|i| !places.contains(&i)));
+    }
+
+    /// Which photos at these places cannot be read, and why.
+    fn look(
+        &self,
+        places: &[usize],
+        input: &InputSpec,
+        skip: bool,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<(Vec<usize>, Vec<Fault>)>> {
         let done = AtomicUsize::new(0);
         let mut found: Vec<(usize, Fault)> = Vec::new();
         for part in places.chunks(STRETCH) {
@@ -50,9 +94,7 @@ impl Dataset {
             tell(done.load(Ordering::Relaxed), places.len());
         }
         let (broken, faults): (Vec<usize>, Vec<Fault>) = found.into_iter().unzip();
-        if skip {
-            self.skipped = broken.into_iter().collect();
-        } else if !faults.is_empty() {
+        if !skip && !faults.is_empty() {
             let named = faults.iter().take(NAMED).map(|f| format!("\n  {f}"));
             let more = match faults.len().saturating_sub(NAMED) {
                 0 => String::new(),
@@ -69,6 +111,6 @@ impl Dataset {
                 ),
             });
         }
-        Ok(Some(faults))
+        Ok(Some((broken, faults)))
     }
 }

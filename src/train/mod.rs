@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod mix;
 mod mixing;
 pub mod optim;
+pub mod passed_over;
 pub mod person_folder;
 pub(crate) mod photo_names;
 pub mod plan;

@@ -1,10 +1,11 @@
 //! What is fuzzed: each target takes any bytes and must give a value or an error, never a panic. `cargo fuzz` runs them through
 //! `fuzz_targets/`, and `tests/fuzz_corpus.rs` replays the corpus and some damage of it on every `cargo test`.
 
-use hydranet::train::config::Config;
+use hydranet::surgery::HeadsFile;
+use hydranet::train::config::{Config, read_head};
 use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::Dataset;
-use hydranet::{HeadSpec, ModelFile, Photo};
+use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Photo};
 use std::io::Write;
 use std::path::Path;
 
@@ -20,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("corrections", corrections),
     ("head", head),
     ("settings", settings),
+    ("ensemble", ensemble),
 ];
 
 /// The bytes as a file with such an ending.
@@ -67,11 +69,28 @@ pub fn head(bytes: &[u8]) {
     if let Ok(head) = toml::from_str::<HeadSpec>(&text) {
         let _ = head.validate();
     }
+    let _ = read_head(file(".toml", bytes).path());
 }
 
-/// A run's settings.
+/// A run's settings, and settings laid over the shipped heads.
 pub fn settings(bytes: &[u8]) {
-    if let Ok(config) = Config::read(file(".toml", bytes).path()) {
+    let file = file(".toml", bytes);
+    if let Ok(config) = Config::read(file.path()) {
         let _ = config.model_spec();
     }
+    // From the repository's folder or from one within it.
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = own.ancestors().map(|folder| folder.join("heads"));
+    let heads = &folders.find(|h| h.join("model.toml").is_file()).unwrap();
+    let _ = Config::load(heads, Some(file.path()), &[]);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let _ = Config::load(heads, None, &[text]);
+}
+
+/// What is given as a model of any kind: the manifest of an ensemble, a model, heads.
+pub fn ensemble(bytes: &[u8]) {
+    let file = file(".json", bytes);
+    let _ = Manifest::read(file.path());
+    let _ = Ensemble::from_file(file.path());
+    let _ = HeadsFile::read(file.path());
 }

@@ -107,7 +107,13 @@ impl HealthConfig {
                 expected,
                 found,
             } => Error::Invalid {
-                what: what.replacen("health, ", "--limit ", 1),
+                what: match settings.iter().rev().find(|s| {
+                    let name = s.split('=').next().unwrap_or_default().trim();
+                    !name.is_empty() && what.contains(name)
+                }) {
+                    Some(setting) => format!("--limit {setting}: {what}"),
+                    None => what,
+                },
                 expected,
                 found,
             },

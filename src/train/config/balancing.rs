@@ -19,7 +19,7 @@ impl TrainConfig {
         let not_negative = |v: f64| (0.0..=1e6).contains(&v);
         let (above, least) = (
             "a number above 0, at most 1000000",
-            "a number from 0 to 1000000",
+            "a number of at least 0, at most 1000000",
         );
         match self.balancing {
             Balancing::Fixed | Balancing::Uncertainty | Balancing::PcGrad => {}

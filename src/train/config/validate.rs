@@ -93,7 +93,7 @@ impl TrainConfig {
                 );
             }
             if !(0.0..=GREATEST).contains(&lora.alpha) {
-                let expected = "a number from 0 to 1000000";
+                let expected = "a number of at least 0, at most 1000000";
                 return fail("lora.alpha", expected, lora.alpha.to_string());
             }
             if let Some((widest, most)) = lora.widest(&shapes(backbone)?)
@@ -166,7 +166,11 @@ impl TrainConfig {
             ("mix_up", self.mix_up),
         ] {
             if !(0.0..=GREATEST).contains(&v) {
-                return fail(what, "a number from 0 to 1000000", v.to_string());
+                return fail(
+                    what,
+                    "a number of at least 0, at most 1000000",
+                    v.to_string(),
+                );
             }
         }
         for (what, most, n) in [

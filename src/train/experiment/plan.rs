@@ -7,12 +7,13 @@ use crate::checkpoint::Tensors;
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::head::HeadSpec;
+use crate::input::InputSpec;
 use crate::train::config::{Config, load_weights};
 use crate::train::corrections::{Corrections, CorrectionsReport};
 use crate::train::dataset::{Dataset, Sample, Split};
 use crate::train::split;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The baseline, or a variant of it.
@@ -85,6 +86,24 @@ impl Plan {
     /// As [`Config::load`], naming the variant; [`Error::Invalid`] if a variant changes nothing or is there twice, or there is no
     /// data; [`Error::UnknownName`] if a metric is of a head that no variant has; as [`Dataset::open`] and [`split::folds`].
     pub fn new(file: &ExperimentFile, origin: &str) -> Result<Self> {
+        let plan = Self::of_readable(file, origin, &mut |_, _| Ok(true))?;
+        plan.ok_or_else(|| Error::Invalid {
+            what: origin.into(),
+            expected: "a plan".into(),
+            found: "none".into(),
+        })
+    }
+
+    /// As [`new`](Self::new), of the photos that `look` leaves of the baseline's, with the input they are prepared for, before anything is
+    /// planned; `None` if it gives false.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and what `look` gives.
+    pub fn of_readable(
+        file: &ExperimentFile,
+        origin: &str,
+        look: &mut dyn FnMut(&mut Dataset, &InputSpec) -> Result<bool>,
+    ) -> Result<Option<Self>> {
         if file.data.is_empty() {
             return Err(Error::Invalid {
                 what: format!("{origin}, data"),
@@ -98,6 +117,9 @@ impl Plan {
         for (place, set) in std::iter::once(&none).chain(changed).enumerate() {
             let variant = resolve(file, set, place, origin, &variants)?;
             variants.push(variant);
+        }
+        if !leave_readable(&mut variants, look)? {
+            return Ok(None);
         }
         let valid = variants[0].config.train.split.valid;
         let mut sides = BTreeMap::new();
@@ -126,7 +148,7 @@ impl Plan {
             false => file.metrics.clone(),
         };
         check_metrics(&metrics, &variants)?;
-        Ok(Self {
+        Ok(Some(Self {
             variants,
             runs,
             folds: file.folds,
@@ -136,7 +158,7 @@ impl Plan {
             give_up: file.give_up,
             heads: file.heads.clone(),
             sides,
-        })
+        }))
     }
 
     /// The configuration of a run; features of a frozen backbone are kept in `features`, unless it says where.
@@ -171,6 +193,27 @@ fn corrected(variant: &Variant, baseline: &Variant, sides: &[Option<Split>]) -> 
     baseline.corrections.change(&mut dataset, &held_out)?;
     dataset.corrections = variant.corrections.files().to_vec();
     Ok(dataset)
+}
+
+/// Leaves of all variants' photos, which are the same in all, those that `look` leaves of the baseline's.
+fn leave_readable(
+    variants: &mut [Variant],
+    look: &mut dyn FnMut(&mut Dataset, &InputSpec) -> Result<bool>,
+) -> Result<bool> {
+    let input = variants[0].config.model.input.clone();
+    let place = |s: &Sample| (s.source, s.row, s.name.clone());
+    let before: Vec<_> = variants[0].dataset.samples.iter().map(place).collect();
+    if !look(&mut variants[0].dataset, &input)? {
+        return Ok(false);
+    }
+    let left: BTreeSet<_> = variants[0].dataset.samples.iter().map(place).collect();
+    let gone: BTreeSet<usize> = (0..before.len())
+        .filter(|i| !left.contains(&before[*i]))
+        .collect();
+    for variant in &mut variants[1..] {
+        variant.dataset.take_out(&gone);
+    }
+    Ok(true)
 }
 
 /// Variant number `place`, 0 being the baseline.

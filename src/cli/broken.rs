@@ -1,0 +1,46 @@
+//! What is passed over, and photos that cannot be read: named before the work begins.
+
+use super::output::{Progress, stop_on_ctrl_c};
+use super::terminal::note;
+use hydranet::train::dataset::{Dataset, Fault};
+use hydranet::train::passed_over::{beside_data, beside_heads};
+use hydranet::{HeadSpec, InputSpec};
+use std::path::{Path, PathBuf};
+
+/// Says what data and a folder of heads hold and nothing reads.
+pub(super) fn show_passed_over(data: &[PathBuf], heads: &Path, specs: &[HeadSpec]) {
+    let lines = beside_heads(heads).into_iter();
+    lines.chain(beside_data(data, specs)).for_each(note);
+}
+
+/// Looks every photo through and takes those out that cannot be read, which are named; false if stopped. Without `skip` there may be none.
+pub(super) fn take_out_broken(
+    dataset: &mut Dataset,
+    input: &InputSpec,
+    skip: bool,
+) -> hydranet::Result<bool> {
+    let of = dataset.samples.len();
+    let mut progress = Progress::new("photos");
+    let found = dataset.take_out_broken(input, skip, stop_on_ctrl_c(), &mut |done, of| {
+        progress.show("photos", done, of);
+    });
+    progress.end();
+    let Some(faults) = found? else {
+        return Ok(false);
+    };
+    name(&faults, of);
+    Ok(true)
+}
+
+/// Names photos that are passed over, of so many.
+pub(super) fn name(faults: &[Fault], of: usize) {
+    for fault in faults {
+        note(format!("passed over: {fault}"));
+    }
+    if !faults.is_empty() {
+        note(format!(
+            "{} of {of} photos cannot be read and are passed over",
+            faults.len()
+        ));
+    }
+}

@@ -1,0 +1,159 @@
+//! Files that are seen whole or not at all: written under a name of their own, then renamed.
+//!
+//! While it is written, `NAME.PROCESS-COUNT.partial` is locked by its writer. One that can be locked is left over from a process that was
+//! killed, and goes away when a file of this name is written next.
+
+use crate::error::{Error, Result};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Times that a writer tries to have a file of its own that nobody else looks at.
+const TRIES: usize = 100;
+
+/// Writes what `write` writes to `path`, so that a reader sees the old file or the new one; gives the file, open for reading too.
+pub(crate) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<File> {
+    let failed = |e| Error::io("write", path, e);
+    if let Some(name) = path.file_name() {
+        let name = format!("{}.", name.to_string_lossy());
+        remove_left(folder_of(path), |found| {
+            found.strip_prefix(&name).is_some_and(is_numbered)
+        });
+    }
+    let (mut file, sibling) = begin(path).map_err(failed)?;
+    let written = write(&mut file)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&sibling, path));
+    match written {
+        Ok(()) => {
+            let _ = file.unlock();
+            Ok(file)
+        }
+        Err(e) => {
+            let _ = std::fs::remove_file(&sibling);
+            Err(failed(e))
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A new sibling of a file, locked where the file system has locks.
+fn begin(path: &Path) -> io::Result<(File, PathBuf)> {
+    // Two threads may write the same file at once, as two processes may.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..TRIES {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut sibling = path.as_os_str().to_owned();
+        sibling.push(format!(".{}-{count}.partial", std::process::id()));
+        let sibling = PathBuf::from(sibling);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&sibling)?;
+        match file.try_lock() {
+            // Before it was locked, another process may have taken it for left over.
+            Ok(()) if !is_at(&file, &sibling) => {}
+            Err(TryLockError::WouldBlock) => {}
+            _ => return Ok((file, sibling)),
+        }
+    }
+    Err(io::Error::other(
+        "another process removes what is being written",
+    ))
+}
+
+/// Whether an open file still has this name.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), path.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Removes the halves of files whose names `is_it`, that no writer holds.
+pub(crate) fn remove_left(folder: &Path, is_it: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !is_it(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let path = entry.path();
+        let is_file = entry.file_type().is_ok_and(|t| t.is_file());
+        let left = is_file
+            && File::options()
+                .write(true)
+                .open(&path)
+                .is_ok_and(|file| file.try_lock().is_ok());
+        if left {
+            // Whether it can be removed is of no account to what is written.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether this is a name that [`write`] gives: `NAME.PROCESS-COUNT.partial`.
+pub(crate) fn is_partial(name: &str) -> bool {
+    let stem = name.strip_suffix(".partial").unwrap_or_default();
+    let end = stem.rfind('.').map(|dot| &name[dot + 1..]);
+    end.is_some_and(is_numbered)
+}
+
+/// Whether this is `PROCESS-COUNT.partial`.
+fn is_numbered(end: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let numbers = end.strip_suffix(".partial").and_then(|n| n.split_once('-'));
+    numbers.is_some_and(|(process, count)| digits(process) && digits(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_over_goes_and_what_is_being_written_stays() {
+        let dir = std::env::temp_dir().join(format!("hydranet-partial-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let at = |name: &str| dir.join(name);
+        for name in [
+            "a.1-2.partial",
+            "b.1-2.partial",
+            "a.x.partial",
+            "aa.1-2.partial",
+            "a.1-3.partial",
+        ] {
+            std::fs::write(at(name), "half").unwrap();
+        }
+        let writer = File::options()
+            .write(true)
+            .open(at("a.1-3.partial"))
+            .unwrap();
+        writer.try_lock().unwrap();
+        write(&at("a"), |file| io::Write::write_all(file, b"whole")).unwrap();
+        let mut names: Vec<String> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let left = [
+            "a",
+            "a.1-3.partial",
+            "a.x.partial",
+            "aa.1-2.partial",
+            "b.1-2.partial",
+        ];
+        assert_eq!(names, left);
+    }
+}

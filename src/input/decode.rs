@@ -84,13 +84,12 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Bytes of the photo.
-    pub(super) fn bytes(&self, channels: usize) -> u64 {
-        let (height, width) = match self {
-            Self::Jpeg(jpeg) => (jpeg.height, jpeg.width),
-            Self::Png(png) => (png.height, png.width),
-        };
-        (height * width * channels) as u64
+    /// Height and width as stored.
+    pub(super) fn sides(&self) -> [usize; 2] {
+        match self {
+            Self::Jpeg(jpeg) => [jpeg.height, jpeg.width],
+            Self::Png(png) => [png.height, png.width],
+        }
     }
 
     pub(super) fn decode(&self, channels: usize) -> std::result::Result<Photo, String> {
@@ -107,7 +106,7 @@ impl Photo {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(PhotoFile::read(path.as_ref())?.photo(3)?.release())
+        Ok(PhotoFile::read(path.as_ref())?.photo(3, &[])?.release())
     }
 
     /// Decodes a JPEG or PNG, told apart by content, and turns it upright by its EXIF orientation. `name` is for messages.

@@ -1,8 +1,8 @@
 //! A photo's file and the photo in it, within the budget of memory.
 
-use super::Photo;
 use super::budget::Room;
 use super::decode::{Header, MAX_BYTES, refused};
+use super::{InputSpec, Photo};
 use crate::error::{Error, Result};
 use crate::read;
 use std::io::Read;
@@ -46,17 +46,21 @@ impl<'a> PhotoFile<'a> {
         &self.bytes
     }
 
-    /// Decodes it, with 1, 3 or 4 `channels`.
+    /// Decodes it, with 1, 3 or 4 `channels`, to be prepared for `inputs` one after the other while it is held.
     ///
     /// # Errors
     /// As [`Photo::decode`].
-    pub(crate) fn photo(mut self, channels: usize) -> Result<HeldPhoto> {
+    pub(crate) fn photo(mut self, channels: usize, inputs: &[InputSpec]) -> Result<HeldPhoto> {
         let (path, size) = (self.path, self.bytes.len());
         let fail = |reason: String| refused(path, reason);
-        let needed = |header: &Header| {
-            // What premultiplies alpha, turns or measures a photo makes a copy of it.
-            (size as u64 + header.memory(channels)).max(2 * header.bytes(channels))
+        // What premultiplies alpha, turns or measures a photo makes a copy of it.
+        let held = |[height, width]: [usize; 2]| {
+            let either = |i: &InputSpec| i.working(height, width).max(i.working(width, height));
+            let working = inputs.iter().map(either).max().unwrap_or(0);
+            2 * (height * width * channels) as u64 + working
         };
+        let needed =
+            |header: &Header| (size as u64 + header.memory(channels)).max(held(header.sides()));
         let need = needed(&Header::read(&self.bytes, channels).map_err(fail)?);
         if !self.room.resize(need) {
             // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
@@ -71,7 +75,7 @@ impl<'a> PhotoFile<'a> {
         }
         let photo = header.decode(channels).map_err(fail)?;
         drop(self.bytes);
-        self.room.resize(2 * photo.rgb.len() as u64);
+        self.room.resize(held([photo.height, photo.width]));
         Ok(HeldPhoto {
             photo,
             _room: self.room,

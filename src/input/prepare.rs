@@ -41,6 +41,19 @@ impl InputSpec {
         [h, w].map(|side| (side / ratio).round_ties_even())
     }
 
+    /// The most bytes that [`prepare`](Self::prepare) takes for a photo of `height × width` while it resizes.
+    pub(super) fn working(&self, height: usize, width: usize) -> u64 {
+        let sides = self.cropped(height, width);
+        let whole = match self.crop_pct {
+            Some(pct) => self.covering(sides, pct),
+            None => self.size.map(|side| side as f64),
+        };
+        // First the rows are resized, then the columns.
+        let bytes = (sides[0] as f64 + whole[0]) * whole[1] * self.channels as f64;
+        // More is refused.
+        (bytes as u64).min(2 * MAX_BYTES)
+    }
+
     /// Reads a JPEG or PNG file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
     ///
     /// # Errors
@@ -51,7 +64,7 @@ impl InputSpec {
 
     /// As [`open`](Self::open); the photo stays counted in the budget of memory as long as it is held.
     pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
-        PhotoFile::read(path)?.photo(self.channels)
+        PhotoFile::read(path)?.photo(self.channels, std::slice::from_ref(self))
     }
 
     /// Decodes a JPEG or PNG as [`open`](Self::open); `name` is for messages.

@@ -188,7 +188,7 @@ fn look(path: &std::path::Path, inputs: &[InputSpec]) -> Result<One> {
     let bytes = Sha256::digest(file.bytes()).into();
     // Decoded once, with alpha if anything asks for it, so that no photo is held while another is waited for.
     let channels = inputs.iter().map(|i| i.channels).max();
-    let mut photo = file.photo(channels.unwrap_or(3).max(3))?;
+    let mut photo = file.photo(channels.unwrap_or(3).max(3), inputs)?;
     let mut planes = Vec::new();
     for input in inputs {
         let pixels = input.prepare(&photo)?;

@@ -47,7 +47,7 @@ impl Thumbs {
 }
 
 fn thumb(path: &Path, height: usize) -> Result<String> {
-    let photo = PhotoFile::read(path)?.photo(3)?;
+    let photo = PhotoFile::read(path)?.photo(3, &[])?;
     // A panorama would be as wide as a page.
     let width = (photo.width * height).div_ceil(photo.height);
     let size = [height, width.clamp(1, 3 * height)];

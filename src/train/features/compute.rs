@@ -109,7 +109,7 @@ impl Features {
                     reason: "it was changed while features were computed; start again".into(),
                 });
             }
-            let photo = file.photo(input.channels)?;
+            let photo = file.photo(input.channels, std::slice::from_ref(&input))?;
             match &views[view] {
                 View::Plain => input.prepare(&photo),
                 View::Augmented {

@@ -133,8 +133,7 @@ fn scores(training: &Value, names: &[&str]) -> String {
     let valid = &training["valid"];
     // Files of before had zeros where nothing was measured; the loss was absent then too.
     let measured = valid.get("valid_loss") != Some(&Value::Null);
-    let (Some(f1), Some(accuracy)) = (valid["macro_f1"].as_f64(), valid["accuracy"].as_f64())
-    else {
+    let (Some(f1), accuracy) = (valid["macro_f1"].as_f64(), valid["accuracy"].as_f64()) else {
         return format!("None were kept for {}.\n", title(names));
     };
     if !measured {
@@ -146,7 +145,11 @@ fn scores(training: &Value, names: &[&str]) -> String {
     let row = |name: &str, f1: f64, accuracy: f64| {
         format!("| {} | {f1:.4} | {accuracy:.4} |\n", cell(name))
     };
-    text += &row("final class", f1, accuracy);
+    // Where no photo has every label, the figure is the mean of the heads'.
+    text += &match accuracy {
+        Some(accuracy) => row("final class", f1, accuracy),
+        None => format!("| mean of the heads | {f1:.4} | – |\n"),
+    };
     for (i, name) in names.iter().enumerate() {
         let of = |key: &str| valid[key][i].as_f64();
         if let (Some(f1), Some(accuracy)) = (of("head_macro_f1"), of("head_accuracy")) {

@@ -160,15 +160,11 @@ impl<'a> State<'a> {
                     self.frame = Some(Frame::read(marker, data)?);
                 }
                 markers::APP0 => self.jfif |= data.len() >= 14 && data.starts_with(b"JFIF\0"),
-                markers::APP1 => {
-                    if self.exif.is_none() {
-                        self.exif = data.strip_prefix(b"Exif\0\0");
-                    }
+                markers::APP1 if self.exif.is_none() => {
+                    self.exif = data.strip_prefix(b"Exif\0\0");
                 }
-                markers::APP14 => {
-                    if data.len() >= 12 && data.starts_with(b"Adobe") {
-                        self.adobe = Some(data[11]);
-                    }
+                markers::APP14 if data.len() >= 12 && data.starts_with(b"Adobe") => {
+                    self.adobe = Some(data[11]);
                 }
                 // Other applications' data, comments and what T.81 keeps for extensions.
                 _ => {}

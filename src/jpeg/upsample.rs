@@ -53,7 +53,7 @@ impl Lines {
     pub(crate) fn line(&mut self, y: usize) -> &[u8] {
         // The line whose share is three quarters, and the nearer of its neighbours; beyond the edges it stands for itself.
         let near = self.plane.row(y / 2);
-        let far = self.plane.row(if y % 2 == 0 {
+        let far = self.plane.row(if y.is_multiple_of(2) {
             (y / 2).saturating_sub(1)
         } else {
             y / 2 + 1
@@ -62,7 +62,7 @@ impl Lines {
             Kind::Full => return self.plane.row(y),
             Kind::Across => across(self.plane.row(y), &mut self.line),
             Kind::Down => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((out, &near), &far) in self.line.iter_mut().zip(near).zip(far) {
                     *out = ((3 * u16::from(near) + u16::from(far) + bias) >> 2) as u8;
                 }

@@ -21,7 +21,7 @@ pub(super) fn encode(hashes: &[u64]) -> SeenSet {
         bits.push(false);
         (0..LOW)
             .rev()
-            .for_each(|b| bits.push(difference >> b & 1 == 1));
+            .for_each(|b| bits.push((difference >> b) & 1 == 1));
         before = place;
     }
     SeenSet {
@@ -52,7 +52,7 @@ impl Members {
         let bytes = STANDARD_NO_PAD.decode(&set.code).map_err(|_| broken())?;
         let mut bits = bytes
             .iter()
-            .flat_map(|byte| (0..8).rev().map(move |b| byte >> b & 1 == 1));
+            .flat_map(|byte| (0..8).rev().map(move |b| (byte >> b) & 1 == 1));
         // A member takes more than `LOW` bits, so what is claimed is bounded by what is there.
         if set.count.saturating_mul(u64::from(LOW) + 1) > bytes.len() as u64 * 8 {
             return Err(broken());
@@ -65,7 +65,7 @@ impl Members {
                 difference += 1;
             }
             for _ in 0..LOW {
-                difference = difference << 1 | u64::from(bits.next().ok_or_else(broken)?);
+                difference = (difference << 1) | u64::from(bits.next().ok_or_else(broken)?);
             }
             place = place.checked_add(difference).ok_or_else(broken)?;
             places.push(place);
@@ -83,7 +83,7 @@ impl Members {
 
 /// A hash scaled to the range from 0 to below `count` · 2²⁰.
 fn scaled(hash: u64, count: u64) -> u64 {
-    (u128::from(hash) * (u128::from(count) << LOW) >> 64) as u64
+    ((u128::from(hash) * (u128::from(count) << LOW)) >> 64) as u64
 }
 
 #[derive(Default)]

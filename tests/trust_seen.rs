@@ -102,7 +102,7 @@ fn the_sides_of_a_training_hold_in_every_other_form_of_its_listing() {
     let bench = bench();
     let config = config(1, &[]);
     let listing = bench.data.clone();
-    let (model, truth) = trained(&bench, &[listing.clone()], &config, "run");
+    let (model, truth) = trained(&bench, std::slice::from_ref(&listing), &config, "run");
     let given = rows(&listing);
     let beside = |name: &str| listing.with_file_name(name);
     let label_put_right = |row: &String| match row.contains(",female,") {
@@ -171,7 +171,7 @@ fn the_sides_of_a_training_hold_in_every_other_form_of_its_listing() {
 fn new_photos_are_told_from_held_out_ones_and_a_known_persons_new_photo_is_no_test() {
     let bench = bench();
     let config = config(1, &[]);
-    let (model, truth) = trained(&bench, &[bench.data.clone()], &config, "run");
+    let (model, truth) = trained(&bench, std::slice::from_ref(&bench.data), &config, "run");
     let given = rows(&bench.data);
     let person = |split: Split| {
         let row = given[1..].iter().find(|row| {
@@ -192,7 +192,7 @@ fn new_photos_are_told_from_held_out_ones_and_a_known_persons_new_photo_is_no_te
         more.push(format!("images/{name},{person},worn,male,40"));
     }
     write(&bench.data, more.into_iter());
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     let added: Vec<_> = dataset
         .samples
@@ -211,14 +211,14 @@ fn new_photos_are_told_from_held_out_ones_and_a_known_persons_new_photo_is_no_te
 fn a_side_that_the_listing_claims_does_not_make_a_photo_unseen() {
     let bench = bench();
     let config = config(1, &[]);
-    let (model, truth) = trained(&bench, &[bench.data.clone()], &config, "run");
+    let (model, truth) = trained(&bench, std::slice::from_ref(&bench.data), &config, "run");
     let claims = rows(&bench.data);
     let claims = claims.iter().enumerate().map(|(i, row)| match i {
         0 => format!("{row},split"),
         _ => format!("{row},test"),
     });
     write(&bench.data, claims);
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     for sample in &dataset.samples {
         assert_eq!(sample.split, Some(truth[&file_name(&sample.path)]));
@@ -283,7 +283,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
 fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_learnt() {
     let bench = bench();
     let first = config(1, &[]);
-    let (_, before) = trained(&bench, &[bench.data.clone()], &first, "first");
+    let (_, before) = trained(&bench, std::slice::from_ref(&bench.data), &first, "first");
     let start = bench.out("first").join("best.safetensors");
     let weights = format!("model.weights={}", start.display());
     let next = config(7, &[&weights]);
@@ -301,7 +301,7 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
             &mut |_| (),
         )
     };
-    let mut dataset = open(&[bench.data.clone()], &next);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &next);
     follow(&mut dataset, seen.clone()).unwrap();
     dataset.put_on_sides(&next.train).unwrap();
     for sample in &dataset.samples {
@@ -311,7 +311,7 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     let model = ModelFile::read(bench.out("next").join("best.safetensors")).unwrap();
     assert_eq!(model.description.seen[0], seen[0]);
     // Divided anew, some of those it tests on were learnt from.
-    let mut anew = open(&[bench.data.clone()], &next);
+    let mut anew = open(std::slice::from_ref(&bench.data), &next);
     anew.put_on_sides(&next.train).unwrap();
     anew.seen = seen;
     let message = go(&anew, "anew").unwrap_err().to_string();
@@ -324,9 +324,9 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
 fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same() {
     let bench = bench();
     let config = config(1, &[]);
-    let (mut model, truth) = trained(&bench, &[bench.data.clone()], &config, "run");
+    let (mut model, truth) = trained(&bench, std::slice::from_ref(&bench.data), &config, "run");
     model.description.seen.clear();
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     assert!(sides.notes.is_empty(), "{:?}", sides.notes);
     for sample in &dataset.samples {
@@ -334,12 +334,12 @@ fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same(
     }
     let fewer = rows(&bench.data);
     write(&bench.data, fewer.into_iter().take(41));
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     assert!(sides.to_string().contains("cannot be known"), "{sides}");
     assert!(sides.to_string().contains("--split-file"), "{sides}");
     // The run's split.csv knows.
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let file = bench.out("run").join("split.csv");
     let strangers = apply_split_file(&mut dataset, &file).unwrap();
     assert_eq!(strangers, truth.len() - 40);
@@ -349,7 +349,7 @@ fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same(
     }
     // And nothing is made up for a file that does not even have its settings.
     model.description.training = serde_json::Value::Null;
-    let mut dataset = open(&[bench.data.clone()], &config);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     assert_eq!(sides.unknown, 40);
     assert!(dataset.samples.iter().all(|s| s.split.is_none()));
@@ -363,7 +363,7 @@ fn a_split_file_that_says_otherwise_or_something_else_is_refused_by_line() {
     let first = rows(&bench.data)[1].split(',').next().unwrap().to_string();
     let fails = |text: &str, words: &[&str]| {
         std::fs::write(&file, text).unwrap();
-        let mut dataset = open(&[bench.data.clone()], &config);
+        let mut dataset = open(std::slice::from_ref(&bench.data), &config);
         dataset.samples[0].split = Some(Split::Train);
         let message = apply_split_file(&mut dataset, &file)
             .unwrap_err()
@@ -383,7 +383,7 @@ fn a_split_file_that_says_otherwise_or_something_else_is_refused_by_line() {
     );
     fails("path,split\na,b,c\n", &["2"]);
     let absent = apply_split_file(
-        &mut open(&[bench.data.clone()], &config),
+        &mut open(std::slice::from_ref(&bench.data), &config),
         Path::new("none.csv"),
     );
     assert!(absent.unwrap_err().to_string().contains("none.csv"));
@@ -400,7 +400,7 @@ fn run(folder: &Path, args: &str) -> Output {
 fn the_commands_say_how_many_photos_a_model_has_seen_and_refuse_a_test_without_any() {
     let bench = bench();
     let config = config(1, &[]);
-    let (model, truth) = trained(&bench, &[bench.data.clone()], &config, "run");
+    let (model, truth) = trained(&bench, std::slice::from_ref(&bench.data), &config, "run");
     let at = bench.dir.path();
     let of = |split: Split| truth.values().filter(|s| **s == split).count();
     let args = "evaluate --model run/best.safetensors --data faces/portraits.csv --json";

@@ -1,7 +1,8 @@
 //! Photos made to do harm, or broken: what they take is bounded, what is missing is never filled, and what they are is said.
-#![cfg(feature = "image")]
+#![cfg(feature = "train")]
 
 mod pngs;
+mod tiny;
 
 use hydranet::Error;
 use hydranet::input::{MAX_MEMORY, Photo, find_images};
@@ -352,6 +353,19 @@ fn child_that_opens_photos() {
         return;
     };
     let before = most_memory();
+    // Long and narrow photos grow when they are resized.
+    if std::env::var("HYDRANET_TEST_MODEL").is_ok() {
+        let mut model = tiny::model();
+        model.description.model.input.size = [224, 224];
+        model.description.model.input.crop_pct = Some(0.875);
+        let predictor = hydranet::Predictor::new(&model).unwrap();
+        let files: Vec<&str> = files.split(':').collect();
+        for told in predictor.predict_files(&files).unwrap() {
+            println!("told {}", told.map(|p| p.name).unwrap());
+        }
+        println!("took {}", most_memory() - before);
+        return;
+    }
     std::thread::scope(|scope| {
         for file in files.split(':') {
             scope.spawn(move || {
@@ -368,11 +382,12 @@ fn child_that_opens_photos() {
 
 /// Opens the files at once, each on its own thread of a process of its own; gives what was said of them and the memory it took.
 #[cfg(target_os = "linux")]
-fn memory_of(files: &[PathBuf]) -> (String, u64) {
+fn memory_of(files: &[PathBuf], more: &[(&str, &str)]) -> (String, u64) {
     let files: Vec<_> = files.iter().map(|f| f.to_str().unwrap()).collect();
     let out = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_opens_photos", "--nocapture"])
         .env("HYDRANET_TEST_PHOTOS", files.join(":"))
+        .envs(more.iter().copied())
         .output()
         .unwrap();
     let text = String::from_utf8(out.stdout).unwrap();
@@ -428,7 +443,7 @@ fn no_photo_takes_more_than_its_pixels_and_its_file() {
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let (told, took) = memory_of(&[path]);
+        let (told, took) = memory_of(&[path], &[]);
         assert!(took < most << 20, "{name}: {took} bytes; {told}");
     }
 }
@@ -453,7 +468,29 @@ fn many_threads_share_one_budget() {
             path
         })
         .collect();
-    let (told, took) = memory_of(&files);
+    let (told, took) = memory_of(&files, &[]);
     assert_eq!(told.matches("told 6000×6000").count(), 12, "{told}");
     assert!(took < MAX_MEMORY + (64 << 20), "{took} bytes");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn photos_that_grow_when_they_are_resized_share_the_budget_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<PathBuf> = (0..4)
+        .map(|i| {
+            let path = folder.path().join(format!("{i}.png"));
+            let narrow = Picture {
+                rows: vec![0; 8 * 2_001],
+                width: 16_000,
+                ..Picture::noise(0, 1, 8, 8, false)
+            };
+            std::fs::write(&path, narrow.file()).unwrap();
+            path
+        })
+        .collect();
+    let four = [("HYDRANET_TEST_MODEL", "1"), ("RAYON_NUM_THREADS", "4")];
+    let (told, took) = memory_of(&files, &four);
+    assert_eq!(told.matches("told ").count(), 4, "{told}");
+    assert!(took < MAX_MEMORY + (256 << 20), "{took} bytes");
 }

@@ -50,7 +50,9 @@ const LOOKED_AT: usize = 4096;
 /// to do where something is to be done.
 pub(crate) fn what_it_is(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
-        return Some("an empty file (0 bytes); was its download or copy interrupted?".into());
+        return Some(
+            "an empty file (0 bytes); was it cut off when it was fetched or copied?".into(),
+        );
     }
     let start = &bytes[..bytes.len().min(LOOKED_AT)];
     if start.len() > 8 && start.iter().all(|b| *b == 0) {

@@ -14,7 +14,9 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const HEADS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/heads");
 
 /// Numbers that may be of any size: nothing is allocated or multiplied by them.
-const ANY_SIZE: [&str; 7] = [
+const ANY_SIZE: [&str; 8] = [
+    // That training diverges is said when it does.
+    "train.lr_",
     "train.seed",
     "train.patience",
     "train.unfreeze_every",

@@ -159,8 +159,6 @@ impl TrainConfig {
             }
         }
         for (what, v) in [
-            ("lr_backbone", self.lr_backbone),
-            ("lr_heads", self.lr_heads),
             ("weight_decay", self.weight_decay),
             ("clip", self.clip),
             ("mix_up", self.mix_up),
@@ -171,6 +169,15 @@ impl TrainConfig {
                     "a number of at least 0, at most 1000000",
                     v.to_string(),
                 );
+            }
+        }
+        // Rates at which training diverges are many, and it says so when it does.
+        for (what, v) in [
+            ("lr_backbone", self.lr_backbone),
+            ("lr_heads", self.lr_heads),
+        ] {
+            if !(0.0..=1e30).contains(&v) {
+                return fail(what, "a number of at least 0, at most 1e30", v.to_string());
             }
         }
         for (what, most, n) in [

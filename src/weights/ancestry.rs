@@ -35,7 +35,7 @@ pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
 /// What a safetensors file says about itself, if it is one of hydranet's; its tensors are not read.
 fn described(path: &Path) -> Result<Option<Description>> {
     let failed = |e| Error::io("read", path, e);
-    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let (mut file, _) = crate::read::open(path)?;
     let mut length = Vec::new();
     file.by_ref()
         .take(8)

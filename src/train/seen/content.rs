@@ -29,12 +29,9 @@ pub(super) fn contents(
 }
 
 fn content(path: &Path) -> Option<Content> {
-    // What is no file, a pipe say, might never end.
-    let about = std::fs::metadata(path).ok()?;
-    if !about.is_file() || about.len() > crate::input::MAX_BYTES {
-        return None;
-    }
-    let mut file = std::fs::File::open(path).ok()?;
+    let (file, _) = crate::read::open_within(path, crate::input::MAX_BYTES).ok()?;
+    // A file that says it is empty may go on without end.
+    let mut file = file.take(crate::input::MAX_BYTES);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

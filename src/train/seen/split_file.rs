@@ -1,6 +1,7 @@
 //! The sides that a run's `split.csv` gives.
 
 use crate::error::{Error, Result};
+use crate::read;
 use crate::train::dataset::{Dataset, Split};
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,10 +23,8 @@ pub fn apply_split_file(dataset: &mut Dataset, path: &Path) -> Result<usize> {
         let row = e.position().map(|p| p.line());
         fault(row, e.to_string())
     };
-    let mut reader = csv::Reader::from_path(path).map_err(|e| match e.into_kind() {
-        csv::ErrorKind::Io(e) => Error::io("read", path, e),
-        other => fault(None, format!("{other:?}")),
-    })?;
+    let (file, _) = read::open_within(path, read::LISTING)?;
+    let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| header.iter().position(|h| h == name);
     let needed = |name: &str| {

@@ -317,7 +317,7 @@ fn names_of_others_reach_the_terminal_as_text() {
     // Of files, options and keys.
     clean(&["inspect", "--model", &harm]);
     clean(&["inspect", "--model", model, &format!("--{harm}")]);
-    clean(&[&format!("{harm}")]);
+    clean(&[&harm.to_string()]);
     clean(&[
         "train",
         "--heads",

@@ -254,8 +254,9 @@ fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Resu
     // The backbone may have learnt elsewhere since the heads were taken from it, or before.
     let known = &mut model.description.seen;
     for record in seen(backbone, &folders)? {
-        // Of heads without a record it is not known either, which goes without saying.
-        if !known.contains(&record) && !(record.incomplete && known.is_empty()) {
+        // Of heads without a record it is not known either.
+        let goes_without_saying = record.incomplete && known.is_empty();
+        if !goes_without_saying && !known.contains(&record) {
             known.push(record);
         }
     }

@@ -36,6 +36,9 @@ pub(super) enum View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Key(pub Fingerprint, pub usize);
 
+/// Raised when the same file becomes other pixels: 2 since JPEGs are decoded as libjpeg-turbo does.
+const PIXELS: &str = "pixels 2";
+
 /// What the features come out of: rows of two of these are never mixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +47,7 @@ pub(super) struct Extractor {
     /// Of the backbone's tensors.
     weights: Fingerprint,
     input: InputSpec,
-    /// The program's version: another one may prepare photos or round differently.
+    /// The program's version, and [`PIXELS`]: another one may prepare photos or round differently.
     hydranet: String,
 }
 
@@ -55,7 +58,7 @@ impl Extractor {
             backbone: spec.backbone.name().into(),
             weights: Fingerprint::of_backbone(tensors)?,
             input: spec.input.clone(),
-            hydranet: env!("CARGO_PKG_VERSION").into(),
+            hydranet: format!("{}, {PIXELS}", env!("CARGO_PKG_VERSION")),
         })
     }
 

@@ -328,6 +328,23 @@ fn heads_that_do_not_apply_are_not_scored_and_putting_a_head_right_lets_others_a
 }
 
 #[test]
+fn what_no_photo_tells_is_not_in_the_errors() {
+    let t = Taxonomy::new([("mask", vec!["on", "off"]), ("age", vec!["young", "old"])]).unwrap();
+    let photo = Scored {
+        truth: vec![Some(0), None],
+        predicted: vec![1, 0],
+        class: 2,
+        probs: Vec::new(),
+        class_probs: Vec::new(),
+    };
+    let r = ScoreReport::new(&t, &[], &[photo]).unwrap();
+    assert!(r.errors.heads.is_empty());
+    let json = serde_json::to_string(&r).unwrap();
+    assert!(!json.contains("if_right"), "{json}");
+    assert!(!r.to_string().contains("if right"), "{r}");
+}
+
+#[test]
 fn probabilities_of_classes_that_are_given_are_the_ones_measured() {
     let t = Taxonomy::new([("mask", vec!["on", "off"]), ("age", vec!["young", "old"])]).unwrap();
     let photo = |class_probs: Vec<f64>| Scored {

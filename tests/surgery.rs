@@ -393,3 +393,20 @@ fn what_cannot_be_done_is_said() {
         Err(Error::UnknownName { .. })
     ));
 }
+
+#[test]
+fn a_head_with_other_thresholds_has_other_labels_and_the_decision_for_those_before_goes() {
+    let mut model = tiny::model();
+    model.description.decision.temperature = 2.0;
+    let same = model.description.model.heads[2].clone();
+    let kept = surgery::replace(&model, "age", same.clone(), fresh(3)).unwrap();
+    assert_eq!(kept.description.decision, model.description.decision);
+    let spec = HeadSpec {
+        thresholds: vec![25.0, 55.0],
+        ..same
+    };
+    let other = surgery::replace(&model, "age", spec, fresh(3)).unwrap();
+    assert_eq!(other.description.decision.temperature, 1.0);
+    let done = &other.description.training["surgery"][0];
+    assert_eq!(done["decision"], "the product again");
+}

@@ -47,10 +47,10 @@ pub struct Arm {
 pub struct ArmScore {
     /// The head's name, or "class".
     pub head: String,
-    /// Mean accuracy over the folds.
-    pub accuracy: f64,
-    /// Mean macro F1 over the folds.
-    pub macro_f1: f64,
+    /// Mean accuracy over the folds that have photos with its label; none if no fold has.
+    pub accuracy: Option<f64>,
+    /// Mean macro F1 likewise.
+    pub macro_f1: Option<f64>,
     /// Accuracy minus that of the labels as given, fold by fold, with its interval at 95 %; none for these themselves.
     pub accuracy_difference: Option<PairedDifference>,
     /// The same of macro F1.
@@ -251,16 +251,20 @@ fn arm(name: &str, reports: &[ScoreReport], base: Option<&[ScoreReport]>) -> Arm
     let names = reports.first().map(|r| r.heads.len()).unwrap_or(0);
     let figure = |report: &ScoreReport, head: usize, f1: bool| {
         let score = report.heads.get(head).unwrap_or(&report.class);
-        if f1 { score.macro_f1 } else { score.accuracy }
+        let figure = if f1 { score.macro_f1 } else { score.accuracy };
+        (score.photos > 0).then_some(figure)
     };
     // Each pair is scored on one fold of k and trained on the k − 1 others.
     let ratio = 1.0 / (reports.len().max(2) - 1) as f64;
     let of_head = |head: usize| {
-        let values = |f1| -> Vec<f64> { reports.iter().map(|r| figure(r, head, f1)).collect() };
+        let values = |f1| -> Vec<f64> {
+            let measured = reports.iter().filter_map(|r| figure(r, head, f1));
+            measured.collect()
+        };
         let difference = |f1| {
             let pairs = base?.iter().zip(reports);
             let all: Vec<f64> = pairs
-                .map(|(b, r)| figure(r, head, f1) - figure(b, head, f1))
+                .filter_map(|(b, r)| Some(figure(r, head, f1)? - figure(b, head, f1)?))
                 .collect();
             paired_difference(&all, ratio, CONFIDENCE)
         };
@@ -269,8 +273,8 @@ fn arm(name: &str, reports: &[ScoreReport], base: Option<&[ScoreReport]>) -> Arm
             .map(|r| r.heads.get(head).unwrap_or(&r.class).name.clone());
         ArmScore {
             head: name.unwrap_or_default(),
-            accuracy: mean(&values(false)).unwrap_or(0.0),
-            macro_f1: mean(&values(true)).unwrap_or(0.0),
+            accuracy: mean(&values(false)),
+            macro_f1: mean(&values(true)),
             accuracy_difference: difference(false),
             macro_f1_difference: difference(true),
         }

@@ -111,18 +111,22 @@ impl Display for Retrained {
             for (i, score) in arm.scores.iter().enumerate() {
                 writeln!(
                     f,
-                    "{:12} {:16} {:>8.4} {:>26} {:>8.4} {:>26}",
+                    "{:12} {:16} {:>8} {:>26} {:>8} {:>26}",
                     if i == 0 { arm.name.as_str() } else { "" },
                     score.head,
-                    score.accuracy,
+                    figure(score.accuracy),
                     interval(score.accuracy_difference),
-                    score.macro_f1,
+                    figure(score.macro_f1),
                     interval(score.macro_f1_difference)
                 )?;
             }
         }
         Ok(())
     }
+}
+
+fn figure(figure: Option<f64>) -> String {
+    figure.map_or("–".into(), |f| format!("{f:.4}"))
 }
 
 fn interval(difference: Option<PairedDifference>) -> String {

@@ -21,9 +21,14 @@ impl Edit {
     pub(super) fn new(file: &ModelFile, heads: Vec<HeadSpec>, mut done: Value) -> Result<Self> {
         let mut file = file.clone();
         let description = &mut file.description;
-        description.model.heads = heads;
+        let before = std::mem::replace(&mut description.model.heads, heads);
         let classes = description.model.taxonomy()?.class_names();
-        let others = classes != description.classes;
+        // Labels of the same names under other thresholds are other labels.
+        let other_borders = description.model.heads.iter().any(|new| {
+            let old = before.iter().find(|old| old.name == new.name);
+            old.is_some_and(|old| old.thresholds != new.thresholds)
+        });
+        let others = classes != description.classes || other_borders;
         if others && description.model.joint.take().is_some() {
             file.tensors.retain(|key, _| !key.starts_with("joint."));
             done["removed"] = "the joint head, which was for other final classes".into();

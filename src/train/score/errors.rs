@@ -11,7 +11,7 @@ pub struct ErrorSources {
     pub wrong: u64,
     /// Wrong photos by the exact set of wrong heads, commonest first.
     pub by_heads: Vec<WrongHeads>,
-    /// One entry a head, in the taxonomy's order.
+    /// One entry a head, in the taxonomy's order; none where no photo's final class is known.
     pub heads: Vec<HeadErrors>,
 }
 
@@ -58,7 +58,8 @@ impl ErrorSources {
             .collect();
         // The sort is stable: equal counts stay in the order of the heads.
         by_heads.sort_by_key(|w| std::cmp::Reverse(w.photos));
-        let heads = names.iter().zip(if_right).enumerate();
+        let measured = names.iter().zip(if_right).filter(|(_, m)| m.total() > 0);
+        let heads = measured.enumerate();
         Self {
             wrong: count(&|_| true),
             by_heads,

@@ -110,6 +110,9 @@ fn line(f: &mut Formatter<'_>, cells: &[String], width: usize) -> Result {
 
 impl Display for ErrorSources {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        if self.heads.is_empty() {
+            return Ok(());
+        }
         let what = format!("wrong final class: {}", self.wrong);
         writeln!(
             f,

@@ -15,9 +15,10 @@ fn spelt(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match spelt(c) {
-            true => out.extend(c.escape_unicode()),
-            false => out.push(c),
+        if spelt(c) {
+            out.extend(c.escape_unicode())
+        } else {
+            out.push(c)
         }
     }
     Cow::Owned(out)

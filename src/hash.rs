@@ -56,9 +56,10 @@ fn constants() -> [u32; 64] {
         let (mut low, mut high) = (0u128, 1u128 << 36);
         while high - low > 1 {
             let middle = (low + high) / 2;
-            match middle * middle * middle <= prime << 96 {
-                true => low = middle,
-                false => high = middle,
+            if middle * middle * middle <= prime << 96 {
+                low = middle
+            } else {
+                high = middle
             }
         }
         low as u32

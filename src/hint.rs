@@ -38,9 +38,10 @@ fn similar(path: &str) -> Option<PathBuf> {
             continue;
         }
         let name = name.to_str()?;
-        let folder = match found.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => &found,
+        let folder = if found.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &found
         };
         let names = std::fs::read_dir(folder)
             .ok()?
@@ -49,9 +50,12 @@ fn similar(path: &str) -> Option<PathBuf> {
         let mut names: Vec<String> = names.collect();
         names.sort();
         let like = |same: &dyn Fn(&str) -> bool| names.iter().find(|n| same(n)).cloned();
-        let like_name = like(&|n| folded(n) == folded(name)).or_else(|| match i + 1 == last {
-            true => like(&|n| stem(n).is_some_and(|s| Some(s) == stem(name))),
-            false => None,
+        let like_name = like(&|n| folded(n) == folded(name)).or_else(|| {
+            if i + 1 == last {
+                like(&|n| stem(n).is_some_and(|s| Some(s) == stem(name)))
+            } else {
+                None
+            }
         })?;
         found.push(like_name);
     }
@@ -92,9 +96,10 @@ fn difference(asked: &str, there: &str) -> String {
     let trimmed = |path: &str| path.split('/').map(str::trim).collect::<Vec<_>>().join("/");
     let (a, b) = (trimmed(&slashes), trimmed(there));
     if slashes.len() - a.len() != there.len() - b.len() {
-        all.push(match slashes.len() - a.len() > there.len() - b.len() {
-            true => "without the space before or behind",
-            false => "with a space before or behind",
+        all.push(if slashes.len() - a.len() > there.len() - b.len() {
+            "without the space before or behind"
+        } else {
+            "with a space before or behind"
         });
     }
     let (a_composed, b_composed) = (composed(&a), composed(&b));
@@ -110,8 +115,9 @@ fn difference(asked: &str, there: &str) -> String {
     if a_composed != b_composed && (a_lower == b_lower || !ends) {
         all.push("with capital and small letters otherwise");
     }
-    match all.is_empty() {
-        true => "written a little otherwise".into(),
-        false => all.join(" and "),
+    if all.is_empty() {
+        "written a little otherwise".into()
+    } else {
+        all.join(" and ")
     }
 }

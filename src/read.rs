@@ -42,16 +42,17 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
 /// As [`open`].
 pub(crate) fn open_within(path: &Path, most: u64) -> Result<(File, u64)> {
     let (file, size) = open(path)?;
-    match size > most {
-        true => Err(refused(
+    if size > most {
+        Err(refused(
             path,
             format!(
                 "at most {} MiB are read of such a file, found {} MiB",
                 most / MIB,
                 size.div_ceil(MIB)
             ),
-        )),
-        false => Ok((file, size)),
+        ))
+    } else {
+        Ok((file, size))
     }
 }
 
@@ -71,12 +72,13 @@ pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     file.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    match bytes.len() as u64 > most {
-        true => Err(refused(
+    if bytes.len() as u64 > most {
+        Err(refused(
             path,
             format!("it says it has {size} bytes and goes on beyond {most}"),
-        )),
-        false => Ok(bytes),
+        ))
+    } else {
+        Ok(bytes)
     }
 }
 

@@ -95,9 +95,10 @@ fn of_text(start: &[u8]) -> Option<String> {
         return Some("an XML text, probably the error of a download; fetch the file again".into());
     }
     if is_json(text) {
-        return Some(match text.contains("\"weight_map\"") {
-            true => PARTS.into(),
-            false => "a text in JSON".into(),
+        return Some(if text.contains("\"weight_map\"") {
+            PARTS.into()
+        } else {
+            "a text in JSON".into()
         });
     }
     None

@@ -88,9 +88,10 @@ fn every_architecture_sees_photos_as_the_pretrained_weights_of_timm() {
         assert_eq!(architecture.crop_pct(), theirs.crop_pct, "{architecture}");
         assert_eq!(input.interpolation, theirs.interpolation, "{architecture}");
         // timm rounds the Lite family's (x − 127) / 128 to halves.
-        let tolerance = match architecture.name().contains("_lite") {
-            true => 0.0025,
-            false => 0.0,
+        let tolerance = if architecture.name().contains("_lite") {
+            0.0025
+        } else {
+            0.0
         };
         let ours = input.mean.into_iter().chain(input.std);
         for (ours, theirs) in ours.zip(theirs.mean.into_iter().chain(theirs.std)) {

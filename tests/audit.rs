@@ -220,9 +220,12 @@ fn files_hold_what_another_program_needs_to_find_the_same() {
     assert_eq!(suspects.len(), audit.suspects.len());
     for head in &audit.heads {
         let class = head.head == "class";
-        let column = |label: usize| match class {
-            true => format!("class_{label}"),
-            false => format!("{}_{}", head.head, head.labels[label]),
+        let column = |label: usize| {
+            if class {
+                format!("class_{label}")
+            } else {
+                format!("{}_{}", head.head, head.labels[label])
+            }
         };
         let known: Vec<_> = rows
             .iter()

@@ -61,9 +61,10 @@ fn a_smaller_file_is_read_back_to_the_last_bit_and_written_to_the_same_bytes() {
         assert!((bytes.len() as f64) < most * full.len() as f64, "{dtype:?}");
         let in_file = SafeTensors::deserialize(&bytes).unwrap();
         for (name, t) in &model.tensors {
-            let expected = match is_kept_in_less(name, t) {
-                true => stored,
-                false => Dtype::F32,
+            let expected = if is_kept_in_less(name, t) {
+                stored
+            } else {
+                Dtype::F32
             };
             assert_eq!(in_file.tensor(name).unwrap().dtype(), expected, "{name}");
         }

@@ -183,17 +183,19 @@ fn a_map_that_is_still_held_keeps_its_values_when_it_is_scaled() {
         let (mut tape, map) = Tape::new(&x).unwrap();
         let mean = tape.global_avg_pool(&map).unwrap();
         // An activation's map has the values of the one before.
-        let held = match shared {
-            true => tape.activation(&map, Activation::Relu).unwrap(),
-            false => map.clone(),
+        let held = if shared {
+            tape.activation(&map, Activation::Relu).unwrap()
+        } else {
+            map.clone()
         };
         let y = tape.scale_channels(map, &mean).unwrap();
         let mean = x.mean_keepdim((2, 3)).unwrap();
         let expected = x.broadcast_mul(&mean).unwrap();
         assert!(difference(&tape.tensor(&y).unwrap(), &expected) < 1e-14);
-        let before = match shared {
-            true => x.clamp(0.0, f64::INFINITY).unwrap(),
-            false => x.clone(),
+        let before = if shared {
+            x.clamp(0.0, f64::INFINITY).unwrap()
+        } else {
+            x.clone()
         };
         assert_eq!(flat(&tape.tensor(&held).unwrap()), flat(&before));
     }

@@ -23,16 +23,18 @@ fn numbers(value: &Value) -> Vec<f64> {
 fn close(name: &str, ours: &[f64], golden: &Value) -> Result<(), String> {
     let golden = numbers(golden);
     let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 2e-9 * (1.0 + b.abs());
-    match ours.len() == golden.len() && ours.iter().zip(&golden).all(same) {
-        true => Ok(()),
-        false => Err(format!("{name}: expected {golden:?}, found {ours:?}")),
+    if ours.len() == golden.len() && ours.iter().zip(&golden).all(same) {
+        Ok(())
+    } else {
+        Err(format!("{name}: expected {golden:?}, found {ours:?}"))
     }
 }
 
 fn equal<T: PartialEq + std::fmt::Debug>(name: &str, ours: T, golden: T) -> Result<(), String> {
-    match ours == golden {
-        true => Ok(()),
-        false => Err(format!("{name}: expected {golden:?}, found {ours:?}")),
+    if ours == golden {
+        Ok(())
+    } else {
+        Err(format!("{name}: expected {golden:?}, found {ours:?}"))
     }
 }
 
@@ -92,9 +94,10 @@ fn thresholds_joints_issues_and_their_order_are_cleanlabs() {
     for case in cases {
         let (labels, probs) = (places(&case["labels"]), numbers(&case["probs"]));
         let narrow: Vec<f32> = probs.iter().map(|p| *p as f32).collect();
-        let result = match case["f32"].as_bool().unwrap() {
-            true => check(&labels, &narrow, case),
-            false => check(&labels, &probs, case),
+        let result = if case["f32"].as_bool().unwrap() {
+            check(&labels, &narrow, case)
+        } else {
+            check(&labels, &probs, case)
         };
         wrong.extend(result.err().map(|e| format!("{}: {e}", case["name"])));
     }
@@ -159,9 +162,10 @@ fn thousands_of_photos_are_ordered_as_by_cleanlab() {
             number("seed"),
         );
         let narrow: Vec<f32> = probs.iter().map(|p| *p as f32).collect();
-        let result = match case["f32"].as_bool().unwrap() {
-            true => check_many(&labels, &narrow, case),
-            false => check_many(&labels, &probs, case),
+        let result = if case["f32"].as_bool().unwrap() {
+            check_many(&labels, &narrow, case)
+        } else {
+            check_many(&labels, &probs, case)
         };
         result.unwrap_or_else(|e| panic!("{}: {e}", case["seed"]));
     }

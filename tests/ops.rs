@@ -527,9 +527,10 @@ fn a_parameter_that_is_trained_alone_gets_the_gradient_it_gets_among_others() {
         let args: Vec<Tensor> = (0..4)
             .map(|i| {
                 let t = values(shapes[i], i as u64 + 1);
-                match trained.contains(&i) {
-                    true => Var::from_tensor(&t).unwrap().as_tensor().clone(),
-                    false => t,
+                if trained.contains(&i) {
+                    Var::from_tensor(&t).unwrap().as_tensor().clone()
+                } else {
+                    t
                 }
             })
             .collect();
@@ -549,9 +550,10 @@ fn a_parameter_that_is_trained_alone_gets_the_gradient_it_gets_among_others() {
     for (i, expected) in all.iter().enumerate() {
         let alone = run(&[i]);
         for (j, found) in alone.iter().enumerate() {
-            match j == i {
-                true => assert_eq!(found, expected, "argument {i}"),
-                false => assert!(found.is_none(), "argument {j} of {i}"),
+            if j == i {
+                assert_eq!(found, expected, "argument {i}")
+            } else {
+                assert!(found.is_none(), "argument {j} of {i}")
             }
         }
     }

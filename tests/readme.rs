@@ -104,9 +104,10 @@ fn backbones() -> String {
             _ => "names, shapes".to_string(),
         };
         let rate = throughput[name].as_f64().unwrap();
-        let rate = match rate < 9.95 {
-            true => format!("{rate:.1}"),
-            false => format!("{rate:.0}"),
+        let rate = if rate < 9.95 {
+            format!("{rate:.1}")
+        } else {
+            format!("{rate:.0}")
         };
         let file = format!("weights/{name}.{}.safetensors", a.tag());
         let weights = match (Path::new(ROOT).join(&file).is_file(), a.hub_name()) {

@@ -27,9 +27,10 @@ fn network(dtype: DType, drop_path: f32, trained: impl Fn(&str) -> bool) -> Box<
                 _ => drawn / (fan as f64).sqrt(),
             };
             let drawn = drawn.unwrap().to_dtype(dtype).unwrap();
-            let tensor = match trained(name) && !name.contains("running") {
-                true => Var::from_tensor(&drawn).unwrap().into_inner(),
-                false => drawn,
+            let tensor = if trained(name) && !name.contains("running") {
+                Var::from_tensor(&drawn).unwrap().into_inner()
+            } else {
+                drawn
             };
             (name.clone(), tensor)
         })

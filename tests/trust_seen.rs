@@ -105,9 +105,12 @@ fn the_sides_of_a_training_hold_in_every_other_form_of_its_listing() {
     let (model, truth) = trained(&bench, std::slice::from_ref(&listing), &config, "run");
     let given = rows(&listing);
     let beside = |name: &str| listing.with_file_name(name);
-    let label_put_right = |row: &String| match row.contains(",female,") {
-        true => row.replace(",female,", ",male,"),
-        false => row.clone(),
+    let label_put_right = |row: &String| {
+        if row.contains(",female,") {
+            row.replace(",female,", ",male,")
+        } else {
+            row.clone()
+        }
     };
     write(&beside("labels.csv"), given.iter().map(label_put_right));
     let reversed = given[..1].iter().chain(given[1..].iter().rev());
@@ -143,9 +146,10 @@ fn the_sides_of_a_training_hold_in_every_other_form_of_its_listing() {
         let sides = settled(&mut dataset, &[&model]).unwrap();
         for sample in &dataset.samples {
             let file = file_name(&sample.path);
-            let file = match name.starts_with("moved") {
-                true => file.split_once('_').unwrap().1,
-                false => &file,
+            let file = if name.starts_with("moved") {
+                file.split_once('_').unwrap().1
+            } else {
+                &file
             };
             assert_eq!(sample.split, Some(truth[file]), "{name}: {file}");
         }

@@ -99,9 +99,10 @@ impl Case {
                 }
                 _ => {}
             }
-            let more = match name.ends_with("running_var") {
-                true => self.variance,
-                false => 0.0,
+            let more = if name.ends_with("running_var") {
+                self.variance
+            } else {
+                0.0
             };
             // In f32, to one rounding.
             let close = |(a, b): (&f64, &f64)| (a - b - more).abs() <= 2f64.powi(-24) * b.abs();

@@ -480,9 +480,10 @@ fn a_training_killed_at_20_moments_ends_as_if_it_had_never_been() {
     // SplitMix64, so that a failure can be repeated.
     let mut seed = 7u64;
     for _ in 0..20 {
-        let mut run = match state.exists() {
-            true => resumed(&bench, "killed"),
-            false => training(&bench, "killed", 4),
+        let mut run = if state.exists() {
+            resumed(&bench, "killed")
+        } else {
+            training(&bench, "killed", 4)
         }
         .spawn()
         .unwrap();
@@ -497,9 +498,10 @@ fn a_training_killed_at_20_moments_ends_as_if_it_had_never_been() {
         run.kill().unwrap();
         run.wait().unwrap();
     }
-    let mut last = match state.exists() {
-        true => resumed(&bench, "killed"),
-        false => training(&bench, "killed", 4),
+    let mut last = if state.exists() {
+        resumed(&bench, "killed")
+    } else {
+        training(&bench, "killed", 4)
     };
     assert!(last.status().unwrap().success());
     for file in [

@@ -102,9 +102,10 @@ fn write_out_of_fold(
         titles.push(format!("{name}_given"));
         titles.extend(taxonomy.labels(head).iter().map(|l| format!("{name}_{l}")));
     }
-    let classes = match found.classes.is_empty() {
-        true => 0,
-        false => taxonomy.num_classes(),
+    let classes = if found.classes.is_empty() {
+        0
+    } else {
+        taxonomy.num_classes()
     };
     titles.extend((classes > 0).then(|| "class_given".into()));
     titles.extend((0..classes).map(|c| format!("class_{c}")));

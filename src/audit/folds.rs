@@ -95,9 +95,10 @@ impl OutOfFold {
     fn take(&mut self, taxonomy: &Taxonomy, places: &[usize], found: &HeldOut) -> Result<()> {
         for (place, logits) in places.iter().zip(&found.logits) {
             let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
-            let joint = match log_probs.len() > taxonomy.heads().len() {
-                true => log_probs.pop(),
-                false => None,
+            let joint = if log_probs.len() > taxonomy.heads().len() {
+                log_probs.pop()
+            } else {
+                None
             };
             let decision = &found.description.decision;
             let classes = decision.log_probs(taxonomy, &log_probs, joint.as_deref())?;
@@ -186,9 +187,12 @@ impl Trainer<'_> {
         into: &mut [&mut OutOfFold],
     ) -> Result<bool> {
         let folds = into[0].folds.clone();
-        let sides = folds.iter().map(|f| match held.contains(f) {
-            true => Split::Test,
-            false => Split::Train,
+        let sides = folds.iter().map(|f| {
+            if held.contains(f) {
+                Split::Test
+            } else {
+                Split::Train
+            }
         });
         let of_fold = |fold: &usize| -> Vec<usize> {
             let all = 0..folds.len();

@@ -85,13 +85,14 @@ impl Injection {
     /// # Errors
     /// [`Error::Invalid`] for a share that is not above 0 and below 0.5.
     pub(super) fn validate(&self) -> Result<()> {
-        match self.share > 0.0 && self.share < 0.5 {
-            true => Ok(()),
-            false => Err(Error::Invalid {
+        if self.share > 0.0 && self.share < 0.5 {
+            Ok(())
+        } else {
+            Err(Error::Invalid {
                 what: "the share of labels to make wrong".into(),
                 expected: "a number above 0 and below 0.5".into(),
                 found: self.share.to_string(),
-            }),
+            })
         }
     }
 }
@@ -174,9 +175,10 @@ fn units(
     let mut units: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (place, sample) in dataset.samples.iter().enumerate() {
         if has(place) {
-            let key = match whole {
-                true => (person_key(sample), 0, ""),
-                false => (person_key(sample), sample.source, sample.name.as_str()),
+            let key = if whole {
+                (person_key(sample), 0, "")
+            } else {
+                (person_key(sample), sample.source, sample.name.as_str())
             };
             units.entry(key).or_default().push(place);
         }
@@ -229,9 +231,10 @@ mod tests {
         let taxonomy = Taxonomy::new(heads.iter().map(|h| (h.name.clone(), h.labels.clone())));
         let both = [("mask", "incorrect"), ("gender", "female")];
         let both = both.map(|(h, l)| (h.to_string(), vec![l.to_string()]));
-        let taxonomy = match impossible {
-            true => taxonomy.unwrap().with_tree(&[], &[both.into()]),
-            false => taxonomy,
+        let taxonomy = if impossible {
+            taxonomy.unwrap().with_tree(&[], &[both.into()])
+        } else {
+            taxonomy
         };
         let mut samples: Vec<Sample> = (0..160).map(sample).collect();
         if impossible {

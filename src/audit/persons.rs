@@ -195,9 +195,12 @@ pub(super) fn votes<'a>(
     rule: Rule,
 ) -> Result<Vec<Option<Votes<'a>>>> {
     let agree = |q: &Question| agreements.iter().any(|a| a.agrees && a.head == q.name);
-    let of = |q: &'a Question| match agree(q) {
-        true => Votes::new(dataset, q, rule).map(Some),
-        false => Ok(None),
+    let of = |q: &'a Question| {
+        if agree(q) {
+            Votes::new(dataset, q, rule).map(Some)
+        } else {
+            Ok(None)
+        }
     };
     questions.iter().map(of).collect()
 }

@@ -80,9 +80,10 @@ fn corrections(
             continue;
         };
         for (place, own) in votes.members.values().enumerate() {
-            let label = match votes.suspect[place] {
-                true => argmax(votes.row(place)),
-                false => votes.given[place],
+            let label = if votes.suspect[place] {
+                argmax(votes.row(place))
+            } else {
+                votes.given[place]
             };
             let wrong = own.iter().filter(|i| question.given[**i] != label);
             corrections.extend(wrong.map(|i| (question.places[*i], label)));

@@ -183,9 +183,10 @@ impl Block {
             padding: Padding::Symmetric,
             activation: Activation::Identity,
         };
-        let dense = match shape.pointwise {
-            true => Linear::pointwise,
-            false => Linear::small,
+        let dense = if shape.pointwise {
+            Linear::pointwise
+        } else {
+            Linear::small
         };
         let wide = 4 * channels;
         let zeros = Init::Const(0.0);
@@ -194,12 +195,13 @@ impl Block {
             norm: LayerNorm::new(channels, EPS, vb.pp("norm"))?,
             wide: dense(channels, wide, vb.pp("mlp.fc1"))?,
             narrow: dense(wide, channels, vb.pp("mlp.fc2"))?,
-            extra: match shape.response {
-                true => Extra::Response([
+            extra: if shape.response {
+                Extra::Response([
                     vb.get_with_hints(wide, "mlp.grn.weight", zeros)?,
                     vb.get_with_hints(wide, "mlp.grn.bias", zeros)?,
-                ]),
-                false => Extra::Scale(vb.get_with_hints(channels, "gamma", Init::Const(1e-6))?),
+                ])
+            } else {
+                Extra::Scale(vb.get_with_hints(channels, "gamma", Init::Const(1e-6))?)
             },
             drop_path,
             index,

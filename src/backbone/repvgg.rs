@@ -100,14 +100,15 @@ impl Block {
             let vb = vb.pp(name);
             ConvNormAct::new(config, vb.pp("conv"), vb.pp("bn"))
         };
-        let identity = match stride == 1 && inputs == outputs {
-            true => Some(ConvNormAct::norm(
+        let identity = if stride == 1 && inputs == outputs {
+            Some(ConvNormAct::norm(
                 outputs,
                 EPS,
                 MOMENTUM,
                 vb.pp("identity"),
-            )?),
-            false => None,
+            )?)
+        } else {
+            None
         };
         let mut block = Self {
             wide: branch(3, "conv_kxk")?,

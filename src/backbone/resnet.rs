@@ -179,9 +179,10 @@ impl Design {
             return Ok(None);
         }
         let vb = vb.pp("downsample");
-        let conv = match self.d {
-            true => conv(channels, (1, 1), NONE, &vb, ["1", "2"])?,
-            false => conv(channels, (1, stride), NONE, &vb, ["0", "1"])?,
+        let conv = if self.d {
+            conv(channels, (1, 1), NONE, &vb, ["1", "2"])?
+        } else {
+            conv(channels, (1, stride), NONE, &vb, ["0", "1"])?
         };
         Ok(Some(Shortcut {
             pooled: self.d && stride > 1,

@@ -74,12 +74,13 @@ impl WeightDType {
         };
         let half = tensor.to_dtype(dtype)?;
         let values: Vec<f32> = half.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        match values.iter().all(|v| v.is_finite()) {
-            true => Ok(half),
-            false => Err(unfit(
+        if values.iter().all(|v| v.is_finite()) {
+            Ok(half)
+        } else {
+            Err(unfit(
                 name,
                 &format!("values that {} cannot hold", self.name()),
-            )),
+            ))
         }
     }
 
@@ -94,9 +95,10 @@ impl WeightDType {
                 stored.insert(format!("{name}{SCALE}"), Stored::Tensor(scale));
                 stored.insert(name.clone(), Stored::Int8 { shape, q });
             } else {
-                let kept = match covered {
-                    true => self.half(name, t)?,
-                    false => t.clone(),
+                let kept = if covered {
+                    self.half(name, t)?
+                } else {
+                    t.clone()
                 };
                 stored.insert(name.clone(), Stored::Tensor(kept));
             }

@@ -56,9 +56,10 @@ impl Calibrate {
         let taxonomy = spec.taxonomy()?;
         let (dataset, sides) = self.data.open(&[&file.description])?;
         let valid = dataset.indices(Split::Valid);
-        let train = match self.no_novelty {
-            true => Vec::new(),
-            false => dataset.indices(Split::Train),
+        let train = if self.no_novelty {
+            Vec::new()
+        } else {
+            dataset.indices(Split::Train)
         };
         for (split, side) in [("valid", &valid), ("train", &train)] {
             if side.is_empty() && !(split == "train" && self.no_novelty) {
@@ -78,9 +79,10 @@ impl Calibrate {
             features(&model, &spec.input, &dataset, indices, queue, &mut tell)
         };
         let of_valid = run(&valid, 0)?;
-        let of_train = match train.is_empty() {
-            true => None,
-            false => Some(run(&train, valid.len())?),
+        let of_train = if train.is_empty() {
+            None
+        } else {
+            Some(run(&train, valid.len())?)
         };
         progress.end();
         let labels: Vec<_> = valid
@@ -95,9 +97,10 @@ impl Calibrate {
         let (file, report) = calibrate(&file, &of_valid, &labels, &classes, abstain)?;
         file.write(&self.out)?;
         report.warnings().iter().for_each(note);
-        match self.json {
-            true => say_json(&report)?,
-            false => self.table(&report),
+        if self.json {
+            say_json(&report)?
+        } else {
+            self.table(&report)
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -125,9 +128,10 @@ impl Calibrate {
             "{}: abstains below {:.4}, {}",
             self.out.display(),
             report.min_confidence,
-            match report.novelty {
-                true => "tells novelty",
-                false => "does not tell novelty",
+            if report.novelty {
+                "tells novelty"
+            } else {
+                "does not tell novelty"
             }
         ));
     }

@@ -96,12 +96,11 @@ impl Decide {
                 continue;
             }
             let decision = make(rule)?;
-            let valid_macro_f1 = match no_valid {
-                true => None,
-                false => {
-                    let (_, report) = score(&taxonomy, &decision, &dataset, &valid, &of_valid)?;
-                    Some(report.class.macro_f1)
-                }
+            let valid_macro_f1 = if no_valid {
+                None
+            } else {
+                let (_, report) = score(&taxonomy, &decision, &dataset, &valid, &of_valid)?;
+                Some(report.class.macro_f1)
             };
             decided.push(Decided {
                 decision,
@@ -109,9 +108,10 @@ impl Decide {
             });
         }
         let scores = compare(&taxonomy, &decided, &dataset, &test, &of_test, 0)?;
-        match self.json {
-            true => say_json(&scores)?,
-            false => table(&scores),
+        if self.json {
+            say_json(&scores)?
+        } else {
+            table(&scores)
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -52,9 +52,12 @@ impl Experiment {
         if !self.data.is_empty() {
             file.data.clone_from(&self.data);
         }
-        let look = |dataset: &mut Dataset, input: &InputSpec| match self.dry_run {
-            true => Ok(true),
-            false => take_out_broken(dataset, input, self.skip_broken),
+        let look = |dataset: &mut Dataset, input: &InputSpec| {
+            if self.dry_run {
+                Ok(true)
+            } else {
+                take_out_broken(dataset, input, self.skip_broken)
+            }
         };
         let origin = self.file.display().to_string();
         let Some(mut plan) = Plan::of_readable(&file, &origin, &mut { look })? else {
@@ -121,9 +124,10 @@ impl Experiment {
             "results  {}, results.json, results.svg",
             out.join("results.csv").display()
         ));
-        Ok(match outcome.stopped {
-            true => ExitCode::from(130),
-            false => ExitCode::SUCCESS,
+        Ok(if outcome.stopped {
+            ExitCode::from(130)
+        } else {
+            ExitCode::SUCCESS
         })
     }
 }
@@ -186,9 +190,10 @@ pub(crate) struct Compare {
 impl Compare {
     pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
         let found = collect(&self.runs)?;
-        let figures = match self.metric.is_empty() {
-            true => &found.figures,
-            false => &self.metric,
+        let figures = if self.metric.is_empty() {
+            &found.figures
+        } else {
+            &self.metric
         };
         let confidence = self.confidence.unwrap_or(found.confidence);
         let comparison = Comparison::new(&found.runs, figures, confidence)?;

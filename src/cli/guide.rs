@@ -69,13 +69,14 @@ fn describe(text: &mut String, before: &str, command: &Command) {
     let mut rows = String::new();
     for arg in command.get_arguments().filter(|a| !a.is_hide_set()) {
         let values = arg.get_value_names().unwrap_or_default();
-        let value = match arg.get_action().takes_values() {
-            true => values
+        let value = if arg.get_action().takes_values() {
+            values
                 .iter()
                 .map(|v| v.to_string())
                 .collect::<Vec<_>>()
-                .join(" "),
-            false => String::new(),
+                .join(" ")
+        } else {
+            String::new()
         };
         let title = match arg.get_long() {
             Some(long) => format!("--{long} {value}"),

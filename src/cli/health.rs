@@ -90,12 +90,11 @@ impl Health {
             ..PageConfig::default()
         };
         page.write(&shown, &self.out.join("health.html"))?;
-        match self.json {
-            true => say_json(&report)?,
-            false => {
-                say(&report);
-                say(format!("page {}", self.out.join("health.html").display()));
-            }
+        if self.json {
+            say_json(&report)?
+        } else {
+            say(&report);
+            say(format!("page {}", self.out.join("health.html").display()));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -51,9 +51,10 @@ impl Evaluate {
         let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
         progress.end();
         let taxonomy = ensemble.taxonomy();
-        let coverage = match self.coverage {
-            true => Coverage::of_predictions(taxonomy, &dataset, &indices, &predictions),
-            false => Vec::new(),
+        let coverage = if self.coverage {
+            Coverage::of_predictions(taxonomy, &dataset, &indices, &predictions)
+        } else {
+            Vec::new()
         };
         if let Some(out) = &self.out {
             run::write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
@@ -204,12 +205,13 @@ fn of_record(seen: &Seen) -> String {
             of.train.count, of.valid.count, of.test.count
         )
     };
-    match seen.incomplete {
-        true => "by the weights it was trained from: not recorded".into(),
-        false => format!(
+    if seen.incomplete {
+        "by the weights it was trained from: not recorded".into()
+    } else {
+        format!(
             "photos {}; persons {}",
             words(&seen.photos),
             words(&seen.persons)
-        ),
+        )
     }
 }

@@ -22,9 +22,10 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
 
 /// A CSV cell.
 pub(crate) fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.into()
     }
 }
 
@@ -90,12 +91,11 @@ impl Progress {
             let (since, before) = self.start;
             let rate = (done - before.min(done)) as f64 / since.elapsed().as_secs_f64();
             // Nothing to reckon with yet at the start of a stretch.
-            let pace = match rate > 0.0 {
-                true => {
-                    let left = of.saturating_sub(done) as f64 / rate;
-                    format!(", {rate:.1} a second, {left:.0} s left")
-                }
-                false => String::new(),
+            let pace = if rate > 0.0 {
+                let left = of.saturating_sub(done) as f64 / rate;
+                format!(", {rate:.1} a second, {left:.0} s left")
+            } else {
+                String::new()
             };
             note(format!("{}: {done} of {of} {}{pace}", self.what, self.unit));
         }

@@ -108,18 +108,20 @@ pub(crate) fn differences(comparison: &Comparison, path: &Path) -> hydranet::Res
         chart.draw_series([zero]).map_err(|e| fail(&e))?;
         for (place, (title, low, mean, high)) in bars.iter().enumerate() {
             let y = place as f64 + 0.5;
-            let color = match *low > 0.0 || *high < 0.0 {
-                true => BLUE,
-                false => RGBColor(130, 130, 130),
+            let color = if *low > 0.0 || *high < 0.0 {
+                BLUE
+            } else {
+                RGBColor(130, 130, 130)
             };
             let line = PathElement::new(vec![(*low, y), (*high, y)], color.stroke_width(3));
             chart.draw_series([line]).map_err(|e| fail(&e))?;
             let dot = Circle::new((*mean, y), 5, color.filled());
             chart.draw_series([dot]).map_err(|e| fail(&e))?;
             let row = chart.backend_coord(&(least, y)).1;
-            let shown: String = match title.chars().count() > 58 {
-                true => title.chars().take(57).collect::<String>() + "…",
-                false => (*title).into(),
+            let shown: String = if title.chars().count() > 58 {
+                title.chars().take(57).collect::<String>() + "…"
+            } else {
+                (*title).into()
             };
             let label = Text::new(shown, (12, row - 7), ("sans-serif", 15));
             root.draw(&label).map_err(|e| fail(&e))?;

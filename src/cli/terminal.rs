@@ -14,9 +14,10 @@ pub(crate) fn say(text: impl Display) {
 /// As [`say`], of data in CSV: to a file or another program as they are, and to a terminal as text.
 pub(crate) fn say_data(text: &str) {
     let mut out = std::io::stdout().lock();
-    let text = match out.is_terminal() {
-        true => printable(text),
-        false => text.into(),
+    let text = if out.is_terminal() {
+        printable(text)
+    } else {
+        text.into()
     };
     delivered(writeln!(out, "{text}"));
 }

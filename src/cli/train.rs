@@ -55,9 +55,10 @@ impl Train {
         if self.dry_run {
             return self.show_plan();
         }
-        let config = match self.resume {
-            true => Config::read(&out.join("config.toml"))?,
-            false => self.config.load()?,
+        let config = if self.resume {
+            Config::read(&out.join("config.toml"))?
+        } else {
+            self.config.load()?
         };
         if self.find_lr {
             return self.search(&config, out);

@@ -130,9 +130,10 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
     if here.starts_with(out.canonicalize().map_err(io)?) {
         return refuse("the working folder");
     }
-    match !overwrite && out.read_dir().map_err(io)?.next().is_some() {
-        true => refuse("one with files in it"),
-        false => Ok(()),
+    if !overwrite && out.read_dir().map_err(io)?.next().is_some() {
+        refuse("one with files in it")
+    } else {
+        Ok(())
     }
 }
 
@@ -148,9 +149,10 @@ fn remove_left(out: &Path) -> Result<()> {
     let Some(parent) = out.parent() else {
         return Ok(());
     };
-    let parent = match parent.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => parent,
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
     };
     let prefix = prefix(out);
     let numbered = |name: &str, end: &str| {

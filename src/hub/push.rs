@@ -139,13 +139,14 @@ fn files(path: &Path) -> Result<Vec<Local>> {
     let mut files = Vec::new();
     collect(path, "", &mut files)?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    match files.is_empty() {
-        false => Ok(files),
-        true => Err(Error::Invalid {
+    if files.is_empty() {
+        Err(Error::Invalid {
             what: format!("the folder {}", path.display()),
             expected: "files to upload".into(),
             found: "none".into(),
-        }),
+        })
+    } else {
+        Ok(files)
     }
 }
 
@@ -197,13 +198,14 @@ fn check_model(path: &Path, size: u64) -> Result<()> {
             .map_err(|e| Error::io("read", path, e))?;
     }
     let [length @ .., brace] = start;
-    match is_it && brace == b'{' && u64::from_le_bytes(length) <= size - 8 {
-        true => Ok(()),
-        false => Err(Error::Invalid {
+    if is_it && brace == b'{' && u64::from_le_bytes(length) <= size - 8 {
+        Ok(())
+    } else {
+        Err(Error::Invalid {
             what: path.display().to_string(),
             expected: "a folder or a model file (safetensors)".into(),
             found: "another file".into(),
-        }),
+        })
     }
 }
 

@@ -118,9 +118,10 @@ impl<'a> Repository<'a> {
         // Finds the content there (or fetches it, if the server says that its hash is another) and gives it its name.
         let name = self.model.download_file().filename(&remote.path);
         let name = name.revision(revision);
-        match remote.xet {
-            true => watch(|progress| name.progress(progress).send(), tell),
-            false => name.send(),
+        if remote.xet {
+            watch(|progress| name.progress(progress).send(), tell)
+        } else {
+            name.send()
         }
         .map_err(|e| self.refused(e))
     }

@@ -51,9 +51,10 @@ impl<'a> Jpeg<'a> {
     pub(super) fn memory(&self, channels: usize) -> u64 {
         let pixels = (self.width * self.height) as u64;
         // The decoder's planes are gone when the copy is made.
-        let copied = match self.is_ready(channels) {
-            true => 0,
-            false => (self.found + channels) as u64 * pixels,
+        let copied = if self.is_ready(channels) {
+            0
+        } else {
+            (self.found + channels) as u64 * pixels
         };
         self.memory.max(copied)
     }

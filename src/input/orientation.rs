@@ -36,9 +36,10 @@ impl Orientation {
 
     /// Height and width upright.
     pub(super) fn size(self, height: usize, width: usize) -> [usize; 2] {
-        match self.turned {
-            true => [width, height],
-            false => [height, width],
+        if self.turned {
+            [width, height]
+        } else {
+            [height, width]
         }
     }
 
@@ -46,10 +47,7 @@ impl Orientation {
     pub(super) fn place(self, [y, x]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
         let y = if self.rows_back { height - 1 - y } else { y };
         let x = if self.columns_back { width - 1 - x } else { x };
-        match self.turned {
-            true => [x, y],
-            false => [y, x],
-        }
+        if self.turned { [x, y] } else { [y, x] }
     }
 }
 
@@ -61,16 +59,18 @@ fn tag(block: &[u8]) -> Option<u32> {
     };
     let u16_at = |at: usize| {
         let bytes = block.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(match big {
-            true => u16::from_be_bytes(bytes),
-            false => u16::from_le_bytes(bytes),
+        Some(if big {
+            u16::from_be_bytes(bytes)
+        } else {
+            u16::from_le_bytes(bytes)
         })
     };
     let u32_at = |at: usize| {
         let bytes = block.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(match big {
-            true => u32::from_be_bytes(bytes),
-            false => u32::from_le_bytes(bytes),
+        Some(if big {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
         })
     };
     if u16_at(2)? != 42 {

@@ -65,12 +65,13 @@ impl<'a> Chunk<'a> {
         let mut sum = crc32fast::Hasher::new();
         sum.update(&self.name);
         sum.update(self.data);
-        match sum.finalize().to_be_bytes() == *self.checksum {
-            true => Ok(()),
-            false => Err(format!(
+        if sum.finalize().to_be_bytes() == *self.checksum {
+            Ok(())
+        } else {
+            Err(format!(
                 "the PNG is broken: the checksum of its chunk {} is wrong",
                 self.named()
-            )),
+            ))
         }
     }
 
@@ -191,9 +192,10 @@ impl<'a> Png<'a> {
 
     /// Where the pictures of which it is made lie, and the height and width of each that is not empty.
     fn passes(&self) -> impl Iterator<Item = ([usize; 4], [usize; 2])> + use<> {
-        let (passes, height, width): (&[_], _, _) = match self.interlaced {
-            true => (&ADAM7, self.height, self.width),
-            false => (&[[0, 0, 1, 1]], self.height, self.width),
+        let (passes, height, width): (&[_], _, _) = if self.interlaced {
+            (&ADAM7, self.height, self.width)
+        } else {
+            (&[[0, 0, 1, 1]], self.height, self.width)
         };
         passes.iter().filter_map(move |pass| {
             let [x, y, dx, dy] = *pass;

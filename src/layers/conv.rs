@@ -249,12 +249,13 @@ impl ConvNormAct {
             eps,
             ..
         } = self.config;
-        let statistics = match self.of_batch(tape, mode) {
-            true => Statistics::Batch,
-            false => Statistics::Fixed {
+        let statistics = if self.of_batch(tape, mode) {
+            Statistics::Batch
+        } else {
+            Statistics::Fixed {
                 mean: self.running_mean.clone(),
                 var: self.running_var.clone(),
-            },
+            }
         };
         ConvStep {
             weight: &self.weight,

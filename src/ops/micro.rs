@@ -347,9 +347,10 @@ mod tests {
                                     sum += a[i * 40 + s.a + 2 * k] * b[s.b + k * b_step + j];
                                 }
                             }
-                            *v = match finish {
-                                true => (sum * scale[j] + shift[j]).clamp(-3.0, 60.0),
-                                false => sum,
+                            *v = if finish {
+                                (sum * scale[j] + shift[j]).clamp(-3.0, 60.0)
+                            } else {
+                                sum
                             };
                         }
                     }

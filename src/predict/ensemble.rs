@@ -67,9 +67,10 @@ impl Ensemble {
                     let heads = p.taxonomy().heads().join(", ");
                     format!("{heads} with {} final classes", p.taxonomy().num_classes())
                 };
-                let found = match words(member) == words(first) {
-                    true => "other labels".into(),
-                    false => words(member),
+                let found = if words(member) == words(first) {
+                    "other labels".into()
+                } else {
+                    words(member)
                 };
                 return Err(Error::Invalid {
                     what: format!("the heads of model {} of the ensemble", place + 1),

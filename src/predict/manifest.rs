@@ -98,9 +98,10 @@ impl Manifest {
             )));
         }
         manifest.views.validate().map_err(|e| fail(e.to_string()))?;
-        match manifest.models.is_empty() {
-            true => Err(fail("expected at least one model, found none".into())),
-            false => Ok(manifest),
+        if manifest.models.is_empty() {
+            Err(fail("expected at least one model, found none".into()))
+        } else {
+            Ok(manifest)
         }
     }
 

@@ -100,9 +100,10 @@ impl Opinion {
                 ),
             });
         }
-        let joint = match heads.len() > taxonomy.heads().len() {
-            true => heads.pop(),
-            false => None,
+        let joint = if heads.len() > taxonomy.heads().len() {
+            heads.pop()
+        } else {
+            None
         };
         let classes = decision.log_probs(taxonomy, &heads, joint.as_deref())?;
         Ok(Self {
@@ -154,9 +155,10 @@ impl Opinion {
             heads,
             classes,
             class,
-            novelty: match known.len() == members.len() {
-                true => Some(known.iter().sum::<f64>() / known.len() as f64),
-                false => None,
+            novelty: if known.len() == members.len() {
+                Some(known.iter().sum::<f64>() / known.len() as f64)
+            } else {
+                None
             },
         }
     }

@@ -81,9 +81,10 @@ impl Predictor {
             for photo in opened {
                 outcomes.push(photo.map(|planes| photos.push(planes)));
             }
-            let mut predictions = match photos.is_empty() {
-                true => Vec::new(),
-                false => self.predictions(&stack(spec, photos)?)?,
+            let mut predictions = if photos.is_empty() {
+                Vec::new()
+            } else {
+                self.predictions(&stack(spec, photos)?)?
             }
             .into_iter();
             for (outcome, path) in outcomes.into_iter().zip(paths) {

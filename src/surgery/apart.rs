@@ -144,9 +144,10 @@ impl HeadsFile {
                 expected: format!(
                     "tensors with the SHA-256 {expected}, those they were trained on"
                 ),
-                found: match tensors.keys().any(|n| n.starts_with("backbone.")) {
-                    true => found,
-                    false => "no tensor of a backbone".into(),
+                found: if tensors.keys().any(|n| n.starts_with("backbone.")) {
+                    found
+                } else {
+                    "no tensor of a backbone".into()
                 },
             });
         }

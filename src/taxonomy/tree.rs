@@ -82,9 +82,10 @@ impl Tree {
         }
         let is_met =
             |(head, of): &(usize, Vec<usize>)| start[*head].is_some_and(|l| of.contains(&l));
-        let next: Vec<Option<usize>> = match self.when[place].iter().all(is_met) {
-            true => (0..labels[place].len()).map(Some).collect(),
-            false => vec![None],
+        let next: Vec<Option<usize>> = if self.when[place].iter().all(is_met) {
+            (0..labels[place].len()).map(Some).collect()
+        } else {
+            vec![None]
         };
         for label in next {
             let mut below = start.clone();
@@ -122,9 +123,10 @@ impl Tree {
                 })
                 .collect();
             // One condition that is not met decides, whatever is not known of the others.
-            let met = match met.contains(&Some(false)) {
-                true => Some(false),
-                false => met.into_iter().all(|m| m.is_some()).then_some(true),
+            let met = if met.contains(&Some(false)) {
+                Some(false)
+            } else {
+                met.into_iter().all(|m| m.is_some()).then_some(true)
             };
             all.push(met);
         }
@@ -136,9 +138,12 @@ impl Tree {
             .applies(labels)
             .into_iter()
             .zip(labels)
-            .map(|(applies, label)| match applies? {
-                true => label.map(Some),
-                false => Some(None),
+            .map(|(applies, label)| {
+                if applies? {
+                    label.map(Some)
+                } else {
+                    Some(None)
+                }
             })
             .collect();
         self.leaves.binary_search(&leaf?).ok()

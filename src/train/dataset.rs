@@ -268,9 +268,10 @@ impl Dataset {
                 Entry::Occupied(place) => *place.get(),
             };
             let line = row.map(|r| format!("line {r}")).unwrap_or_default();
-            let place = match source == sample.source {
-                true => line,
-                false => format!("{} of {}", line, sources[source].display()),
+            let place = if source == sample.source {
+                line
+            } else {
+                format!("{} of {}", line, sources[source].display())
             };
             faults.push(Fault {
                 source: sample.source,

@@ -191,9 +191,10 @@ fn score_opinions(
             predicted: opinion.heads.iter().map(|p| argmax(p)).collect(),
             class: opinion.class,
             probs: opinion.heads.iter().map(exp).collect(),
-            class_probs: match kept {
-                true => exp(&opinion.classes),
-                false => Vec::new(),
+            class_probs: if kept {
+                exp(&opinion.classes)
+            } else {
+                Vec::new()
             },
         })
         .collect();

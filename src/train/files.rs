@@ -17,15 +17,16 @@ impl Files {
     pub(super) fn file(&mut self, path: &Path) -> PathBuf {
         let found = std::fs::symlink_metadata(path).ok();
         let is_link = found.as_ref().is_some_and(std::fs::Metadata::is_symlink);
-        let file = match is_link {
-            true => path
-                .canonicalize()
-                .unwrap_or_else(|_| path.components().collect()),
-            false => self.in_folder(path),
+        let file = if is_link {
+            path.canonicalize()
+                .unwrap_or_else(|_| path.components().collect())
+        } else {
+            self.in_folder(path)
         };
-        let found = match is_link {
-            true => std::fs::metadata(path).ok(),
-            false => found,
+        let found = if is_link {
+            std::fs::metadata(path).ok()
+        } else {
+            found
         };
         match found.as_ref().and_then(number) {
             Some(number) => self.linked.entry(number).or_insert(file).clone(),
@@ -42,9 +43,10 @@ impl Files {
         if let Some(found) = self.folders.get(folder) {
             return found.join(name);
         }
-        let found = match folder.as_os_str().is_empty() {
-            true => Path::new(".").canonicalize(),
-            false => folder.canonicalize(),
+        let found = if folder.as_os_str().is_empty() {
+            Path::new(".").canonicalize()
+        } else {
+            folder.canonicalize()
         };
         let found = found.unwrap_or_else(|_| folder.components().collect());
         let file = found.join(name);

@@ -27,9 +27,10 @@ pub(crate) fn held_out(
     cache: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<HeldOut>> {
-    let name = match dataset.indices(Split::Valid).is_empty() {
-        true => "last.safetensors",
-        false => "best.safetensors",
+    let name = if dataset.indices(Split::Valid).is_empty() {
+        "last.safetensors"
+    } else {
+        "best.safetensors"
     };
     let file = ModelFile::read(folder.join(name))?;
     let (model, spec) = (file.build()?, &file.description.model);

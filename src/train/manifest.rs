@@ -206,9 +206,12 @@ impl Columns {
     pub(crate) fn find(table: &Table, heads: &[HeadSpec], given: &[&str]) -> Result<Self> {
         let mut known = vec!["path", "person", "split"];
         known.extend(heads.iter().map(HeadSpec::column));
-        let find = |name: &str| match given.contains(&name) {
-            true => Ok(None),
-            false => table.column(name, &known),
+        let find = |name: &str| {
+            if given.contains(&name) {
+                Ok(None)
+            } else {
+                table.column(name, &known)
+            }
         };
         let columns = Self {
             heads: heads

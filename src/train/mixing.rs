@@ -100,9 +100,10 @@ impl Run<'_> {
         let partner = |photo: &usize| {
             let drawn = rng.random_range(0..from.len());
             // Not itself, if there is another.
-            match from[drawn] == *photo {
-                true => from[(drawn + 1) % from.len()],
-                false => from[drawn],
+            if from[drawn] == *photo {
+                from[(drawn + 1) % from.len()]
+            } else {
+                from[drawn]
             }
         };
         let partners = match from {
@@ -172,9 +173,10 @@ impl Run<'_> {
                     return Ok((features, targets));
                 }
                 let mut values: Vec<f32> = features.flatten_all()?.to_vec1()?;
-                let others = match batch.partners.is_empty() {
-                    true => Vec::new(),
-                    false => kept.train(epoch, &batch.partners)?.to_vec2()?,
+                let others = if batch.partners.is_empty() {
+                    Vec::new()
+                } else {
+                    kept.train(epoch, &batch.partners)?.to_vec2()?
                 };
                 let others = others.into_iter().map(Ok);
                 self.mix(epoch, step, batch, &mut values, others, &mut targets)?;

@@ -98,9 +98,10 @@ impl Optimizer {
             .filter(|(_, gradient)| gradient.is_none())
             .map(|(name, _)| name.clone())
             .collect();
-        match lost.is_empty() {
-            true => Ok(found.into_iter().flatten().collect()),
-            false => Err(Error::LostGradient { names: lost }),
+        if lost.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(Error::LostGradient { names: lost })
         }
     }
 

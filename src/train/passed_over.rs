@@ -71,9 +71,12 @@ fn is_hidden(entry: &DirEntry) -> bool {
 
 /// What listings and person folders that can be read hold and no head of these takes, a line for each kind.
 pub fn beside_data(data: &[PathBuf], heads: &[HeadSpec]) -> Vec<String> {
-    let of_source = |path: &PathBuf| match path.is_dir() {
-        true => beside_people(path, heads),
-        false => beside_listing(path, heads),
+    let of_source = |path: &PathBuf| {
+        if path.is_dir() {
+            beside_people(path, heads)
+        } else {
+            beside_listing(path, heads)
+        }
     };
     data.iter().flat_map(of_source).collect()
 }

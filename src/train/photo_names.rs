@@ -18,9 +18,12 @@ impl Dataset {
                 twice[place] = true;
             }
         }
-        let name = |(sample, twice): (&Sample, bool)| match twice {
-            true => sample.path.display().to_string(),
-            false => sample.name.clone(),
+        let name = |(sample, twice): (&Sample, bool)| {
+            if twice {
+                sample.path.display().to_string()
+            } else {
+                sample.name.clone()
+            }
         };
         self.samples.iter().zip(twice).map(name).collect()
     }

@@ -73,9 +73,10 @@ impl Beginning {
         if keys.iter().any(|k| *k == "train.epochs") {
             expected += ", for the learning rate's schedule is laid over all epochs; for more epochs begin a new run in another folder, from this one's weights if you like: --set model.weights=…/last.safetensors";
         }
-        let state = match before.finished {
-            true => format!("finished after {} epochs", before.epochs),
-            false => format!("stopped in epoch {}", before.epochs + 1),
+        let state = if before.finished {
+            format!("finished after {} epochs", before.epochs)
+        } else {
+            format!("stopped in epoch {}", before.epochs + 1)
         };
         Err(Error::Invalid {
             what: format!("--resume: {}", file.display()),
@@ -137,9 +138,10 @@ fn flatten(key: String, value: &toml::Value, entries: &mut BTreeMap<String, Stri
         return;
     };
     for (name, value) in table {
-        let key = match key.is_empty() {
-            true => name.clone(),
-            false => format!("{key}.{name}"),
+        let key = if key.is_empty() {
+            name.clone()
+        } else {
+            format!("{key}.{name}")
         };
         flatten(key, value, entries);
     }

@@ -127,9 +127,10 @@ impl Run<'_> {
             Source::Kept { .. } => inputs.clone(),
             Source::Photos => self.model.features(inputs, mode)?,
         };
-        let cut = match self.progress.balancing.cuts_at_features() {
-            true => Some(Var::from_tensor(&features.detach())?),
-            false => None,
+        let cut = if self.progress.balancing.cuts_at_features() {
+            Some(Var::from_tensor(&features.detach())?)
+        } else {
+            None
         };
         let seen = cut.as_ref().map_or(&features, Var::as_tensor);
         let outputs = self.model.outputs(seen, mode)?;

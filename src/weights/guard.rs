@@ -148,11 +148,12 @@ impl Guard {
             ));
         }
         let depth = self.stack.last().copied().flatten().map_or(0, |c| c.depth);
-        match depth > DEPTH {
-            true => Err(format!(
+        if depth > DEPTH {
+            Err(format!(
                 "its pickle nests values more than {DEPTH} deep; expected the weights of a network; save only its state_dict"
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 }

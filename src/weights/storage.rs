@@ -123,9 +123,10 @@ impl Stored {
             size: numbers(size).ok_or_else(strange)?,
             stride: numbers(stride).ok_or_else(strange)?,
         };
-        match stored.size.len() == stored.stride.len() {
-            true => Ok(stored),
-            false => Err(strange()),
+        if stored.size.len() == stored.stride.len() {
+            Ok(stored)
+        } else {
+            Err(strange())
         }
     }
 

@@ -125,9 +125,10 @@ fn path(path: &Path) -> String {
 /// What a program says that ends well.
 fn run(command: &mut Command) -> Result<String, Failure> {
     let output = command.stderr(Stdio::inherit()).output()?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(format!("{command:?} failed").into()),
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        Err(format!("{command:?} failed").into())
     }
 }
 

@@ -243,9 +243,10 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
             }
             None => Answer::new("200 OK", bytes.to_vec()),
         };
-        let etag = match is_apart(file) {
-            true => "of-the-content-network".into(),
-            false => oid(bytes),
+        let etag = if is_apart(file) {
+            "of-the-content-network".into()
+        } else {
+            oid(bytes)
         };
         answer.with("ETag", format!("\"{etag}\""))
     };

@@ -75,9 +75,8 @@ impl Picture {
     /// Of noise, with every filter in turn.
     pub fn noise(colour: u8, depth: u8, height: usize, width: usize, interlaced: bool) -> Self {
         let samples = [1, 0, 3, 1, 2, 0, 4][usize::from(colour)];
-        let passes: &[[usize; 4]] = match interlaced {
-            false => &[[0, 0, 1, 1]],
-            true => &[
+        let passes: &[[usize; 4]] = if interlaced {
+            &[
                 [0, 0, 8, 8],
                 [4, 0, 8, 8],
                 [0, 4, 4, 8],
@@ -85,7 +84,9 @@ impl Picture {
                 [0, 2, 2, 4],
                 [1, 0, 2, 2],
                 [0, 1, 1, 2],
-            ],
+            ]
+        } else {
+            &[[0, 0, 1, 1]]
         };
         let mut draws = 0x9E37_79B9_7F4A_7C15u64;
         let mut rows = Vec::new();

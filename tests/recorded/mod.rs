@@ -50,9 +50,12 @@ pub fn shapes(architecture: Architecture) -> Shapes {
 
 /// The values of its parameters.
 pub fn parameters(shapes: &Shapes) -> usize {
-    let values = |(name, shape): (&String, &Vec<usize>)| match is_buffer(name) {
-        true => 0,
-        false => shape.iter().product(),
+    let values = |(name, shape): (&String, &Vec<usize>)| {
+        if is_buffer(name) {
+            0
+        } else {
+            shape.iter().product()
+        }
     };
     shapes.iter().map(values).sum()
 }

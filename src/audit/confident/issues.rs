@@ -113,9 +113,10 @@ impl<T: Real> Given<'_, T> {
         let mut keep = prune_counts(&joint.calibrated, least);
         for (given, (row, photos)) in keep.iter_mut().zip(&self.label_counts).enumerate() {
             // A single photo of a label is never pruned.
-            match *photos > least.max(1) {
-                true => row[given] = photos.saturating_sub(row[given]),
-                false => row.fill(0),
+            if *photos > least.max(1) {
+                row[given] = photos.saturating_sub(row[given])
+            } else {
+                row.fill(0)
             }
         }
         let rows = self.labels.len().div_ceil(2 * rayon::current_num_threads());
@@ -124,9 +125,10 @@ impl<T: Real> Given<'_, T> {
             .into_par_iter()
             .map(|block| {
                 let places = block * rows..((block + 1) * rows).min(self.labels.len());
-                match by_class {
-                    true => self.least_confident(&keep, places),
-                    false => self.least_margins(&keep, places),
+                if by_class {
+                    self.least_confident(&keep, places)
+                } else {
+                    self.least_margins(&keep, places)
                 }
             })
             .collect();
@@ -189,9 +191,12 @@ fn prune_counts(calibrated: &[Vec<usize>], least: usize) -> Vec<Vec<usize>> {
         let kept = row[given].max(least);
         let others = row.iter().filter(|c| **c > 0).count().saturating_sub(1);
         let less = (kept - row[given]) as f64 / others.max(1) as f64;
-        let cell = |(likely, count): (usize, &usize)| match likely == given {
-            true => kept,
-            false => (*count as f64 - less).max(0.0) as usize,
+        let cell = |(likely, count): (usize, &usize)| {
+            if likely == given {
+                kept
+            } else {
+                (*count as f64 - less).max(0.0) as usize
+            }
         };
         row.iter().enumerate().map(cell).collect()
     };

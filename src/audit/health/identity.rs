@@ -143,10 +143,7 @@ fn orthonormalise(basis: &mut [Vec<f64>]) {
             }
         }
         let left = size(vector);
-        let factor = match left > 1e-9 * whole {
-            true => 1.0 / left,
-            false => 0.0,
-        };
+        let factor = if left > 1e-9 * whole { 1.0 / left } else { 0.0 };
         vector.iter_mut().for_each(|v| *v *= factor);
     }
 }

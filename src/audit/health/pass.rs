@@ -71,9 +71,10 @@ impl Looker {
                 ..whole.clone()
             },
         };
-        match self.trained && cropped != whole {
-            true => (vec![cropped, whole], true),
-            false => (vec![self.input.clone()], false),
+        if self.trained && cropped != whole {
+            (vec![cropped, whole], true)
+        } else {
+            (vec![self.input.clone()], false)
         }
     }
 }

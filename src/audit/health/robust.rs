@@ -21,18 +21,20 @@ impl Robust {
         let distances: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
         let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
         let mad = self::median(distances);
-        let unit = match mad > 0.0 {
-            true => 1.482_602_218_505_602 * mad,
-            false => 1.253_314_137_315_5 * mean,
+        let unit = if mad > 0.0 {
+            1.482_602_218_505_602 * mad
+        } else {
+            1.253_314_137_315_5 * mean
         };
         Self { median, mad, unit }
     }
 
     /// Robust units above the median.
     pub fn units(&self, value: f64) -> f64 {
-        match self.unit > 0.0 {
-            true => (value - self.median) / self.unit,
-            false => 0.0,
+        if self.unit > 0.0 {
+            (value - self.median) / self.unit
+        } else {
+            0.0
         }
     }
 }

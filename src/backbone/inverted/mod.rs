@@ -271,9 +271,10 @@ impl Block {
                 Step::Squeeze(squeeze) => squeeze.forward(tape, y)?,
             };
         }
-        match self.residual {
-            true => residual(tape, x, &y, self.drop_path, mode, self.index),
-            false => Ok(y),
+        if self.residual {
+            residual(tape, x, &y, self.drop_path, mode, self.index)
+        } else {
+            Ok(y)
         }
     }
 }

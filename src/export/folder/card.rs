@@ -114,9 +114,10 @@ fn condition(head: &HeadSpec) -> String {
         .iter()
         .map(|(other, labels)| format!("{other} is {}", labels.join(" or ")))
         .collect();
-    match parts.is_empty() {
-        true => "always".into(),
-        false => format!("if {}", parts.join(" and ")),
+    if parts.is_empty() {
+        "always".into()
+    } else {
+        format!("if {}", parts.join(" and "))
     }
 }
 
@@ -203,9 +204,10 @@ fn training(training: &Value) -> String {
             "\n<details><summary>All that the file says of it</summary>\n\n```json\n{all}\n```\n\n</details>\n"
         );
     }
-    match text.is_empty() {
-        true => "The file says nothing of it.\n".into(),
-        false => text,
+    if text.is_empty() {
+        "The file says nothing of it.\n".into()
+    } else {
+        text
     }
 }
 

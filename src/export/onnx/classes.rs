@@ -32,9 +32,10 @@ pub(super) fn log_probs(
         let inverse = graph.number((1.0 / decision.temperature) as f32);
         all = graph.node("Mul", &[&all, &inverse], &[]);
     }
-    match share > 0.0 || !decision.log_prior.is_empty() || decision.temperature != 1.0 {
-        true => Ok(normalised(graph, &all)),
-        false => Ok(all),
+    if share > 0.0 || !decision.log_prior.is_empty() || decision.temperature != 1.0 {
+        Ok(normalised(graph, &all))
+    } else {
+        Ok(all)
     }
 }
 
@@ -85,8 +86,9 @@ fn product(graph: &mut Graph, taxonomy: &Taxonomy, heads: &[String]) -> Result<S
     let of_classes = graph.node("Gather", &[&all, &places], &[("axis", Int(1))]);
     let axis = graph.ints(&[1]);
     let sum = graph.node("ReduceSum", &[&of_classes, &axis], &[("keepdims", Int(0))]);
-    match taxonomy.has_impossible() {
-        true => Ok(normalised(graph, &sum)),
-        false => Ok(sum),
+    if taxonomy.has_impossible() {
+        Ok(normalised(graph, &sum))
+    } else {
+        Ok(sum)
     }
 }

@@ -16,9 +16,10 @@ pub(super) fn log_probs(
 ) -> Result<String> {
     let mut x = features.to_string();
     for (i, [weight, bias]) in head.linears()?.iter().enumerate() {
-        let layer = match spec.hidden > 0 && i == 0 {
-            true => "hidden",
-            false => "fc",
+        let layer = if spec.hidden > 0 && i == 0 {
+            "hidden"
+        } else {
+            "fc"
         };
         if i > 0 {
             x = graph.node("Relu", &[&x], &[]);
@@ -71,10 +72,11 @@ pub(super) fn padded(graph: &mut Graph, x: &str, before: i64, behind: i64) -> St
 /// which a triangle of ones adds up, and of not being above the next.
 fn corn(graph: &mut Graph, x: &str, n: usize) -> String {
     let [above, not_above] = log_sigmoids(graph, x);
-    let triangle = triangle(n, n + 1, |border, label| match border < label {
-        true => 1.0,
-        false => 0.0,
-    });
+    let triangle = triangle(
+        n,
+        n + 1,
+        |border, label| if border < label { 1.0 } else { 0.0 },
+    );
     let triangle = graph.floats(&[n, n + 1], &triangle);
     let above = graph.node("MatMul", &[&above, &triangle], &[]);
     let not_above = padded(graph, &not_above, 0, 1);
@@ -84,10 +86,11 @@ fn corn(graph: &mut Graph, x: &str, n: usize) -> String {
 
 /// Log-probabilities of labels, as `head/ordinal.rs` has them of `coral`: an output counts as the least of those up to it.
 fn coral(graph: &mut Graph, x: &str, n: usize) -> String {
-    let later = triangle(n, n, |k, border| match border > k {
-        true => f32::INFINITY,
-        false => 0.0,
-    });
+    let later = triangle(
+        n,
+        n,
+        |k, border| if border > k { f32::INFINITY } else { 0.0 },
+    );
     let later = graph.floats(&[n, n], &later);
     let x = graph.reshape(x, &[1, n]);
     let x = graph.node("Add", &[&x, &later], &[]);

@@ -67,9 +67,10 @@ impl Writer<'_> {
                 let (scale, shift) = (scale.as_deref(), shift.as_deref());
                 let of_rows = self.values[*x].rows.is_some() && is_linear(weight, params);
                 let x = self.form(*x, of_rows);
-                let y = match of_rows {
-                    true => self.linear(&x, weight, scale, shift)?,
-                    false => self.conv(&x, weight, params, scale, shift)?,
+                let y = if of_rows {
+                    self.linear(&x, weight, scale, shift)?
+                } else {
+                    self.conv(&x, weight, params, scale, shift)?
                 };
                 value(of_rows, activate(self.graph, y, *activation))
             }
@@ -193,9 +194,10 @@ impl Writer<'_> {
     }
 
     fn form(&mut self, place: usize, of_rows: bool) -> String {
-        match of_rows {
-            true => self.rows(place),
-            false => self.planes(place),
+        if of_rows {
+            self.rows(place)
+        } else {
+            self.planes(place)
         }
     }
 
@@ -208,15 +210,16 @@ impl Writer<'_> {
 
 /// A map that is in the graph as rows, or as planes.
 fn value(of_rows: bool, name: String) -> Value {
-    match of_rows {
-        true => Value {
+    if of_rows {
+        Value {
             rows: Some(name),
             planes: None,
-        },
-        false => Value {
+        }
+    } else {
+        Value {
             planes: Some(name),
             rows: None,
-        },
+        }
     }
 }
 

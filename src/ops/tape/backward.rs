@@ -56,9 +56,10 @@ impl<T: Real> Backward<'_, T> {
         } else {
             Vec::new()
         };
-        let by_element = match g.is_depthwise() {
-            true => depthwise::by_element(g, w),
-            false => Vec::new(),
+        let by_element = if g.is_depthwise() {
+            depthwise::by_element(g, w)
+        } else {
+            Vec::new()
         };
         let packed: Vec<Packed<T>> = if g.is_depthwise() {
             Vec::new()
@@ -181,9 +182,10 @@ impl<T: Real> Backward<'_, T> {
                             let at = image * g.in_plane() * g.c + range.start;
                             // SAFETY: each patch has its own part of the input.
                             let dx = unsafe { shared.range(at, range.len()) };
-                            match self.accumulate {
-                                true => add(values, dx),
-                                false => dx.copy_from_slice(values),
+                            if self.accumulate {
+                                add(values, dx)
+                            } else {
+                                dx.copy_from_slice(values)
                             }
                         },
                     );

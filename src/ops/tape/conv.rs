@@ -195,9 +195,10 @@ impl<T: Real> Node<T> for Conv<T> {
         let nothing = Buffer::new(0);
         let (Some(x_values), Some(y_values)) = (
             &x.values,
-            match self.reads_result {
-                true => y.values.as_deref(),
-                false => Some(&nothing),
+            if self.reads_result {
+                y.values.as_deref()
+            } else {
+                Some(&nothing)
             },
         ) else {
             bail!("convolution: its values were let go of before backward")

@@ -172,9 +172,10 @@ fn behind_all<T: Real>(
             if let Some(finish) = finish {
                 finish.apply_in_place(rows);
             }
-            match measure {
-                true => moments(rows, g.o),
-                false => Vec::new(),
+            if measure {
+                moments(rows, g.o)
+            } else {
+                Vec::new()
             }
         })
         .collect();
@@ -205,9 +206,10 @@ fn in_patches<T: Real>(
     let shared = SharedMut::new(y);
     let ranges = winograd::ranges(g);
     // Moments are of all channels at once.
-    let groups = match measure {
-        true => vec![&*weight.panels],
-        false => winograd::groups(weight, ranges.len()),
+    let groups = if measure {
+        vec![&*weight.panels]
+    } else {
+        winograd::groups(weight, ranges.len())
     };
     // What is done to the channels of each group.
     let finish: Vec<Option<Transform<T>>> = groups

@@ -72,9 +72,10 @@ impl<T: Real> Engine<T> {
         }
         let tracked = a.tracked || b.tracked;
         let factors = factors(b);
-        let own = match last && !tracked && a.readers == 0 {
-            true => self.slots[x].values.take(),
-            false => None,
+        let own = if last && !tracked && a.readers == 0 {
+            self.slots[x].values.take()
+        } else {
+            None
         };
         let own = own.and_then(|values| match Arc::try_unwrap(values) {
             Ok(values) => Some(values),

@@ -195,9 +195,10 @@ impl<T: Real> Node<T> for Mean {
                 let row: Vec<T> = pattern(dy.iter().map(|d| d.to_f64() * share));
                 dx.par_chunks_mut(len).for_each(|dx| {
                     for dx in dx.chunks_mut(row.len()) {
-                        match first {
-                            true => dx.copy_from_slice(&row[..dx.len()]),
-                            false => add(&row, dx),
+                        if first {
+                            dx.copy_from_slice(&row[..dx.len()])
+                        } else {
+                            add(&row, dx)
                         }
                     }
                 });

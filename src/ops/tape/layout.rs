@@ -126,9 +126,12 @@ impl Layout {
         let n = self.tokens();
         let of_window = |window| {
             let kind = self.kind(window);
-            (0..n * n).map(move |i| match self.sees(kind, i / n, i % n) {
-                true => 0.0,
-                false => UNSEEN,
+            (0..n * n).map(move |i| {
+                if self.sees(kind, i / n, i % n) {
+                    0.0
+                } else {
+                    UNSEEN
+                }
             })
         };
         (self.shift > 0).then(|| (0..self.windows()).flat_map(of_window).collect())
@@ -172,9 +175,10 @@ impl Layout {
                 for query in 0..n {
                     out.extend((0..n).map(|key| {
                         let bias = table[self.distance(query, key) * self.heads + head];
-                        match self.sees(kind, query, key) {
-                            true => bias,
-                            false => bias + unseen,
+                        if self.sees(kind, query, key) {
+                            bias
+                        } else {
+                            bias + unseen
                         }
                     }));
                 }

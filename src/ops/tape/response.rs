@@ -129,9 +129,12 @@ impl Response {
             / c as f64;
         let scale = pattern((0..c).map(|i| 1.0 + gamma[i] * relative(i)));
         // A channel of zeros has no direction in which its norm grows: 0, as in PyTorch.
-        let slope = pattern((0..c).map(|i| match norms[i] > 0.0 {
-            true => (gamma[i] * dots[i] - mean) * share / norms[i],
-            false => 0.0,
+        let slope = pattern((0..c).map(|i| {
+            if norms[i] > 0.0 {
+                (gamma[i] * dots[i] - mean) * share / norms[i]
+            } else {
+                0.0
+            }
         }));
         dx.par_chunks_mut(len)
             .zip(dy.par_chunks(len))
@@ -190,9 +193,10 @@ impl<T: Real> Node<T> for Response {
         let as_param = |sums: Vec<f64>| sums.into_iter().map(T::from_f64).collect::<Vec<T>>();
         back.param(self.gamma, as_param(joined(d_gamma, c)));
         back.param(self.beta, as_param(joined(d_beta, c)));
-        match back.slots[self.x].tracked {
-            true => back.add(self.x, Arc::new(dx)),
-            false => back.skip(self.x),
+        if back.slots[self.x].tracked {
+            back.add(self.x, Arc::new(dx))
+        } else {
+            back.skip(self.x)
         }
         Ok(())
     }

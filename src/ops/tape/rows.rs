@@ -179,9 +179,10 @@ impl<T: Real> Node<T> for LayerNorm<T> {
         }
         back.param(self.gamma, d_gamma);
         back.param(self.beta, d_beta);
-        match back.slots[self.x].tracked {
-            true => back.add(self.x, Arc::new(dx)),
-            false => back.skip(self.x),
+        if back.slots[self.x].tracked {
+            back.add(self.x, Arc::new(dx))
+        } else {
+            back.skip(self.x)
         }
         Ok(())
     }

@@ -192,9 +192,10 @@ pub(super) fn backward<T: Real>(
     dx: &mut Buffer<T>,
 ) -> Option<Buffer<T>> {
     let g = &unfolded(job.g);
-    let phases = match job.want_input {
-        true => phases(g),
-        false => Vec::new(),
+    let phases = if job.want_input {
+        phases(g)
+    } else {
+        Vec::new()
     };
     let packed: Vec<Packed<T>> = phases.iter().map(|p| Packed::backward(g, w, p)).collect();
     let seen = input_window(g, &(0..g.oh));

@@ -112,9 +112,10 @@ impl<T: Real> Engine<T> {
                     .for_each_init(Vec::new, |scratch, (i, y)| {
                         let (first, rest) = y.split_at_mut(p * c);
                         let (before, behind) = positions.split_at(positions.len() - image);
-                        match embedded {
-                            true => add_scaled(prefix, before, one, first),
-                            false => first.copy_from_slice(prefix),
+                        if embedded {
+                            add_scaled(prefix, before, one, first)
+                        } else {
+                            first.copy_from_slice(prefix)
                         }
                         read(slot, i * image..(i + 1) * image, scratch, |x| {
                             add_scaled(x, behind, one, rest);

@@ -334,9 +334,10 @@ impl<T: Real> Node<T> for Windows<T> {
         if let Some(filling) = self.filling {
             back.param(filling, d_filling);
         }
-        match back.slots[self.x].tracked {
-            true => back.add(self.x, Arc::new(dx)),
-            false => back.skip(self.x),
+        if back.slots[self.x].tracked {
+            back.add(self.x, Arc::new(dx))
+        } else {
+            back.skip(self.x)
         }
         Ok(())
     }

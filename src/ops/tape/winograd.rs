@@ -120,10 +120,7 @@ pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
             }
         }
     });
-    let (rows, columns, steps) = match turn {
-        false => (c, o, (1, c)),
-        true => (o, c, (c, 1)),
-    };
+    let (rows, columns, steps) = if turn { (o, c, (c, 1)) } else { (c, o, (1, c)) };
     Packed::new(1, [16, rows, columns], &u, |_, block| block * n, steps)
 }
 

@@ -36,9 +36,10 @@ impl Losses {
     /// If a loss cannot be read.
     pub(in crate::train) fn values(&self) -> Result<Vec<Option<f64>>> {
         let value = |head: &HeadPart| -> Result<Option<f64>> {
-            match head.share * head.weight > 0.0 {
-                true => Ok(Some(head.share * f64::from(head.loss.to_scalar::<f32>()?))),
-                false => Ok(None),
+            if head.share * head.weight > 0.0 {
+                Ok(Some(head.share * f64::from(head.loss.to_scalar::<f32>()?)))
+            } else {
+                Ok(None)
             }
         };
         self.heads.iter().map(value).collect()

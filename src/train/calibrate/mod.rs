@@ -115,9 +115,12 @@ pub fn calibrate(
     let mut temperatures = Vec::new();
     for (place, (head, prefix)) in heads.iter().enumerate() {
         let rows: Vec<Vec<f32>> = outputs[place].to_vec2()?;
-        let truth = |photo: usize| match place < spec.heads.len() {
-            true => labels[photo][place],
-            false => classes[photo],
+        let truth = |photo: usize| {
+            if place < spec.heads.len() {
+                labels[photo][place]
+            } else {
+                classes[photo]
+            }
         };
         let known: Vec<(usize, usize)> = (0..rows.len())
             .filter_map(|photo| Some((photo, truth(photo)?)))

@@ -43,9 +43,10 @@ pub fn best_temperature(truth: &[usize], at: impl Fn(usize, f64) -> Vec<f64>) ->
     }
     let found = 0.5 * (low + high);
     // What runs into a bound is at it.
-    match edge - found.abs() < 1e-6 {
-        true => BOUND.powf(found.signum()),
-        false => found.exp(),
+    if edge - found.abs() < 1e-6 {
+        BOUND.powf(found.signum())
+    } else {
+        found.exp()
     }
 }
 

@@ -46,9 +46,10 @@ impl TrainConfig {
             );
         }
         if self.mixes_photos() {
-            let found = match self.mix.is_empty() {
-                true => format!("train.mix_up={}", self.mix_up),
-                false => "train.mix with other kinds".into(),
+            let found = if self.mix.is_empty() {
+                format!("train.mix_up={}", self.mix_up)
+            } else {
+                "train.mix with other kinds".into()
             };
             return fail(
                 what,

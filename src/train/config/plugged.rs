@@ -34,8 +34,8 @@ impl TrainConfig {
         let reason = match entry.training {
             Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
             Training::Whole => {
-                return match shapes(backbone)?.keys().any(|name| is_buffer(name)) {
-                    true => fail(
+                return if shapes(backbone)?.keys().any(|name| is_buffer(name)) {
+                    fail(
                         "batch_norm",
                         format!(
                             "`frozen` with {backbone}, whose batch norms always use the running statistics"
@@ -44,8 +44,9 @@ impl TrainConfig {
                             BatchNormMode::FrozenStages(n) => format!("`frozen_stages = {n}`"),
                             _ => "`train`".into(),
                         },
-                    ),
-                    false => Ok(()),
+                    )
+                } else {
+                    Ok(())
                 };
             }
             Training::Severed(first) => {

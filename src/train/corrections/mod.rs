@@ -265,13 +265,14 @@ impl Corrections {
 
     /// Where an entry stands, seen from another one.
     fn place(&self, entry: &Entry, from: &Entry) -> String {
-        match entry.file == from.file {
-            true => format!("line {}", entry.line),
-            false => format!(
+        if entry.file == from.file {
+            format!("line {}", entry.line)
+        } else {
+            format!(
                 "{}, line {}",
                 self.files[entry.file].path.display(),
                 entry.line
-            ),
+            )
         }
     }
 }

@@ -190,9 +190,10 @@ fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String
             expected: head.labels.clone(),
             found: text.into(),
         };
-        match head.thresholds.is_empty() {
-            true => unknown.to_string(),
-            false => format!("{unknown}, or a number"),
+        if head.thresholds.is_empty() {
+            unknown.to_string()
+        } else {
+            format!("{unknown}, or a number")
         }
     })
 }

@@ -106,9 +106,10 @@ pub fn title(changes: &[Change]) -> String {
     let mut parts: Vec<(String, Vec<&str>, String)> = Vec::new();
     for change in changes.iter().filter(|c| !whole_head(c)) {
         let to = change.to.clone().unwrap_or_default();
-        let to = match to.chars().count() > SHOWN {
-            true => to.chars().take(SHOWN - 1).collect::<String>() + "…",
-            false => to,
+        let to = if to.chars().count() > SHOWN {
+            to.chars().take(SHOWN - 1).collect::<String>() + "…"
+        } else {
+            to
         };
         let to = to.replace('"', "");
         let of_head = change.key.strip_prefix("heads.");
@@ -133,8 +134,9 @@ pub fn title(changes: &[Change]) -> String {
             heads => format!("heads.{{{}}}.{key}={to}", heads.join(",")),
         })
         .collect();
-    match parts.is_empty() {
-        true => "baseline".into(),
-        false => parts.join(", "),
+    if parts.is_empty() {
+        "baseline".into()
+    } else {
+        parts.join(", ")
     }
 }

@@ -45,9 +45,10 @@ pub(super) fn is_hopeless(
     let comparison = Comparison::new(runs, std::slice::from_ref(figure), confidence)?;
     let difference = comparison.figures[0].rows.get(1).and_then(|r| r.difference);
     Ok(difference.is_some_and(|d| {
-        let best = match figure.metric.is_error() {
-            true => d.low.map(|low| -low),
-            false => d.high,
+        let best = if figure.metric.is_error() {
+            d.low.map(|low| -low)
+        } else {
+            d.high
         };
         d.pairs >= rule.after && best.is_some_and(|best| best < rule.margin)
     }))

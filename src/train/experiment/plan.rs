@@ -143,9 +143,10 @@ impl Plan {
                 sides.insert((*seed, fold + 1), here);
             }
         }
-        let metrics = match file.metrics.is_empty() {
-            true => Figure::usual(&variants[0].config.model.heads),
-            false => file.metrics.clone(),
+        let metrics = if file.metrics.is_empty() {
+            Figure::usual(&variants[0].config.model.heads)
+        } else {
+            file.metrics.clone()
         };
         check_metrics(&metrics, &variants)?;
         Ok(Some(Self {

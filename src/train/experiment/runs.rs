@@ -133,10 +133,7 @@ pub fn collect(paths: &[PathBuf]) -> Result<Collected> {
             return Err(Error::Invalid {
                 what: path.display().to_string(),
                 expected: "the folder of a run (config.toml, scores.json) or of an experiment (experiment.json)".into(),
-                found: match path.is_dir() {
-                    true => "a folder without these".into(),
-                    false => "no folder".into(),
-                },
+                found: if path.is_dir() { "a folder without these".into() } else { "no folder".into() },
             });
         }
     }

@@ -154,8 +154,9 @@ fn interval_of(row: &Cell) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    match text.chars().count() < NAME {
-        true => text.into(),
-        false => text.chars().take(NAME - 2).collect::<String>() + "…",
+    if text.chars().count() < NAME {
+        text.into()
+    } else {
+        text.chars().take(NAME - 2).collect::<String>() + "…"
     }
 }

@@ -228,12 +228,13 @@ impl Batch<'_> {
         let mut gradient = vec![0.0; self.logits.len()];
         for (i, s, t, p) in &probs {
             let by_p: Vec<f64> = (0..n)
-                .map(|c| match counts[c] > 0.0 {
-                    true => {
+                .map(|c| {
+                    if counts[c] > 0.0 {
                         let slope = 2.0 * s * (t[c] * both[c] - hits[c]) / (both[c] * both[c]);
                         -counts[c] / all * slope
+                    } else {
+                        0.0
                     }
-                    false => 0.0,
                 })
                 .collect();
             through_softmax(p, &by_p, &mut gradient[i * n..][..n]);

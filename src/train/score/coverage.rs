@@ -91,9 +91,10 @@ impl Coverage {
         Self {
             name: name.into(),
             photos: count,
-            points: match known {
-                true => COVERAGES.into_iter().map(point).collect(),
-                false => Vec::new(),
+            points: if known {
+                COVERAGES.into_iter().map(point).collect()
+            } else {
+                Vec::new()
             },
             risk_area: known.then(|| accuracy.iter().map(|a| 1.0 - a).sum::<f64>() / count as f64),
         }

@@ -28,10 +28,7 @@ impl Serialize for NamedScore {
             accuracy: measured.then_some(self.accuracy),
             macro_f1: measured.then_some(self.macro_f1),
             more: measured.then_some(&self.more),
-            labels: match measured {
-                true => &self.labels,
-                false => &[],
-            },
+            labels: if measured { &self.labels } else { &[] },
             confusion: &self.confusion,
         }
         .serialize(serializer)

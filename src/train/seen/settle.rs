@@ -87,14 +87,8 @@ pub fn settle(
             1 => "the model's file".to_string(),
             _ => format!("the file of model {}", place + 1),
         };
-        let of_model = match model.seen.is_empty() {
-            false => {
-                if model.seen.iter().any(|seen| seen.incomplete) {
-                    sides.notes.push(format!("{name} does not say of everybody whom it has seen: scores may be of photos that it learnt from"));
-                }
-                Known::new(&model.seen)?.sides(dataset, &contents)
-            }
-            true => match computed_again(dataset, model, corrections)? {
+        let of_model = if model.seen.is_empty() {
+            match computed_again(dataset, model, corrections)? {
                 Some((found, true)) => found,
                 Some((found, false)) => {
                     sides.notes.push(format!("{name} does not say whom it was trained on, and this listing is not the one it was trained on as it was then: the sides are computed again, and whether they are right cannot be known; give the run's split.csv with --split-file"));
@@ -105,7 +99,12 @@ pub fn settle(
                     unknown.iter_mut().for_each(|u| *u = true);
                     vec![None; used.len()]
                 }
-            },
+            }
+        } else {
+            if model.seen.iter().any(|seen| seen.incomplete) {
+                sides.notes.push(format!("{name} does not say of everybody whom it has seen: scores may be of photos that it learnt from"));
+            }
+            Known::new(&model.seen)?.sides(dataset, &contents)
         };
         for (used, found) in used.iter_mut().zip(of_model) {
             *used = least(*used, found);

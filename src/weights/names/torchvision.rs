@@ -96,9 +96,12 @@ pub(super) const SCHEMES: &[Scheme] = &[
             ("classifier.*", ""),
         ],
         // B5 and greater have another ε than B0 to B4, whose blocks are 32 at most.
-        variance: |target| match target.count() > 32 {
-            true => greater_epsilon(target),
-            false => 0.0,
+        variance: |target| {
+            if target.count() > 32 {
+                greater_epsilon(target)
+            } else {
+                0.0
+            }
         },
     },
     Scheme {

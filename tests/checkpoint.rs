@@ -355,7 +355,7 @@ fn weights_in_lesser_types_that_are_no_numbers_are_refused_by_name() {
         f32::INFINITY,
         f32::NEG_INFINITY,
         -1.0,
-        f32::MIN_POSITIVE * -1.0,
+        -f32::MIN_POSITIVE,
     ] {
         let bytes = damaged(Int8, &scale, |b| {
             b[4..8].copy_from_slice(&wrong.to_le_bytes())

@@ -2,10 +2,12 @@
 //! `hydranet-ops`, so that a change elsewhere does not compile them again.
 
 use crate::error::{Error, Result};
+pub(crate) use hydranet_ops::internal::{Layout, Record, Step, in_pool, map_file};
+#[cfg(feature = "audit")]
+pub(crate) use hydranet_ops::internal::{Matrix, matmul};
+#[cfg(feature = "train")]
+pub(crate) use hydranet_ops::internal::{Mmap, parts, update, with_values};
 pub use hydranet_ops::*;
-pub(crate) use internal::{
-    Layout, Matrix, Mmap, Record, Step, in_pool, map_file, matmul, parts, update, with_values,
-};
 
 /// The instruction set the kernels use: `avx512`, `avx2` or `portable`, the best of this processor, or less if the environment
 /// variable `HYDRANET_ISA` says so. Results have the same bytes on processors that use the same one.

@@ -6,6 +6,7 @@ mod runs;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, Split};
+use hydranet::train::portraits::{PortraitConfig, write_portraits};
 use hydranet::train::seen::{Sides, apply_split_file, follow, settle};
 use hydranet::train::trainer::train;
 use hydranet::{HeadSpec, ModelFile, Result, surgery};
@@ -322,6 +323,94 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     for word in ["model.weights", "line ", "portraits.csv", "on train then"] {
         assert!(message.contains(word), "no `{word}` in {message}");
     }
+}
+
+#[test]
+fn a_training_from_a_model_takes_the_same_names_in_other_data_for_other_people() {
+    let bench = bench();
+    let (_, _) = trained(
+        &bench,
+        std::slice::from_ref(&bench.data),
+        &config(1, &[]),
+        "run",
+    );
+    let start = bench.out("run").join("best.safetensors");
+    let next = config(2, &[&format!("model.weights={}", start.display())]);
+    let others = write_portraits(
+        &bench.out("others"),
+        &PortraitConfig {
+            people: 20,
+            seed: 9,
+            size: (48, 48),
+        },
+    );
+    let others = [others.unwrap()];
+    let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
+    let mut dataset = open(&others, &next);
+    let given: Vec<_> = dataset.samples.iter().map(|s| s.split).collect();
+    follow(&mut dataset, seen).unwrap();
+    let kept: Vec<_> = dataset.samples.iter().map(|s| s.split).collect();
+    assert_eq!(kept, given);
+    let stop = AtomicBool::new(false);
+    let weights = load_weights(&next, Path::new(HEADS)).unwrap();
+    let out = bench.out("next");
+    train(&next, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
+    // Whoever scores is told that it goes by names alone.
+    let model = ModelFile::read(start).unwrap();
+    let mut dataset = open(&others, &next);
+    let sides = settled(&mut dataset, &[&model]).unwrap();
+    assert!(sides.by_name > 0);
+    assert!(sides.to_string().contains("names alone"), "{sides}");
+}
+
+#[test]
+fn photos_that_were_there_twice_do_not_keep_a_model_from_being_trained_on() {
+    let bench = bench();
+    let first = rows(&bench.data)[1].split(',').next().unwrap().to_string();
+    std::fs::copy(
+        bench.data.with_file_name(&first),
+        bench.data.with_file_name("again.png"),
+    )
+    .unwrap();
+    let given = rows(&bench.data);
+    let twice = given.iter().enumerate().map(|(i, row)| match i {
+        0 => format!("{row},split"),
+        1 => format!("{row},train"),
+        _ => format!("{row},{}", ["train", "valid"][i % 2]),
+    });
+    // Each photo is a person of its own here.
+    let nobody = twice.map(|row| {
+        let cells: Vec<&str> = row.split(',').collect();
+        [&cells[..1], &cells[2..]].concat().join(",")
+    });
+    let more = "again.png,worn,male,40,valid".to_string();
+    let all: Vec<String> = nobody.chain([more]).collect();
+    write(&bench.data, all.into_iter());
+    let (model, _) = trained(
+        &bench,
+        std::slice::from_ref(&bench.data),
+        &config(1, &[]),
+        "run",
+    );
+    let start = bench.out("run").join("best.safetensors");
+    let next = config(2, &[&format!("model.weights={}", start.display())]);
+    let mut dataset = open(std::slice::from_ref(&bench.data), &next);
+    let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
+    follow(&mut dataset, seen).unwrap();
+    dataset.put_on_sides(&next.train).unwrap();
+    let stop = AtomicBool::new(false);
+    let weights = load_weights(&next, Path::new(HEADS)).unwrap();
+    let out = bench.out("next");
+    train(&next, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
+    // It was learnt from all the same.
+    let mut dataset = open(std::slice::from_ref(&bench.data), &next);
+    settled(&mut dataset, &[&model]).unwrap();
+    let again = dataset
+        .samples
+        .iter()
+        .find(|s| s.name == "again.png")
+        .unwrap();
+    assert_eq!(again.split, Some(Split::Train));
 }
 
 #[test]

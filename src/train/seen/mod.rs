@@ -70,29 +70,64 @@ impl Known {
         Ok(Self(records.collect::<Result<_>>()?))
     }
 
-    /// The side on which a photo or its person stood; of several the one that was used most: who was learnt from once is no test.
-    fn side(&self, content: Option<&Content>, person: Option<&str>) -> Option<Split> {
-        let sides = self.0.iter().flat_map(|sets| {
-            let photo = content.map(|c| (&sets.photos, hash(&sets.salt, Of::Photo, c)));
-            let person =
-                person.map(|p| (&sets.persons, hash(&sets.salt, Of::Person, p.as_bytes())));
-            photo
-                .into_iter()
-                .chain(person)
-                .filter_map(|(members, hash)| {
-                    let place = members.iter().position(|m| m.contains(hash))?;
-                    Some(Split::ALL[place])
-                })
-        });
-        sides.min()
+    /// The side on which a photo stood; of several the one that was used most: who was learnt from once is no test.
+    fn photo(&self, content: &Content) -> Option<Split> {
+        self.stood(|sets| (&sets.photos, hash(&sets.salt, Of::Photo, content)))
+            .min()
     }
 
-    /// That of each photo of a listing, whole persons together.
-    fn sides(&self, dataset: &Dataset, contents: &[Option<Content>]) -> Vec<Option<Split>> {
-        let samples = dataset.samples.iter().zip(contents);
-        let own: Vec<Option<Split>> = samples
-            .map(|(s, content)| self.side(content.as_ref(), s.person.as_deref()))
-            .collect();
-        settle::together(dataset, &own)
+    /// The same of a person.
+    fn person(&self, name: &str) -> Option<Split> {
+        self.stood(|sets| (&sets.persons, hash(&sets.salt, Of::Person, name.as_bytes())))
+            .min()
+    }
+
+    /// Every side on which something stood.
+    fn stood<'a>(
+        &'a self,
+        of: impl Fn(&'a Sets) -> (&'a [Members; 3], u64) + 'a,
+    ) -> impl Iterator<Item = Split> + 'a {
+        self.0.iter().flat_map(move |sets| {
+            let (members, hash) = of(sets);
+            let sides = members.iter().zip(Split::ALL);
+            sides.filter_map(move |(m, side)| m.contains(hash).then_some(side))
+        })
+    }
+
+    /// Whether a photo stood on this side, among others.
+    fn photo_was_on(&self, content: &Content, side: Split) -> bool {
+        self.stood(|sets| (&sets.photos, hash(&sets.salt, Of::Photo, content)))
+            .any(|s| s == side)
+    }
+
+    /// The side of each photo of a listing by its content, or that of its person, whole persons together; second, whether the person's
+    /// name alone says so.
+    fn sides(&self, dataset: &Dataset, contents: &[Option<Content>]) -> Vec<Option<(Split, bool)>> {
+        let photos: Vec<Option<Split>> = contents.iter().map(|c| self.photo(c.as_ref()?)).collect();
+        let by_photos = settle::together(dataset, &photos);
+        let both = dataset.samples.iter().zip(&photos).map(|(sample, photo)| {
+            let person = sample.person.as_deref().and_then(|p| self.person(p));
+            settle::least(*photo, person)
+        });
+        let both = settle::together(dataset, &both.collect::<Vec<_>>());
+        both.into_iter()
+            .zip(by_photos)
+            .map(|(side, by_photo)| Some((side?, by_photo.is_none())))
+            .collect()
+    }
+
+    /// The same for a training that starts from these models. Where no photo is known, the persons are taken for others: the same words,
+    /// numbers above all, name other people in other data.
+    fn sides_for_training(
+        &self,
+        dataset: &Dataset,
+        contents: &[Option<Content>],
+    ) -> Vec<Option<Split>> {
+        let known = contents.iter().flatten().any(|c| self.photo(c).is_some());
+        if !known {
+            return vec![None; contents.len()];
+        }
+        let sides = self.sides(dataset, contents).into_iter();
+        sides.map(|side| side.map(|(side, _)| side)).collect()
     }
 }

@@ -80,11 +80,14 @@ pub(in crate::train) fn in_conflict(dataset: &Dataset, contents: &[Option<Conten
     if dataset.seen.is_empty() {
         return Ok(());
     }
-    let before = Known::new(&dataset.seen)?.sides(dataset, contents);
+    let known = Known::new(&dataset.seen)?;
+    let before = known.sides_for_training(dataset, contents);
+    // A photo that was there twice, on both sides, is not more known than it was.
+    let was_there = |i: usize, now| contents[i].is_some_and(|c| known.photo_was_on(&c, now));
     let wrong: Vec<usize> = (0..before.len())
         .filter(|i| {
             let now = dataset.samples[*i].split;
-            before[*i].is_some_and(|b| now.is_some_and(|now| b < now))
+            before[*i].is_some_and(|b| now.is_some_and(|now| b < now && !was_there(*i, now)))
         })
         .collect();
     let Some(first) = wrong.first() else {

@@ -23,6 +23,9 @@ pub struct Sides {
     pub valid: usize,
     /// Photos that a model learnt from, or whose persons it learnt from.
     pub train: usize,
+    /// Those of them of which no photo is known, but a person of the same name.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub by_name: usize,
     /// Photos of which it cannot be known, since a model's file does not say whom it has seen.
     #[serde(skip_serializing_if = "is_zero")]
     pub unknown: usize,
@@ -48,6 +51,13 @@ impl fmt::Display for Sides {
         )?;
         if self.unknown > 0 {
             write!(f, ", of {} it cannot be known", self.unknown)?;
+        }
+        if self.by_name > 0 {
+            write!(
+                f,
+                "\n{} of them are known by their persons' names alone; if these are other people, take the column `person` out of the listing or score --split all",
+                self.by_name
+            )?;
         }
         if self.claimed > 0 {
             write!(
@@ -82,6 +92,7 @@ pub fn settle(
     let mut sides = Sides::default();
     let mut used: Vec<Option<Split>> = vec![None; dataset.samples.len()];
     let mut unknown = vec![false; dataset.samples.len()];
+    let mut by_name = vec![false; dataset.samples.len()];
     for (place, model) in models.iter().enumerate() {
         let name = match models.len() {
             1 => "the model's file".to_string(),
@@ -126,6 +137,7 @@ pub fn settle(
         let otherwise = (!unknown[i]).then_some(Split::Test);
         sample.split = least(used[i], given[i]).or(otherwise);
     }
+    sides.by_name = by_name.into_iter().filter(|by_name| *by_name).count();
     Ok(sides)
 }
 
@@ -141,7 +153,7 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
     }
     let given = split::given(dataset)?;
     let contents = contents(dataset, &|_, _| ());
-    let used = Known::new(&dataset.seen)?.sides(dataset, &contents);
+    let used = Known::new(&dataset.seen)?.sides_for_training(dataset, &contents);
     for ((sample, given), used) in dataset.samples.iter_mut().zip(given).zip(used) {
         sample.split = given.or(used);
     }
@@ -171,7 +183,7 @@ fn computed_again(
 }
 
 /// Of two sides the one that was used more.
-fn least(a: Option<Split>, b: Option<Split>) -> Option<Split> {
+pub(super) fn least(a: Option<Split>, b: Option<Split>) -> Option<Split> {
     a.into_iter().chain(b).min()
 }
 

@@ -115,7 +115,12 @@ pub fn settle(
             if model.seen.iter().any(|seen| seen.incomplete) {
                 sides.notes.push(format!("{name} does not say of everybody whom it has seen: scores may be of photos that it learnt from"));
             }
-            Known::new(&model.seen)?.sides(dataset, &contents)
+            let found = Known::new(&model.seen)?.sides(dataset, &contents);
+            for (known, found) in by_name.iter_mut().zip(&found) {
+                *known |= found.is_some_and(|(_, by_name)| by_name);
+            }
+            let found = found.into_iter();
+            found.map(|found| found.map(|(side, _)| side)).collect()
         };
         for (used, found) in used.iter_mut().zip(of_model) {
             *used = least(*used, found);

@@ -305,7 +305,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
             variant("\"train.epochz=3\""),
             "variant 1: --set train.epochz=3",
         ),
-        (variant("\"train.epochs=0\""), "variant 1: train.epochs"),
+        (
+            variant("\"train.epochs=0\""),
+            "variant 1: --set train.epochs=0",
+        ),
         (variant("\"train.mix_up=0.0\""), "the baseline again"),
         (
             format!("{}{MIXED}", variant("\"train.mix_up=0.2\"")),

@@ -75,7 +75,6 @@ impl<'a> Run<'a> {
         )?;
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
-        let seen = Record::new(dataset, &data)?;
         let began = Beginning::new(config, dataset)?;
         let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
@@ -167,7 +166,7 @@ impl<'a> Run<'a> {
             source: Source::Photos,
             queue,
             progress,
-            seen,
+            seen: Record::default(),
         })
     }
 }

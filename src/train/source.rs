@@ -1,6 +1,7 @@
 //! Where the features of a step come from: photos, or features of a frozen backbone computed once.
 
 use super::features::{Extractor, Features, Key, View};
+use super::seen::{Content, Record, contents};
 use super::trainer::{Event, Run};
 use crate::error::Result;
 use candle_core::Tensor;
@@ -44,7 +45,7 @@ impl Kept {
 }
 
 impl Run<'_> {
-    /// Computes the features that are kept, if any are; false if stopped.
+    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped.
     pub(super) fn keep_features(
         &mut self,
         stop: &AtomicBool,
@@ -52,6 +53,7 @@ impl Run<'_> {
     ) -> Result<bool> {
         let config = &self.config.train;
         if !config.keeps_features() {
+            self.record(&contents(self.dataset, &|_, _| ()))?;
             return Ok(true);
         }
         let mut features = Features::open(
@@ -68,6 +70,10 @@ impl Run<'_> {
         let Some(photos) = features.identify(&paths, stop)? else {
             return Ok(false);
         };
+        let all = self.dataset.samples.iter();
+        let all: Vec<&Path> = all.map(|s| s.path.as_path()).collect();
+        let contents = features.contents(&all);
+        self.record(&contents)?;
         let train = self.train.len();
         let plain = features.view(View::Plain);
         let views: Vec<usize> = std::iter::once(plain)
@@ -115,5 +121,10 @@ impl Run<'_> {
             valid,
         }));
         Ok(true)
+    }
+
+    fn record(&mut self, contents: &[Option<Content>]) -> Result<()> {
+        self.seen = Record::new(self.dataset, &self.progress.data, contents)?;
+        Ok(())
     }
 }

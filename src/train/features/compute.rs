@@ -8,6 +8,7 @@ use crate::model::MultiTaskModel;
 use crate::train::evaluate::{BATCH, Queue, stack};
 use crate::train::loader::{Job, Loader};
 use crate::train::rng::{Purpose, keyed};
+use crate::train::seen::Content;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,11 @@ impl Features {
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Fingerprint>>> {
         self.photos.identify(paths, stop)
+    }
+
+    /// The SHA-256 of each photo's file, in order; `None` for one that cannot be read. What has not changed is not read again.
+    pub(in crate::train) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
+        self.photos.contents(paths)
     }
 
     /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `tell` is told

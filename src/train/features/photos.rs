@@ -3,6 +3,7 @@
 use super::Fingerprint;
 use crate::error::Result;
 use crate::input::PhotoFile;
+use crate::train::seen::Content;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,15 +78,33 @@ impl Photos {
             for looked in looked {
                 let (key, now) = looked?;
                 found.push(now.sha256);
-                if let Some(key) = key
-                    && self.seen.get(&key) != Some(&now)
-                {
-                    self.seen.insert(key, now);
-                    self.changed = true;
+                if let Some(key) = key {
+                    self.remember(key, now);
                 }
             }
         }
         Ok(Some(found))
+    }
+
+    /// The same, with `None` for what cannot be read.
+    pub(super) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
+        let looked: Vec<_> = paths.par_iter().map(|path| self.look(path).ok()).collect();
+        let known = looked.into_iter().map(|looked| {
+            let (key, now) = looked?;
+            let content = now.sha256.0;
+            if let Some(key) = key {
+                self.remember(key, now);
+            }
+            Some(content)
+        });
+        known.collect()
+    }
+
+    fn remember(&mut self, key: String, now: Seen) {
+        if self.seen.get(&key) != Some(&now) {
+            self.seen.insert(key, now);
+            self.changed = true;
+        }
     }
 
     /// A photo as it is, and what to remember it by.

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The SHA-256 of a file.
-pub(super) type Content = [u8; 32];
+pub(in crate::train) type Content = [u8; 32];
 
 /// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will say.
 /// `tell` gets photos done and photos in all.
-pub(super) fn contents(
+pub(in crate::train) fn contents(
     dataset: &Dataset,
     tell: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Option<Content>> {

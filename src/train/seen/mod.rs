@@ -10,6 +10,7 @@ mod record;
 mod settle;
 mod split_file;
 
+pub(super) use content::{Content, contents};
 pub(super) use record::Record;
 pub use settle::{Sides, follow, settle};
 pub use split_file::apply_split_file;
@@ -17,7 +18,6 @@ pub use split_file::apply_split_file;
 use crate::checkpoint::{Seen, SeenSides};
 use crate::error::Result;
 use crate::train::dataset::{Dataset, Split};
-use content::Content;
 use golomb::Members;
 use sha2::{Digest, Sha256};
 

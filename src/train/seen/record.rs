@@ -1,6 +1,6 @@
 //! The record that a training makes.
 
-use super::content::{Content, contents};
+use super::content::Content;
 use super::golomb::encode;
 use super::{Known, Of, hash};
 use crate::checkpoint::{Seen, SeenSet, SeenSides};
@@ -14,16 +14,20 @@ use std::collections::BTreeSet;
 const LONGEST: usize = 80_000_000;
 
 /// The records of a model trained on this data: its own, and those of the weights it starts from.
+#[derive(Default)]
 pub(in crate::train) struct Record(pub(in crate::train) Vec<Seen>);
 
 impl Record {
-    /// `fingerprint` is that of the data.
+    /// `fingerprint` is that of the data, `contents` is of its photos in order.
     ///
     /// # Errors
     /// As [`in_conflict`].
-    pub(in crate::train) fn new(dataset: &Dataset, fingerprint: &str) -> Result<Self> {
-        let contents = contents(dataset, &|_, _| ());
-        in_conflict(dataset, &contents)?;
+    pub(in crate::train) fn new(
+        dataset: &Dataset,
+        fingerprint: &str,
+        contents: &[Option<Content>],
+    ) -> Result<Self> {
+        in_conflict(dataset, contents)?;
         let mut salt = Sha256::new();
         salt.update("hydranet: who a model has seen\n");
         salt.update(fingerprint);

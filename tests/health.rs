@@ -109,7 +109,12 @@ impl Planted {
             .map(|l| l.split(',').map(String::from).collect())
             .collect();
         let first = |row: usize| bench.data.with_file_name(&rows[row][0]);
-        let open = |row: usize| image::open(first(row)).unwrap();
+        // By our own decoder: another one may round the portraits' colours otherwise.
+        let open = |row: usize| {
+            let photo = hydranet::input::Photo::open(first(row)).unwrap();
+            let (width, height) = (photo.width as u32, photo.height as u32);
+            DynamicImage::from(RgbImage::from_raw(width, height, photo.rgb).unwrap())
+        };
         let mut more = String::new();
         let mut add = |name: &str, person: &str, split: &str| {
             more += &format!("images/{name},{person},worn,male,40,{split}\n");

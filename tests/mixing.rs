@@ -172,11 +172,11 @@ fn ways_of_mixing_are_written_in_toml_and_what_is_wrong_with_them_is_named() {
         ),
         (
             "train.mix=[{kind={cut_mix={alpha=0}}}]",
-            &["alpha", "above 0"],
+            &["alpha", "from 0.001 to 1000"],
         ),
         (
             "train.mix=[{kind='half_paste',probability=0}]",
-            &["probability", "above 0"],
+            &["probability", "from 0.001 to 1000"],
         ),
         (
             "train.mix=[{kind='half_paste',probability=0.7},{kind={mix_up={}},probability=0.7}]",

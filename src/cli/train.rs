@@ -231,8 +231,8 @@ fn open(
     data: &[PathBuf],
     split_files: &SplitFiles,
 ) -> hydranet::Result<(Dataset, Tensors)> {
+    show_passed_over(data, heads, &config.model_spec()?.heads);
     let dataset = prepare(config, heads, data, split_files)?;
-    show_passed_over(data, heads, &dataset.heads);
     note(SplitReport::new(
         &dataset,
         &config.model_spec()?.taxonomy()?,

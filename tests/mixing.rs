@@ -176,7 +176,7 @@ fn ways_of_mixing_are_written_in_toml_and_what_is_wrong_with_them_is_named() {
         ),
         (
             "train.mix=[{kind='half_paste',probability=0}]",
-            &["probability", "from 0.001 to 1000"],
+            &["probability", "above 0"],
         ),
         (
             "train.mix=[{kind='half_paste',probability=0.7},{kind={mix_up={}},probability=0.7}]",

@@ -4,31 +4,33 @@ use super::terminal::note;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A flag that a request to end sets; a second request ends the program at once.
+/// A flag that a request to end sets; a second Ctrl-C ends the program at once.
 pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        listen(|| {
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+        listen(|by_hand| {
+            // Whoever closes a terminal or ends a service may ask more than once; only a hand on the keyboard means it twice.
+            match (STOP.swap(true, Ordering::Relaxed), by_hand) {
+                (false, _) => note("\nstopping after this step; Ctrl-C once more to stop at once"),
+                (true, true) => std::process::exit(130),
+                (true, false) => {}
             }
-            note("\nstopping after this step; once more to stop at once");
         });
     });
     &STOP
 }
 
-/// Calls `heard` for each request from now on. Where that cannot be arranged, a request ends the program, as it ends any other.
+/// Calls `heard` for each request from now on, with whether it is Ctrl-C. Where that cannot be arranged, a request ends the program, as it ends any other.
 #[cfg(unix)]
-fn listen(heard: fn()) {
+fn listen(heard: fn(bool)) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = vec![SIGINT, SIGTERM];
     if !hang_up_is_ignored() {
         signals.push(SIGHUP);
     }
     if let Ok(mut signals) = signal_hook::iterator::Signals::new(signals) {
-        let wait = move || signals.forever().for_each(|_| heard());
+        let wait = move || signals.forever().for_each(|s| heard(s == SIGINT));
         let _ = std::thread::Builder::new().spawn(wait);
     }
 }
@@ -46,7 +48,7 @@ fn hang_up_is_ignored() -> bool {
 }
 
 #[cfg(not(unix))]
-fn listen(heard: fn()) {
+fn listen(heard: fn(bool)) {
     // Fails only if a handler is set already, and then it is this one.
-    let _ = ctrlc::set_handler(heard);
+    let _ = ctrlc::set_handler(move || heard(true));
 }

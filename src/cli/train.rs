@@ -231,7 +231,6 @@ fn open(
     data: &[PathBuf],
     split_files: &SplitFiles,
 ) -> hydranet::Result<(Dataset, Tensors)> {
-    show_passed_over(data, heads, &config.model_spec()?.heads);
     let dataset = prepare(config, heads, data, split_files)?;
     note(SplitReport::new(
         &dataset,
@@ -248,6 +247,7 @@ fn prepare(
     split_files: &SplitFiles,
 ) -> hydranet::Result<Dataset> {
     let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
+    show_passed_over(data, heads, &dataset.heads);
     split_files.apply(&mut dataset)?;
     follow(&mut dataset, seen_by_weights(config, heads)?)?;
     show_corrections(&dataset.put_on_sides(&config.train)?);

@@ -89,7 +89,14 @@ fn others(header: Vec<String>, own: &[&str], heads: &[HeadSpec]) -> Vec<String> 
 }
 
 fn beside_listing(path: &Path, heads: &[HeadSpec]) -> Vec<String> {
-    let header = csv::Reader::from_path(path).and_then(|mut reader| reader.headers().cloned());
+    // What is read once only, a pipe say, has been read.
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let Ok((file, _)) = crate::read::open_within(path, crate::read::LISTING) else {
+        return Vec::new();
+    };
+    let header = csv::Reader::from_reader(file).headers().cloned();
     let header = header.iter().flatten();
     let header = header.map(|c| c.trim_start_matches('\u{feff}').to_string());
     let beside = Beside {

@@ -20,11 +20,12 @@ pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
     if path.is_dir() {
         path = path.join(folder::HEADS);
     }
-    let Some(description) = described(&path)? else {
-        return Ok(Vec::new());
-    };
-    if !description.seen.is_empty() || description.training.is_null() {
-        return Ok(description.seen);
+    match described(&path)? {
+        None => return Ok(Vec::new()),
+        Some(Described::Whole(d)) if !d.seen.is_empty() || d.training.is_null() => {
+            return Ok(d.seen);
+        }
+        Some(_) => {}
     }
     Ok(vec![Seen {
         incomplete: true,
@@ -32,8 +33,15 @@ pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
     }])
 }
 
+/// What a file of hydranet's says of itself.
+enum Described {
+    Whole(Box<Description>),
+    /// A description that this version does not understand.
+    Unclear,
+}
+
 /// What a safetensors file says about itself, if it is one of hydranet's; its tensors are not read.
-fn described(path: &Path) -> Result<Option<Description>> {
+fn described(path: &Path) -> Result<Option<Described>> {
     let failed = |e| Error::io("read", path, e);
     let (mut file, _) = crate::read::open(path)?;
     let mut length = Vec::new();
@@ -52,6 +60,13 @@ fn described(path: &Path) -> Result<Option<Description>> {
     let Ok(header) = serde_json::from_slice::<serde_json::Value>(&header) else {
         return Ok(None);
     };
-    let text = header["__metadata__"][KEY].as_str();
-    Ok(text.and_then(|text| serde_json::from_str(text).ok()))
+    let Some(text) = header["__metadata__"][KEY].as_str() else {
+        return Ok(None);
+    };
+    if let Ok(description) = serde_json::from_str(text) {
+        return Ok(Some(Described::Whole(description)));
+    }
+    // The files that are shipped are backbones that nobody was trained on here.
+    let kind = serde_json::from_str::<serde_json::Value>(text).map(|v| v["kind"] == "backbone");
+    Ok((!kind.unwrap_or(false)).then_some(Described::Unclear))
 }

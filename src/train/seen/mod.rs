@@ -116,16 +116,17 @@ impl Known {
             .collect()
     }
 
-    /// The same for a training that starts from these models. Where no photo is known, the persons are taken for others: the same words,
-    /// numbers above all, name other people in other data.
+    /// The same for a training that starts from these models. Where hardly a photo is known, the persons are taken for others: the same
+    /// words, numbers above all, name other people in other data.
     fn sides_for_training(
         &self,
         dataset: &Dataset,
         contents: &[Option<Content>],
     ) -> Vec<Option<Split>> {
-        let known = contents.iter().flatten().any(|c| self.photo(c).is_some());
-        if !known {
-            return vec![None; contents.len()];
+        let photos: Vec<Option<Split>> = contents.iter().map(|c| self.photo(c.as_ref()?)).collect();
+        let known = photos.iter().flatten().count();
+        if known * 100 < photos.len() {
+            return settle::together(dataset, &photos);
         }
         let sides = self.sides(dataset, contents).into_iter();
         sides.map(|side| side.map(|(side, _)| side)).collect()

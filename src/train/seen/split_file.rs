@@ -1,8 +1,9 @@
 //! The sides that a run's `split.csv` gives.
 
 use crate::error::{Error, Result};
-use crate::read;
 use crate::train::dataset::{Dataset, Split};
+use crate::train::files::Files;
+use crate::train::manifest::Table;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -12,60 +13,37 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read; [`Error::Data`] with file and line for a row that cannot be used, a photo of several listings that it
-/// does not tell apart, and one whose listing gives another side.
+/// does not tell apart, and one whose listing gives another side; and if it is of none of the photos.
 pub fn apply_split_file(dataset: &mut Dataset, path: &Path) -> Result<usize> {
-    let fault = |row: Option<u64>, message: String| Error::Data {
-        path: path.into(),
-        row,
-        message,
-    };
-    let broken = |e: csv::Error| {
-        let row = e.position().map(|p| p.line());
-        fault(row, e.to_string())
-    };
-    let (file, _) = read::open_within(path, read::LISTING)?;
-    let mut reader = csv::Reader::from_reader(file);
-    let header = reader.headers().map_err(broken)?.clone();
-    let column = |name: &str| header.iter().position(|h| h == name);
-    let needed = |name: &str| {
-        column(name).ok_or_else(|| {
-            let found: Vec<&str> = header.iter().collect();
-            fault(
-                Some(1),
-                format!(
-                    "a column `{name}` is needed, found the columns {}",
-                    found.join(", ")
-                ),
-            )
-        })
-    };
-    let (at_path, at_split, at_listing) = (needed("path")?, needed("split")?, column("listing"));
+    let table = Table::read(path, 0)?;
+    if let Some(first) = table.faults.first() {
+        return Err(first.clone().into());
+    }
+    let (at_path, at_split) = (table.needed("path")?, table.needed("split")?);
+    let at_listing = table.header.iter().position(|name| name == "listing");
+    let mut files = Files::default();
+    let sources: Vec<_> = dataset.sources.iter().map(|s| files.file(s)).collect();
     let mut places: HashMap<String, Vec<usize>> = HashMap::new();
     for (i, sample) in dataset.samples.iter().enumerate() {
         places.entry(sample.name.clone()).or_default().push(i);
     }
-    let mut strangers = 0;
-    for record in reader.records() {
-        let record = record.map_err(broken)?;
-        let row = record.position().map(|p| p.line());
-        let cell = |at: usize| record.get(at).unwrap_or_default();
-        let (name, word) = (cell(at_path), cell(at_split));
+    let (mut strangers, mut given) = (0, 0);
+    for row in &table.rows {
+        let fault = |message: String| Error::Data {
+            path: path.into(),
+            row: Some(row.line),
+            message,
+        };
+        let (name, word) = (&row.cells[at_path], &row.cells[at_split]);
         if word.is_empty() {
             continue;
         }
-        let side: Split = word.parse().map_err(|e: Error| fault(row, e.to_string()))?;
-        let listing = at_listing.map(cell);
-        let of_listing = |i: &&usize| {
-            let source = &dataset.sources[dataset.samples[**i].source];
-            listing.is_none_or(|l| Path::new(l) == source)
-        };
-        let found: Vec<usize> = places
-            .get(name)
-            .into_iter()
-            .flatten()
-            .filter(of_listing)
-            .copied()
-            .collect();
+        let side: Split = word.parse().map_err(|e: Error| fault(e.to_string()))?;
+        let mut found = places.get(name).cloned().unwrap_or_default();
+        if let Some(at) = at_listing.filter(|_| found.len() > 1) {
+            let listing = files.file(Path::new(&row.cells[at]));
+            found.retain(|i| sources[dataset.samples[*i].source] == listing);
+        }
         let place = match found[..] {
             [] => {
                 strangers += 1;
@@ -73,32 +51,33 @@ pub fn apply_split_file(dataset: &mut Dataset, path: &Path) -> Result<usize> {
             }
             [place] => place,
             _ => {
-                return Err(fault(
-                    row,
-                    format!(
-                        "photos that can be told apart are needed, found `{name}` in {} listings; a column `listing` tells them apart",
-                        found.len()
-                    ),
-                ));
+                return Err(fault(format!(
+                    "photos that can be told apart are needed, found `{name}` in {} listings; a column `listing` tells them apart",
+                    found.len()
+                )));
             }
         };
         let sample = &mut dataset.samples[place];
-        if let Some(given) = sample.split
-            && given != side
-        {
-            return Err(fault(
-                row,
-                format!(
-                    "the side that the listing gives is needed, `{name}` is on {given} there ({}{}) and on {side} here",
-                    sample
-                        .row
-                        .map(|r| format!("line {r} of "))
-                        .unwrap_or_default(),
-                    dataset.sources[sample.source].display()
-                ),
-            ));
+        if let Some(before) = sample.split.filter(|before| *before != side) {
+            let line = sample.row.map(|r| format!("line {r} of "));
+            return Err(fault(format!(
+                "the side that the listing gives is needed, `{name}` is on {before} there ({}{}) and on {side} here",
+                line.unwrap_or_default(),
+                dataset.sources[sample.source].display()
+            )));
         }
         sample.split = Some(side);
+        given += 1;
+    }
+    if given == 0 {
+        return Err(Error::Data {
+            path: path.into(),
+            row: None,
+            message: format!(
+                "sides of photos of the listings are needed, found none among {} rows; `path` is to be as the listing writes it",
+                table.rows.len()
+            ),
+        });
     }
     Ok(strangers)
 }

@@ -465,7 +465,7 @@ fn a_split_file_that_says_otherwise_or_something_else_is_refused_by_line() {
             assert!(message.contains(word), "no `{word}` in {message}");
         }
     };
-    fails("path,side\na.png,train\n", &["`split`", "path, side"]);
+    fails("path,side\na.png,train\n", &["`split`", "side"]);
     fails(
         &format!("path,split\n{first},tset\n"),
         &["2", "tset", "train"],

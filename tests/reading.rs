@@ -74,6 +74,8 @@ fn what_is_no_file_is_refused_wherever_a_file_is_read() {
     ] {
         cases.push((vec!["predict", "--model", file, "x.jpg"], what));
         cases.push((vec!["inspect", "--model", file], what));
+        let train = ["train", "--heads", HEADS, "--out", "run", "--data"];
+        cases.push((with(&train, &[file]), what));
         cases.push((with(&check, &[file]), what));
         cases.push((with(&check, &["a.csv", "--config", file]), what));
         cases.push((with(&check, &["a.csv", "--corrections", file]), what));

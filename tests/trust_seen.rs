@@ -7,7 +7,7 @@ use hydranet::train::config::{Config, load_weights};
 use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, Split};
 use hydranet::train::portraits::{PortraitConfig, write_portraits};
-use hydranet::train::seen::{Sides, apply_split_file, follow, settle};
+use hydranet::train::seen::{Sides, apply_split_file, follow, record_valid, settle};
 use hydranet::train::trainer::train;
 use hydranet::{HeadSpec, ModelFile, Result, surgery};
 use runs::{Bench, HEADS};
@@ -411,6 +411,33 @@ fn photos_that_were_there_twice_do_not_keep_a_model_from_being_trained_on() {
         .find(|s| s.name == "again.png")
         .unwrap();
     assert_eq!(again.split, Some(Split::Train));
+}
+
+#[test]
+fn what_a_model_was_calibrated_on_is_no_test_any_more() {
+    let bench = bench();
+    let config = config(1, &[]);
+    let listing = [bench.data.clone()];
+    let (mut model, truth) = trained(&bench, &listing, &config, "run");
+    let mut dataset = open(&listing, &config);
+    settled(&mut dataset, &[&model]).unwrap();
+    let before = model.description.seen.clone();
+    record_valid(
+        &mut model.description,
+        &dataset,
+        &dataset.indices(Split::Valid),
+    )
+    .unwrap();
+    assert_eq!(model.description.seen, before, "nothing new was used");
+    record_valid(
+        &mut model.description,
+        &dataset,
+        &dataset.indices(Split::Test),
+    )
+    .unwrap();
+    let sides = settled(&mut dataset, &[&model]).unwrap();
+    let unused = truth.values().filter(|s| **s == Split::Train).count();
+    assert_eq!((sides.test, sides.train), (0, unused));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
 use hydranet::train::dataset::Split;
 use hydranet::train::evaluate::{Queue, features};
+use hydranet::train::seen::record_valid;
 use hydranet::train::targets::labels_that_apply;
 use hydranet::{Error, ModelFile, OutputLock};
 use std::path::PathBuf;
@@ -94,7 +95,8 @@ impl Calibrate {
             Some(of_train) => with_novelty(&file, &of_train, &of_valid)?,
             None => file,
         };
-        let (file, report) = calibrate(&file, &of_valid, &labels, &classes, abstain)?;
+        let (mut file, report) = calibrate(&file, &of_valid, &labels, &classes, abstain)?;
+        record_valid(&mut file.description, &dataset, &valid)?;
         file.write(&self.out)?;
         report.warnings().iter().for_each(note);
         if self.json {

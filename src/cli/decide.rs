@@ -6,6 +6,7 @@ use clap::Args;
 use hydranet::train::dataset::Split;
 use hydranet::train::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
 use hydranet::train::evaluate::{Queue, features, logits, score};
+use hydranet::train::seen::record_valid;
 use hydranet::{Decision, DecisionRule, Error, ModelFile, OutputLock};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +82,9 @@ impl Decide {
         };
         if let (Some(rule), Some(out)) = (wanted, &self.out) {
             file.description.decision = make(rule)?;
+            if rule.is_tuned() {
+                record_valid(&mut file.description, &dataset, &valid)?;
+            }
             file.write(out)?;
             say(format!(
                 "{}: decides by {}",

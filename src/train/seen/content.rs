@@ -28,7 +28,7 @@ pub(in crate::train) fn contents(
         .collect()
 }
 
-fn content(path: &Path) -> Option<Content> {
+pub(super) fn content(path: &Path) -> Option<Content> {
     let (file, _) = crate::read::open_within(path, crate::input::MAX_BYTES).ok()?;
     // A file that says it is empty may go on without end.
     let mut file = file.take(crate::input::MAX_BYTES);

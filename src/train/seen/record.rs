@@ -1,9 +1,9 @@
 //! The record that a training makes.
 
-use super::content::Content;
+use super::content::{Content, content};
 use super::golomb::encode;
 use super::{Known, Of, hash};
-use crate::checkpoint::{Seen, SeenSet, SeenSides};
+use crate::checkpoint::{Description, Seen, SeenSet, SeenSides};
 use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::train::dataset::{Dataset, Split};
@@ -28,10 +28,7 @@ impl Record {
         contents: &[Option<Content>],
     ) -> Result<Self> {
         in_conflict(dataset, contents)?;
-        let mut salt = Sha256::new();
-        salt.update("hydranet: who a model has seen\n");
-        salt.update(fingerprint);
-        let salt = hexadecimal(salt.finalize())[..16].to_string();
+        let salt = salt("hydranet: who a model has seen\n", fingerprint);
         let mut photos = SeenSides::default();
         let mut persons = SeenSides::default();
         for side in Split::ALL {
@@ -61,6 +58,59 @@ impl Record {
         }
         Ok(Self(records))
     }
+}
+
+/// Records that a model's temperatures, threshold or decision were found on these photos, where its record does not have them on the
+/// training or validation side already: they are no test any more. A file without a record stays without.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if its record is damaged.
+pub fn record_valid(
+    description: &mut Description,
+    dataset: &Dataset,
+    indices: &[usize],
+) -> Result<()> {
+    if description.seen.is_empty() {
+        return Ok(());
+    }
+    let known = Known::new(&description.seen)?;
+    let photos: Vec<Content> = indices
+        .iter()
+        .filter_map(|i| content(&dataset.samples[*i].path))
+        .collect();
+    let used = |c: &Content| known.photo(c).is_some_and(|side| side < Split::Test);
+    if photos.iter().all(used) {
+        return Ok(());
+    }
+    let salt = salt(
+        "hydranet: what a model was fitted to\n",
+        &dataset.fingerprint(),
+    );
+    let persons = indices
+        .iter()
+        .filter_map(|i| dataset.samples[*i].person.as_deref());
+    let persons = persons.map(|p| hash(&salt, Of::Person, p.as_bytes()));
+    let photos = photos.iter().map(|c| hash(&salt, Of::Photo, c));
+    let of = |hashes: Vec<u64>| SeenSides {
+        valid: encode(&hashes),
+        ..SeenSides::default()
+    };
+    let own = Seen {
+        photos: of(unique(photos)),
+        persons: of(unique(persons)),
+        salt,
+        incomplete: false,
+    };
+    Seen::join(&mut description.seen, &[own]);
+    Ok(())
+}
+
+/// Sixteen digits that follow from the data.
+fn salt(purpose: &str, fingerprint: &str) -> String {
+    let mut salt = Sha256::new();
+    salt.update(purpose);
+    salt.update(fingerprint);
+    hexadecimal(salt.finalize())[..16].to_string()
 }
 
 fn unique(hashes: impl Iterator<Item = u64>) -> Vec<u64> {

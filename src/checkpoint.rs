@@ -85,6 +85,16 @@ impl Description {
         })
     }
 
+    /// Takes the records of the weights that this model was put together with. Where neither has any but that it is not known, it stays
+    /// without.
+    #[doc(hidden)]
+    pub fn see(&mut self, records: &[Seen]) {
+        if !self.seen.is_empty() || records.iter().any(|r| !r.incomplete) {
+            self.seen = Seen::of(self);
+            Seen::join(&mut self.seen, records);
+        }
+    }
+
     /// As JSON with sorted keys.
     ///
     /// # Errors

@@ -15,6 +15,14 @@ const TRIES: usize = 100;
 /// Writes what `write` writes to `path`, so that a reader sees the old file or the new one; gives the file, open for reading too.
 pub(crate) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<File> {
     let failed = |e| Error::io("write", path, e);
+    // A link stays one, and what is no file, a device or a pipe, is written into.
+    let target = path.canonicalize().ok().filter(|_| path.is_symlink());
+    let path = target.as_deref().unwrap_or(path);
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        let mut file = File::options().write(true).open(path).map_err(failed)?;
+        write(&mut file).map_err(failed)?;
+        return Ok(file);
+    }
     if let Some(name) = path.file_name() {
         let name = format!("{}.", name.to_string_lossy());
         remove_left(folder_of(path), |found| {

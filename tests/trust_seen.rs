@@ -441,6 +441,34 @@ fn what_a_model_was_calibrated_on_is_no_test_any_more() {
 }
 
 #[test]
+fn a_part_that_does_not_say_whom_it_has_seen_makes_a_whole_that_says_so() {
+    let bench = bench();
+    let listing = [bench.data.clone()];
+    let (first, _) = trained(&bench, &listing, &config(1, &[]), "1");
+    let (mut old, _) = trained(&bench, &listing, &config(2, &[]), "2");
+    old.description.seen.clear();
+    for (file, from) in [(&first, &old), (&old, &first)] {
+        let how = surgery::Graft {
+            place: surgery::Place::Replacing("age".into()),
+            ..Default::default()
+        };
+        let grafted = surgery::graft(file, from, "age", &how).unwrap();
+        let mut dataset = open(&listing, &config(1, &[]));
+        let sides = settled(&mut dataset, &[&grafted]).unwrap();
+        assert!(
+            sides.to_string().contains("does not say of everybody"),
+            "{sides}"
+        );
+    }
+    // A record that is damaged is no record of nobody.
+    let mut broken = first.clone();
+    broken.description.seen[0].photos.train.count = 1;
+    let mut dataset = open(&listing, &config(1, &[]));
+    let message = settled(&mut dataset, &[&broken]).unwrap_err().to_string();
+    assert!(message.contains("damaged"), "{message}");
+}
+
+#[test]
 fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same() {
     let bench = bench();
     let config = config(1, &[]);

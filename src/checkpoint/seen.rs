@@ -1,11 +1,12 @@
 //! Who a model has seen: recorded where it is trained, so that nobody it learnt from is ever called a test.
 
+use super::Description;
 use serde::{Deserialize, Serialize};
 
 /// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
 /// read out of it; whoever has the photo or the word can ask. [`seen`](crate::train::seen) makes and asks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Seen {
     /// Goes into every hash; follows from the data, so equal trainings write equal bytes.
     pub salt: String,
@@ -15,7 +16,7 @@ pub struct Seen {
     pub persons: SeenSides,
     /// Whether more was seen than is recorded: the training began from a model that does not say whom it had seen, or the record would
     /// not have fitted into a file's header.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
 }
 
@@ -55,6 +56,27 @@ impl SeenSet {
 }
 
 impl Seen {
+    /// The records of a model; of one that was trained and has none, one that says so.
+    pub(crate) fn of(description: &Description) -> Vec<Self> {
+        if description.seen.is_empty() && !description.training.is_null() {
+            return vec![Self {
+                incomplete: true,
+                ..Self::default()
+            }];
+        }
+        description.seen.clone()
+    }
+
+    /// Those of a model that was made of two. Where neither has any it stays so, for then everything is asked otherwise.
+    pub(crate) fn of_both(one: &Description, other: &Description) -> Vec<Self> {
+        if one.seen.is_empty() && other.seen.is_empty() {
+            return Vec::new();
+        }
+        let mut records = Self::of(one);
+        Self::join(&mut records, &Self::of(other));
+        records
+    }
+
     /// Bytes of its sets.
     #[cfg(feature = "train")]
     pub(crate) fn length(&self) -> usize {

@@ -252,14 +252,7 @@ fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Resu
     let models = heads.iter().map(|h| h.attach(&tensors));
     let mut model = surgery::merge(&models.collect::<Result<Vec<_>>>()?)?;
     // The backbone may have learnt elsewhere since the heads were taken from it, or before.
-    let known = &mut model.description.seen;
-    for record in seen(backbone, &folders)? {
-        // Of heads without a record it is not known either.
-        let goes_without_saying = record.incomplete && known.is_empty();
-        if !goes_without_saying && !known.contains(&record) {
-            known.push(record);
-        }
-    }
+    model.description.see(&seen(backbone, &folders)?);
     finish(&model, out)
 }
 

@@ -209,7 +209,7 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
         Place::At(at) => add(file, spec, Some(*at), given)?,
         Place::Replacing(old) => replace(file, old, spec, given)?,
     };
-    Seen::join(&mut grafted.description.seen, &from.description.seen);
+    grafted.description.seen = Seen::of_both(&file.description, &from.description);
     let last = grafted.description.training["surgery"]
         .as_array_mut()
         .and_then(|list| list.last_mut());

@@ -76,7 +76,7 @@ impl Run<'_> {
         let outputs = model.outputs(&features, Mode::Eval)?;
         let logits = logits(&model, &features)?;
         let (_, report) = self.score(&self.decision, &logits)?;
-        let mut valid_loss = 0.0;
+        let (mut valid_loss, mut labelled) = (0.0, false);
         let samples = || self.valid.iter().map(|s| &self.dataset.samples[*s]);
         let known: Vec<Vec<Option<usize>>> = samples().map(|s| self.tasks.labels(s)).collect();
         for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
@@ -97,6 +97,7 @@ impl Run<'_> {
                 &Tensor::from_vec(weights, rows, &Device::Cpu)?,
             )? {
                 valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
+                labelled = true;
             }
         }
         if let Some((factor, consistency)) = &self.consistency {
@@ -113,7 +114,7 @@ impl Run<'_> {
         Ok(EpochRecord {
             epoch,
             train_loss,
-            valid_loss: Some(valid_loss),
+            valid_loss: labelled.then_some(valid_loss),
             macro_f1: of_class.or_else(|| (!of_heads.is_empty()).then(mean)),
             accuracy: measured(&report.class, report.class.accuracy),
             head_accuracy: figures(|h| h.accuracy),

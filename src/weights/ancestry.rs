@@ -22,10 +22,8 @@ pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
     }
     match described(&path)? {
         None => return Ok(Vec::new()),
-        Some(Described::Whole(d)) if !d.seen.is_empty() || d.training.is_null() => {
-            return Ok(d.seen);
-        }
-        Some(_) => {}
+        Some(Described::Whole(description)) => return Ok(Seen::of(&description)),
+        Some(Described::Unclear) => {}
     }
     Ok(vec![Seen {
         incomplete: true,

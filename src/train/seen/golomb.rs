@@ -44,7 +44,7 @@ impl Members {
         let broken = || Error::Checkpoint {
             origin: "the model's record of who it was trained on".into(),
             problem: format!(
-                "a set of {} hashes in base64 is needed, found {} characters that are none; is the file damaged?",
+                "the code of {} hashes is needed, found {} characters that are not; is the file damaged?",
                 set.count,
                 set.code.len()
             ),
@@ -69,6 +69,11 @@ impl Members {
             }
             place = place.checked_add(difference).ok_or_else(broken)?;
             places.push(place);
+        }
+        // What is left fills the last byte.
+        let left: Vec<bool> = bits.take(8).collect();
+        if left.len() > 7 || left.contains(&true) {
+            return Err(broken());
         }
         Ok(Self {
             count: set.count,

@@ -41,10 +41,11 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        match commands(c) && c != '\n' {
+        if commands(c) && c != '\n' {
             // All of them are of one unit of UTF-16.
-            true => out += &format!("\\u{:04x}", u32::from(c)),
-            false => out.push(c),
+            out += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
         }
     }
     Cow::Owned(out)

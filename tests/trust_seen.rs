@@ -8,7 +8,7 @@ use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::{Dataset, Split};
 use hydranet::train::portraits::{PortraitConfig, write_portraits};
 use hydranet::train::seen::{Sides, apply_split_file, follow, record_valid, settle};
-use hydranet::train::trainer::train;
+use hydranet::train::trainer::{Event, train};
 use hydranet::{HeadSpec, ModelFile, Result, surgery};
 use runs::{Bench, HEADS};
 use std::collections::BTreeMap;
@@ -66,6 +66,20 @@ fn trained(
         ModelFile::read(out.join("best.safetensors")).unwrap(),
         sides,
     )
+}
+
+/// Trains from the weights that a configuration names, and gives the warnings.
+fn go(bench: &Bench, config: &Config, dataset: &Dataset, out: &str) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    let mut tell = |event: &Event| {
+        if let Event::Warning(text) = event {
+            warnings.push(text.to_string());
+        }
+    };
+    let weights = load_weights(config, Path::new(HEADS))?;
+    let (out, stop) = (bench.out(out), AtomicBool::new(false));
+    train(config, weights, dataset, &out, false, &stop, &mut tell)?;
+    Ok(warnings)
 }
 
 fn file_name(path: &Path) -> String {
@@ -282,6 +296,14 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
         &|f| one[f],
         "a folder",
     );
+
+    let timm = bench.out("timm");
+    hydranet::export::folder::write_timm(&first, &timm).unwrap();
+    for source in [&folder, &timm, &folder.join("model.safetensors")] {
+        let source = source.display().to_string();
+        let seen = hydranet::weights::seen(&source, &[]).unwrap();
+        assert_eq!(seen, first.description.seen, "{source}");
+    }
 }
 
 #[test]
@@ -293,33 +315,20 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     let weights = format!("model.weights={}", start.display());
     let next = config(7, &[&weights]);
     let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
-    let go = |dataset: &Dataset, out: &str| {
-        let stop = AtomicBool::new(false);
-        let weights = load_weights(&next, Path::new(HEADS)).unwrap();
-        train(
-            &next,
-            weights,
-            dataset,
-            &bench.out(out),
-            false,
-            &stop,
-            &mut |_| (),
-        )
-    };
     let mut dataset = open(std::slice::from_ref(&bench.data), &next);
     follow(&mut dataset, seen.clone()).unwrap();
     dataset.put_on_sides(&next.train).unwrap();
     for sample in &dataset.samples {
         assert_eq!(sample.split, Some(before[&file_name(&sample.path)]));
     }
-    go(&dataset, "next").unwrap();
+    go(&bench, &next, &dataset, "next").unwrap();
     let model = ModelFile::read(bench.out("next").join("best.safetensors")).unwrap();
     assert_eq!(model.description.seen[0], seen[0]);
     // Divided anew, some of those it tests on were learnt from.
     let mut anew = open(std::slice::from_ref(&bench.data), &next);
     anew.put_on_sides(&next.train).unwrap();
     anew.seen = seen;
-    let message = go(&anew, "anew").unwrap_err().to_string();
+    let message = go(&bench, &next, &anew, "anew").unwrap_err().to_string();
     for word in ["model.weights", "line ", "portraits.csv", "on train then"] {
         assert!(message.contains(word), "no `{word}` in {message}");
     }
@@ -351,10 +360,8 @@ fn a_training_from_a_model_takes_the_same_names_in_other_data_for_other_people()
     follow(&mut dataset, seen).unwrap();
     let kept: Vec<_> = dataset.samples.iter().map(|s| s.split).collect();
     assert_eq!(kept, given);
-    let stop = AtomicBool::new(false);
-    let weights = load_weights(&next, Path::new(HEADS)).unwrap();
-    let out = bench.out("next");
-    train(&next, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
+    let warnings = go(&bench, &next, &dataset, "next").unwrap();
+    assert!(!warnings.iter().any(|w| w.contains("equal to the byte")));
     // Whoever scores is told that it goes by names alone.
     let model = ModelFile::read(start).unwrap();
     let mut dataset = open(&others, &next);
@@ -398,10 +405,9 @@ fn photos_that_were_there_twice_do_not_keep_a_model_from_being_trained_on() {
     let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
     follow(&mut dataset, seen).unwrap();
     dataset.put_on_sides(&next.train).unwrap();
-    let stop = AtomicBool::new(false);
-    let weights = load_weights(&next, Path::new(HEADS)).unwrap();
-    let out = bench.out("next");
-    train(&next, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
+    let warnings = go(&bench, &next, &dataset, "next").unwrap();
+    assert!(warnings[0].contains("equal to the byte"), "{warnings:?}");
+    assert!(warnings[0].contains("`again.png` on valid"), "{warnings:?}");
     // It was learnt from all the same.
     let mut dataset = open(std::slice::from_ref(&bench.data), &next);
     settled(&mut dataset, &[&model]).unwrap();

@@ -1,6 +1,7 @@
 //! Who a model has seen: recorded where it is trained, so that nobody it learnt from is ever called a test.
 
 use super::Description;
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
 /// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
@@ -65,6 +66,18 @@ impl Seen {
             }];
         }
         description.seen.clone()
+    }
+
+    /// What a file with nothing but a model's backbone says of itself: whom it has seen. `None` if that is nobody.
+    pub(crate) fn of_backbone(description: &Description) -> Result<Option<String>> {
+        let seen = Self::of(description);
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        let value = serde_json::json!({ "kind": "backbone", "seen": seen });
+        serde_json::to_string(&value)
+            .map(Some)
+            .map_err(super::json_error)
     }
 
     /// Those of a model that was made of two. Where neither has any it stays so, for then everything is asked otherwise.

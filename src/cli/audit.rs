@@ -85,7 +85,12 @@ impl Audit {
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
-        if !take_out_broken(&mut dataset, &spec.input, self.skip_broken)? {
+        if !take_out_broken(
+            &mut dataset,
+            &spec.input,
+            self.skip_broken,
+            stop_on_ctrl_c(),
+        )? {
             say("stopped before the audit began");
             return Ok(ExitCode::from(130));
         }

@@ -1,11 +1,12 @@
 //! What is passed over, and photos that cannot be read: named before the work begins.
 
-use super::output::{Progress, stop_on_ctrl_c};
+use super::output::Progress;
 use super::terminal::note;
 use hydranet::train::dataset::{Dataset, Fault};
 use hydranet::train::passed_over::{beside_data, beside_heads};
 use hydranet::{HeadSpec, InputSpec};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Says what data and a folder of heads hold and nothing reads.
 pub(super) fn show_passed_over(data: &[PathBuf], heads: &Path, specs: &[HeadSpec]) {
@@ -18,10 +19,11 @@ pub(super) fn take_out_broken(
     dataset: &mut Dataset,
     input: &InputSpec,
     skip: bool,
+    stop: &AtomicBool,
 ) -> hydranet::Result<bool> {
     let of = dataset.samples.len();
     let mut progress = Progress::new("photos");
-    let found = dataset.take_out_broken(input, skip, stop_on_ctrl_c(), &mut |done, of| {
+    let found = dataset.take_out_broken(input, skip, stop, &mut |done, of| {
         progress.show("photos", done, of);
     });
     progress.end();

@@ -56,7 +56,7 @@ impl Experiment {
             if self.dry_run {
                 Ok(true)
             } else {
-                take_out_broken(dataset, input, self.skip_broken)
+                take_out_broken(dataset, input, self.skip_broken, stop_on_ctrl_c())
             }
         };
         let origin = self.file.display().to_string();

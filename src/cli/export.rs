@@ -39,6 +39,9 @@ pub(crate) struct Export {
     /// Their side: train, valid, test or all.
     #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
     split: String,
+    /// Name photos that cannot be read, and go on without them.
+    #[arg(long, requires = "data")]
+    skip_broken: bool,
     #[command(flatten)]
     split_files: SplitFiles,
     #[command(flatten)]
@@ -90,6 +93,7 @@ impl Export {
             data: self.data.clone(),
             split_files: self.split_files.clone(),
             corrections: self.corrections.clone(),
+            skip_broken: self.skip_broken,
         };
         let (dataset, indices, _) = data.select(&[&file.description], &self.split)?;
         let mut progress = Progress::new("compare");

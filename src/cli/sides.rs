@@ -1,5 +1,6 @@
 //! The data that a model is used on, with every photo on the side where it stood in training.
 
+use super::broken::take_out_broken;
 use super::output::{Progress, show_corrections};
 use super::terminal::note;
 use clap::Args;
@@ -9,6 +10,7 @@ use hydranet::train::seen::{Sides, apply_split_file, settle};
 use hydranet::{Description, Error, Result};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 /// Which photos, and what is known about them.
 #[derive(Args)]
@@ -21,6 +23,9 @@ pub(super) struct DataArgs {
     /// Corrections to apply, in TOML or CSV; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub(super) corrections: Vec<PathBuf>,
+    /// Name photos that cannot be read, and go on without them.
+    #[arg(long)]
+    pub(super) skip_broken: bool,
 }
 
 /// Where sides are given beside the listing.
@@ -54,6 +59,10 @@ impl DataArgs {
         let spec = &models[0].model;
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         self.split_files.apply(&mut dataset)?;
+        if self.skip_broken {
+            // Nothing is lost if it is ended.
+            take_out_broken(&mut dataset, &spec.input, true, &AtomicBool::new(false))?;
+        }
         let corrections = Corrections::read(&self.corrections)?;
         let progress = Mutex::new(Progress::new("photos"));
         let sides = settle(&mut dataset, models, &corrections, &|done, of| {

@@ -4,39 +4,16 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "image")]
-mod budget;
-#[cfg(feature = "image")]
-mod canvas;
-#[cfg(feature = "image")]
-mod channels;
-#[cfg(feature = "image")]
-mod decode;
-#[cfg(feature = "image")]
-mod file;
-#[cfg(feature = "image")]
-mod found;
-#[cfg(feature = "image")]
-mod inflate;
-#[cfg(feature = "image")]
-mod jpeg;
-#[cfg(feature = "image")]
-mod kind;
-#[cfg(feature = "image")]
-mod orientation;
-#[cfg(feature = "image")]
-mod png;
-#[cfg(feature = "image")]
-mod png_pixels;
+mod photo;
 #[cfg(feature = "image")]
 mod prepare;
-#[cfg(feature = "image")]
-pub use budget::MAX_MEMORY;
-#[cfg(feature = "image")]
-pub use decode::{MAX_BYTES, MAX_SIDE, MIN_SIDE, Photo, Region};
 #[cfg(feature = "train")]
-pub(crate) use file::PhotoFile;
+pub(crate) use photo::PhotoFile;
 #[cfg(feature = "image")]
-pub use found::{FoundImages, PassedOver, find_images, is_image_name};
+pub use photo::{
+    FoundImages, MAX_BYTES, MAX_MEMORY, MAX_SIDE, MIN_SIDE, PassedOver, Photo, Region, find_images,
+    is_image_name,
+};
 
 /// How pixels are interpolated when a photo is resized. Always antialiased: the filter widens with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,7 @@
 //! From a photo to the pixels a backbone sees. Needs the feature `image`.
 
 use super::InputSpec;
-use super::decode::{MAX_BYTES, Photo, Region};
-use super::file::{HeldPhoto, PhotoFile};
+use super::photo::{HeldPhoto, MAX_BYTES, Photo, PhotoFile, Region};
 use crate::error::{Error, Result};
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Where the features of a step come from: photos, or features of a frozen backbone computed once.
 
 use super::features::{Extractor, Features, Key, View};
-use super::seen::{Content, Record, contents};
+use super::seen::{Content, Record, contents, copies};
 use super::trainer::{Event, Run};
 use crate::error::Result;
 use candle_core::Tensor;
@@ -53,7 +53,7 @@ impl Run<'_> {
     ) -> Result<bool> {
         let config = &self.config.train;
         if !config.keeps_features() {
-            self.record(&contents(self.dataset, &|_, _| ()))?;
+            self.record(&contents(self.dataset, &|_, _| ()), tell)?;
             return Ok(true);
         }
         let mut features = Features::open(
@@ -73,7 +73,7 @@ impl Run<'_> {
         let all = self.dataset.samples.iter();
         let all: Vec<&Path> = all.map(|s| s.path.as_path()).collect();
         let contents = features.contents(&all);
-        self.record(&contents)?;
+        self.record(&contents, tell)?;
         let train = self.train.len();
         let plain = features.view(View::Plain);
         let views: Vec<usize> = std::iter::once(plain)
@@ -123,7 +123,10 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn record(&mut self, contents: &[Option<Content>]) -> Result<()> {
+    fn record(&mut self, contents: &[Option<Content>], tell: &mut dyn FnMut(&Event)) -> Result<()> {
+        if let Some(warning) = copies(self.dataset, contents) {
+            tell(&Event::Warning(&warning));
+        }
         self.seen = Record::new(self.dataset, &self.progress.data, contents)?;
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::source;
 use crate::checkpoint::{Description, KEY, Seen};
 use crate::error::{Error, Result};
 use crate::export::folder;
+use serde::Deserialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -20,26 +21,32 @@ pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
     if path.is_dir() {
         path = path.join(folder::HEADS);
     }
-    match described(&path)? {
-        None => return Ok(Vec::new()),
-        Some(Described::Whole(description)) => return Ok(Seen::of(&description)),
-        Some(Described::Unclear) => {}
+    let Some(text) = description(&path)? else {
+        return Ok(Vec::new());
+    };
+    if let Ok(description) = serde_json::from_str::<Description>(&text) {
+        return Ok(Seen::of(&description));
     }
-    Ok(vec![Seen {
-        incomplete: true,
-        ..Seen::default()
-    }])
+    // Backbones that are shipped have learnt from nobody's own photos, those that were exported say from whose.
+    match serde_json::from_str(&text) {
+        Ok(Backbone { kind, seen }) if kind == "backbone" => Ok(seen),
+        _ => Ok(vec![Seen {
+            incomplete: true,
+            ..Seen::default()
+        }]),
+    }
 }
 
-/// What a file of hydranet's says of itself.
-enum Described {
-    Whole(Box<Description>),
-    /// A description that this version does not understand.
-    Unclear,
+/// What a file of a backbone alone says of itself, of which more does not matter here.
+#[derive(Deserialize)]
+struct Backbone {
+    kind: String,
+    #[serde(default)]
+    seen: Vec<Seen>,
 }
 
 /// What a safetensors file says about itself, if it is one of hydranet's; its tensors are not read.
-fn described(path: &Path) -> Result<Option<Described>> {
+fn description(path: &Path) -> Result<Option<String>> {
     let failed = |e| Error::io("read", path, e);
     let (mut file, _) = crate::read::open(path)?;
     let mut length = Vec::new();
@@ -58,13 +65,5 @@ fn described(path: &Path) -> Result<Option<Described>> {
     let Ok(header) = serde_json::from_slice::<serde_json::Value>(&header) else {
         return Ok(None);
     };
-    let Some(text) = header["__metadata__"][KEY].as_str() else {
-        return Ok(None);
-    };
-    if let Ok(description) = serde_json::from_str(text) {
-        return Ok(Some(Described::Whole(description)));
-    }
-    // The files that are shipped are backbones that nobody was trained on here.
-    let kind = serde_json::from_str::<serde_json::Value>(text).map(|v| v["kind"] == "backbone");
-    Ok((!kind.unwrap_or(false)).then_some(Described::Unclear))
+    Ok(header["__metadata__"][KEY].as_str().map(String::from))
 }

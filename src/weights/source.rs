@@ -17,11 +17,13 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     }
     let mut candidates =
         std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
-    let known = |path: PathBuf| match path.is_dir() {
-        // A whole model, or timm's.
-        true if path.join(folder::HEADS).is_file() => Some(path),
-        true => folder::weights_in(&path),
-        false => path.is_file().then_some(path),
+    let known = |path: PathBuf| {
+        // A whole model is its folder, and of timm's a file counts.
+        if path.is_file() || path.join(folder::HEADS).is_file() {
+            Some(path)
+        } else {
+            folder::weights_in(&path)
+        }
     };
     if let Some(path) = candidates.find_map(known) {
         return Ok(path);

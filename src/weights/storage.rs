@@ -196,10 +196,12 @@ impl Stored {
             return Err(outside());
         }
         budget.take(count)?;
-        let bytes = match count > 0 && self.is_contiguous() {
-            _ if count == 0 => Cow::Borrowed(&data[..0]),
-            true => Cow::Borrowed(&data[self.offset * width..][..count * width]),
-            false => Cow::Owned(self.gather(data, count, width)),
+        let bytes = if count == 0 {
+            Cow::Borrowed(&data[..0])
+        } else if self.is_contiguous() {
+            Cow::Borrowed(&data[self.offset * width..][..count * width])
+        } else {
+            Cow::Owned(self.gather(data, count, width))
         };
         Tensor::from_raw_buffer(&bytes, dtype, &self.size, &Device::Cpu)
             .and_then(|t| t.to_dtype(DType::F32))

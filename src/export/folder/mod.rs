@@ -2,7 +2,7 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `model.safetensors` | the backbone, with timm's names and nothing else: timm loads it as it is |
+//! | `model.safetensors` | the backbone, with timm's names, and in the metadata whom it has seen: timm loads it as it is |
 //! | `config.json` | the backbone's name and input, in timm's form |
 //! | `heads.safetensors` | the heads and the whole description, see [`HeadsFile`]; the backbone's fingerprint ties the two together |
 //! | `README.md` | the model card |
@@ -13,7 +13,7 @@
 mod card;
 mod config;
 
-use crate::checkpoint::{ModelFile, Tensors, to_bytes};
+use crate::checkpoint::{ModelFile, Seen, Tensors, to_bytes};
 use crate::error::{Error, Result, write_atomically};
 use crate::recognise::not_json;
 use crate::surgery::{HeadsFile, without_backbone};
@@ -73,7 +73,10 @@ fn write_backbone(file: &ModelFile, folder: &Path) -> Result<()> {
     let tensors: Tensors = file.tensors.iter().filter_map(backbone).collect();
     let model = &file.description.model;
     let config = config(model, tensors.keys());
-    write_atomically(&folder.join(MODEL), &to_bytes(&tensors, None)?)?;
+    write_atomically(
+        &folder.join(MODEL),
+        &to_bytes(&tensors, Seen::of_backbone(&file.description)?)?,
+    )?;
     write_atomically(&folder.join(CONFIG), config.as_bytes())
 }
 

@@ -1,7 +1,7 @@
 //! The file that features are kept in: 8 bytes that say what it is, the header's length (`u64`), the header in JSON, the rows
 //! (`f32`), and a SHA-256 over all that. Numbers are little-endian.
 
-use super::photos::Seen;
+use super::photos::ReadPhoto;
 use super::{Extractor, Key, View};
 use crate::error::{Error, Result, write_atomically_with};
 use crate::ops::{Mmap, map_file};
@@ -30,7 +30,7 @@ pub(super) struct Header {
     pub num_features: usize,
     pub views: Vec<View>,
     /// By absolute path.
-    pub photos: BTreeMap<String, Seen>,
+    pub photos: BTreeMap<String, ReadPhoto>,
     /// What each row is the features of.
     pub rows: Vec<Key>,
 }

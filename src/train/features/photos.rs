@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A photo as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Seen {
+pub(super) struct ReadPhoto {
     sha256: Fingerprint,
     /// Size of the file.
     bytes: u64,
@@ -32,19 +32,19 @@ pub(super) struct Seen {
 /// The photos read so far, by their absolute path.
 #[derive(Default)]
 pub(super) struct Photos {
-    seen: BTreeMap<String, Seen>,
+    seen: BTreeMap<String, ReadPhoto>,
     changed: bool,
 }
 
 impl Photos {
-    pub(super) fn new(seen: BTreeMap<String, Seen>) -> Self {
+    pub(super) fn new(seen: BTreeMap<String, ReadPhoto>) -> Self {
         Self {
             seen,
             changed: false,
         }
     }
 
-    pub(super) fn seen(&self) -> &BTreeMap<String, Seen> {
+    pub(super) fn seen(&self) -> &BTreeMap<String, ReadPhoto> {
         &self.seen
     }
 
@@ -100,7 +100,7 @@ impl Photos {
         known.collect()
     }
 
-    fn remember(&mut self, key: String, now: Seen) {
+    fn remember(&mut self, key: String, now: ReadPhoto) {
         if self.seen.get(&key) != Some(&now) {
             self.seen.insert(key, now);
             self.changed = true;
@@ -108,7 +108,7 @@ impl Photos {
     }
 
     /// A photo as it is, and what to remember it by.
-    fn look(&self, path: &Path) -> Result<(Option<String>, Seen)> {
+    fn look(&self, path: &Path) -> Result<(Option<String>, ReadPhoto)> {
         // A path that is not text cannot stand in the file; such a photo is read each time.
         let key = std::path::absolute(path)
             .ok()
@@ -135,7 +135,7 @@ impl Photos {
             .and_then(|t| SystemTime::now().duration_since(t).ok())
             .is_some_and(|age| age > SETTLED);
         let file = PhotoFile::read(path)?;
-        let seen = Seen {
+        let seen = ReadPhoto {
             sha256: Fingerprint::of(file.bytes()),
             bytes: file.bytes().len() as u64,
             modified: modified.filter(|_| settled),

@@ -11,8 +11,8 @@ mod settle;
 mod split_file;
 
 pub(super) use content::{Content, contents};
-pub(super) use record::Record;
 pub use record::record_valid;
+pub(super) use record::{Record, copies};
 pub use settle::{Sides, follow, settle};
 pub use split_file::apply_split_file;
 

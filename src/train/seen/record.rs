@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::hash::hexadecimal;
 use crate::train::dataset::{Dataset, Split};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The most bytes of all records: a safetensors file's header, which they are in, has at most 100 MB. About 22 million photos and persons.
 const LONGEST: usize = 80_000_000;
@@ -16,6 +16,31 @@ const LONGEST: usize = 80_000_000;
 /// The records of a model trained on this data: its own, and those of the weights it starts from.
 #[derive(Default)]
 pub(in crate::train) struct Record(pub(in crate::train) Vec<Seen>);
+
+/// What to say of photos whose files are equal to the byte and that stand on different sides, if there are any.
+pub(in crate::train) fn copies(dataset: &Dataset, contents: &[Option<Content>]) -> Option<String> {
+    let mut first: HashMap<Content, usize> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (i, content) in contents.iter().enumerate() {
+        let (Some(content), Some(side)) = (content, dataset.samples[i].split) else {
+            continue;
+        };
+        let before = *first.entry(*content).or_insert(i);
+        if dataset.samples[before].split != Some(side) {
+            pairs.push([before, i]);
+        }
+    }
+    let of = |i: usize| {
+        let sample = &dataset.samples[i];
+        let side = sample.split.map(Split::name).unwrap_or_default();
+        format!("`{}` on {side}", sample.name)
+    };
+    let [one, other] = pairs.first()?.map(of);
+    Some(format!(
+        "warning: {} photos are equal to the byte to one on another side of the split, {one} and {other} first: scores of them are of what was learnt by heart; `hydranet health` lists them all",
+        pairs.len()
+    ))
+}
 
 impl Record {
     /// `fingerprint` is that of the data, `contents` is of its photos in order.

@@ -3,7 +3,7 @@
 use super::Known;
 use super::content::contents;
 use crate::checkpoint::{Description, Seen};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::config::TrainConfig;
 use crate::train::corrections::Corrections;
 use crate::train::dataset::{Dataset, PersonKey, Split, person_key};
@@ -115,7 +115,11 @@ pub fn settle(
             if model.seen.iter().any(|seen| seen.incomplete) {
                 sides.notes.push(format!("{name} does not say of everybody whom it has seen: scores may be of photos that it learnt from"));
             }
-            let found = Known::new(&model.seen)?.sides(dataset, &contents);
+            let known = Known::new(&model.seen).map_err(|e| Error::Checkpoint {
+                origin: name.clone(),
+                problem: e.to_string(),
+            })?;
+            let found = known.sides(dataset, &contents);
             for (known, found) in by_name.iter_mut().zip(&found) {
                 *known |= found.is_some_and(|(_, by_name)| by_name);
             }

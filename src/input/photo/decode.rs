@@ -128,7 +128,7 @@ impl Photo {
     }
 
     /// The same with 1, 3 or 4 `channels`.
-    pub(super) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
+    pub(in crate::input) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
         let fail = |reason: String| refused(name, reason);
         let header = Header::read(bytes, channels).map_err(fail)?;
         let _room = Room::take(header.memory(channels));

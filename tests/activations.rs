@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use differences::{flat, values};
 use hydranet::backbone::Architecture;
-use hydranet::checkpoint::Tensors;
-use hydranet::train::variables::Variables;
+use hydranet::model_file::Tensors;
+use hydranet::train::optim::variables::Variables;
 use hydranet::{Activations, BatchNormMode, Mode};
 use std::collections::{BTreeMap, HashMap};
 

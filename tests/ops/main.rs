@@ -1,0 +1,18 @@
+//! The operators: values and gradients.
+
+#[path = "../common/differences.rs"]
+mod differences;
+#[path = "../common/golden.rs"]
+mod golden;
+
+mod convolutions;
+mod fallback;
+mod golden_maps;
+mod golden_ops;
+mod golden_tokens;
+#[cfg(feature = "train")]
+mod gradients;
+mod mixers;
+mod ops;
+mod ops_tokens;
+mod pools;

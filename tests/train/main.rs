@@ -1,0 +1,16 @@
+//! Training: the loop, what is trained, mixing, balancing, resuming.
+#![cfg(feature = "cli")]
+
+#[path = "../common/golden.rs"]
+mod golden;
+#[path = "../common/runs.rs"]
+mod runs;
+
+mod balancing;
+mod features;
+mod fine_tuning;
+mod golden_balancing;
+mod mixing;
+mod train;
+mod trust_resume;
+mod trust_runs;

@@ -1,6 +1,6 @@
 //! Audits of a few synthetic portraits.
 
-use crate::runs::HEADS;
+use crate::common::runs::HEADS;
 use hydranet::audit::confident::{Given, Quality, Rule};
 use hydranet::audit::{
     Agreement, Audit, AuditConfig, Event, Flip, Injection, Retrained, Unit, load_config, run,

@@ -1,6 +1,6 @@
 //! The health of a data set: measures against other programs' values, searches against plain ones, and planted faults.
 
-use crate::runs::{Bench, HEADS};
+use crate::common::runs::{Bench, HEADS};
 use hydranet::audit::health::{
     HealthConfig, HealthReport, Looker, Measures, Neighbour, health, near_pairs, nearest,
 };

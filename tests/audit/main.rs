@@ -1,10 +1,8 @@
 //! Audits of labels, the health of a data set, and their pages.
 #![cfg(feature = "cli")]
 
-#[path = "../common/golden.rs"]
-mod golden;
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod audit;
 mod health;

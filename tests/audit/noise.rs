@@ -1,6 +1,6 @@
 //! Confident learning against the package cleanlab, and what must hold whatever the numbers are.
 
-use crate::golden;
+use crate::common::golden;
 use hydranet::Error;
 use hydranet::audit::confident::{ConfidentJoint, Given, Noise, Quality, Real, Rule};
 use proptest::prelude::*;

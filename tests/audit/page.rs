@@ -1,7 +1,7 @@
 //! The page to look at suspects: what is in it, that nothing in the data can break out of it, and the review in a browser.
 
-use crate::runs;
-use crate::runs::HEADS;
+use crate::common::runs;
+use crate::common::runs::HEADS;
 use hydranet::Result;
 use hydranet::audit::health::{HealthConfig, health};
 use hydranet::audit::{AuditConfig, load_config, run};

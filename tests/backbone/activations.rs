@@ -1,6 +1,6 @@
 //! Values kept for backward in half the memory, and running statistics that move by another share.
 
-use crate::differences::{flat, values};
+use crate::common::differences::{flat, values};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::backbone::Architecture;

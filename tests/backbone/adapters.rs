@@ -1,11 +1,11 @@
 //! Networks of candle's as backbones: their tensors and features beside timm's and transformers', what of them can be trained, and
 //! runs with them. `tests/golden/make_adapters.py` made the golden values.
 
-use crate::drawn;
-use crate::drawn::Vars;
-use crate::golden;
-use crate::recorded;
-use crate::runs::Bench;
+use crate::common::drawn;
+use crate::common::drawn::Vars;
+use crate::common::golden;
+use crate::common::recorded;
+use crate::common::runs::Bench;
 use candle_core::{DType, Tensor, Var};
 use candle_transformers::models::clip::text_model::Activation;
 use candle_transformers::models::clip::vision_model::ClipVisionConfig;

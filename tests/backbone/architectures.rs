@@ -1,8 +1,8 @@
 //! Every architecture beside timm's of its name: the tensors it is built of, and what is known of its pretrained weights.
 //! `tests/golden/make_architectures.py` made the values.
 
-use crate::golden;
-use crate::recorded;
+use crate::common::golden;
+use crate::common::recorded;
 use hydranet::{Architecture, Interpolation};
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
 //! Images of one channel and of four: photos, networks beside timm's, whole runs. `tests/golden/make_channels.py` and `make_alpha.py`
 //! made the golden values.
 
-use crate::drawn;
-use crate::golden;
-use crate::runs;
-use crate::runs::Bench;
+use crate::common::differences::flat;
+use crate::common::drawn;
+use crate::common::golden;
+use crate::common::runs;
+use crate::common::runs::Bench;
 use candle_core::{DType, Tensor};
 use hydranet::data::augment::{AugmentConfig, ColorJitter};
 use hydranet::model_file::Tensors;
@@ -276,9 +277,9 @@ fn weights_and_models_of_three_channels_become_those_of_one() {
     let source = path.display().to_string();
     let grey = load_for(1, &source, &[], lite0).unwrap();
     let expected = adapt_input_conv(&model[name], 1).unwrap();
-    assert_eq!(golden::flat(&grey[name]), golden::flat(&expected));
+    assert_eq!(flat(&grey[name]), flat(&expected));
     let shipped = format!("{}/../weights", runs::HEADS);
     let source = config.model.weights.clone().unwrap();
     let grey = load_for(1, &source, &[shipped.into()], lite0).unwrap();
-    assert_eq!(golden::flat(&grey[name]), golden::flat(&expected));
+    assert_eq!(flat(&grey[name]), flat(&expected));
 }

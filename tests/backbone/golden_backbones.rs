@@ -1,9 +1,9 @@
 //! At least one architecture of each structure against timm (EfficientNet-Lite0 in `golden_network.rs`): features, what each stage
 //! gives, gradients of every parameter and running statistics. `tests/golden/make_backbones.py` made the golden values, and says what they are.
 
-use crate::drawn::tensor;
-use crate::golden;
-use crate::golden::{distance, summary_error};
+use crate::common::drawn::tensor;
+use crate::common::golden;
+use crate::common::golden::{distance, summary_error};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::backbone::{Architecture, Backbone};

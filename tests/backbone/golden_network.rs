@@ -1,7 +1,8 @@
 //! EfficientNet-Lite0 against timm, stage by stage. `tests/golden/make_lite0.py` made the golden values.
 
-use crate::golden;
-use crate::golden::{distance, flat, summary_error};
+use crate::common::differences::flat;
+use crate::common::golden;
+use crate::common::golden::{distance, summary_error};
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{dropout, residual};

@@ -1,16 +1,8 @@
 //! Networks, and their features beside those of timm and transformers.
 #![cfg(feature = "cli")]
 
-#[path = "../common/differences.rs"]
-mod differences;
-#[path = "../common/drawn.rs"]
-mod drawn;
-#[path = "../common/golden.rs"]
-mod golden;
-#[path = "../common/recorded.rs"]
-mod recorded;
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod activations;
 mod adapters;

@@ -1,7 +1,7 @@
 //! RepVGG's branches are one convolution where nothing of a block is trained, and give the same.
 
-use crate::differences::{difference, flat, values};
-use crate::recorded;
+use crate::common::differences::{difference, flat, values};
+use crate::common::recorded;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::{Architecture, Backbone, BatchNormMode, Mode};

@@ -1,6 +1,6 @@
 //! The wall: no architecture goes in that does not learn, and no source file uses an operator of candle that is known not to.
 
-use crate::recorded;
+use crate::common::recorded;
 use candle_core::{Device, Tensor};
 use hydranet::model_file::Tensors;
 use hydranet::train::loss::HeadLoss;

@@ -1,6 +1,6 @@
 //! What the command does with finished models: smaller ones, ensembles, calibration, heads apart.
 
-use crate::tiny;
+use crate::common::tiny;
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,10 +1,8 @@
 //! The command as a user types it.
 #![cfg(feature = "cli")]
 
-#[path = "../common/runs.rs"]
-mod runs;
-#[path = "../common/tiny.rs"]
-mod tiny;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod cli;
 mod cli_models;

@@ -1,7 +1,7 @@
 //! What is said of files that are something else, of settings out of range, and of names that mean harm.
 
-use crate::runs::{Bench, HEADS};
-use crate::tiny;
+use crate::common::runs::{Bench, HEADS};
+use crate::common::tiny;
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::experiment::ExperimentFile;

@@ -1,7 +1,7 @@
 //! What is given where a file is needed: a device, a pipe, a folder, a file without end, bytes that are no text. Each is refused in words
 //! and at once.
 
-use crate::tiny;
+use crate::common::tiny;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,7 +1,7 @@
 //! What is written is whole or said to be broken: full disks, readers who leave, processes that are killed, two runs in one folder.
 
-use crate::runs::{Bench, HEADS};
-use crate::tiny;
+use crate::common::runs::{Bench, HEADS};
+use crate::common::tiny;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

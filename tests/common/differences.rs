@@ -1,8 +1,5 @@
 //! Made-up tensors, and gradients against central differences in f64.
 
-// Each test file uses a part of this.
-#![allow(dead_code)]
-
 use candle_core::{Device, Result, Tensor, Var, bail};
 
 /// Values between −1 and 1 that look random and are the same everywhere.

@@ -1,8 +1,5 @@
 //! Tensors whose values follow from their names, as in `tests/golden/make_backbones.py`.
 
-// Each test file uses a part of this.
-#![allow(dead_code)]
-
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};

@@ -1,9 +1,7 @@
 //! Reading golden files, and how far a tensor is from one.
 
-// Each test file uses a part of this.
-#![allow(dead_code)]
-
-use candle_core::{DType, Device, Tensor};
+use super::differences::flat;
+use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -20,11 +18,6 @@ pub fn json(name: &str) -> serde_json::Value {
 /// The tensors of a safetensors file in the types they are stored in.
 pub fn tensors(name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
-}
-
-pub fn flat(t: &Tensor) -> Vec<f64> {
-    let t = t.to_dtype(DType::F64).unwrap();
-    t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// max |ours − golden| / max |golden|; infinite if shapes differ or a value is not finite.

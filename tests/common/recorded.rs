@@ -1,8 +1,5 @@
 //! What an architecture asks for when it is built.
 
-// Each test file uses a part of this.
-#![allow(dead_code)]
-
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};

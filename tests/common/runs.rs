@@ -1,8 +1,5 @@
 //! Short runs on a few synthetic portraits.
 
-// Not every test file uses all of it.
-#![allow(dead_code)]
-
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::dataset::Dataset;
 use hydranet::train::config::{Config, load_weights};

@@ -1,6 +1,4 @@
 //! A small model with random weights, and images for it.
-// Not every test needs both.
-#![allow(dead_code)]
 
 use candle_core::{Device, Tensor};
 use hydranet::model_file::Tensors;

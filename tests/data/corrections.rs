@@ -1,7 +1,7 @@
 //! Files of corrections: what they may say, what they do, and how faults are told.
 
-use crate::runs;
-use crate::runs::Bench;
+use crate::common::runs;
+use crate::common::runs::Bench;
 use hydranet::data::corrections::{
     Action, Correction, Corrections, CorrectionsReport, NoteKind, Subject,
 };

@@ -1,8 +1,8 @@
 //! Listings, persons, splits, corrections, augmentation.
 #![cfg(feature = "cli")]
 
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod augment;
 mod corrections;

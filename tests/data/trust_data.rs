@@ -1,7 +1,7 @@
 //! A photo is its file and a row is its place, however either is spelt.
 
-use crate::runs;
-use crate::runs::Bench;
+use crate::common::runs;
+use crate::common::runs::Bench;
 use hydranet::HeadSpec;
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::{Dataset, Fault};

@@ -1,6 +1,6 @@
 //! Nobody a model has learnt from is called a test, however the listing, the heads or the files change.
 
-use crate::runs::{Bench, HEADS};
+use crate::common::runs::{Bench, HEADS};
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::{Dataset, Split};

@@ -1,6 +1,6 @@
 //! Probabilities made honest, when to abstain, and what is novel: by definition, and in a model file.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
 use hydranet::eval::calibrate::{Abstain, best_temperature, calibrate, with_novelty};
 use hydranet::eval::score::Coverage;

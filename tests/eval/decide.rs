@@ -1,10 +1,10 @@
 //! How the final class is decided: priors, offsets, a joint head and its consistency loss, and heads that do not always apply; by their
 //! definitions and in training.
 
-use crate::differences;
-use crate::differences::{gradient_error, values};
-use crate::runs;
-use crate::runs::Bench;
+use crate::common::differences;
+use crate::common::differences::{gradient_error, values};
+use crate::common::runs;
+use crate::common::runs::Bench;
 use candle_core::{DType, Device, Tensor};
 use hydranet::data::dataset::Split;
 use hydranet::eval::decide::{class_offsets, label_offsets, log_prior, tuned, untuned};

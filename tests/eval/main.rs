@@ -1,12 +1,8 @@
 //! Metrics, scores, decisions and calibration.
 #![cfg(feature = "cli")]
 
-#[path = "../common/differences.rs"]
-mod differences;
-#[path = "../common/runs.rs"]
-mod runs;
-#[path = "../common/tiny.rs"]
-mod tiny;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod calibrate;
 mod decide;

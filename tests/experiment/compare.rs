@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::runs::{Bench, HEADS};
+use crate::common::runs::{Bench, HEADS};
 
 #[derive(serde::Deserialize)]
 struct Golden {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::runs::{Bench, HEADS};
+use crate::common::runs::{Bench, HEADS};
 
 const SMALL: &str = r#"
 folds = 2

@@ -1,8 +1,8 @@
 //! Experiments and the comparison of their runs.
 #![cfg(feature = "cli")]
 
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod compare;
 mod experiment;

@@ -3,7 +3,7 @@
 use hydranet::model_file::heads::{Graft, Place, graft, reset};
 use hydranet::{LossKind, ModelFile, Photo, Predictor};
 
-use crate::runs::Bench;
+use crate::common::runs::Bench;
 
 #[test]
 fn heads_of_ordered_labels_are_trained_saved_predicted_with_and_moved_to_another_model() {

@@ -1,9 +1,9 @@
 //! Damaged input of every kind gives an error or a value, never a panic: the corpus of the fuzz targets, and damage done to it, the same
 //! at every run.
 
-use crate::runs;
+use crate::common::runs;
+use crate::common::tiny;
 use crate::targets;
-use crate::tiny;
 use std::path::{Path, PathBuf};
 
 /// Damaged variants of one input.

@@ -1,12 +1,10 @@
 //! Photos, and damaged input of every kind.
 #![cfg(feature = "cli")]
 
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../fuzz/targets.rs"]
 mod targets;
-#[path = "../common/tiny.rs"]
-mod tiny;
 
 mod fuzz_corpus;
 mod photos;

@@ -1,7 +1,7 @@
 //! Photos made to do harm, or broken: what they take is bounded, what is missing is never filled, and what they are is said.
 
+use crate::common::tiny;
 use crate::pngs::{Picture, assemble, chunk, exif, zlib};
-use crate::tiny;
 use hydranet::Error;
 use hydranet::input::{MAX_MEMORY, Photo, find_images};
 use image::DynamicImage;
@@ -342,13 +342,12 @@ fn most_memory() -> u64 {
     kib << 10
 }
 
-/// Not a test by itself: opens files on so many threads and says what memory it took.
+/// Opens files on so many threads and says what memory it took.
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "run by tests below, in a process of its own"]
 fn child_that_opens_photos() {
-    let Ok(files) = std::env::var("HYDRANET_TEST_PHOTOS") else {
-        return;
-    };
+    let files = std::env::var("HYDRANET_TEST_PHOTOS").expect("what to open");
     let before = most_memory();
     // Long and narrow photos grow when they are resized.
     if std::env::var("HYDRANET_TEST_MODEL").is_ok() {
@@ -383,6 +382,7 @@ fn memory_of(files: &[PathBuf], more: &[(&str, &str)]) -> (String, u64) {
     let files: Vec<_> = files.iter().map(|f| f.to_str().unwrap()).collect();
     let out = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
+            "--ignored",
             "--exact",
             "photos_hostile::child_that_opens_photos",
             "--nocapture",

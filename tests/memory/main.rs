@@ -1,8 +1,8 @@
 //! What may be allocated. The allocator counts for the whole program, so each test runs alone.
 #![cfg(feature = "cli")]
 
-#[path = "../common/tiny.rs"]
-mod tiny;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod bounds;
 mod warm;

@@ -1,6 +1,6 @@
 //! One file, one model; whatever else is given is refused in words.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
 use hydranet::model_file::{Tensors, read_tensors, to_bytes};
 use hydranet::{Error, ModelFile, Predictor};

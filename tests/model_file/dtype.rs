@@ -1,6 +1,6 @@
 //! Model files whose backbone is kept in fewer bytes.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::Tensor;
 use hydranet::model_file::heads;
 use hydranet::model_file::heads::NewTensors;

@@ -1,6 +1,6 @@
 //! Several models, and several views of a photo, as one.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{Device, Tensor};
 use hydranet::{
     Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, Prediction,

@@ -1,6 +1,6 @@
 //! A model as a folder for the Hugging Face Hub and for timm, and back.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
 use hydranet::model::novelty::NoveltySpec;
 use hydranet::model_file::folder;

@@ -1,10 +1,8 @@
 //! Model files: written, read, changed, joined, exported.
 #![cfg(feature = "cli")]
 
-#[path = "../common/drawn.rs"]
-mod drawn;
-#[path = "../common/tiny.rs"]
-mod tiny;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod checkpoint;
 mod dtype;

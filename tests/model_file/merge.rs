@@ -1,6 +1,6 @@
 //! Heads without their backbone, and heads of several models on one.
 
-use crate::tiny;
+use crate::common::tiny;
 use hydranet::model_file::heads;
 use hydranet::model_file::heads::{HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
 use hydranet::{Decision, HeadSpec, JointSpec, Labels, ModelFile, Predictor};

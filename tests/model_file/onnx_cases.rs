@@ -88,7 +88,7 @@ fn described(backbone: Architecture, input: InputSpec) -> Description {
     }
     let classes = spec.taxonomy().unwrap().num_classes();
     let each = |name: &str| {
-        let values = crate::drawn::tensor(name, &[classes], DType::F64);
+        let values = crate::common::drawn::tensor(name, &[classes], DType::F64);
         (values * 4.0).unwrap().to_vec1().unwrap()
     };
     let mut description = Description::new(spec, serde_json::Value::Null).unwrap();
@@ -108,11 +108,11 @@ pub fn photos(count: usize, height: usize, width: usize, channels: usize) -> Ten
     for photo in 0..count {
         for channel in 0..channels {
             let names = ["a", "b", "c"].map(|part| format!("{part}{photo}{channel}"));
-            let corner = |name| crate::drawn::tensor(name, &[1], DType::F64);
+            let corner = |name| crate::common::drawn::tensor(name, &[1], DType::F64);
             let [first, down, right] = names
                 .each_ref()
                 .map(|n| corner(n).to_vec1::<f64>().unwrap()[0]);
-            let noise = crate::drawn::tensor(&names[0], &[height, width], DType::F64);
+            let noise = crate::common::drawn::tensor(&names[0], &[height, width], DType::F64);
             for (y, row) in noise.to_vec2::<f64>().unwrap().into_iter().enumerate() {
                 for (x, noise) in row.into_iter().enumerate() {
                     let (y, x) = (y as f64 / height as f64, x as f64 / width as f64);
@@ -154,7 +154,7 @@ pub fn model(&(backbone, height, width, channels): &(&str, usize, usize, usize))
     MultiTaskModel::new(spec, 0.0, &variables.builder()).unwrap();
     let tensors = variables.snapshot().unwrap();
     let drawn = |(name, t): (String, Tensor)| {
-        let tensor = crate::drawn::tensor(&name, t.dims(), DType::F32);
+        let tensor = crate::common::drawn::tensor(&name, t.dims(), DType::F32);
         (name, tensor)
     };
     let mut tensors: Tensors = tensors.into_iter().map(drawn).collect();

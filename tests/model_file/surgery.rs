@@ -1,6 +1,6 @@
 //! Heads are changed; everything else stays as it was, to the last bit.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
 use hydranet::model_file::heads;
 use hydranet::model_file::heads::{Graft, NewTensors, Place};

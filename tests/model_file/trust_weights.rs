@@ -1,6 +1,6 @@
 //! A tensor is what its file says it is: heads of other weights are taken by the names of their labels, or not at all.
 
-use crate::tiny;
+use crate::common::tiny;
 use candle_core::{Device, Tensor};
 use hydranet::model_file::Tensors;
 use hydranet::train::config::{Config, load_weights};

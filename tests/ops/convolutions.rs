@@ -1,8 +1,10 @@
 //! Every kind of convolution against PyTorch (`tests/golden/make_convolutions.py` made the cases), a definition written out, and
 //! central differences: the CPU's kernels, and the compositions that stand in for them on other devices.
 
-use crate::differences::{difference, flat, gradient_error, gradient_error_of, gradients, values};
-use crate::golden;
+use crate::common::differences::{
+    difference, flat, gradient_error, gradient_error_of, gradients, values,
+};
+use crate::common::golden;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use hydranet::ops::{
     Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, fallback,

@@ -2,7 +2,7 @@
 //! what happens at kinks and to broken values. (Pooling and resizing are compared in `pools.rs`, convolution in
 //! `convolutions.rs`.)
 
-use crate::differences::{difference, flat, gradients, values};
+use crate::common::differences::{difference, flat, gradients, values};
 use candle_core::{DType, Device, Result, Tensor};
 use hydranet::ops::{self, Activation, BatchMoments, Conv2dParams, Norm, Statistics, fallback};
 

@@ -1,8 +1,8 @@
 //! Steps of a tape over maps against PyTorch's values and gradients: gates and squeeze-and-excitation
 //! (`tests/golden/make_maps.py` made the cases), and average pooling (those of `tests/golden/make_pools.py`).
 
-use crate::differences::{difference, flat, gradients, values};
-use crate::golden;
+use crate::common::differences::{difference, flat, gradients, values};
+use crate::common::golden;
 use candle_core::{DType, Result, Tensor};
 use hydranet::ops::{Activation, AvgPool2dParams, Conv2dParams, Map, Tape};
 use serde_json::{Map as Object, Value};

@@ -1,7 +1,7 @@
 //! Operators against PyTorch's values and gradients. `tests/golden/make_ops.py` made the cases.
 
-use crate::golden;
-use crate::golden::distance;
+use crate::common::golden;
+use crate::common::golden::distance;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{BatchNormMode, ConvNormAct, ConvNormActConfig, Mode, Padding};

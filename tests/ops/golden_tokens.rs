@@ -1,8 +1,8 @@
 //! Activations, layer norms, softmax, attention and linear layers against PyTorch's values and gradients
 //! (`tests/golden/make_tokens.py` made the cases): the CPU's kernels, and the compositions that stand in for them elsewhere.
 
-use crate::differences::{difference, gradients};
-use crate::golden;
+use crate::common::differences::{difference, gradients};
+use crate::common::golden;
 use candle_core::{DType, Result, Tensor};
 use hydranet::ops::{self, Pointwise, fallback};
 use serde_json::Value;

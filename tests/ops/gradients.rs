@@ -1,7 +1,7 @@
 //! One table of everything that carries gradients: each row is an operator, or a piece of a network, that is known to go wrong
 //! somewhere. A row fails if backward errs, if a gradient is missing, or if it is not that of central differences.
 
-use crate::differences::{flat, gradient_error, gradients, values};
+use crate::common::differences::{flat, gradient_error, gradients, values};
 use candle_core::{D, Device, Result, Tensor, Var, bail};
 use hydranet::ops::{
     Activation, AvgPool2dParams, Conv2dParams, Map, MaxPool2dParams, Norm, Pointwise, ResizeFilter,

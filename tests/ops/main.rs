@@ -1,9 +1,7 @@
 //! The operators: values and gradients.
 
-#[path = "../common/differences.rs"]
-mod differences;
-#[path = "../common/golden.rs"]
-mod golden;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod convolutions;
 mod fallback;

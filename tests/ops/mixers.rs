@@ -1,8 +1,8 @@
 //! Steps of a tape that mix positions, against timm and PyTorch (`tests/golden/make_mixers.py` made the cases): global response
 //! normalisation, attention within windows, merging of squares, tokens, layer scale.
 
-use crate::differences::{difference, flat, gradients, values};
-use crate::golden;
+use crate::common::differences::{difference, flat, gradients, values};
+use crate::common::golden;
 use candle_core::{DType, Result, Tensor};
 use hydranet::ops::{Activation, Conv2dParams, Map, Tape, WindowAttention};
 use serde_json::Value;

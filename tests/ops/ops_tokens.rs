@@ -1,7 +1,9 @@
 //! Activations, layer norms, softmax, attention and linear layers: gradients against central differences in f64, the kernels against
 //! the compositions over random shapes, and what every operator owes its callers.
 
-use crate::differences::{difference, flat, gradient_error, gradient_error_of, gradients, values};
+use crate::common::differences::{
+    difference, flat, gradient_error, gradient_error_of, gradients, values,
+};
 use candle_core::{DType, Result, Tensor, Var};
 use hydranet::ops::{self, Pointwise, fallback};
 use proptest::prelude::*;

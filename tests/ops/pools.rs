@@ -1,8 +1,8 @@
 //! Pooling, resizing and position embeddings against PyTorch and timm (`tests/golden/make_pools.py` made the cases), central
 //! differences and definitions: the CPU's kernels, and the compositions that stand in for them on other devices.
 
-use crate::differences::{difference, flat, gradient_error, gradients, values};
-use crate::golden;
+use crate::common::differences::{difference, flat, gradient_error, gradients, values};
+use crate::common::golden;
 use candle_core::{DType, Result, Tensor, Var};
 use hydranet::ops::{
     self, AvgPool2dParams, MaxPool2dParams, ResizeFilter, avg_pool2d, fallback, interpolate,

@@ -1,7 +1,7 @@
 //! Runs with each method of balancing the heads, and what a report of their gradients says.
 
-use crate::golden;
-use crate::runs::{Bench, HEADS};
+use crate::common::differences::flat;
+use crate::common::runs::{Bench, HEADS};
 use candle_core::{Device, Tensor};
 use hydranet::data::dataset::{Dataset, Split};
 use hydranet::train::balancing::GradientReport;
@@ -185,7 +185,7 @@ fn twins(bench: &Bench, name: &str, labels: &str, settings: &[&str]) -> Result<O
 /// Values of the trained tensors of the last model.
 fn last(bench: &Bench, run: &str) -> Vec<f64> {
     let file = ModelFile::read(bench.out(run).join("last.safetensors")).unwrap();
-    file.tensors.values().flat_map(golden::flat).collect()
+    file.tensors.values().flat_map(flat).collect()
 }
 
 /// How far training took the backbone's variables in a run.
@@ -196,7 +196,7 @@ fn way(bench: &Bench, run: &str) -> Vec<f64> {
         .iter()
         .filter(|(name, _)| name.starts_with("backbone.") && !name.contains(".running_"));
     trained
-        .flat_map(|(name, before)| golden::flat(&(&file.tensors[name] - before).unwrap()))
+        .flat_map(|(name, before)| flat(&(&file.tensors[name] - before).unwrap()))
         .collect()
 }
 
@@ -262,7 +262,7 @@ fn after_surgery_each_heads_own_variables_keep_their_gradient() {
     let heads = |run: &str| -> Vec<f64> {
         let file = ModelFile::read(bench.out(run).join("last.safetensors")).unwrap();
         let heads = file.tensors.iter().filter(|(n, _)| n.starts_with("heads."));
-        heads.flat_map(|(_, t)| golden::flat(t)).collect()
+        heads.flat_map(|(_, t)| flat(t)).collect()
     };
     let off = distance(&heads("surgery"), &heads("fixed"));
     assert!(off < 1e-9, "{off}");

@@ -1,7 +1,7 @@
 //! Fine-tuning control: what is trained when and how fast, averages of weights, batches in parts, low-rank adaptation, the search
 //! for a learning rate.
 
-use crate::runs::{Bench, HEADS, moved};
+use crate::common::runs::{Bench, HEADS, moved};
 use candle_core::{DType, Tensor};
 use hydranet::model_file::Tensors;
 use hydranet::train::config::load_weights;

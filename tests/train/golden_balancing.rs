@@ -1,6 +1,6 @@
 //! The methods of balancing, against courses from PyTorch.
 
-use crate::golden::json;
+use crate::common::golden::json;
 use hydranet::train::balancing::{DynamicAverage, Famo, GradNorm, Uncertainty, surgery};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;

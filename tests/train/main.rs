@@ -1,10 +1,8 @@
 //! Training: the loop, what is trained, mixing, balancing, resuming.
 #![cfg(feature = "cli")]
 
-#[path = "../common/golden.rs"]
-mod golden;
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod balancing;
 mod features;

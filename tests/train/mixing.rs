@@ -7,7 +7,7 @@ use hydranet::train::mix::{Mixing, Patch, Targets, mix_pairs, opposite, opposite
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use crate::runs::Bench;
+use crate::common::runs::Bench;
 
 #[derive(Deserialize)]
 struct Case {

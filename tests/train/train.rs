@@ -7,7 +7,7 @@ use hydranet::{Error, ModelFile};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::runs::{Bench, HEADS, moved};
+use crate::common::runs::{Bench, HEADS, moved};
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_with_one_and_with_two_threads_and_another_seed_others() {

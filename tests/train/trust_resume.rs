@@ -1,6 +1,6 @@
 //! A run goes on as what it was, or says what has changed since it began.
 
-use crate::runs::Bench;
+use crate::common::runs::Bench;
 use hydranet::ModelFile;
 use hydranet::model_file::to_bytes;
 use hydranet::train::config::Config;

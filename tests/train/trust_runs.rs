@@ -1,7 +1,7 @@
 //! Runs tell only what was measured, and settings and names are refused where they would break something later.
 
-use crate::runs;
-use crate::runs::Bench;
+use crate::common::runs;
+use crate::common::runs::Bench;
 use hydranet::eval::metrics::Metric;
 use hydranet::train::config::load_weights;
 use hydranet::train::optim::plan::matches;

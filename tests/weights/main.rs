@@ -1,8 +1,8 @@
 //! Pretrained weights: from files of any origin, and from the Hub.
 #![cfg(feature = "cli")]
 
-#[path = "../common/golden.rs"]
-mod golden;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod hub;
 mod hub_push;

@@ -1,7 +1,7 @@
 //! Pretrained weights from other libraries' files. `tests/golden/make_names.py` and `make_pickles.py` made the golden files.
 
-use crate::golden;
-use crate::golden::flat;
+use crate::common::differences::flat;
+use crate::common::golden;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use hydranet::model_file::{Tensors, to_bytes};

@@ -53,61 +53,73 @@
 //! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with
 //! `train`) finds wrong labels, `transformers` has networks of
 //! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
+// What only the command uses is not used without it.
+#![cfg_attr(not(feature = "cli"), allow(dead_code))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+// Tests of what is private stand in `tests/` too, and name things as those do that see the public part only.
+#[cfg(all(test, feature = "cli"))]
+extern crate self as hydranet;
+
 #[cfg(feature = "audit")]
 pub mod audit;
-pub mod backbone;
+mod backbone;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(test, feature = "cli"))]
+#[path = "../tests/common/mod.rs"]
+mod common;
 #[cfg(feature = "train")]
 pub mod data;
 mod error;
 mod escape;
 #[cfg(feature = "train")]
-pub mod eval;
+mod eval;
 #[cfg(feature = "train")]
-pub mod experiment;
+mod experiment;
 #[cfg(feature = "cli")]
 pub mod guide;
-pub mod head;
+mod head;
 #[cfg(feature = "hub")]
-pub mod hub;
-pub mod input;
+mod hub;
+mod input;
 mod io;
-pub mod layers;
-pub mod model;
-pub mod model_file;
+mod layers;
+mod model;
+mod model_file;
 mod nearest;
 pub mod onnx;
 pub mod ops;
-pub mod predict;
-pub mod random;
+mod predict;
+mod random;
 #[cfg(feature = "audit")]
-pub mod report;
+mod report;
 mod taxonomy;
 mod tensors;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod weights;
 
-pub use backbone::{Activations, Architecture, Backbone};
+pub use backbone::{Activations, Architecture, Backbone, adapter};
 pub use error::{Error, Result, write_atomically};
 #[doc(hidden)]
 pub use escape::{printable, printable_json};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
-pub use input::Photo;
+pub use input::{FoundImages, PassedOver, Photo, Region, find_images};
 pub use input::{InputSpec, Interpolation};
 pub use io::lock::FolderLock;
 #[doc(hidden)]
 pub use io::lock::OutputLock;
 pub use layers::{BatchNormMode, Mode};
-pub use model::combine::{Decision, DecisionRule};
+pub use model::combine::{Decision, DecisionRule, joint_log_probs};
 pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
-pub use model_file::{Description, ModelFile, WeightDType};
+pub use model_file::{
+    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, folder, heads,
+    read_tensors, to_bytes,
+};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

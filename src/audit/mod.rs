@@ -12,7 +12,7 @@ pub mod confident;
 mod files;
 mod finding;
 mod folds;
-pub mod health;
+pub(crate) mod health;
 mod inject;
 mod measure;
 mod persons;
@@ -21,11 +21,12 @@ mod retrain;
 mod run;
 mod table;
 
-pub use finding::{HeadAudit, Pair, Suspect};
-pub use folds::{Event, OutOfFold, load_config};
-pub use inject::{Flip, Injected, Injection, Unit};
-pub use measure::{Found, HeadMeasure, Measured, Ranking};
-pub use persons::{Agreement, PersonAudit, PersonHead};
-pub use question::Question;
-pub use retrain::{Arm, ArmScore, Retrained};
-pub use run::{Audit, AuditConfig, run};
+pub(crate) use folds::{Event, load_config};
+pub(crate) use inject::{Flip, Injection, Unit};
+pub(crate) use persons::PersonHead;
+pub(crate) use question::Question;
+pub(crate) use run::{Audit, AuditConfig, run};
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/audit/mod.rs"]
+mod tests;

@@ -403,3 +403,7 @@ impl std::fmt::Display for Architecture {
         f.write_str(self.name())
     }
 }
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/backbone/mod.rs"]
+mod tests;

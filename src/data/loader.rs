@@ -193,6 +193,7 @@ impl Loader {
     }
 
     /// The most bytes of photos that were in flight at once so far: being loaded, or finished and not yet yielded.
+    #[cfg(test)]
     pub fn peak_bytes(&self) -> usize {
         self.shared.lock().peak_bytes
     }

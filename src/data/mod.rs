@@ -1,17 +1,27 @@
 //! Photos and their labels: samples, manifests and folders, splits, corrections, targets, batches.
 
-pub mod augment;
+pub(crate) mod augment;
 mod broken;
-pub mod check;
-pub mod corrections;
-pub mod dataset;
-pub mod loader;
-pub mod manifest;
-pub mod passed_over;
-pub mod person_folder;
+pub(crate) mod check;
+pub(crate) mod corrections;
+pub(crate) mod dataset;
+pub(crate) mod loader;
+pub(crate) mod manifest;
+pub(crate) mod passed_over;
+pub(crate) mod person_folder;
 pub(crate) mod photo_names;
-pub mod sampling;
-pub mod seen;
-pub mod split;
-pub mod split_report;
+pub(crate) mod sampling;
+pub(crate) mod seen;
+pub(crate) mod split;
+pub(crate) mod split_report;
 pub mod targets;
+
+pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
+pub use corrections::{Corrections, CorrectionsReport};
+pub use dataset::{Dataset, Fault, Sample, Split, Value};
+pub use sampling::Sampling;
+pub use split::{SplitConfig, assign};
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/data/mod.rs"]
+mod tests;

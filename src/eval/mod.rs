@@ -6,3 +6,7 @@ pub mod decide;
 pub mod evaluate;
 pub mod metrics;
 pub mod score;
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/eval/mod.rs"]
+mod tests;

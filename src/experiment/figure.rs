@@ -9,14 +9,6 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A metric and whose it is. Written `macro_f1` for the final class, `age.macro_f1` for the head `age`.
-///
-/// ```
-/// use hydranet::experiment::Figure;
-/// let figure: Figure = "age.quadratic_kappa".parse()?;
-/// assert_eq!(figure.head.as_deref(), Some("age"));
-/// assert_eq!(figure.to_string(), "age.quadratic_kappa");
-/// # Ok::<(), hydranet::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Figure {
     /// The head; `None`: the final class.

@@ -8,20 +8,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// An experiment, as written in TOML. Paths are relative to the file's folder.
-///
-/// ```
-/// use hydranet::experiment::ExperimentFile;
-/// let file = ExperimentFile::from_toml(r#"
-///     heads = "../heads"
-///     folds = 3
-///     seeds = [0, 1]
-///     set = ["train.epochs=4"]          # the baseline
-///     [[variants]]
-///     set = ["train.mix_up=0"]          # what is changed against it
-/// "#, "experiment.toml")?;
-/// assert_eq!(file.folds * file.seeds.len() * (1 + file.variants.len()), 12);
-/// # Ok::<(), hydranet::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentFile {

@@ -20,15 +20,16 @@ mod state;
 mod statistics;
 mod table;
 
-pub use changes::{Change, differences, title};
-pub use code::Code;
-pub use comparison::{Cell, Comparison, FigureTable, VariantRuns, Verdict};
+pub use comparison::Comparison;
 pub use figure::Figure;
-pub use file::{ExperimentFile, GiveUp, VariantFile};
-pub use plan::{Plan, PlannedRun, Variant};
-pub use record::RunRecord;
+pub use file::ExperimentFile;
+pub use plan::{Plan, Variant};
 pub use run::{Event, Outcome, run};
-pub use runs::{Collected, FinishedRun, Side, collect};
-pub use state::{RunState, State};
-pub use statistics::{PairedDifference, mean, paired_difference, spread, student_quantile};
-pub use table::{to_csv, to_markdown};
+pub use runs::collect;
+pub use state::State;
+pub use statistics::{PairedDifference, mean, paired_difference};
+pub use table::to_markdown;
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/experiment/mod.rs"]
+mod tests;

@@ -80,25 +80,13 @@ pub struct Plan {
 
 impl Plan {
     /// Resolves the configurations, reads the listings and divides the persons into folds. Folds are those of the baseline's labels,
-    /// the same for every variant. `origin` is what errors call the file.
+    /// the same for every variant. `origin` is what errors call the file. `look` may leave photos of the baseline's out, with the input
+    /// they are prepared for, before anything is planned; `None` if it gives false.
     ///
     /// # Errors
     /// As [`Config::load`], naming the variant; [`Error::Invalid`] if a variant changes nothing or is there twice, or there is no
-    /// data; [`Error::UnknownName`] if a metric is of a head that no variant has; as [`Dataset::open`] and [`split::folds`].
-    pub fn new(file: &ExperimentFile, origin: &str) -> Result<Self> {
-        let plan = Self::of_readable(file, origin, &mut |_, _| Ok(true))?;
-        plan.ok_or_else(|| Error::Invalid {
-            what: origin.into(),
-            expected: "a plan".into(),
-            found: "none".into(),
-        })
-    }
-
-    /// As [`new`](Self::new), of the photos that `look` leaves of the baseline's, with the input they are prepared for, before anything is
-    /// planned; `None` if it gives false.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), and what `look` gives.
+    /// data; [`Error::UnknownName`] if a metric is of a head that no variant has; as [`Dataset::open`] and [`split::folds`]; what `look`
+    /// gives.
     pub fn of_readable(
         file: &ExperimentFile,
         origin: &str,

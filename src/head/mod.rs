@@ -435,3 +435,7 @@ fn relu(x: &Tensor) -> candle_core::Result<Tensor> {
     let positive = x.detach().gt(0.0)?.to_dtype(x.dtype())?;
     x * positive
 }
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/head/mod.rs"]
+mod tests;

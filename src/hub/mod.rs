@@ -5,8 +5,8 @@ mod pull;
 mod push;
 mod repository;
 
-pub use pull::{Pulled, pull};
-pub use push::{Create, Pushed, push};
+pub use pull::pull;
+pub use push::{Create, push};
 
 use crate::error::{Error, Result};
 use repository::{Remote, Repository};

@@ -10,10 +10,7 @@ mod prepare;
 #[cfg(feature = "train")]
 pub(crate) use photo::PhotoFile;
 #[cfg(feature = "image")]
-pub use photo::{
-    FoundImages, MAX_BYTES, MAX_MEMORY, MAX_SIDE, MIN_SIDE, PassedOver, Photo, Region, find_images,
-    is_image_name,
-};
+pub use photo::{FoundImages, MAX_BYTES, PassedOver, Photo, Region, find_images, is_image_name};
 
 /// How pixels are interpolated when a photo is resized. Always antialiased: the filter widens with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,3 +160,7 @@ impl InputSpec {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/input/mod.rs"]
+mod tests;

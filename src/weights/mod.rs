@@ -15,8 +15,8 @@ mod prefixes;
 mod source;
 mod storage;
 
-pub use ancestry::seen;
-pub use channels::adapt_input_conv;
+pub(crate) use ancestry::seen;
+pub(crate) use channels::adapt_input_conv;
 
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
@@ -33,12 +33,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Shapes by name.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
 ///
 /// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature `hub`, see
-/// `hydranet::hub`).
+/// chapter `backbones` of the guide).
 ///
 /// # Errors
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
@@ -151,7 +151,7 @@ fn read_file(path: &Path) -> Result<(Tensors, Origin)> {
 ///
 /// # Errors
 /// If it cannot be built.
-pub fn shapes(architecture: Architecture) -> Result<Shapes> {
+pub(crate) fn shapes(architecture: Architecture) -> Result<Shapes> {
     shapes_for(3, architecture)
 }
 
@@ -159,7 +159,7 @@ pub fn shapes(architecture: Architecture) -> Result<Shapes> {
 ///
 /// # Errors
 /// If it cannot be built.
-pub fn shapes_for(channels: usize, architecture: Architecture) -> Result<Shapes> {
+pub(crate) fn shapes_for(channels: usize, architecture: Architecture) -> Result<Shapes> {
     let recorder = Recorder::default();
     let vb = VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu);
     architecture.build_for(channels, vb, 0.0)?;
@@ -203,7 +203,7 @@ impl SimpleBackend for Recorder {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] that lists, grouped, what is missing, left over or of another shape, with the nearest names.
-pub fn adapt(tensors: Tensors, shapes: &Shapes, origin: &str) -> Result<Tensors> {
+pub(crate) fn adapt(tensors: Tensors, shapes: &Shapes, origin: &str) -> Result<Tensors> {
     let target = Target::new(shapes);
     let tensors = prefixes::strip(tensors);
     let scheme = Scheme::recognise(tensors.keys(), &target);
@@ -304,3 +304,7 @@ fn reshape(tensor: Tensor, expected: &[usize]) -> Result<Tensor> {
         _ => Ok(tensor),
     }
 }
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/weights/mod.rs"]
+mod tests;

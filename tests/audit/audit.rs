@@ -2,9 +2,9 @@
 
 use crate::common::runs::HEADS;
 use hydranet::audit::confident::{Given, Quality, Rule};
-use hydranet::audit::{
-    Agreement, Audit, AuditConfig, Event, Flip, Injection, Retrained, Unit, load_config, run,
-};
+use hydranet::audit::persons::Agreement;
+use hydranet::audit::retrain::Retrained;
+use hydranet::audit::{Audit, AuditConfig, Event, Flip, Injection, Unit, load_config, run};
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::dataset::{Dataset, Value};
 use hydranet::train::config::{Config, FineTune};

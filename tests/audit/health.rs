@@ -1,9 +1,9 @@
 //! The health of a data set: measures against other programs' values, searches against plain ones, and planted faults.
 
 use crate::common::runs::{Bench, HEADS};
-use hydranet::audit::health::{
-    HealthConfig, HealthReport, Looker, Measures, Neighbour, health, near_pairs, nearest,
-};
+use hydranet::audit::health::copies::near_pairs;
+use hydranet::audit::health::neighbours::Neighbour;
+use hydranet::audit::health::{HealthConfig, HealthReport, Looker, Measures, health, nearest};
 use hydranet::data::dataset::Dataset;
 use hydranet::train::config::load_weights;
 use hydranet::{ModelFile, Photo, Predictor};
@@ -321,4 +321,11 @@ fn limits_out_of_range_or_misspelt_are_errors() {
         (config.dark, config.crop, config.bright),
         (2.0, Some([4, 5]), 3.5)
     );
+}
+
+#[test]
+fn a_limit_out_of_range_is_refused_by_its_name() {
+    let limit = hydranet::audit::health::HealthConfig::with(&["blurred=-1".into()]);
+    let message = limit.unwrap_err().to_string();
+    assert!(message.contains("--limit blurred"), "{message}");
 }

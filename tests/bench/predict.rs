@@ -8,8 +8,8 @@
 //! too.
 
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
-use hydranet::model_file::heads;
-use hydranet::model_file::heads::NewTensors;
+use hydranet::heads;
+use hydranet::heads::NewTensors;
 use hydranet::{Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn main() -> Result<(), Failure> {
             folder.path().join("images")
         }
     };
-    let all = hydranet::input::find_images(&photos)?.images;
+    let all = hydranet::find_images(&photos)?.images;
     let one = all.first().ok_or("there is no photo")?.clone();
     let onnx = folder.path().join("model.onnx");
     let ours = env!("CARGO_BIN_EXE_hydranet");

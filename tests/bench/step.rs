@@ -15,10 +15,10 @@
 mod candle;
 
 use candle_core::{D, DType, Device, Result, Tensor};
-use hydranet::layers::{BatchNormMode, Mode};
-use hydranet::train::optim::variables::Variables;
-use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
+use hydranet::train::Variables;
+use hydranet::train::{Group, Optimizer, OptimizerKind};
 use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
+use hydranet::{BatchNormMode, Mode};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -552,3 +552,17 @@ fn an_audit_prints_what_it_suspects_and_refuses_what_it_does_not_know() {
         assert!(message.contains(words), "{arguments:?}: {message}");
     }
 }
+
+#[test]
+fn an_unknown_instruction_set_is_an_error_that_names_those_there_are() {
+    let output = Command::new(env!("CARGO_BIN_EXE_hydranet"))
+        .args(["inspect", "--model", "no-such-file"])
+        .env("HYDRANET_ISA", "axv2")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    for part in ["HYDRANET_ISA", "`avx512`, `avx2` or `portable`", "`axv2`"] {
+        assert!(text.contains(part), "{text}");
+    }
+}

@@ -2,120 +2,16 @@
 
 use crate::common::runs::{Bench, HEADS};
 use crate::common::tiny;
-use hydranet::data::corrections::Corrections;
-use hydranet::data::dataset::Dataset;
-use hydranet::experiment::ExperimentFile;
-use hydranet::train::config::{Config, load_weights, read_head};
-use hydranet::train::run::RunFolder;
-use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
+use hydranet::data::Dataset;
+use hydranet::train::{Config, load_weights, read_head};
+use hydranet::{HeadSpec, ModelFile};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Files that are something else, and a word by which they are to be called.
-fn strangers() -> Vec<(&'static str, Vec<u8>)> {
-    let lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
-    let html = "\r\n  <!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>";
-    let mut tar = vec![b'a'; 600];
-    tar[257..262].copy_from_slice(b"ustar");
-    vec![
-        ("git lfs pull", lfs.into()),
-        ("HTML page", html.into()),
-        ("HTML page", b"\xef\xbb\xbf<html>".to_vec()),
-        ("empty file", Vec::new()),
-        ("XML", b"<?xml version=\"1.0\"?><Error/>".to_vec()),
-        ("JSON", b"{\"model_type\": \"resnet\"}".to_vec()),
-        ("JSON", b"[{\"a\": 1}]".to_vec()),
-        (
-            "split into several files",
-            b"{\"metadata\": {}, \"weight_map\": {\"a\": \"b\"}}".to_vec(),
-        ),
-        ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec()),
-        ("JPEG", b"\xff\xd8\xff\xe0\0\x10JFIF".to_vec()),
-        (
-            "zip archive",
-            b"PK\x03\x04\x14\0\0\0\x08\0abcdefgh".to_vec(),
-        ),
-        ("pickle", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}\x94.".to_vec()),
-        ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0".to_vec()),
-        ("HDF5", b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec()),
-        ("NumPy", b"\x93NUMPY\x01\0v\0{".to_vec()),
-        ("tar archive", tar),
-        ("zeros", vec![0; 5000]),
-        ("ONNX", b"\x08\x07\x12\x07pytorch\x1a\x05".to_vec()),
-    ]
-}
-
-fn says(what: &str, word: &str, error: impl ToString) {
-    let message = error.to_string();
-    assert!(message.contains(word), "{what}, no `{word}`: {message}");
-    assert!(message.contains("given"), "{what}, no file: {message}");
-    assert!(message.len() < 700, "{what}: {message}");
-}
-
-#[test]
-fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
-    let bench = Bench::new();
-    let given = bench.out("given.bin");
-    let resnet = hydranet::Architecture::from_name("resnet18").unwrap();
-    for (word, bytes) in strangers() {
-        std::fs::write(&given, &bytes).unwrap();
-        let source = given.display().to_string();
-        says("model", word, ModelFile::read(&given).err().unwrap());
-        says(
-            "mapped",
-            word,
-            ModelFile::read_mapped(&given).err().unwrap(),
-        );
-        says(
-            "predictor",
-            word,
-            Predictor::from_file(&given).err().unwrap(),
-        );
-        says("ensemble", word, Ensemble::from_file(&given).err().unwrap());
-        says("manifest", word, Manifest::read(&given).err().unwrap());
-        let heads = hydranet::model_file::heads::HeadsFile::read(&given)
-            .err()
-            .unwrap();
-        says("heads", word, heads);
-        let weights = hydranet::weights::load(&source, &[], resnet);
-        says("weights", word, weights.err().unwrap());
-        // A state of training.
-        let run = bench.out("given");
-        std::fs::create_dir_all(&run).unwrap();
-        std::fs::copy(&given, run.join("state.safetensors")).unwrap();
-        let folder = RunFolder::create(&run, true).unwrap();
-        says("state", word, folder.read_state().err().unwrap());
-        drop(folder);
-        if bytes.is_empty() {
-            continue;
-        }
-        let heads = [HeadSpec::new("mask", ["worn", "not"])];
-        let listing = Dataset::open(std::slice::from_ref(&given), &heads);
-        says("listing", word, listing.err().unwrap());
-        let corrections = bench.out("given.toml");
-        std::fs::copy(&given, &corrections).unwrap();
-        let read = Corrections::read(std::slice::from_ref(&corrections));
-        says("corrections", word, read.err().unwrap());
-        if std::str::from_utf8(&bytes).is_ok() {
-            says("head", word, read_head(&corrections).err().unwrap());
-            let config = Config::load(Path::new(HEADS), Some(&corrections), &[]);
-            says("config", word, config.err().unwrap());
-            let experiment = ExperimentFile::read(&corrections);
-            says("experiment", word, experiment.err().unwrap());
-        }
-    }
-    std::fs::write(&given, "models:\n- a.safetensors\n").unwrap();
-    says(
-        "text",
-        "`models:`",
-        Ensemble::from_file(&given).err().unwrap(),
-    );
-}
 
 #[test]
 fn a_config_json_that_was_never_fetched_is_called_so() {
     let folder = tempfile::tempdir().unwrap();
-    hydranet::model_file::folder::write(&tiny::model(), folder.path(), None).unwrap();
+    hydranet::folder::write(&tiny::model(), folder.path(), None).unwrap();
     let pointer = "version https://git-lfs.github.com/spec/v1\n";
     std::fs::write(folder.path().join("config.json"), pointer).unwrap();
     let message = ModelFile::read(folder.path()).err().unwrap().to_string();
@@ -230,8 +126,6 @@ fn a_value_out_of_range_names_its_file_and_line_or_the_option() {
         &read_head(&head).unwrap_err().to_string(),
         &["own.toml, line 3", "dropout"],
     );
-    let limit = hydranet::audit::health::HealthConfig::with(&["blurred=-1".into()]);
-    has(&limit.unwrap_err().to_string(), &["--limit blurred"]);
 }
 
 fn merge(base: &mut toml::Table, over: toml::Table) {
@@ -353,10 +247,10 @@ fn names_of_others_reach_the_terminal_as_text() {
     let said = clean(&["predict", "--model", model, two]);
     assert!(!said.contains("\nerror: all"), "{said}");
     // Of tensors and of what a model says of itself.
-    let mut tensors = hydranet::model_file::Tensors::new();
+    let mut tensors = hydranet::Tensors::new();
     let one = candle_core::Tensor::new(&[1f32], &candle_core::Device::Cpu).unwrap();
     tensors.insert(format!("{harm}.weight"), one);
-    let bytes = hydranet::model_file::to_bytes(&tensors, None).unwrap();
+    let bytes = hydranet::to_bytes(&tensors, None).unwrap();
     std::fs::write(dir.join("w.safetensors"), bytes).unwrap();
     clean(&["inspect", "--model", "w.safetensors"]);
     let mut file = tiny::model();

@@ -179,8 +179,7 @@ fn the_chapter_of_commands_is_what_the_program_knows() {
 
 #[test]
 fn every_setting_is_in_the_guide() {
-    let config =
-        hydranet::train::config::Config::load(&Path::new(ROOT).join("heads"), None, &[]).unwrap();
+    let config = hydranet::train::Config::load(&Path::new(ROOT).join("heads"), None, &[]).unwrap();
     let written: toml::Table = config.to_toml().unwrap().parse().unwrap();
     let (training, heads) = (chapter("training"), chapter("heads"));
     let mut missing = Vec::new();

@@ -249,10 +249,10 @@ fn all_is_whole(folder: &Path) {
                 hydranet::ModelFile::from_bytes(&bytes, &name).unwrap();
             }
             "state.safetensors" => {
-                hydranet::model_file::read_tensors(&bytes, &name).unwrap();
+                hydranet::read_tensors(&bytes, &name).unwrap();
             }
             "config.toml" => {
-                hydranet::train::config::Config::read(&path).unwrap();
+                hydranet::train::Config::read(&path).unwrap();
             }
             _ => {}
         }

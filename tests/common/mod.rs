@@ -8,8 +8,12 @@ pub mod differences;
 pub mod drawn;
 pub mod golden;
 #[cfg(feature = "cli")]
+pub mod hub_server;
+#[cfg(feature = "cli")]
 pub mod recorded;
 #[cfg(feature = "cli")]
 pub mod runs;
+#[cfg(feature = "cli")]
+pub mod sides;
 #[cfg(feature = "cli")]
 pub mod tiny;

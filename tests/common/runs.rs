@@ -1,9 +1,9 @@
 //! Short runs on a few synthetic portraits.
 
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
-use hydranet::data::dataset::Dataset;
-use hydranet::train::config::{Config, load_weights};
-use hydranet::train::trainer::{Event, Outcome, train};
+use hydranet::data::Dataset;
+use hydranet::train::{Config, load_weights};
+use hydranet::train::{Event, Outcome, train};
 use hydranet::{ModelFile, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

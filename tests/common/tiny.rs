@@ -1,8 +1,8 @@
 //! A small model with random weights, and images for it.
 
 use candle_core::{Device, Tensor};
-use hydranet::model_file::Tensors;
-use hydranet::train::optim::variables::Variables;
+use hydranet::Tensors;
+use hydranet::train::Variables;
 use hydranet::{
     Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec, MultiTaskModel,
 };

@@ -1,6 +1,7 @@
 //! Nobody a model has learnt from is called a test, however the listing, the heads or the files change.
 
 use crate::common::runs::{Bench, HEADS};
+use crate::common::sides::{bench, config, file_name, open, rows, trained, write};
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::{Dataset, Split};
@@ -9,62 +10,8 @@ use hydranet::model_file::heads;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::trainer::{Event, train};
 use hydranet::{HeadSpec, ModelFile, Result};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
-
-/// The bench's listing without its column `split`.
-fn bench() -> Bench {
-    let bench = Bench::new();
-    let text = std::fs::read_to_string(&bench.data).unwrap();
-    let rows = text.lines().map(|l| l.rsplit_once(',').unwrap().0);
-    write(&bench.data, rows.map(String::from));
-    bench
-}
-
-fn write(path: &Path, rows: impl Iterator<Item = String>) {
-    std::fs::write(path, rows.map(|r| r + "\n").collect::<String>()).unwrap();
-}
-
-fn rows(path: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(String::from).collect()
-}
-
-fn config(seed: u64, more: &[&str]) -> Config {
-    let seed = format!("train.seed={seed}");
-    let mut settings = vec!["train.epochs=1", "train.fine_tune=frozen", &seed];
-    settings.extend(more);
-    Bench::config(&settings).unwrap()
-}
-
-fn open(data: &[PathBuf], config: &Config) -> Dataset {
-    Dataset::open(data, &config.model_spec().unwrap().heads).unwrap()
-}
-
-/// Trains on a listing, and gives the model and where each photo stood, by the name of its file.
-fn trained(
-    bench: &Bench,
-    data: &[PathBuf],
-    config: &Config,
-    out: &str,
-) -> (ModelFile, BTreeMap<String, Split>) {
-    let mut dataset = open(data, config);
-    dataset.put_on_sides(&config.train).unwrap();
-    let stop = AtomicBool::new(false);
-    let weights = load_weights(config, Path::new(HEADS)).unwrap();
-    let out = bench.out(out);
-    train(config, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
-    let sides = dataset.samples.iter();
-    let sides = sides
-        .map(|s| (file_name(&s.path), s.split.unwrap()))
-        .collect();
-    (
-        ModelFile::read(out.join("best.safetensors")).unwrap(),
-        sides,
-    )
-}
 
 /// Trains from the weights that a configuration names, and gives the warnings.
 fn go(bench: &Bench, config: &Config, dataset: &Dataset, out: &str) -> Result<Vec<String>> {
@@ -78,10 +25,6 @@ fn go(bench: &Bench, config: &Config, dataset: &Dataset, out: &str) -> Result<Ve
     let (out, stop) = (bench.out(out), AtomicBool::new(false));
     train(config, weights, dataset, &out, false, &stop, &mut tell)?;
     Ok(warnings)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
 fn settled(dataset: &mut Dataset, models: &[&ModelFile]) -> Result<Sides> {
@@ -539,64 +482,4 @@ fn a_split_file_that_says_otherwise_or_something_else_is_refused_by_line() {
         Path::new("none.csv"),
     );
     assert!(absent.unwrap_err().to_string().contains("none.csv"));
-}
-
-fn run(folder: &Path, args: &str) -> Output {
-    let program = env!("CARGO_BIN_EXE_hydranet");
-    let mut command = Command::new(program);
-    command.current_dir(folder).args(args.split_whitespace());
-    command.output().unwrap()
-}
-
-#[test]
-fn the_commands_say_how_many_photos_a_model_has_seen_and_refuse_a_test_without_any() {
-    let bench = bench();
-    let config = config(1, &[]);
-    let (model, truth) = trained(&bench, std::slice::from_ref(&bench.data), &config, "run");
-    let at = bench.dir.path();
-    let of = |split: Split| truth.values().filter(|s| **s == split).count();
-    let args = "evaluate --model run/best.safetensors --data faces/portraits.csv --json";
-    let output = run(at, args);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{errors}");
-    let said = format!(
-        "{} were trained on, {} validated on, {} held out",
-        of(Split::Train),
-        of(Split::Valid),
-        of(Split::Test)
-    );
-    assert!(errors.contains(&said), "{errors}");
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["sides"]["train"], of(Split::Train));
-    assert_eq!(report["photos"], of(Split::Test));
-    // Of its training photos none is a test.
-    let learnt = rows(&bench.data)
-        .into_iter()
-        .enumerate()
-        .filter(|(i, row)| {
-            let path = row.split(',').next().unwrap();
-            *i == 0 || truth[&file_name(Path::new(path))] == Split::Train
-        });
-    let listing = bench.data.with_file_name("learnt.csv");
-    write(&listing, learnt.map(|(_, row)| row));
-    for command in ["evaluate", "export --dtype f16 --out small.safetensors"] {
-        let args = format!("{command} --model run/best.safetensors --data faces/learnt.csv");
-        let output = run(at, &args);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{errors}");
-        assert!(errors.contains("no photo stands on it"), "{errors}");
-        assert!(!at.join("small.safetensors").exists());
-    }
-    let inspected = run(at, "inspect --model run/best.safetensors");
-    let text = String::from_utf8(inspected.stdout).unwrap();
-    assert!(
-        text.contains(&format!(
-            "seen      photos {} in training",
-            of(Split::Train)
-        )),
-        "{text}"
-    );
-    // A salt and hashes, no names.
-    let json = serde_json::to_string(&model.description.seen).unwrap();
-    assert!(!json.contains("person_"), "{json}");
 }

@@ -1,15 +1,14 @@
-//! What the comparison of finished runs says: numbers against scipy, words against runs made up for it, and the commands.
+//! What the comparison of finished runs says: numbers against scipy, words against runs made up for it.
 
-use hydranet::experiment::{
-    Comparison, Figure, FinishedRun, Side, Verdict, collect, differences, paired_difference,
-    spread, student_quantile, title, to_csv, to_markdown,
-};
+use hydranet::experiment::changes::{differences, title};
+use hydranet::experiment::comparison::{Comparison, Verdict};
+use hydranet::experiment::figure::Figure;
+use hydranet::experiment::runs::{FinishedRun, Side, collect};
+use hydranet::experiment::statistics::{paired_difference, spread, student_quantile};
+use hydranet::experiment::table::{to_csv, to_markdown};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::common::runs::{Bench, HEADS};
+use std::path::PathBuf;
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -247,85 +246,4 @@ fn differences_are_exact_and_titles_short() {
     assert_eq!(title_of("b", "b"), "heads.{age,mask}.loss=b");
     assert_eq!(title_of("b", "c"), "heads.age.loss=b, heads.mask.loss=c");
     assert_eq!(title_of("a", "c"), "heads.mask.loss=c");
-}
-
-fn hydranet(dir: &Path, args: &[&str]) -> String {
-    let out = Command::new(env!("CARGO_BIN_EXE_hydranet"))
-        .current_dir(dir)
-        .args(args)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        out.status.success(),
-        "{args:?}: {}{}",
-        text(&out.stderr),
-        text(&out.stdout)
-    );
-    text(&out.stdout)
-}
-
-#[test]
-fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
-    let bench = Bench::new();
-    let dir = bench.dir.path();
-    let toml = format!(
-        "data = [\"faces/portraits.csv\"]\nheads = {HEADS:?}\nfolds = 2\nset = [\"model.input.size=[32,32]\", \"train.epochs=1\", \"train.batch=8\"]\n[[variants]]\nset = [\"train.mix_up=0\"]\n"
-    );
-    std::fs::write(dir.join("e.toml"), toml).unwrap();
-    let planned = hydranet(dir, &["experiment", "e.toml", "--dry-run"]);
-    assert!(
-        planned.contains("4 runs: 2 variants × 2 folds × 1 seeds"),
-        "{planned}"
-    );
-    let said = hydranet(dir, &["experiment", "e.toml", "--out", "e"]);
-    assert!(
-        said.contains("4 runs: 4 done") && said.contains("train.mix_up: 0.2 → 0.0"),
-        "{said}"
-    );
-    for file in [
-        "experiment.json",
-        "results.csv",
-        "results.json",
-        "results.svg",
-    ] {
-        assert!(dir.join("e").join(file).is_file(), "{file}");
-    }
-    let svg = std::fs::read_to_string(dir.join("e/results.svg")).unwrap();
-    assert!(
-        svg.contains("train.mix_up=0.0") && svg.contains("<circle"),
-        "{svg}"
-    );
-    let markdown = hydranet(
-        dir,
-        &["compare", "e", "--markdown", "--metric", "age.brier"],
-    );
-    assert!(markdown.contains("| age.brier | runs |"), "{markdown}");
-    let json = hydranet(
-        dir,
-        &[
-            "compare",
-            "e",
-            "--json",
-            "--confidence",
-            "0.5",
-            "--out",
-            "c",
-        ],
-    );
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["confidence"], 0.5);
-    assert_eq!(json["figures"].as_array().unwrap().len(), 4);
-    assert!(dir.join("c/results.svg").is_file());
-
-    // Runs of `train` are compared by their validation scores.
-    let one = Bench::config(&[]).unwrap();
-    bench.train(&one, "one", false, None).unwrap();
-    let two = Bench::config(&["train.mix_up=0"]).unwrap();
-    bench.train(&two, "two", false, None).unwrap();
-    let said = hydranet(dir, &["compare", "one", "two"]);
-    assert!(
-        said.contains("on validation") && said.contains("one split"),
-        "{said}"
-    );
 }

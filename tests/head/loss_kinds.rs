@@ -1,8 +1,8 @@
 //! Every kind of loss against PyTorch's autograd, central differences and each other. `tests/golden/make_loss_kinds.py` made the
 //! golden values.
 
+use super::rows::{Rows, distance, tensor};
 use crate::common::differences::flat;
-use crate::rows::{Rows, distance, tensor};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::model_file::Tensors;

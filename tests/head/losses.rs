@@ -1,8 +1,8 @@
 //! Losses, mix-up, schedule and optimisers against PyTorch and against their definitions. `tests/golden/make_losses.py` made the
 //! golden values.
 
+use super::rows::{Rows, distance, tensor};
 use crate::common::differences::flat;
-use crate::rows::{Rows, distance, tensor};
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::LossKind;
 use hydranet::train::loss::HeadLoss;

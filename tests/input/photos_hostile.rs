@@ -1,9 +1,10 @@
 //! Photos made to do harm, or broken: what they take is bounded, what is missing is never filled, and what they are is said.
 
+use super::pngs::{Picture, assemble, chunk, exif, zlib};
 use crate::common::tiny;
-use crate::pngs::{Picture, assemble, chunk, exif, zlib};
 use hydranet::Error;
-use hydranet::input::{MAX_MEMORY, Photo, find_images};
+use hydranet::input::photo::budget::MAX_MEMORY;
+use hydranet::input::{Photo, find_images};
 use image::DynamicImage;
 use image::metadata::Orientation;
 use std::path::{Path, PathBuf};
@@ -384,7 +385,7 @@ fn memory_of(files: &[PathBuf], more: &[(&str, &str)]) -> (String, u64) {
         .args([
             "--ignored",
             "--exact",
-            "photos_hostile::child_that_opens_photos",
+            "input::tests::photos_hostile::child_that_opens_photos",
             "--nocapture",
         ])
         .env("HYDRANET_TEST_PHOTOS", files.join(":"))

@@ -1,7 +1,7 @@
 //! Every number of a configuration, tried with values that no one means: refused by name, or harmless.
 
 use crate::{ALLOCATOR, alone};
-use hydranet::train::config::Config;
+use hydranet::train::Config;
 use hydranet::{ModelSpec, Taxonomy};
 use stats_alloc::Region;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
-use hydranet::model_file::{Tensors, read_tensors, to_bytes};
 use hydranet::{Error, ModelFile, Predictor};
+use hydranet::{Tensors, read_tensors, to_bytes};
 use serde_json::{Value, json};
 use std::path::Path;
 

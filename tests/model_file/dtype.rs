@@ -2,8 +2,8 @@
 
 use crate::common::tiny;
 use candle_core::Tensor;
-use hydranet::model_file::heads;
-use hydranet::model_file::heads::NewTensors;
+use hydranet::heads;
+use hydranet::heads::NewTensors;
 use hydranet::{ModelFile, Predictor, WeightDType};
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};

@@ -346,7 +346,7 @@ fn what_is_no_ensemble_is_named() {
             .to_string()
     };
     let message = other(|f| {
-        *f = hydranet::model_file::heads::remove(f, "age").unwrap();
+        *f = hydranet::heads::remove(f, "age").unwrap();
     });
     assert!(
         message.contains("model 2") && message.contains("6 final"),
@@ -354,8 +354,8 @@ fn what_is_no_ensemble_is_named() {
     );
     let message = other(|f| {
         let spec = HeadSpec::new("gender", ["female", "male"]);
-        let fresh = hydranet::model_file::heads::NewTensors::Fresh { seed: 0 };
-        *f = hydranet::model_file::heads::replace(f, "gender", spec, fresh).unwrap();
+        let fresh = hydranet::heads::NewTensors::Fresh { seed: 0 };
+        *f = hydranet::heads::replace(f, "gender", spec, fresh).unwrap();
     });
     assert!(message.contains("other labels"), "{message}");
 }

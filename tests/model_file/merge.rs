@@ -1,8 +1,8 @@
 //! Heads without their backbone, and heads of several models on one.
 
 use crate::common::tiny;
-use hydranet::model_file::heads;
-use hydranet::model_file::heads::{HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
+use hydranet::heads;
+use hydranet::heads::{HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
 use hydranet::{Decision, HeadSpec, JointSpec, Labels, ModelFile, Predictor};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};

@@ -255,7 +255,7 @@ fn what_cannot_be_exported_is_refused_in_words() {
         file.description.model.heads[0].name = taken.into();
         refused(&file, &[&format!("`{taken}`"), "name of a head", "ONNX"]);
     }
-    let entry = hydranet::backbone::adapter::entries()[0];
+    let entry = hydranet::adapter::entries()[0];
     let spec = ModelSpec::new(
         Architecture::from_name(entry.name).unwrap(),
         vec![HeadSpec::new("mask", ["worn", "not_worn"])],
@@ -353,9 +353,7 @@ fn models_are_written_for_the_script() {
     };
     let file = ModelFile::read(path).unwrap();
     let input = &file.description.model.input;
-    let paths = hydranet::input::find_images(Path::new(&images))
-        .unwrap()
-        .images;
+    let paths = hydranet::find_images(Path::new(&images)).unwrap().images;
     let [h, w] = input.size;
     let rows: Vec<Tensor> = paths
         .iter()

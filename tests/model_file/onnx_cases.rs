@@ -1,9 +1,8 @@
 //! A small model of every kind of network, with weights that follow from their names, and photos for it.
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::model::combine::log_softmax;
-use hydranet::model_file::Tensors;
-use hydranet::train::optim::variables::Variables;
+use hydranet::Tensors;
+use hydranet::train::Variables;
 use hydranet::{
     Architecture, BatchNormMode, Description, HeadSpec, InputSpec, JointSpec, Labels, LossKind,
     Mode, ModelFile, ModelSpec, MultiTaskModel, Predictor,
@@ -230,4 +229,11 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
         Tensor::from_vec(values, (count, width), &Device::Cpu).unwrap()
     };
     rows.into_iter().map(|(n, v)| (n, tensor(v))).collect()
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let logits: Vec<f64> = logits.iter().map(|v| f64::from(*v)).collect();
+    let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|v| (v - greatest).exp()).sum();
+    logits.iter().map(|v| v - greatest - sum.ln()).collect()
 }

@@ -2,10 +2,10 @@
 
 use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
-use hydranet::model_file::heads;
-use hydranet::model_file::heads::{Graft, NewTensors, Place};
-use hydranet::model_file::{Tensors, read_tensors, to_bytes};
+use hydranet::heads;
+use hydranet::heads::{Graft, NewTensors, Place};
 use hydranet::{Error, HeadSpec, ModelFile, Predictor};
+use hydranet::{Tensors, read_tensors, to_bytes};
 use std::collections::BTreeMap;
 
 /// Each head's logits, bit for bit, by name.

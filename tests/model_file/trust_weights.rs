@@ -2,9 +2,9 @@
 
 use crate::common::tiny;
 use candle_core::{Device, Tensor};
-use hydranet::model_file::Tensors;
-use hydranet::train::config::{Config, load_weights};
-use hydranet::train::optim::variables::Variables;
+use hydranet::Tensors;
+use hydranet::train::Variables;
+use hydranet::train::{Config, load_weights};
 use hydranet::{
     Average, Description, Ensemble, HeadSpec, JointSpec, LossKind, Mode, ModelFile, ModelSpec,
     MultiTaskModel, Predictor, Views,

@@ -9,7 +9,7 @@ use hydranet::ops::{
     conv2d_norm_act, fallback, global_avg_pool, interpolate, layer_norm, layer_norm_2d, linear,
     log_softmax, max_pool2d, pointwise, resample_pos_embed, scale, softmax,
 };
-use hydranet::train::loss::HeadLoss;
+use hydranet::train::HeadLoss;
 use hydranet::{LossKind, LossTerm};
 
 /// What is asked, and how far off the answer is (relative to the greatest gradient).

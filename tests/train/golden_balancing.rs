@@ -1,7 +1,8 @@
 //! The methods of balancing, against courses from PyTorch.
 
 use crate::common::golden::json;
-use hydranet::train::balancing::{DynamicAverage, Famo, GradNorm, Uncertainty, surgery};
+use hydranet::train::balancing::pc_grad::surgery;
+use hydranet::train::balancing::{DynamicAverage, Famo, GradNorm, Uncertainty};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Weights from the Hub, against a server on this machine that speaks its protocol.
 
-use crate::hub_server::{COMMIT, Server};
+use crate::common::hub_server::{COMMIT, Server};
 use hydranet::hub::Hub;
 use std::path::Path;
 
@@ -174,61 +174,5 @@ fn what_went_wrong_is_said_with_what_to_do() {
         "someone/a-network",
     ] {
         refused(&hub, source, &["hf://organisation/name"]);
-    }
-}
-
-/// The command, with the environment's settings; the file there is of another network, and is said to be.
-#[test]
-#[cfg(feature = "cli")]
-fn the_command_takes_the_hubs_address_token_and_cache_from_the_environment() {
-    use candle_core::{DType, Device, Tensor};
-    use hydranet::cli::portraits::{PortraitConfig, write_portraits};
-    let dir = tempfile::tempdir().unwrap();
-    let config = PortraitConfig {
-        people: 8,
-        seed: 3,
-        size: (32, 32),
-    };
-    write_portraits(&dir.path().join("faces"), &config).unwrap();
-    let zeros = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
-    let tensors = hydranet::model_file::Tensors::from([("bn1.weights".to_string(), zeros)]);
-    let file = hydranet::model_file::to_bytes(&tensors, None).unwrap();
-    let server = Server::new(&[(BEST, &file)]);
-    server.state().token = Some("secret".into());
-    let message = |offline: &str, token: &str| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"))
-            .current_dir(dir.path())
-            .args(["train", "--data", "faces/portraits.csv", "--out", "run"])
-            .args(["--heads", concat!(env!("CARGO_MANIFEST_DIR"), "/heads")])
-            .args(["--set", &format!("model.weights={SOURCE}")])
-            .env("HF_ENDPOINT", &server.endpoint)
-            .env("HF_HOME", dir.path().join("home"))
-            .env("HF_TOKEN", token)
-            .env("HF_HUB_OFFLINE", offline)
-            .env_remove("HF_HUB_CACHE")
-            .env_remove("HUGGINGFACE_HUB_CACHE")
-            .output()
-            .unwrap();
-        assert!(!out.status.success());
-        String::from_utf8(out.stderr).unwrap()
-    };
-    for (offline, token, words) in [
-        ("1", "secret", vec!["HF_HUB_OFFLINE", "home/hub"]),
-        ("0", "wrong", vec!["401", "HF_TOKEN"]),
-        (
-            "0",
-            "secret",
-            vec![
-                BEST,
-                "missing tensors",
-                "bn1.weights; the nearest of the missing ones is bn1.weight",
-            ],
-        ),
-        ("1", "secret", vec![BEST, "missing tensors"]),
-    ] {
-        let message = message(offline, token);
-        for word in words {
-            assert!(message.contains(word), "no `{word}` in: {message}");
-        }
     }
 }

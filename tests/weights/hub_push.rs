@@ -1,7 +1,6 @@
 //! Models to the Hub and from it, against a server on this machine that speaks its protocol.
 
-use crate::hub_server::upload::LARGE;
-use crate::hub_server::{COMMIT, REPO, Server};
+use crate::common::hub_server::{COMMIT, REPO, Server, model, read, write};
 use hydranet::hub::{Create, Hub, pull, push};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,30 +17,6 @@ fn hub(server: &Server, cache: &Path) -> Hub {
     }
 }
 
-fn write(folder: &Path, files: &[(&str, &[u8])]) {
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-}
-
-/// Every file below a folder, with its content.
-fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_string();
-        if path.is_dir() {
-            let inner = read(&path).into_iter();
-            files.extend(inner.map(|(n, bytes)| (format!("{name}/{n}"), bytes)));
-        } else {
-            files.insert(name, std::fs::read(path).unwrap());
-        }
-    }
-    files
-}
-
 fn names(folder: &Path) -> Vec<String> {
     read(folder).into_keys().collect()
 }
@@ -51,24 +26,6 @@ fn says<T: std::fmt::Debug>(result: hydranet::Result<T>, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
-}
-
-/// Bytes without a pattern.
-fn noise(length: usize) -> Vec<u8> {
-    let mut x = 1_u64;
-    let mut byte = || {
-        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (x >> 56) as u8
-    };
-    (0..length).map(|_| byte()).collect()
-}
-
-/// As long as a model file's header is right, the rest may be anything.
-fn model(length: usize) -> Vec<u8> {
-    let mut bytes = 2_u64.to_le_bytes().to_vec();
-    bytes.extend(b"{}");
-    bytes.extend(noise(length - 10));
-    bytes
 }
 
 #[test]
@@ -300,84 +257,4 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
         &["working folder"],
     );
     says(at(TO, &blob), &["a file"]);
-}
-
-/// The command, whose large files go through the Xet storage.
-#[test]
-#[cfg(feature = "cli")]
-fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves_no_commit() {
-    let dir = tempfile::tempdir().unwrap();
-    let large = model(400_000);
-    assert!(large.len() as u64 > LARGE);
-    write(
-        &dir.path().join("folder"),
-        &[
-            ("README.md", b"# A network\n"),
-            ("model.safetensors", &large),
-        ],
-    );
-    let server = Server::new(&[]);
-    server.state().token = Some("secret".into());
-    let run = |home: &str, token: &str, arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        let names = [
-            "HF_HUB_CACHE",
-            "HUGGINGFACE_HUB_CACHE",
-            "HF_TOKEN_PATH",
-            "HF_HUB_OFFLINE",
-        ];
-        for name in names {
-            command.env_remove(name);
-        }
-        let out = command
-            .current_dir(dir.path())
-            .args(arguments)
-            .env("HF_ENDPOINT", &server.endpoint)
-            .env("HF_HOME", dir.path().join(home))
-            .env("HF_XET_CACHE", dir.path().join(home).join("xet"))
-            .env("HF_TOKEN", token)
-            // The server knows no way of packing.
-            .env("HF_XET_XORB_COMPRESSION_POLICY", "none")
-            .env("HF_XET_TELEMETRY_ENABLED", "0")
-            .output()
-            .unwrap();
-        let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
-        (out.status.success(), text)
-    };
-    let to_it = ["push", TO, "folder"];
-    let (done, text) = run("home", "", &to_it);
-    assert!(!done && text.contains("no access token"), "{text}");
-    assert_eq!(server.requests(), Vec::<String>::new());
-    for part in ["/v1/xorbs", "/v1/shards", "/commit/"] {
-        server.state().refuse = Some((part, "400 Bad Request"));
-        let (done, text) = run(&format!("home{part}"), "secret", &to_it);
-        assert!(!done && text.contains("error: hf://"), "{text}");
-        assert!(text.contains("400"), "{text}");
-    }
-    server.state().refuse = None;
-    assert!(server.state().written.commits.is_empty());
-    assert!(server.state().files.is_empty());
-
-    // The token that was logged in with.
-    write(&dir.path().join("home"), &[("token", b"secret\n")]);
-    let (done, text) = run("home", "", &to_it);
-    assert!(done, "{text}");
-    assert!(text.contains("model.safetensors: 400000 bytes\n"), "{text}");
-    assert!(
-        text.contains(&format!("{REPO}: commit {COMMIT}\n")),
-        "{text}"
-    );
-    assert!(!text.contains('\x1b'), "{text}");
-    let commits = server.state().written.commits.clone();
-    assert_eq!(commits.len(), 1);
-    assert!(commits[0].len() < 1000, "the large file is in the commit");
-    let (done, text) = run("home", "", &["pull", TO, "--out", "back"]);
-    assert!(done, "{text}");
-    assert!(text.contains("README.md: 12 bytes\nmodel.safetensors: 400000 bytes\n"));
-    assert_eq!(
-        read(&dir.path().join("back")),
-        read(&dir.path().join("folder"))
-    );
-    let (done, text) = run("home", "", &["pull", TO, "--out", "back"]);
-    assert!(!done && text.contains("--overwrite"), "{text}");
 }

@@ -1,27 +1,23 @@
 //! The health of a data set: photos that are there twice, blurred, dark, bright, empty or of odd size, persons that may be one or two,
 //! and what a crop cuts off. Nothing is decided here: everything found is ranked, to be looked at.
 
-mod copies;
+pub(crate) mod copies;
 mod crop;
 mod hash;
 mod identity;
 mod measure;
-mod neighbours;
+pub(crate) mod neighbours;
 mod pass;
 mod persons;
 mod report;
 mod robust;
 mod sides;
 
-pub use copies::{Copies, NearPair, near_pairs};
-pub use crop::{CropChange, CropReport, HeadCrop};
-pub use hash::{difference_hash, perceptual_hash};
 pub(crate) use identity::normalise;
 pub use measure::Measures;
-pub use neighbours::{Neighbour, nearest};
+pub use neighbours::nearest;
 pub use pass::Looker;
-pub use persons::{Look, PersonPair, PersonsReport};
-pub use report::{Finding, HealthReport, PhotoHealth, Summary};
+pub use report::HealthReport;
 pub use robust::Robust;
 pub use sides::Shift;
 

@@ -5,10 +5,10 @@
 //!
 //! ```
 //! use candle_core::{Result, Tensor};
-//! use hydranet::backbone::adapter::{Entry, Training, register};
+//! use hydranet::adapter::{Entry, Training, register};
 //!
 //! // Any function from a `VarBuilder` to a module that gives `(batch, num_features)`.
-//! fn build(vb: candle_nn::VarBuilder) -> Result<hydranet::backbone::adapter::Module> {
+//! fn build(vb: candle_nn::VarBuilder) -> Result<hydranet::adapter::Module> {
 //!     let patches = candle_nn::Conv2dConfig { stride: 16, ..Default::default() };
 //!     let patches = candle_nn::conv2d(3, 8, 16, patches, vb.pp("patches"))?;
 //!     Ok(Box::new(candle_nn::func(move |images: &Tensor| images.apply(&patches)?.mean((2, 3)))))

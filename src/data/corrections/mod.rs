@@ -35,7 +35,7 @@ mod files;
 mod report;
 mod slots;
 
-pub use report::{CorrectionsReport, Note, NoteKind};
+pub use report::{CorrectionsReport, NoteKind};
 
 use super::dataset::Dataset;
 use crate::error::{Error, Result};

@@ -9,18 +9,6 @@ use std::collections::BTreeMap;
 ///
 /// Only cells that occurred are held, so a taxonomy of thousands of classes costs no more than its photos. It is serialised as
 /// rows of counts, row = truth, column = prediction.
-///
-/// ```
-/// use hydranet::eval::metrics::ConfusionMatrix;
-/// let mut m = ConfusionMatrix::new(3);
-/// for (truth, predicted) in [(0, 0), (0, 1), (1, 1), (2, 2)] {
-///     m.add(truth, predicted)?;
-/// }
-/// assert_eq!(m.accuracy(), 0.75);
-/// assert_eq!(m.counts(), [[1, 1, 0], [0, 1, 0], [0, 0, 1]]);
-/// assert_eq!(m.class(1).precision, 0.5);
-/// # Ok::<(), hydranet::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     cells: BTreeMap<(usize, usize), u64>,

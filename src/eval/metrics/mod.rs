@@ -11,7 +11,7 @@ mod ranking;
 mod summary;
 
 pub use confusion::{ClassMetrics, ConfusionMatrix};
-pub use probabilities::{CALIBRATION_BINS, Probabilities};
+pub use probabilities::Probabilities;
 pub use ranking::{average_precision, roc_auc};
 pub use summary::{Metric, Metrics};
 

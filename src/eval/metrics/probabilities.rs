@@ -8,16 +8,6 @@ use crate::model::combine::argmax;
 pub const CALIBRATION_BINS: usize = 15;
 
 /// Each photo's true class and the probability of every class.
-///
-/// ```
-/// use hydranet::eval::metrics::Probabilities;
-/// let mut p = Probabilities::new(2);
-/// p.add(0, &[0.75, 0.25])?;
-/// p.add(1, &[0.5, 0.5])?;
-/// assert_eq!(p.brier(), Some((0.125 + 0.5) / 2.0));
-/// assert_eq!(p.top_k(1), Some(0.5)); // of equal ones the first is taken
-/// # Ok::<(), hydranet::Error>(())
-/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probabilities {
     classes: usize,

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::combine::joint_log_probs;
 use crate::taxonomy::Taxonomy;
 pub use all::AllMetrics;
-pub use coverage::{Coverage, CoveragePoint, CoverageTable};
-pub use errors::{ErrorSources, HeadErrors, WrongHeads};
+pub use coverage::{Coverage, CoverageTable};
+pub use errors::ErrorSources;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,24 +35,6 @@ pub struct Scored {
 }
 
 /// What a model scores on a set of photos.
-///
-/// ```
-/// use hydranet::Taxonomy;
-/// use hydranet::eval::score::{ScoreReport, Scored};
-/// let t = Taxonomy::new([("mask", vec!["on", "off"]), ("age", vec!["young", "old"])])?;
-/// let photo = |truth: [usize; 2], predicted: [usize; 2], class| Scored {
-///     truth: truth.map(Some).to_vec(),
-///     predicted: predicted.to_vec(),
-///     class,
-///     probs: Vec::new(),
-///     class_probs: Vec::new(),
-/// };
-/// let report = ScoreReport::new(&t, &[], &[photo([0, 1], [0, 1], 1), photo([1, 1], [1, 0], 2)])?;
-/// assert_eq!(report.class.accuracy, 0.5);
-/// assert_eq!(report.errors.heads[1].alone, 1);
-/// assert_eq!(report.errors.heads[1].accuracy_if_right, 1.0);
-/// # Ok::<(), hydranet::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoreReport {
     /// Photos given.

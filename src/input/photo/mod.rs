@@ -1,6 +1,6 @@
 //! Photos from files: JPEG and PNG, whole or not at all, upright, within one budget of memory.
 
-mod budget;
+pub(crate) mod budget;
 mod canvas;
 mod channels;
 mod decode;
@@ -14,7 +14,6 @@ mod png;
 mod png_pixels;
 
 use super::{InputSpec, Interpolation};
-pub use budget::MAX_MEMORY;
-pub use decode::{MAX_BYTES, MAX_SIDE, MIN_SIDE, Photo, Region};
+pub use decode::{MAX_BYTES, Photo, Region};
 pub(crate) use file::{HeldPhoto, PhotoFile};
 pub use found::{FoundImages, PassedOver, find_images, is_image_name};

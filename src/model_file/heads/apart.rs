@@ -15,7 +15,7 @@ use std::path::Path;
 ///
 /// ```no_run
 /// use hydranet::ModelFile;
-/// use hydranet::model_file::heads::{HeadsFile, heads_only, merge};
+/// use hydranet::heads::{HeadsFile, heads_only, merge};
 /// let ours = ModelFile::read("ours.safetensors")?;
 /// heads_only(&ours)?.write("to_give_away.safetensors")?;
 /// let theirs = HeadsFile::read("from_somebody.safetensors")?.attach(&ours.tensors)?;

@@ -33,6 +33,7 @@ impl Famo {
     }
 
     /// ξ of each head.
+    #[cfg(test)]
     pub fn logits(&self) -> &[f64] {
         &self.logits
     }

@@ -14,7 +14,7 @@ mod famo;
 mod grad_norm;
 mod gradients;
 mod method;
-mod pc_grad;
+pub(crate) mod pc_grad;
 mod report;
 mod uncertainty;
 
@@ -24,8 +24,6 @@ pub use dynamic_average::DynamicAverage;
 pub use famo::Famo;
 pub use grad_norm::GradNorm;
 pub(super) use gradients::{Gradients, HeadPart, Losses};
-pub use method::Method;
-pub use pc_grad::surgery;
 pub use report::GradientReport;
 pub(super) use report::{cells, header};
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,7 @@ impl Uncertainty {
     }
 
     /// s of each head.
+    #[cfg(test)]
     pub fn log_variances(&self) -> &[f64] {
         &self.log_variances
     }

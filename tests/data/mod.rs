@@ -1,8 +1,4 @@
 //! Listings, persons, splits, corrections, augmentation.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod augment;
 mod corrections;

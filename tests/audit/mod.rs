@@ -1,8 +1,4 @@
 //! Audits of labels, the health of a data set, and their pages.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod audit;
 mod health;

@@ -1,8 +1,4 @@
 //! Labels, final classes, heads and their losses.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod combine;
 mod head;

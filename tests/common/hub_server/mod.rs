@@ -1,14 +1,12 @@
 //! A small server that speaks as much of the Hugging Face Hub's protocol as fetching and pushing files need.
 
-// Each test file uses a part of this.
-#![allow(dead_code)]
-
 pub mod upload;
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -270,4 +268,46 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
         Some((file, bytes)) => content(file, bytes).with("X-Repo-Commit", COMMIT),
         None => missing().with("X-Repo-Commit", COMMIT),
     }
+}
+
+pub fn write(folder: &Path, files: &[(&str, &[u8])]) {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Every file below a folder, with its content.
+pub fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        if path.is_dir() {
+            let inner = read(&path).into_iter();
+            files.extend(inner.map(|(n, bytes)| (format!("{name}/{n}"), bytes)));
+        } else {
+            files.insert(name, std::fs::read(path).unwrap());
+        }
+    }
+    files
+}
+
+/// Bytes without a pattern.
+fn noise(length: usize) -> Vec<u8> {
+    let mut x = 1_u64;
+    let mut byte = || {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (x >> 56) as u8
+    };
+    (0..length).map(|_| byte()).collect()
+}
+
+/// As long as a model file's header is right, the rest may be anything.
+pub fn model(length: usize) -> Vec<u8> {
+    let mut bytes = 2_u64.to_le_bytes().to_vec();
+    bytes.extend(b"{}");
+    bytes.extend(noise(length - 10));
+    bytes
 }

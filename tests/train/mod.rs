@@ -1,8 +1,4 @@
 //! Training: the loop, what is trained, mixing, balancing, resuming.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod balancing;
 mod features;

@@ -1,8 +1,4 @@
 //! Metrics, scores, decisions and calibration.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod calibrate;
 mod decide;

@@ -37,13 +37,13 @@
 //! | `train` | the trainer, losses, mixing, optimisers, configuration, the run's folder |
 //! | `eval` | metrics, scores, decisions compared, calibration fitted |
 //! | `data` | photos and labels: listings, splits, corrections, targets, batches |
-//! | [`predict`] | a model file used: another application stops here |
+//! | `predict` | a model file used: another application stops here |
 //! | [`onnx`] | a model for other programs |
-//! | [`model_file`] | one safetensors file that describes itself, and edits of its heads |
-//! | [`model`] | a backbone that feeds several heads, and the final class |
-//! | [`head`] | labels, loss and layers of one head |
-//! | [`backbone`], [`layers`] | the network |
-//! | [`input`] | from photo to tensor, alike in training and prediction |
+//! | `model_file` | one safetensors file that describes itself, and edits of its heads |
+//! | `model` | a backbone that feeds several heads, and the final class |
+//! | `head` | labels, loss and layers of one head |
+//! | `backbone`, `layers` | the network |
+//! | `input` | from photo to tensor, alike in training and prediction |
 //! | [`weights`], `hub` | pretrained weights: where they come from, and other libraries' names for them |
 //! | [`ops`] | the operators and their kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
@@ -108,9 +108,8 @@ pub use error::{Error, Result, write_atomically};
 pub use escape::{printable, printable_json};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
-pub use input::{FoundImages, PassedOver, Photo, Region, find_images};
+pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
-pub use io::lock::FolderLock;
 #[doc(hidden)]
 pub use io::lock::OutputLock;
 pub use layers::{BatchNormMode, Mode};
@@ -118,8 +117,8 @@ pub use model::combine::{Decision, DecisionRule, joint_log_probs};
 pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use model_file::{
-    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, folder, heads,
-    read_tensors, to_bytes,
+    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, read_tensors,
+    to_bytes,
 };
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

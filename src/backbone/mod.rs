@@ -221,7 +221,7 @@ impl Architecture {
     }
 
     /// What is known of it, if it is plugged in.
-    pub fn entry(self) -> Option<&'static Entry> {
+    pub(crate) fn entry(self) -> Option<&'static Entry> {
         match self.0 {
             Known::Own(_) => None,
             Known::Plugged(entry) => Some(entry),
@@ -305,7 +305,7 @@ impl Architecture {
     }
 
     /// The stages from input to output, each the prefixes of its tensors; what "fine-tune the last n stages" counts.
-    pub fn stages(self) -> Vec<Vec<String>> {
+    pub(crate) fn stages(self) -> Vec<Vec<String>> {
         match self.0 {
             Known::Own(variant) => (variant.stages)(),
             Known::Plugged(entry) => (entry.stages)(),
@@ -322,7 +322,7 @@ impl Architecture {
     }
 
     /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of pretrained
-    /// weights become such by [`adapt_input_conv`](crate::weights::adapt_input_conv).
+    /// weights become such by `adapt_input_conv`.
     ///
     /// # Errors
     /// If `vb` lacks a tensor.

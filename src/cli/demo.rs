@@ -43,7 +43,7 @@ impl Demo {
             self.config.config.as_deref(),
             &settings,
         )?;
-        let _lock = crate::FolderLock::take(&self.out)?;
+        let _lock = crate::io::lock::FolderLock::take(&self.out)?;
         let data = write_portraits(&self.out, &PortraitConfig::default())?;
         say(format!("drew portraits: {}", data.display()));
         let run = self.out.join("run");

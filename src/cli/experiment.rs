@@ -205,7 +205,7 @@ impl Compare {
             say(&comparison);
         }
         if let Some(out) = &self.out {
-            let _lock = crate::FolderLock::take(out)?;
+            let _lock = crate::io::lock::FolderLock::take(out)?;
             comparison.write(out)?;
             super::plot::differences(&comparison, &out.join("results.svg"))?;
         }

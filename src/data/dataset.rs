@@ -164,7 +164,7 @@ pub struct Dataset {
     pub corrections: Vec<CorrectionsFile>,
     /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
     pub skipped: BTreeSet<usize>,
-    /// Whom the weights have seen that a training starts from, see [`follow`](super::seen::follow).
+    /// Whom the weights have seen that a training starts from, see `follow`.
     pub seen: Vec<Seen>,
 }
 
@@ -288,7 +288,7 @@ impl Dataset {
     }
 
     /// Rows whose known labels are a combination that is declared impossible.
-    pub fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
+    pub(crate) fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
         let fault = |sample: &Sample| {
             let known = labels(&self.heads, sample);
             (!taxonomy.is_possible(&known)).then(|| Fault {
@@ -308,7 +308,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Data`] with file and line of the first.
-    pub fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
+    pub(crate) fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
         match self.contradictions(taxonomy).into_iter().next() {
             Some(first) => Err(first.into()),
             None => Ok(()),
@@ -324,7 +324,7 @@ impl Dataset {
 
     /// A SHA-256, in hexadecimal, over the sorted names, values and splits: the same wherever the data lies and in whatever order
     /// it is listed. The pixels are not part of it.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut lines: Vec<String> = self
             .samples
             .iter()

@@ -17,8 +17,8 @@ pub(crate) mod split_report;
 pub mod targets;
 
 pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
-pub use corrections::{Corrections, CorrectionsReport};
-pub use dataset::{Dataset, Fault, Sample, Split, Value};
+pub use corrections::Corrections;
+pub use dataset::{Dataset, Sample, Split, Value};
 pub use sampling::Sampling;
 pub use split::{SplitConfig, assign};
 

@@ -10,7 +10,7 @@ mod prepare;
 #[cfg(feature = "train")]
 pub(crate) use photo::PhotoFile;
 #[cfg(feature = "image")]
-pub use photo::{FoundImages, MAX_BYTES, PassedOver, Photo, Region, find_images, is_image_name};
+pub use photo::{MAX_BYTES, Photo, Region, find_images, is_image_name};
 
 /// How pixels are interpolated when a photo is resized. Always antialiased: the filter widens with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,9 +121,9 @@ impl InputSpec {
     }
 
     /// Mean and deviation of a channel. Of grey the means of the three; alpha has those of red, whose weights
-    /// [`adapt_input_conv`](crate::weights::adapt_input_conv) gives it too. timm, which adapts the weights alike, leaves the
+    /// `adapt_input_conv` gives it too. timm, which adapts the weights alike, leaves the
     /// normalisation of other channels to its user.
-    pub fn norm(&self, channel: usize) -> (f32, f32) {
+    pub(crate) fn norm(&self, channel: usize) -> (f32, f32) {
         let middle = |of: [f32; 3]| (of.iter().map(|v| f64::from(*v)).sum::<f64>() / 3.0) as f32;
         match self.channels {
             1 => (middle(self.mean), middle(self.std)),

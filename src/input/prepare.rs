@@ -8,7 +8,7 @@ use std::path::Path;
 impl InputSpec {
     /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it, and of that the middle that
     /// [`crop_pct`](Self::crop_pct) leaves, to the nearest pixel. An odd remainder goes to the bottom and the right.
-    pub fn region(&self, height: usize, width: usize) -> Region {
+    pub(crate) fn region(&self, height: usize, width: usize) -> Region {
         let [mut h, mut w] = self.cropped(height, width);
         if let Some(pct) = self.crop_pct {
             let whole = self.covering([h, w], pct);
@@ -78,8 +78,8 @@ impl InputSpec {
     /// first, by [`Photo::with_channels`].
     ///
     /// # Errors
-    /// As [`Photo::resize`]; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more than
-    /// [`MAX_BYTES`].
+    /// As `Photo::resize`; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more than
+    /// `MAX_BYTES`.
     pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
         let channels = self.channels;
         let photo = photo.with_channels(channels);

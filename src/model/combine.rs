@@ -86,12 +86,12 @@ impl DecisionRule {
     }
 
     /// Whether it needs a joint head.
-    pub fn needs_joint(self) -> bool {
+    pub(crate) fn needs_joint(self) -> bool {
         matches!(self, Self::Joint | Self::Fused)
     }
 
     /// Whether it is found on a validation split.
-    pub fn is_tuned(self) -> bool {
+    pub(crate) fn is_tuned(self) -> bool {
         matches!(self, Self::ClassOffsets | Self::LabelOffsets)
     }
 }

@@ -454,3 +454,7 @@ impl SimpleBackend for Source {
         self.tensors.contains_key(name)
     }
 }
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/model_file/mod.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
 /// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
-/// read out of it; whoever has the photo or the word can ask. [`seen`](crate::data::seen) makes and asks it.
+/// read out of it; whoever has the photo or the word can ask. `seen` makes and asks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {

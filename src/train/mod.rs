@@ -23,7 +23,7 @@ pub use balancing::Balancing;
 pub use config::{
     Config, FineTune, MixKind, MixRule, ModelConfig, Partner, TrainConfig, load_weights, read_head,
 };
-pub use loss::{Consistency, HeadLoss};
+pub use loss::HeadLoss;
 pub use optim::lora::Lora;
 pub use optim::variables::{Variables, is_buffer};
 pub use optim::{Group, Optimizer, OptimizerKind};

@@ -3,7 +3,7 @@
 //! A source is a file, the name of one in a weights folder, a folder with timm's `config.json`, or `hf://organisation/name` on the
 //! Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training programs,
 //! and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see
-//! [`adapt`].
+//! `adapt`.
 
 mod ancestry;
 mod channels;
@@ -47,7 +47,7 @@ pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Re
     load_for(3, source, folders, architecture)
 }
 
-/// The same for images of so many channels: the first convolution's weights are made for them by [`adapt_input_conv`].
+/// The same for images of so many channels: the first convolution's weights are made for them by `adapt_input_conv`.
 ///
 /// # Errors
 /// As [`load`].

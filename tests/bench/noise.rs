@@ -6,7 +6,7 @@
 //! labels and probabilities in memory to the ranked places. cleanlab's processes are as many as our threads, or one if that is
 //! faster; its memory is that of its main process.
 
-use hydranet::audit::confident::{Given, Quality, Rule};
+use hydranet::audit::{Given, Quality, Rule};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -46,7 +46,11 @@ fn main() -> Result<(), Failure> {
             folder.path().join("images")
         }
     };
-    let all = hydranet::find_images(&photos)?.images;
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&photos)? {
+        all.push(entry?.path());
+    }
+    all.sort();
     let one = all.first().ok_or("there is no photo")?.clone();
     let onnx = folder.path().join("model.onnx");
     let ours = env!("CARGO_BIN_EXE_hydranet");

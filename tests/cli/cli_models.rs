@@ -196,3 +196,79 @@ fn heads_go_from_one_file_to_another_and_back() {
     );
     assert!(!at.join("x").exists());
 }
+
+#[test]
+fn the_command_writes_folders_and_every_model_may_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    tiny::model()
+        .write(dir.path().join("m.safetensors"))
+        .unwrap();
+    let run = |args: &[&str]| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"))
+            .current_dir(dir.path())
+            .args(args)
+            .output()
+            .unwrap();
+        let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
+        (out.status.success(), text(out.stdout) + &text(out.stderr))
+    };
+    let model = ["export", "--model", "m.safetensors"];
+    let (ok, said) = run(&[
+        &model[..],
+        &[
+            "--hugging-face",
+            "hub",
+            "--license",
+            "mit",
+            "--timm",
+            "timm",
+        ],
+    ]
+    .concat());
+    assert!(ok && said.contains("heads.safetensors"), "{said}");
+    assert!(!run(&model).0);
+    assert!(!run(&[&model[..], &["--timm", "t", "--license", "mit"]].concat()).0);
+    let (ok, said) = run(&["inspect", "--model", "hub"]);
+    assert!(ok && said.contains("tf_efficientnet_lite0"), "{said}");
+    let (ok, said) = run(&[
+        "export", "--model", "hub", "--dtype", "f32", "--out", "again",
+    ]);
+    assert!(ok, "{said}");
+    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(bytes("again"), bytes("m.safetensors"));
+    let heads = ["hub/heads.safetensors", "--out", "third"];
+    let (ok, said) = run(&[&["heads", "attach", "--backbone", "timm"], &heads[..]].concat());
+    assert!(ok, "{said}");
+    assert_eq!(bytes("third"), bytes("m.safetensors"));
+}
+
+#[test]
+fn the_command_writes_the_onnx_file_that_the_library_makes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("m.safetensors"), dir.path().join("m.onnx"));
+    let file = tiny::model();
+    file.write(&from).unwrap();
+    let run = |model: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        command.args(["export", "--model"]).arg(model);
+        command.arg("--onnx").arg(&to).output().unwrap()
+    };
+    let out = run(&from);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{said}");
+    for line in [
+        "images (batch, 3, 32, 32)",
+        "age (batch, 3)",
+        "final_class (batch)",
+    ] {
+        assert!(said.contains(line), "no `{line}` in {said}");
+    }
+    assert!(std::fs::read(&to).unwrap() == hydranet::onnx::to_bytes(&file).unwrap());
+    std::fs::remove_file(&to).unwrap();
+    let out = run(&to);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        !out.status.success() && said.contains("cannot read"),
+        "{said}"
+    );
+}

@@ -2,22 +2,11 @@
 
 use crate::common::runs::{Bench, HEADS};
 use crate::common::tiny;
+use hydranet::HeadSpec;
 use hydranet::data::Dataset;
 use hydranet::train::{Config, load_weights, read_head};
-use hydranet::{HeadSpec, ModelFile};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-#[test]
-fn a_config_json_that_was_never_fetched_is_called_so() {
-    let folder = tempfile::tempdir().unwrap();
-    hydranet::folder::write(&tiny::model(), folder.path(), None).unwrap();
-    let pointer = "version https://git-lfs.github.com/spec/v1\n";
-    std::fs::write(folder.path().join("config.json"), pointer).unwrap();
-    let message = ModelFile::read(folder.path()).err().unwrap().to_string();
-    assert!(message.contains("git lfs pull"), "{message}");
-    assert!(message.contains("config.json"), "{message}");
-}
 
 /// A copy of the shipped heads.
 fn heads(into: &Path) -> PathBuf {

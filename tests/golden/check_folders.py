@@ -1,7 +1,7 @@
 """Loads folders of `hydranet export --timm` or `--hugging-face` by timm, strictly: `python check_folders.py DIR...`
 
 Not part of the tests. Needs torch, timm and safetensors. Says how many tensors were taken, and writes the features of a made-up image
-to DIR/features.json, which `cargo test --test folders -- --ignored` (with HYDRANET_FOLDERS=DIR:DIR...) compares with hydranet's.
+to DIR/features.json, which `cargo test --lib folders -- --ignored` (with HYDRANET_FOLDERS=DIR:DIR...) compares with hydranet's.
 """
 
 import json

@@ -3,7 +3,7 @@
 use crate::common::{recorded, tiny};
 use candle_core::{DType, Device, Tensor};
 use hydranet::NoveltySpec;
-use hydranet::folder;
+use hydranet::model_file::folder;
 use hydranet::{
     Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor, WeightDType, weights,
 };
@@ -251,52 +251,6 @@ fn broken_folders_are_refused_with_what_is_wrong() {
     refused(ModelFile::read(out), &["`kind` \"heads\""]);
 }
 
-#[test]
-#[cfg(feature = "cli")]
-fn the_command_writes_folders_and_every_model_may_be_one() {
-    let dir = tempfile::tempdir().unwrap();
-    tiny::model()
-        .write(dir.path().join("m.safetensors"))
-        .unwrap();
-    let run = |args: &[&str]| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"))
-            .current_dir(dir.path())
-            .args(args)
-            .output()
-            .unwrap();
-        let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
-        (out.status.success(), text(out.stdout) + &text(out.stderr))
-    };
-    let model = ["export", "--model", "m.safetensors"];
-    let (ok, said) = run(&[
-        &model[..],
-        &[
-            "--hugging-face",
-            "hub",
-            "--license",
-            "mit",
-            "--timm",
-            "timm",
-        ],
-    ]
-    .concat());
-    assert!(ok && said.contains("heads.safetensors"), "{said}");
-    assert!(!run(&model).0);
-    assert!(!run(&[&model[..], &["--timm", "t", "--license", "mit"]].concat()).0);
-    let (ok, said) = run(&["inspect", "--model", "hub"]);
-    assert!(ok && said.contains("tf_efficientnet_lite0"), "{said}");
-    let (ok, said) = run(&[
-        "export", "--model", "hub", "--dtype", "f32", "--out", "again",
-    ]);
-    assert!(ok, "{said}");
-    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
-    assert_eq!(bytes("again"), bytes("m.safetensors"));
-    let heads = ["hub/heads.safetensors", "--out", "third"];
-    let (ok, said) = run(&[&["heads", "attach", "--backbone", "timm"], &heads[..]].concat());
-    assert!(ok, "{said}");
-    assert_eq!(bytes("third"), bytes("m.safetensors"));
-}
-
 /// Of the folders in `HYDRANET_FOLDERS`, separated by colons, through which `tests/golden/check_folders.py` has gone with timm. Asked for
 /// by name only: it needs Python.
 #[test]
@@ -333,4 +287,15 @@ fn timm_finds_the_same_features_in_a_folder() {
         println!("{name}: {worst:.2e} at features up to {most:.2}");
         assert!(worst <= 1e-4 * most.max(1.0), "{name}: {worst}");
     }
+}
+
+#[test]
+fn a_config_json_that_was_never_fetched_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    folder::write(&tiny::model(), folder.path(), None).unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\n";
+    std::fs::write(folder.path().join("config.json"), pointer).unwrap();
+    let message = ModelFile::read(folder.path()).err().unwrap().to_string();
+    assert!(message.contains("git lfs pull"), "{message}");
+    assert!(message.contains("config.json"), "{message}");
 }

@@ -7,7 +7,7 @@
 //! first comes first; in cleanlab, ties fall as the processor's sorting instructions let them.
 //!
 //! ```
-//! use hydranet::audit::confident::{Given, Quality, Rule};
+//! use hydranet::audit::{Given, Quality, Rule};
 //! let labels = [0, 0, 0, 1, 1, 1];
 //! let probs = [0.9, 0.1, 0.8, 0.2, 0.1, 0.9, 0.2, 0.8, 0.1, 0.9, 0.3, 0.7];
 //! let given = Given::new(&labels, &probs, 2)?;

@@ -32,7 +32,7 @@
 mod source;
 
 #[cfg(feature = "transformers")]
-pub mod models;
+pub(crate) mod models;
 
 use super::{Architecture, Backbone, IMAGENET, Known};
 use crate::error::{Error, Result};

@@ -118,11 +118,11 @@ impl Photo {
     /// SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1 to 8 is upright. XMP and a PNG's text chunks with raw profiles, which the
     /// specifications do not count as EXIF, are not looked at.
     ///
-    /// Memory is taken from one budget of [`MAX_MEMORY`] for all threads, and waited for.
+    /// Memory is taken from one budget of `MAX_MEMORY` for all threads, and waited for.
     ///
     /// # Errors
     /// [`Error::Image`] if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is smaller than
-    /// [`MIN_SIDE`] or larger than [`MAX_SIDE`] or [`MAX_BYTES`], or takes more than [`MAX_MEMORY`].
+    /// `MIN_SIDE` or larger than `MAX_SIDE` or `MAX_BYTES`, or takes more than `MAX_MEMORY`.
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
         Self::decode_as(bytes, name, 3)
     }
@@ -136,7 +136,7 @@ impl Photo {
     }
 
     /// The whole photo as a region.
-    pub fn region(&self) -> Region {
+    pub(crate) fn region(&self) -> Region {
         Region {
             top: 0,
             left: 0,
@@ -150,7 +150,7 @@ impl Photo {
     /// # Errors
     /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes (or · 1, or · 4), [`Error::Invalid`] if the region does not lie in
     /// the photo.
-    pub fn resize(
+    pub(crate) fn resize(
         &self,
         region: Region,
         size: [usize; 2],

@@ -16,4 +16,4 @@ mod png_pixels;
 use super::{InputSpec, Interpolation};
 pub use decode::{MAX_BYTES, Photo, Region};
 pub(crate) use file::{HeldPhoto, PhotoFile};
-pub use found::{FoundImages, PassedOver, find_images, is_image_name};
+pub use found::{find_images, is_image_name};

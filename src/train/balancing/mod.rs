@@ -39,16 +39,16 @@ pub enum Balancing {
     /// By their `weight` alone.
     #[default]
     Fixed,
-    /// A learned variance of each head's task (Kendall, Gal and Cipolla 2018), see [`Uncertainty`].
+    /// A learned variance of each head's task (Kendall, Gal and Cipolla 2018), see `Uncertainty`.
     Uncertainty,
     /// By how fast the heads' losses fall from epoch to epoch (dynamic weight average; Liu, Johns and Davison 2019), see
-    /// [`DynamicAverage`].
+    /// `DynamicAverage`.
     DynamicAverage {
         /// Temperature of the softmax, above 0: the larger, the more alike the factors.
         #[serde(default = "two")]
         temperature: f64,
     },
-    /// So that all heads learn at one rate, by the norms of their gradients (GradNorm, Chen et al. 2018), see [`GradNorm`].
+    /// So that all heads learn at one rate, by the norms of their gradients (GradNorm, Chen et al. 2018), see `GradNorm`.
     GradNorm {
         /// How strongly a head that lags behind is favoured, at least 0.
         #[serde(default = "one_and_a_half")]
@@ -58,9 +58,9 @@ pub enum Balancing {
         lr: f64,
     },
     /// What of a head's gradient on the backbone points against another's is taken out of it (gradient surgery, Yu et al. 2020), see
-    /// [`surgery`].
+    /// `surgery`.
     PcGrad,
-    /// So that the logarithms of the losses fall alike (FAMO; Liu, Feng, Stone and Liu 2023), see [`Famo`].
+    /// So that the logarithms of the losses fall alike (FAMO; Liu, Feng, Stone and Liu 2023), see `Famo`.
     Famo {
         /// Learning rate of the factors, above 0.
         #[serde(default = "fortieth")]

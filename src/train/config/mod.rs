@@ -131,7 +131,7 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
-    /// Files of [corrections](crate::data::corrections) applied to the data, in order.
+    /// Files of corrections applied to the data, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<PathBuf>,
 }

@@ -42,7 +42,7 @@ impl HeadLoss {
     }
 
     /// The loss in epoch `epoch` (from 0) of `epochs`: without class weights until they count.
-    pub fn in_epoch(&self, epoch: usize, epochs: usize) -> Cow<'_, Self> {
+    pub(crate) fn in_epoch(&self, epoch: usize, epochs: usize) -> Cow<'_, Self> {
         if epoch as f64 >= self.reweight_after * epochs as f64 {
             return Cow::Borrowed(self);
         }
@@ -59,7 +59,7 @@ impl HeadLoss {
 
     /// What [`loss`](Self::loss) divides by: Σᵢ sᵢ Σ_c tᵢ_c w_c, over rows of targets and the photos' weights; with `corn` each
     /// label times the number of its binary cross-entropies. A part of a batch has this share of the batch's loss.
-    pub fn total(&self, targets: &[f32], weights: &[f32]) -> f64 {
+    pub(crate) fn total(&self, targets: &[f32], weights: &[f32]) -> f64 {
         let labels = self.class_weights.len();
         let terms = |c| match self.kind {
             LossKind::Corn => cumulative::tasks(c, labels) as f64,

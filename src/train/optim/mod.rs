@@ -73,7 +73,7 @@ impl Optimizer {
     }
 
     /// The variables' names and groups, in order.
-    pub fn groups(&self) -> impl Iterator<Item = (&str, &Var, Group)> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &Var, Group)> {
         self.vars.iter().map(|(n, (v, g))| (n.as_str(), v, *g))
     }
 
@@ -86,7 +86,7 @@ impl Optimizer {
     }
 
     /// The gradients there are, one place a variable, in order of name.
-    pub fn find(&self, grads: &GradStore) -> Vec<Option<Tensor>> {
+    pub(crate) fn find(&self, grads: &GradStore) -> Vec<Option<Tensor>> {
         let vars = self.vars.values();
         vars.map(|(var, _)| grads.get(var.as_tensor()).cloned())
             .collect()
@@ -96,7 +96,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::LostGradient`] naming every variable without one.
-    pub fn complete(&self, found: Vec<Option<Tensor>>) -> Result<Vec<Tensor>> {
+    pub(crate) fn complete(&self, found: Vec<Option<Tensor>>) -> Result<Vec<Tensor>> {
         let lost: Vec<String> = self
             .vars
             .keys()
@@ -115,7 +115,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If a gradient cannot be read.
-    pub fn norms(&self, grads: &[Tensor]) -> Result<Vec<(String, f64)>> {
+    pub(crate) fn norms(&self, grads: &[Tensor]) -> Result<Vec<(String, f64)>> {
         self.vars
             .keys()
             .zip(grads)
@@ -163,7 +163,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn state(&self) -> Result<(Tensors, u64)> {
+    pub(crate) fn state(&self) -> Result<(Tensors, u64)> {
         let mut tensors = Tensors::new();
         for (name, (first, second)) in &self.state {
             for (kind, values) in [("first", first), ("second", second)] {
@@ -179,7 +179,7 @@ impl Optimizer {
     }
 
     /// Takes over the moments of those variables that another optimiser has trained before.
-    pub fn take_over(&mut self, before: Self) {
+    pub(crate) fn take_over(&mut self, before: Self) {
         self.steps = before.steps;
         for (name, moments) in before.state {
             if let Some(own) = self.state.get_mut(&name)
@@ -194,7 +194,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming a moment that is missing or of another size.
-    pub fn restore(&mut self, tensors: &Tensors, steps: u64) -> Result<()> {
+    pub(crate) fn restore(&mut self, tensors: &Tensors, steps: u64) -> Result<()> {
         for (name, (first, second)) in &mut self.state {
             for (kind, values) in [("first", first), ("second", second)] {
                 if values.is_empty() {

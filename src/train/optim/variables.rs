@@ -60,13 +60,13 @@ impl Variables {
     }
 
     /// Adapts weights by `lora`, if given, instead of training them.
-    pub fn with_lora(self, lora: Option<Lora>) -> Self {
+    pub(crate) fn with_lora(self, lora: Option<Lora>) -> Self {
         self.lock().lora = lora;
         self
     }
 
     /// Whether weights are adapted: then the model has to be built anew from [`builder`](Self::builder) after every step.
-    pub fn are_adapted(&self) -> bool {
+    pub(crate) fn are_adapted(&self) -> bool {
         !self.lock().bases.is_empty()
     }
 
@@ -75,7 +75,7 @@ impl Variables {
     ///
     /// # Errors
     /// If a tensor cannot be copied.
-    pub fn state(&self) -> Result<Tensors> {
+    pub(crate) fn state(&self) -> Result<Tensors> {
         let mut tensors = self.snapshot()?;
         let inner = self.lock();
         tensors.extend(inner.bases.clone());
@@ -98,7 +98,7 @@ impl Variables {
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
-    pub fn verdict(&self, origin: &str) -> Result<()> {
+    pub(crate) fn verdict(&self, origin: &str) -> Result<()> {
         let inner = self.lock();
         let unexpected = inner
             .given
@@ -117,7 +117,7 @@ impl Variables {
     }
 
     /// What training moves, sharing memory with the model: variables, and the statistics of norms.
-    pub fn moving(&self) -> Tensors {
+    pub(crate) fn moving(&self) -> Tensors {
         let inner = self.lock();
         let moves = |name: &str| inner.vars.contains_key(name) || is_buffer(name);
         inner
@@ -129,7 +129,7 @@ impl Variables {
     }
 
     /// The names of all tensors, in order.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.lock().all.keys().cloned().collect()
     }
 

@@ -1,8 +1,4 @@
 //! Model files: written, read, changed, joined, exported.
-#![cfg(feature = "cli")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod checkpoint;
 mod dtype;

@@ -3,9 +3,10 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::LossKind;
+use hydranet::data::targets::Targets;
 use hydranet::train::loss::HeadLoss;
 use hydranet::train::loss::class_weights::balanced_weights;
-use hydranet::train::mix::{Mixing, Targets, draw_lambda, mix_pairs, opposite};
+use hydranet::train::mix::{Mixing, draw_lambda, mix_pairs, opposite};
 use hydranet::train::optim::schedule::factor;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
 use proptest::prelude::*;

@@ -8,7 +8,7 @@ use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::experiment::ExperimentFile;
 use hydranet::train::config::{Config, load_weights, read_head};
-use hydranet::train::run::RunFolder;
+use hydranet::train::run_folder::RunFolder;
 use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
 use runs::{Bench, HEADS};
 use std::path::{Path, PathBuf};

@@ -58,7 +58,11 @@ impl Check {
             if good {
                 let mut dataset = Dataset::open(&self.data, &spec.heads)?;
                 self.split_files.apply(&mut dataset)?;
-                dataset.put_on_sides(&config.train)?;
+                dataset.put_on_sides(
+                    &config.train.split,
+                    config.train.seed,
+                    &config.train.corrections,
+                )?;
                 say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
             }
         }

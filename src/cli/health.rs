@@ -63,7 +63,11 @@ impl Health {
                 let spec = config.model_spec()?;
                 let mut dataset = Dataset::open(&self.data.data, &spec.heads)?;
                 self.data.split_files.apply(&mut dataset)?;
-                show_corrections(&dataset.put_on_sides(&config.train)?);
+                show_corrections(&dataset.put_on_sides(
+                    &config.train.split,
+                    config.train.seed,
+                    &config.train.corrections,
+                )?);
                 (spec, dataset, looker)
             }
         };

@@ -6,7 +6,7 @@ use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::experiment::ExperimentFile;
 use hydranet::train::config::{Config, load_weights, read_head};
-use hydranet::train::run::RunFolder;
+use hydranet::train::run_folder::RunFolder;
 use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
 use std::path::{Path, PathBuf};
 use std::process::Command;

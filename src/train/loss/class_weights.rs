@@ -2,9 +2,9 @@
 
 use super::HeadLoss;
 use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::targets::Targets;
 use crate::error::Result;
 use crate::head::{ClassWeightRule, ClassWeights, HeadSpec};
-use crate::train::mix::Targets;
 
 /// "balanced" class weights: photos / (labels · photos with the label), as scikit-learn; 0 for a label no photo has.
 pub fn balanced_weights(counts: &[f64]) -> Vec<f64> {

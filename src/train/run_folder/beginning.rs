@@ -1,10 +1,9 @@
 //! What has to be as it was for a run to go on as if it had never stopped: its settings, and the rows of its data in their order.
 
-use super::config::{Config, TrainConfig};
-use super::run::Progress;
 use crate::data::dataset::{Dataset, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::hash::hexadecimal;
+use crate::train::config::{Config, TrainConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,14 +46,11 @@ impl Beginning {
         })
     }
 
-    /// Compares what a run began with, if it is known, with what it is to go on with.
+    /// Compares the settings that a run began with with those it is to go on with.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming each setting that is another one, `file` being where they are written; or what is other about the data.
-    pub(super) fn check(&self, before: &Progress, file: &Path) -> Result<()> {
-        let Some(then) = &before.began else {
-            return Ok(());
-        };
+    /// [`Error::Invalid`] naming each setting that is another one, `file` being where they are written, and in which `state` the run is.
+    pub(super) fn check(&self, then: &Self, file: &Path, state: &str) -> Result<()> {
         let [was, is] = [then, self].map(|b| entries(&b.settings));
         let differs = |key: &&String| was.get(*key) != is.get(*key);
         let keys: BTreeSet<&String> = was.keys().chain(is.keys()).filter(differs).collect();
@@ -73,11 +69,6 @@ impl Beginning {
         if keys.iter().any(|k| *k == "train.epochs") {
             expected += ", for the learning rate's schedule is laid over all epochs; for more epochs begin a new run in another folder, from this one's weights if you like: --set model.weights=…/last.safetensors";
         }
-        let state = if before.finished {
-            format!("finished after {} epochs", before.epochs)
-        } else {
-            format!("stopped in epoch {}", before.epochs + 1)
-        };
         Err(Error::Invalid {
             what: format!("--resume: {}", file.display()),
             expected,
@@ -89,7 +80,7 @@ impl Beginning {
     ///
     /// # Errors
     /// [`Error::Invalid`] that says what is other about them.
-    pub(super) fn check_rows(&self, before: &Progress) -> Result<()> {
+    pub(super) fn check_rows(&self, then: &Self) -> Result<()> {
         let fail = |expected: &str, found: &str| {
             Err(Error::Invalid {
                 what: "--resume: --data".into(),
@@ -97,17 +88,19 @@ impl Beginning {
                 found: found.into(),
             })
         };
-        match &before.began {
-            Some(then) if then.persons != self.persons => fail(
+        if then.persons != self.persons {
+            return fail(
                 "the persons that the listings named when the run began",
                 "the same photos with other persons",
-            ),
-            Some(then) if then.order != self.order => fail(
+            );
+        }
+        if then.order != self.order {
+            return fail(
                 "the rows in the order in which they stood when the run began, for the photos of an epoch are drawn by their places; the run's split.csv has that order",
                 "the same photos, labels and sides in another order of rows or listings",
-            ),
-            _ => Ok(()),
+            );
         }
+        Ok(())
     }
 }
 

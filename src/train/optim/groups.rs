@@ -1,11 +1,10 @@
 //! What of a model is trained in an epoch, and how: learning rate and weight decay of every variable.
 
 use super::Group;
-use super::variables::is_buffer;
+use super::pattern::matches;
+use super::variables::{Variables, is_buffer};
 use crate::error::{Error, Result};
-use crate::model_file::Tensors;
-use crate::train::build::build;
-use crate::train::config::{Config, FineTune};
+use crate::train::config::{Config, FineTune, SHARED, TrainConfig};
 
 /// Matrices that are not decayed, as in timm: tokens and positions are not weights of a sum.
 const NOT_DECAYED: [&str; 5] = [
@@ -16,11 +15,11 @@ const NOT_DECAYED: [&str; 5] = [
     "relative_position_bias_table",
 ];
 
-/// The plan of a run.
+/// The variables of a run by how they are trained.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ParamGroups {
     /// The backbone's stages, each the prefixes of its tensors.
-    stages: Vec<Vec<String>>,
+    pub(in crate::train) stages: Vec<Vec<String>>,
     fine_tune: FineTune,
     freeze: Vec<String>,
     unfreeze_every: usize,
@@ -32,96 +31,8 @@ pub struct Plan {
     lora: Vec<String>,
 }
 
-/// A stage of the backbone, or a head, and how it is trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The prefixes of the stage's tensors, or `heads.<name>`.
-    pub name: String,
-    /// Numbers in its tensors, statistics of norms left out.
-    pub parameters: usize,
-    /// Numbers that are trained in the end: of these, or of low-rank factors beside them.
-    pub trained: usize,
-    /// The peak learning rate.
-    pub lr: f64,
-    /// The first epoch, from 1, in which any of it is trained.
-    pub from: Option<usize>,
-}
-
-/// What a run with this configuration would train, from input to output; `weights` as for
-/// [`train`](crate::train::trainer::train).
-///
-/// # Errors
-/// If the weights do not fit the model.
-pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
-    let plan = Plan::new(config);
-    let spec = config.model_spec()?;
-    let last = config.train.epochs - 1;
-    let (variables, _, _) = build(config, &spec, &plan, weights, last, 1)?;
-    let heads = spec.heads.iter().map(|h| format!("heads.{}", h.name));
-    let heads = heads.chain(spec.joint.iter().map(|_| "joint".to_string()));
-    let mut parts: Vec<Part> = plan
-        .stages
-        .iter()
-        .map(|prefixes| prefixes.join(" "))
-        .chain(heads)
-        .map(|name| Part {
-            name,
-            parameters: 0,
-            trained: 0,
-            lr: 0.0,
-            from: None,
-        })
-        .collect();
-    let mut add = |name: &str, of: &mut dyn FnMut(&mut Part)| {
-        let part = match name.strip_prefix("backbone.") {
-            Some(name) => parts.get_mut(plan.stage(name)),
-            None => parts
-                .iter_mut()
-                .find(|p| name.starts_with(&format!("{}.", p.name))),
-        };
-        if let Some(part) = part {
-            of(part);
-        }
-    };
-    for (name, tensor) in variables.snapshot()? {
-        if !is_buffer(&name) {
-            add(&name, &mut |part| part.parameters += tensor.elem_count());
-        }
-    }
-    for (name, var) in variables.vars() {
-        add(&name, &mut |part| {
-            part.trained += var.elem_count();
-            part.lr = plan.group(&name, var.rank(), last, 1).lr;
-            let from = (0..=last).find(|e| plan.is_trained(&name, *e));
-            let from = Some(from.unwrap_or(0) + 1);
-            part.from = [part.from, from].into_iter().flatten().min();
-        });
-    }
-    Ok(parts)
-}
-
-/// Whether a name matches a pattern, in which `*` stands for any characters. Takes at most the product of their lengths.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut name) = name.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = pieces.next_back() else {
-        return name.is_empty();
-    };
-    // Between two stars the first place that fits leaves the most to what follows.
-    for piece in pieces {
-        match name.find(piece) {
-            Some(at) => name = &name[at + piece.len()..],
-            None => return false,
-        }
-    }
-    name.ends_with(last)
-}
-
-impl Plan {
-    /// The plan a configuration asks for.
+impl ParamGroups {
+    /// As a configuration asks for.
     pub fn new(config: &Config) -> Self {
         let t = &config.train;
         Self {
@@ -169,6 +80,32 @@ impl Plan {
         Ok(())
     }
 
+    /// Refuses settings that need the heads' gradients on the backbone where none of its tensors is ever trained.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting.
+    pub(in crate::train) fn check_shared(
+        &self,
+        config: &TrainConfig,
+        variables: &Variables,
+    ) -> Result<()> {
+        let Some(what) = config.needs_shared() else {
+            return Ok(());
+        };
+        let of_backbone = |name: &String| name.starts_with("backbone.") && !is_buffer(name);
+        let last = config.epochs - 1;
+        let trained = |name: &String| of_backbone(name) && self.is_trained(name, last);
+        // Low-rank factors are variables from the start.
+        if variables.vars().keys().any(of_backbone) || variables.names().iter().any(trained) {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: format!("train.{what}"),
+            expected: SHARED.into(),
+            found: "settings by which none of its tensors is ever trained".into(),
+        })
+    }
+
     /// The number of stages trained in `epoch` (from 0), counted from the last.
     fn stages_trained(&self, epoch: usize) -> usize {
         let more = epoch.checked_div(self.unfreeze_every).unwrap_or(0);
@@ -181,7 +118,7 @@ impl Plan {
     }
 
     /// The stage, from 0, of a tensor of the backbone; that of one no stage names is the first.
-    fn stage(&self, name: &str) -> usize {
+    pub(in crate::train) fn stage(&self, name: &str) -> usize {
         let of = |stage: &Vec<String>| stage.iter().any(|p| name.starts_with(p.as_str()));
         self.stages.iter().position(of).unwrap_or(0)
     }

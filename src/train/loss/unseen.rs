@@ -1,6 +1,6 @@
 //! Labels that no photo in training has: nothing teaches a model to say them.
 
-use super::loss::HeadLoss;
+use super::HeadLoss;
 use crate::head::HeadSpec;
 use serde::Serialize;
 use std::fmt;
@@ -10,7 +10,7 @@ const NAMED: usize = 100;
 
 /// A head with labels that no photo in training has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Unseen {
+pub(in crate::train) struct Unseen {
     head: String,
     /// How many they are.
     count: usize,

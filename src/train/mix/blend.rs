@@ -1,22 +1,12 @@
 //! Mixing photos and their targets in place, with one λ and one partner for all heads of a photo: mix-up (Zhang et al. 2018), CutMix
 //! (Yun et al. 2019), halves.
 
+use crate::data::targets::Targets;
 use crate::error::{Error, Result};
 use crate::random::rng::{Purpose, keyed};
 use rand_distr::{Beta, Distribution};
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Targets {
-    /// `(batch, num_labels)`, row after row; each row sums to 1, or is 0 where the label is missing.
-    pub rows: Vec<f32>,
-    /// `(batch)`.
-    pub weights: Vec<f32>,
-    /// Labels a row.
-    pub num_labels: usize,
-}
 
 /// How two photos become one.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,7 +172,7 @@ pub fn mix_pairs(images: &mut [f32], heads: &mut [Targets], partners: &[usize], 
     for head in heads {
         let before = head.clone();
         for (i, j) in partners.iter().enumerate() {
-            head.blend(i, &before, *j, how.lambda());
+            blend(head, i, &before, *j, how.lambda());
         }
     }
 }
@@ -194,21 +184,19 @@ pub fn mix_targets(heads: &mut [Targets], others: &[Targets], lambda: f64) {
     }
     for (head, other) in heads.iter_mut().zip(others) {
         for i in 0..head.weights.len() {
-            head.blend(i, other, i, lambda);
+            blend(head, i, other, i, lambda);
         }
     }
 }
 
-impl Targets {
-    /// Row i blended with row j of `other`.
-    fn blend(&mut self, i: usize, other: &Self, j: usize, lambda: f64) {
-        let (l, n) = (lambda as f32, self.num_labels);
-        let (own, others) = (l * self.weights[i], (1.0 - l) * other.weights[j]);
-        let weight = own + others;
-        self.weights[i] = weight;
-        for c in 0..n {
-            let blended = own * self.rows[i * n + c] + others * other.rows[j * n + c];
-            self.rows[i * n + c] = if weight > 0.0 { blended / weight } else { 0.0 };
-        }
+/// Row i of a head's targets blended with row j of `other`.
+fn blend(head: &mut Targets, i: usize, other: &Targets, j: usize, lambda: f64) {
+    let (l, n) = (lambda as f32, head.num_labels);
+    let (own, others) = (l * head.weights[i], (1.0 - l) * other.weights[j]);
+    let weight = own + others;
+    head.weights[i] = weight;
+    for c in 0..n {
+        let blended = own * head.rows[i * n + c] + others * other.rows[j * n + c];
+        head.rows[i * n + c] = if weight > 0.0 { blended / weight } else { 0.0 };
     }
 }

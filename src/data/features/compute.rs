@@ -1,10 +1,9 @@
 //! Computing the rows that are missing.
 
 use super::{Features, Fingerprint, Key, View};
-use crate::data::loader::{Job, Loader};
+use crate::data::loader::{EVAL_BATCH, Job, Loader, LoaderConfig, stack};
 use crate::data::seen::Content;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::{BATCH, Queue, stack};
 use crate::input::PhotoFile;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
@@ -35,7 +34,7 @@ impl Features {
         self.photos.contents(paths)
     }
 
-    /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `tell` is told
+    /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `progress` is told
     /// the rows computed and how many are to be; nothing if none are.
     ///
     /// # Errors
@@ -45,9 +44,9 @@ impl Features {
         &mut self,
         wanted: &[(Key, &Path)],
         model: &MultiTaskModel,
-        queue: Queue,
+        loading: LoaderConfig,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<bool> {
         let mut met = HashSet::new();
         let missing: Vec<(Key, &Path)> = wanted
@@ -55,7 +54,7 @@ impl Features {
             .filter(|(key, _)| self.place(key).is_none() && met.insert(*key))
             .copied()
             .collect();
-        let done = self.compute(&missing, model, queue, stop, tell);
+        let done = self.compute(&missing, model, loading, stop, progress);
         self.save()?;
         done
     }
@@ -64,13 +63,13 @@ impl Features {
         &mut self,
         missing: &[(Key, &Path)],
         model: &MultiTaskModel,
-        queue: Queue,
+        loading: LoaderConfig,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<bool> {
-        let mut loader = self.loader(missing, queue)?;
+        let mut loader = self.loader(missing, loading)?;
         let mut saved = Instant::now();
-        for (batch, keys) in missing.chunks(BATCH).enumerate() {
+        for (batch, keys) in missing.chunks(EVAL_BATCH).enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
@@ -84,7 +83,7 @@ impl Features {
             for ((key, _), row) in keys.iter().zip(&rows) {
                 self.push(*key, row);
             }
-            tell(batch * BATCH + keys.len(), missing.len());
+            progress(batch * EVAL_BATCH + keys.len(), missing.len());
             if saved.elapsed() > SAVED_EVERY {
                 self.save()?;
                 saved = Instant::now();
@@ -94,7 +93,7 @@ impl Features {
     }
 
     /// Loads the photos of these rows, each in its view.
-    fn loader(&self, missing: &[(Key, &Path)], queue: Queue) -> Result<Loader> {
+    fn loader(&self, missing: &[(Key, &Path)], loading: LoaderConfig) -> Result<Loader> {
         let jobs = missing
             .iter()
             .enumerate()
@@ -129,6 +128,6 @@ impl Features {
                 }
             }
         };
-        Loader::with(jobs, &self.extractor.input, rgb, queue.workers, queue.bytes)
+        Loader::with(jobs, &self.extractor.input, rgb, loading)
     }
 }

@@ -285,7 +285,7 @@ fn files_that_are_no_photo_are_named_with_what_to_do() {
         (b"path,label\na.jpg,1\n", "text"),
         ("größe".as_bytes(), "text"),
         (&[0; 64], "zeros"),
-        (b"PK\x03\x04", "ZIP"),
+        (b"PK\x03\x04", "zip archive; unpack"),
         (b"", "empty"),
         (&[1, 2, 3, 4], "neither JPEG nor PNG"),
     ] {

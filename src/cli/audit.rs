@@ -7,8 +7,10 @@ use clap::Args;
 use hydranet::audit::confident::{Quality, Rule};
 use hydranet::audit::page::PageConfig;
 use hydranet::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use hydranet::train::config::seen_by_weights;
 use hydranet::train::corrections::Corrections;
 use hydranet::train::dataset::Dataset;
+use hydranet::train::seen::check_held_out;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -85,6 +87,7 @@ impl Audit {
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
+        check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
         if !take_out_broken(
             &mut dataset,
             &spec.input,

@@ -14,6 +14,7 @@ use hydranet::train::plan::{Part, dry_run};
 use hydranet::train::seen::follow;
 use hydranet::train::split_report::SplitReport;
 use hydranet::train::trainer::{Outcome, train};
+use hydranet::train::unseen::without_photos;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -139,6 +140,7 @@ impl Train {
         let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
+        without_photos(&spec, &dataset)?.iter().for_each(note);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
         let width = names.max().unwrap_or(0).max(8);

@@ -13,7 +13,7 @@ use crate::predict::{Ensemble, Opinion, Prediction};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
-/// Photos a step of evaluation; has no effect on the results.
+/// Photos a step of evaluation at most; has no effect on the results.
 pub(super) const BATCH: usize = 32;
 
 /// Worker threads that decode, and bytes they may decode ahead.
@@ -94,7 +94,10 @@ pub fn features(
     let mut all = Vec::new();
     let mut done = 0;
     loop {
-        let photos = loader.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+        let photos = loader
+            .by_ref()
+            .take(input.at_once(BATCH))
+            .collect::<Result<Vec<_>>>()?;
         if photos.is_empty() {
             break;
         }

@@ -1,7 +1,7 @@
 //! From a configuration and data to a run that can begin, or go on.
 
 use super::average::Average;
-use super::balance::head_loss;
+use super::balance::head_losses;
 use super::balancing::Balancer;
 use super::build::build;
 use super::config::Config;
@@ -9,6 +9,7 @@ use super::dataset::{Dataset, Split, empty_split};
 use super::decide;
 use super::evaluate::Queue;
 use super::loss::Consistency;
+use super::memory;
 use super::mixing::Mix;
 use super::plan::Plan;
 use super::resume::Beginning;
@@ -51,13 +52,7 @@ impl<'a> Run<'a> {
         }
         let tasks = Tasks::new(&spec)?;
         dataset.check_possible(&tasks.taxonomy)?;
-        let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
-        let losses = tasks
-            .heads
-            .iter()
-            .zip(&targets)
-            .map(|(h, targets)| head_loss(h, dataset, targets))
-            .collect::<Result<_>>()?;
+        let losses = head_losses(&tasks, dataset, &train)?;
         let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
             Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
             _ => None,
@@ -76,6 +71,19 @@ impl<'a> Run<'a> {
         let mixes = Mix::all(config.train.mixes(), &spec, dataset, &train)?;
         let data = dataset.fingerprint();
         let began = Beginning::new(config, dataset)?;
+        let mut names = dataset.unique_names();
+        let skipped: Vec<String> = (dataset.skipped.iter())
+            .map(|i| std::mem::take(&mut names[*i]))
+            .collect();
+        let fresh = |began: Beginning, weights: Tensors, data: &str| {
+            let progress = Progress {
+                data: data.into(),
+                began: Some(began),
+                balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
+                ..Progress::default()
+            };
+            (progress, weights, None)
+        };
         let (mut progress, given, kept) = if resume {
             let (progress, model, moments) = folder.read_state()?;
             began.check(&progress, &folder.path("config.toml"))?;
@@ -88,21 +96,23 @@ impl<'a> Run<'a> {
             }
             began.check_rows(&progress)?;
             progress.balancing.check(config.train.balancing)?;
-            (progress, model, Some(moments))
+            // With other photos the batches are others: an epoch that has begun begins again, as it was then.
+            match (progress.epochs, progress.steps) {
+                (epochs, 1..) if progress.skipped != skipped => match epochs {
+                    0 => fresh(began, weights, &data),
+                    _ => {
+                        let (progress, model, moments) = folder.read_epoch(epochs)?;
+                        (progress, model, Some(moments))
+                    }
+                },
+                _ => (progress, model, Some(moments)),
+            }
         } else {
             folder.write_config(config)?;
             folder.write_split(dataset)?;
-            (
-                Progress {
-                    data,
-                    began: Some(began),
-                    balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
-                    ..Progress::default()
-                },
-                weights,
-                None,
-            )
+            fresh(began, weights, &data)
         };
+        progress.skipped = skipped;
         let plan = Plan::new(config);
         let mut ema = Average::default();
         let mut last = Average::default();
@@ -120,6 +130,7 @@ impl<'a> Run<'a> {
             steps_of(config, sampler.photos()),
         )?;
         config.train.check_shared(&plan, &variables)?;
+        memory::check(&config.train, &spec.input, &model)?;
         if let Some(kept) = kept {
             let part = |prefix: &str| -> Tensors {
                 let of =
@@ -133,15 +144,6 @@ impl<'a> Run<'a> {
         if valid.is_empty() {
             // States of before have a score of 0 where nothing was measured.
             progress.best = None;
-        }
-        let mut names = dataset.unique_names();
-        let skipped: Vec<String> = (dataset.skipped.iter())
-            .map(|i| std::mem::take(&mut names[*i]))
-            .collect();
-        if progress.skipped != skipped {
-            // The batches are others now: an epoch that has begun begins again.
-            (progress.steps, progress.loss_sum) = (0, 0.0);
-            progress.skipped = skipped;
         }
         let queue = Queue::new(config.train.queue_mib);
         Ok(Self {

@@ -70,7 +70,8 @@ impl Features {
     ) -> Result<bool> {
         let mut loader = self.loader(missing, queue)?;
         let mut saved = Instant::now();
-        for (batch, keys) in missing.chunks(BATCH).enumerate() {
+        let mut computed = 0;
+        for keys in missing.chunks(self.extractor.input.at_once(BATCH)) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
@@ -84,7 +85,8 @@ impl Features {
             for ((key, _), row) in keys.iter().zip(&rows) {
                 self.push(*key, row);
             }
-            tell(batch * BATCH + keys.len(), missing.len());
+            computed += keys.len();
+            tell(computed, missing.len());
             if saved.elapsed() > SAVED_EVERY {
                 self.save()?;
                 saved = Instant::now();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The SHA-256 of a file.
-pub(in crate::train) type Content = [u8; 32];
+pub(crate) type Content = [u8; 32];
 
 /// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will say.
 /// `tell` gets photos done and photos in all.

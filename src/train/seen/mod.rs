@@ -10,9 +10,11 @@ mod record;
 mod settle;
 mod split_file;
 
-pub(super) use content::{Content, contents};
-pub use record::record_valid;
-pub(super) use record::{Record, copies};
+pub(crate) use content::Content;
+pub(super) use content::contents;
+pub(super) use record::Record;
+pub(crate) use record::copies;
+pub use record::{check_held_out, record_valid};
 pub use settle::{Sides, follow, settle};
 pub use split_file::apply_split_file;
 

@@ -7,7 +7,9 @@ use crate::audit::confident::{Quality, Rule};
 use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
+use crate::data::seen::check_held_out;
 use crate::report::audit::{Page, PageConfig};
+use crate::train::config::seen_by_weights;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +87,7 @@ impl Audit {
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
+        check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
         if !take_out_broken(
             &mut dataset,
             &spec.input,

@@ -3,6 +3,7 @@
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
 use super::sides::DataArgs;
+use super::terminal::note;
 use crate::ModelFile;
 use crate::audit::health::{HealthConfig, Looker, health};
 use crate::data::dataset::Dataset;
@@ -81,6 +82,7 @@ impl Health {
             &mut |done, of| progress.show("health", done, of),
         )?;
         progress.end();
+        report.equal_across_sides.iter().for_each(note);
         report.write(&self.out)?;
         let page = Page {
             dataset: &dataset,

@@ -82,12 +82,14 @@ impl Dataset {
             }
             found.par_extend(part.par_iter().filter_map(|i| {
                 let sample = &self.samples[*i];
-                let fault = check::open(sample, input).err().map(|message| Fault {
-                    source: sample.source,
-                    listing: self.sources[sample.source].clone(),
-                    row: sample.row,
-                    message,
-                });
+                let fault = check::open(sample, input, |_| ())
+                    .err()
+                    .map(|message| Fault {
+                        source: sample.source,
+                        listing: self.sources[sample.source].clone(),
+                        row: sample.row,
+                        message,
+                    });
                 done.fetch_add(1, Ordering::Relaxed);
                 Some((*i, fault?))
             }));

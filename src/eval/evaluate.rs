@@ -34,7 +34,7 @@ pub fn features(
     loop {
         let photos = loader
             .by_ref()
-            .take(EVAL_BATCH)
+            .take(input.at_once(EVAL_BATCH))
             .collect::<Result<Vec<_>>>()?;
         if photos.is_empty() {
             break;

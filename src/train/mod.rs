@@ -12,6 +12,7 @@ mod event;
 pub mod find_lr;
 mod kept;
 pub mod loss;
+mod memory;
 pub mod mix;
 mod network;
 pub mod optim;

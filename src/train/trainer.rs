@@ -7,6 +7,7 @@ pub use super::event::Event;
 use super::kept::Identified;
 use super::loss::objective::Objective;
 use super::loss::tasks::Tasks;
+use super::memory;
 use super::network::Network;
 use super::optim::average::Averages;
 use super::optim::schedule;
@@ -110,7 +111,7 @@ impl<'a> Trainer<'a> {
         let heads = tasks.heads.len();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
         let start = if resume {
-            Start::resume(&folder, config, dataset)?
+            Start::resume(&folder, config, dataset, weights, heads)?
         } else {
             Start::begin(&folder, config, dataset, weights, heads)?
         };
@@ -128,6 +129,7 @@ impl<'a> Trainer<'a> {
         network
             .groups
             .check_shared(&config.train, &network.variables)?;
+        memory::check(&config.train, &network.spec.input, &network.model)?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;
@@ -138,7 +140,6 @@ impl<'a> Trainer<'a> {
             // States of before have a score of 0 where nothing was measured.
             progress.best = None;
         }
-        progress.skip(dataset);
         Ok(Self {
             config,
             network,

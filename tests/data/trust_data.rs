@@ -89,9 +89,9 @@ fn photos_of_two_listings_with_one_name_are_told_apart_wherever_they_are_written
     let spec = config.model_spec().unwrap();
     let run = |name: &str, data: &[std::path::PathBuf]| {
         let mut dataset = Dataset::open(data, &spec.heads).unwrap();
-        let train = &config.train;
+        let settings = &config.train;
         dataset
-            .put_on_sides(&train.split, train.seed, &train.corrections)
+            .put_on_sides(&settings.split, settings.seed, &settings.corrections)
             .unwrap();
         let stop = std::sync::atomic::AtomicBool::new(false);
         let weights = load_weights(&config, Path::new(runs::HEADS)).unwrap();

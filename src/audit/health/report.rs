@@ -85,6 +85,10 @@ pub struct HealthReport {
     pub shifts: Vec<Shift>,
     /// Photos and persons with each label on each side.
     pub sides: SplitReport,
+    /// What to say of photos that are equal to the byte and stand on two sides.
+    #[serde(skip)]
+    #[doc(hidden)]
+    pub equal_across_sides: Option<String>,
     /// A row a photo; written to `health.csv`.
     #[serde(skip)]
     pub all: Vec<PhotoHealth>,

@@ -69,7 +69,8 @@ impl Features {
     ) -> Result<bool> {
         let mut loader = self.loader(missing, loading)?;
         let mut saved = Instant::now();
-        for (batch, keys) in missing.chunks(EVAL_BATCH).enumerate() {
+        let mut computed = 0;
+        for keys in missing.chunks(self.extractor.input.at_once(EVAL_BATCH)) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
@@ -83,7 +84,8 @@ impl Features {
             for ((key, _), row) in keys.iter().zip(&rows) {
                 self.push(*key, row);
             }
-            progress(batch * EVAL_BATCH + keys.len(), missing.len());
+            computed += keys.len();
+            progress(computed, missing.len());
             if saved.elapsed() > SAVED_EVERY {
                 self.save()?;
                 saved = Instant::now();

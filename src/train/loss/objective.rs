@@ -1,6 +1,6 @@
 //! What a run learns towards: each head's loss, and the one between joint head and heads.
 
-use super::class_weights::head_loss;
+use super::class_weights::head_losses;
 use super::joint::{HeadPart, Losses};
 use super::tasks::Tasks;
 use super::unseen::Unseen;
@@ -41,11 +41,7 @@ impl Objective {
         dataset: &Dataset,
         train: &[usize],
     ) -> Result<Self> {
-        let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
-        let heads = tasks.heads.iter().zip(&targets);
-        let losses = heads
-            .map(|(head, targets)| head_loss(head, dataset, targets))
-            .collect::<Result<_>>()?;
+        let losses = head_losses(&tasks, dataset, train)?;
         let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
             Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
             _ => None,

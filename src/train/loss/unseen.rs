@@ -1,12 +1,28 @@
 //! Labels that no photo in training has: nothing teaches a model to say them.
 
 use super::HeadLoss;
+use super::class_weights::head_losses;
+use super::tasks::Tasks;
+use crate::data::dataset::{Dataset, Split};
+use crate::error::Result;
 use crate::head::HeadSpec;
+use crate::model::ModelSpec;
 use serde::Serialize;
 use std::fmt;
 
 /// Labels of one head named at most; the joint head may have very many.
 const NAMED: usize = 100;
+
+/// What a training on these photos, which stand on their sides, would say of labels that none of them has, a line a head.
+///
+/// # Errors
+/// [`Error::EmptySplit`](crate::Error::EmptySplit) if no photo in training has any label of a head.
+pub fn without_photos(spec: &ModelSpec, dataset: &Dataset) -> Result<Vec<String>> {
+    let tasks = Tasks::new(spec)?;
+    let losses = head_losses(&tasks, dataset, &dataset.indices(Split::Train))?;
+    let unseen = Unseen::all(&tasks.heads, &losses);
+    Ok(unseen.iter().map(ToString::to_string).collect())
+}
 
 /// A head with labels that no photo in training has.
 #[derive(Clone, Debug, PartialEq, Serialize)]

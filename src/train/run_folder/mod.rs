@@ -1,7 +1,8 @@
 //! The run folder: what a training run leaves behind, and what it needs to go on.
 //!
 //! `config.toml`, `split.csv`, `metrics.csv`, `best.safetensors`, `last.safetensors`, `state.safetensors`,
-//! `valid_predictions.csv`, `scores.json`. Every file is written to a sibling, then renamed.
+//! `valid_predictions.csv`, `scores.json`; of a run that was stopped within an epoch also `epoch.safetensors`, the state at its
+//! beginning. Every file is written to a sibling, then renamed.
 
 mod beginning;
 mod metrics;
@@ -23,6 +24,11 @@ pub use record::EpochRecord;
 pub(super) use start::Start;
 use std::path::{Path, PathBuf};
 
+/// Where a run stands.
+const STATE: &str = "state.safetensors";
+/// Where it stood at the beginning of the epoch within which it was stopped.
+const EPOCH: &str = "epoch.safetensors";
+
 /// A run's folder, which this process alone writes to.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -40,7 +46,7 @@ impl RunFolder {
             _lock: FolderLock::take(path)?,
             path: path.to_path_buf(),
         };
-        let holds_run = folder.path("state.safetensors").exists();
+        let holds_run = folder.path(STATE).exists();
         if holds_run && !resume {
             return Err(Error::Invalid {
                 what: format!("--out {}", path.display()),
@@ -123,11 +129,19 @@ impl RunFolder {
                 .into_iter()
                 .map(|(n, t)| (format!("optimizer.{n}"), t)),
         );
-        let text = serde_json::to_string(progress).map_err(|e| self.broken(e.to_string()))?;
-        write_atomically(
-            &self.path("state.safetensors"),
-            &to_bytes(&tensors, Some(text))?,
-        )
+        let text =
+            serde_json::to_string(progress).map_err(|e| self.broken(STATE, e.to_string()))?;
+        let bytes = to_bytes(&tensors, Some(text))?;
+        let (state, epoch) = (self.path(STATE), self.path(EPOCH));
+        if progress.steps == 0 {
+            let _ = std::fs::remove_file(&epoch);
+        } else if progress.epochs > 0 && !epoch.exists() {
+            // What stands there is of the end of the epoch before.
+            std::fs::hard_link(&state, &epoch)
+                .or_else(|_| std::fs::copy(&state, &epoch).map(drop))
+                .map_err(|e| Error::io("write", &epoch, e))?;
+        }
+        write_atomically(&state, &bytes)
     }
 
     /// Reads where the run stands: progress, the model's tensors, the optimiser's.
@@ -135,13 +149,39 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn read_state(&self) -> Result<(Progress, Tensors, Tensors)> {
-        let path = self.path("state.safetensors");
+        self.read(STATE)
+    }
+
+    /// As [`read_state`](Self::read_state), where the run stood at the beginning of the epoch behind `epochs`, within which it was
+    /// stopped.
+    ///
+    /// # Errors
+    /// As [`read_state`](Self::read_state), and [`Error::Invalid`] if that was not kept.
+    pub(super) fn read_epoch(&self, epochs: usize) -> Result<(Progress, Tensors, Tensors)> {
+        if self.path(EPOCH).is_file() {
+            let state = self.read(EPOCH)?;
+            if (state.0.epochs, state.0.steps) == (epochs, 0) {
+                return Ok(state);
+            }
+        }
+        Err(Error::Invalid {
+            what: "--resume with --skip-broken".into(),
+            expected: format!(
+                "the same broken photos as when epoch {} began, or the state of then ({EPOCH}) to begin it again",
+                epochs + 1
+            ),
+            found: "other broken photos, and no such state".into(),
+        })
+    }
+
+    fn read(&self, name: &str) -> Result<(Progress, Tensors, Tensors)> {
+        let path = self.path(name);
         let bytes = crate::io::read::bytes(&path, crate::io::read::WEIGHTS)?;
         let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
         let text = metadata
             .get("hydranet")
-            .ok_or_else(|| self.broken("it has no description".into()))?;
-        let progress = serde_json::from_str(text).map_err(|e| self.broken(e.to_string()))?;
+            .ok_or_else(|| self.broken(name, "it has no description".into()))?;
+        let progress = serde_json::from_str(text).map_err(|e| self.broken(name, e.to_string()))?;
         let part = |prefix: &str| {
             tensors
                 .iter()
@@ -151,9 +191,9 @@ impl RunFolder {
         Ok((progress, part("model."), part("optimizer.")))
     }
 
-    fn broken(&self, problem: String) -> Error {
+    fn broken(&self, name: &str, problem: String) -> Error {
         Error::Checkpoint {
-            origin: self.path("state.safetensors").display().to_string(),
+            origin: self.path(name).display().to_string(),
             problem,
         }
     }

@@ -2,7 +2,6 @@
 
 use super::beginning::Beginning;
 use super::record::EpochRecord;
-use crate::data::dataset::Dataset;
 use crate::train::balancing::Balancer;
 use serde::{Deserialize, Serialize};
 
@@ -54,19 +53,6 @@ impl Progress {
         match (self.epochs, self.steps) {
             (epochs, 0) => epochs.saturating_sub(1),
             (epochs, _) => epochs,
-        }
-    }
-
-    /// Takes note of the photos that are passed over.
-    pub(in crate::train) fn skip(&mut self, dataset: &Dataset) {
-        let mut names = dataset.unique_names();
-        let skipped: Vec<String> = (dataset.skipped.iter())
-            .map(|i| std::mem::take(&mut names[*i]))
-            .collect();
-        if self.skipped != skipped {
-            // The batches are others now: an epoch that has begun begins again.
-            (self.steps, self.loss_sum) = (0, 0.0);
-            self.skipped = skipped;
         }
     }
 

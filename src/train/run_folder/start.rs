@@ -35,6 +35,7 @@ impl Start {
         let progress = Progress {
             data: dataset.fingerprint(),
             began: Some(began),
+            skipped: skipped(dataset),
             balancing: Balancer::new(config.train.balancing, heads),
             ..Progress::default()
         };
@@ -45,7 +46,8 @@ impl Start {
         })
     }
 
-    /// Reads where a run stands.
+    /// Reads where a run stands. Where other photos are passed over than before the batches are others: an epoch that has begun begins
+    /// again, as it was then.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what is not as it was when it began.
@@ -53,6 +55,8 @@ impl Start {
         folder: &RunFolder,
         config: &Config,
         dataset: &Dataset,
+        weights: Tensors,
+        heads: usize,
     ) -> Result<Self> {
         let (progress, given, state) = folder.read_state()?;
         let now = Beginning::new(config, dataset)?;
@@ -70,10 +74,26 @@ impl Start {
             now.check_rows(then)?;
         }
         progress.balancing.check(config.train.balancing)?;
+        let skipped = skipped(dataset);
+        let (mut progress, given, state) = match (progress.epochs, progress.steps) {
+            (0, 1..) if progress.skipped != skipped => {
+                return Self::begin(folder, config, dataset, weights, heads);
+            }
+            (epochs, 1..) if progress.skipped != skipped => folder.read_epoch(epochs)?,
+            _ => (progress, given, state),
+        };
+        progress.skipped = skipped;
         Ok(Self {
             progress,
             given,
             state: Some(state),
         })
     }
+}
+
+/// The photos that are passed over.
+fn skipped(dataset: &Dataset) -> Vec<String> {
+    let mut names = dataset.unique_names();
+    let skipped = dataset.skipped.iter();
+    skipped.map(|i| std::mem::take(&mut names[*i])).collect()
 }

@@ -169,3 +169,19 @@ impl InputSpec {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_photos_are_held_at_once_as_take_128_mib() {
+        for (side, most) in [(224, 32), (1024, 10), (4096, 1)] {
+            let spec = InputSpec {
+                size: [side, side],
+                ..InputSpec::default()
+            };
+            assert_eq!(spec.at_once(32), most);
+        }
+    }
+}

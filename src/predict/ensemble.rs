@@ -302,10 +302,9 @@ mod photos {
             paths: &[impl AsRef<Path> + Sync],
         ) -> Result<Vec<Result<Opinion>>> {
             // All views of a photo, by all members, are held at once.
-            let views = self.views.count();
+            let views = self.views.count() * self.members.len();
             let at_once = |m: &crate::Predictor| m.input().at_once(BATCH * views) / views;
-            let least = self.members.iter().map(at_once).min().unwrap_or(1);
-            let at_once = (least / self.members.len()).max(1);
+            let at_once = self.members.iter().map(at_once).min().unwrap_or(1).max(1);
             let mut all = Vec::with_capacity(paths.len());
             for paths in paths.chunks(at_once) {
                 all.extend(self.opinions_of_few(paths)?);

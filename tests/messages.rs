@@ -80,7 +80,7 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
             .err()
             .unwrap();
         says("heads", word, heads);
-        let weights = hydranet::weights::load(&source, &[], resnet);
+        let weights = hydranet::model_file::pretrained::load(&source, &[], resnet);
         says("weights", word, weights.err().unwrap());
         // A state of training.
         let run = bench.out("given");

@@ -9,9 +9,10 @@
 
 use super::dataset::{Fault, Sample};
 use super::manifest::{Columns, Table};
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
+use crate::io::write_atomically;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 

@@ -9,3 +9,7 @@ pub(crate) mod partial;
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) mod read;
 pub(crate) mod recognise;
+
+pub use partial::write_atomically;
+#[cfg(feature = "train")]
+pub(crate) use partial::write_atomically_with;

@@ -1,8 +1,9 @@
 //! What an ensemble is made of: views, and a file that names its models.
 
 use super::Average;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
 use crate::io::recognise::what_instead_of_binary;
+use crate::io::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -39,7 +39,7 @@ pub(super) fn build(
     )
     .with_lora(config.train.lora.clone());
     let model = model(config, spec, &variables)?;
-    variables.verdict(
+    variables.check(
         config
             .model
             .weights

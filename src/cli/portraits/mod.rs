@@ -94,7 +94,7 @@ pub fn write_portraits(dir: &Path, config: &PortraitConfig) -> Result<PathBuf> {
             row.split
         );
     }
-    crate::error::write_atomically(&listing, text.as_bytes())?;
+    crate::io::write_atomically(&listing, text.as_bytes())?;
     Ok(listing)
 }
 

@@ -96,7 +96,7 @@ pub mod train;
 pub mod weights;
 
 pub use backbone::{Activations, Architecture, Backbone};
-pub use error::{Error, Result, write_atomically};
+pub use error::{Error, Result};
 #[doc(hidden)]
 pub use escape::{printable, printable_json};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
@@ -106,6 +106,7 @@ pub use input::{InputSpec, Interpolation};
 pub use io::lock::FolderLock;
 #[doc(hidden)]
 pub use io::lock::OutputLock;
+pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};
 pub use model::novelty::{Novelty, NoveltySpec};

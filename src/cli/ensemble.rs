@@ -1,7 +1,7 @@
 //! `hydranet ensemble`: several models as one.
 
 use super::output::say;
-use super::predict::ViewArgs;
+use super::views::ViewArgs;
 use crate::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};

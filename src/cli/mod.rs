@@ -23,6 +23,7 @@ mod sides;
 mod stop;
 mod terminal;
 mod train;
+mod views;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

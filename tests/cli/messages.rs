@@ -77,7 +77,7 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
             .err()
             .unwrap();
         says("heads", word, heads);
-        let weights = hydranet::weights::load(&source, &[], resnet);
+        let weights = hydranet::model_file::pretrained::load(&source, &[], resnet);
         says("weights", word, weights.err().unwrap());
         // A state of training.
         let run = bench.out("given");
@@ -338,7 +338,7 @@ fn a_link_to_nothing_is_called_so_and_a_runs_folder_is_led_to_its_model() {
     std::fs::create_dir(at("r")).unwrap();
     tiny::model().write(at("r/best.safetensors")).unwrap();
     let best = at("r/best.safetensors").display().to_string();
-    let weights = hydranet::weights::load(
+    let weights = hydranet::model_file::pretrained::load(
         &at("r").display().to_string(),
         &[],
         hydranet::Architecture::from_name("resnet18").unwrap(),

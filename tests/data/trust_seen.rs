@@ -305,7 +305,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
     hydranet::model_file::folder::write_timm(&first, &timm).unwrap();
     for source in [&folder, &timm, &folder.join("model.safetensors")] {
         let source = source.display().to_string();
-        let seen = hydranet::weights::seen(&source, &[]).unwrap();
+        let seen = hydranet::model_file::pretrained::seen(&source, &[]).unwrap();
         assert_eq!(seen, first.description.seen, "{source}");
     }
 }

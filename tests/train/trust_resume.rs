@@ -178,7 +178,13 @@ fn a_run_that_lost_patience_goes_on_with_more_of_it() {
 /// Trains, or goes on, without the photos that cannot be read.
 fn without_broken(bench: &Bench, config: &Config, name: &str, resume: bool) {
     let mut dataset = bench.dataset(config);
-    dataset.put_on_sides(&config.train).unwrap();
+    dataset
+        .put_on_sides(
+            &config.train.split,
+            config.train.seed,
+            &config.train.corrections,
+        )
+        .unwrap();
     let stop = AtomicBool::new(false);
     let input = config.model_spec().unwrap().input;
     let faults = dataset.find_broken(&input, true, &stop, &mut |_, _| ());
@@ -227,7 +233,13 @@ fn an_epoch_whose_beginning_was_not_kept_does_not_go_on_with_other_photos() {
     let (bench, config) = stopped(&[]);
     std::fs::remove_file(bench.out("run/epoch.safetensors")).unwrap();
     let mut dataset = bench.dataset(&config);
-    dataset.put_on_sides(&config.train).unwrap();
+    dataset
+        .put_on_sides(
+            &config.train.split,
+            config.train.seed,
+            &config.train.corrections,
+        )
+        .unwrap();
     dataset.skipped.insert(dataset.indices(Split::Train)[0]);
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let (out, stop) = (bench.out("run"), AtomicBool::new(false));

@@ -127,7 +127,7 @@ fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file(
     // A dry run says the same.
     let dataset = bench.dataset(&config);
     let spec = config.model_spec().unwrap();
-    let told = hydranet::train::unseen::without_photos(&spec, &dataset).unwrap();
+    let told = hydranet::train::loss::unseen::without_photos(&spec, &dataset).unwrap();
     assert_eq!(told, warnings);
     assert!(
         warnings[0].contains("`incorrect`") && warnings[0].contains("`mask`"),

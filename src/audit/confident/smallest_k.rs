@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 
 /// Keeps the `keep` least values with their places; of equal values those that came first.
-pub(super) struct Least {
+pub(super) struct SmallestK {
     keep: usize,
     held: Vec<(f64, usize)>,
     /// The greatest value that is among the least so far; one that comes later has to be below it.
     limit: f64,
 }
 
-impl Least {
+impl SmallestK {
     pub(super) fn new(keep: usize) -> Self {
         Self {
             keep,

@@ -1,12 +1,12 @@
 //! What a model says of one photo, and what several say together.
 
-use super::{HeadPrediction, Prediction};
+use super::prediction::{HeadPrediction, Prediction};
 use crate::error::{Error, Result};
 use crate::model::combine::{Decision, argmax, log_softmax, normalise};
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
-/// How several opinions of one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
+/// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
 /// class's probability is that of the members' final classes, not a product of pooled heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,7 +70,7 @@ impl std::str::FromStr for Average {
 
 /// Log-probabilities of one photo, and the final class that follows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Opinion {
+pub(crate) struct Scores {
     /// Of each head's labels.
     pub heads: Vec<Vec<f64>>,
     /// Of the final classes.
@@ -81,7 +81,7 @@ pub(crate) struct Opinion {
     pub novelty: Option<f64>,
 }
 
-impl Opinion {
+impl Scores {
     /// From each head's logits, and the joint head's behind them if there is one.
     pub fn from_logits(
         taxonomy: &Taxonomy,
@@ -114,7 +114,7 @@ impl Opinion {
         })
     }
 
-    /// One opinion of several, of which there is at least one.
+    /// The scores of several models as one's; there is at least one.
     pub fn pooled(members: Vec<Self>, how: Average, offsets: &[f64]) -> Self {
         let Some((first, rest)) = members.split_first() else {
             unreachable!("an ensemble has members");
@@ -163,8 +163,8 @@ impl Opinion {
         }
     }
 
-    /// In words; abstains where the final class is less likely than `min_confidence`.
-    pub fn prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
+    /// With names; abstains where the final class is less likely than `min_confidence`.
+    pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
         let heads = taxonomy.decode(self.class)?;
         let heads = heads
             .into_iter()
@@ -184,5 +184,20 @@ impl Opinion {
             abstains: prob < min_confidence,
             novelty: self.novelty,
         })
+    }
+}
+
+impl Prediction {
+    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        let scores = Scores::from_logits(taxonomy, decision, logits)?;
+        scores.to_prediction(taxonomy, decision.min_confidence)
     }
 }

@@ -3,14 +3,14 @@
 use super::ConfigArgs;
 use super::broken::take_out_broken;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use crate::audit::confident::{Quality, Rule};
+use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use crate::data::corrections::Corrections;
+use crate::data::dataset::Dataset;
+use crate::data::seen::check_held_out;
+use crate::report::audit::{Page, PageConfig};
+use crate::train::config::seen_by_weights;
 use clap::Args;
-use hydranet::audit::confident::{Quality, Rule};
-use hydranet::audit::page::PageConfig;
-use hydranet::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
-use hydranet::train::config::seen_by_weights;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::seen::check_held_out;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -76,7 +76,7 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let from = &self.config;
         let mut config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
         let spec = config.model_spec()?;
@@ -111,14 +111,10 @@ impl Audit {
                 unit: self.unit,
             }),
             retrain: self.retrain,
-            page: PageConfig {
-                shown: self.shown,
-                ..PageConfig::default()
-            },
         };
         let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
         let mut progress = Progress::new("audit");
-        let audit = run(
+        let audited = run(
             &config,
             &from.heads,
             &dataset,
@@ -130,21 +126,33 @@ impl Audit {
                     progress.line(&format!("{}: model {number} of {of}", words(title)));
                 }
                 // Without a validation side an epoch has no figures.
-                Event::Training(hydranet::train::trainer::Event::Epoch(_)) => {}
+                Event::Training(crate::train::trainer::Event::Epoch(_)) => {}
                 Event::Training(event) => {
                     show_training(&mut progress, &names, config.train.batch, event);
                 }
             },
         );
         progress.end();
-        let Some(audit) = audit? else {
+        let Some(audited) = audited? else {
             say(format!(
                 "stopped; start the same command again to go on in {}",
                 self.out.display()
             ));
             return Ok(ExitCode::from(130));
         };
-        say(audit.to_string().trim_end());
+        let page = Page {
+            dataset: &audited.dataset,
+            taxonomy: &spec.taxonomy()?,
+            audit: Some((&audited.audit, &audited.questions)),
+            features: audited.features.as_deref(),
+            health: None,
+        };
+        let shown = PageConfig {
+            shown: self.shown,
+            ..PageConfig::default()
+        };
+        page.write(&shown, &self.out.join("audit.html"))?;
+        say(audited.audit.to_string().trim_end());
         say(format!(
             "page     {}\nsuspects {}, persons.csv, out_of_fold.csv, audit.json",
             self.out.join("audit.html").display(),

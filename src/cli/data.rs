@@ -5,11 +5,11 @@ use super::broken::show_passed_over;
 use super::output::{Progress, say, say_json};
 use super::sides::SplitFiles;
 use super::terminal::note;
+use crate::data::check::check;
+use crate::data::corrections::Corrections;
+use crate::data::dataset::Dataset;
+use crate::data::split_report::SplitReport;
 use clap::Args;
-use hydranet::train::check::check;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::split_report::SplitReport;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -33,7 +33,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let mut config = self.config.load()?;
         config
             .train
@@ -56,7 +56,11 @@ impl Check {
         if good {
             let mut on_sides = Dataset::open(&self.data, &spec.heads)?;
             self.split_files.apply(&mut on_sides)?;
-            on_sides.put_on_sides(&config.train)?;
+            on_sides.put_on_sides(
+                &config.train.split,
+                config.train.seed,
+                &config.train.corrections,
+            )?;
             report.copies(&on_sides).iter().for_each(note);
             dataset = Some(on_sides);
         }

@@ -4,12 +4,12 @@ use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
 use super::sides::DataArgs;
 use super::terminal::note;
+use crate::ModelFile;
+use crate::audit::health::{HealthConfig, Looker, health};
+use crate::data::dataset::Dataset;
+use crate::report::audit::{Page, PageConfig};
+use crate::train::config::load_weights;
 use clap::Args;
-use hydranet::ModelFile;
-use hydranet::audit::health::{HealthConfig, Looker, health};
-use hydranet::audit::page::{Page, PageConfig};
-use hydranet::train::config::load_weights;
-use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let limits = HealthConfig::with(&self.limits)?;
         let (spec, dataset, looker) = match &self.model {
             Some(path) => {
@@ -64,7 +64,11 @@ impl Health {
                 let spec = config.model_spec()?;
                 let mut dataset = Dataset::open(&self.data.data, &spec.heads)?;
                 self.data.split_files.apply(&mut dataset)?;
-                show_corrections(&dataset.put_on_sides(&config.train)?);
+                show_corrections(&dataset.put_on_sides(
+                    &config.train.split,
+                    config.train.seed,
+                    &config.train.corrections,
+                )?);
                 (spec, dataset, looker)
             }
         };

@@ -1,6 +1,6 @@
 //! What is printed: results, which must arrive or the program fails, and progress, which nobody need read.
 
-use hydranet::printable;
+use crate::printable;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
 
@@ -25,7 +25,7 @@ fn print(text: &str) {
 
 /// Fails where standard output was closed before the program began: what is written to it then is lost without an error.
 pub(crate) fn open() -> Result<()> {
-    if hydranet::ops::internal::stdout_was_closed() {
+    if crate::ops::internal::stdout_was_closed() {
         Err(std::io::Error::other("it is closed"))
     } else {
         Ok(())
@@ -34,7 +34,7 @@ pub(crate) fn open() -> Result<()> {
 
 /// Ends the program at once, and leaves no lock files behind.
 pub(crate) fn exit(code: i32) -> ! {
-    hydranet::OutputLock::remove_all();
+    crate::OutputLock::remove_all();
     std::process::exit(code)
 }
 

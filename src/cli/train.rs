@@ -5,16 +5,16 @@ use super::broken::show_passed_over;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::sides::SplitFiles;
 use super::terminal::note;
+use crate::data::dataset::Dataset;
+use crate::data::seen::follow;
+use crate::data::split_report::SplitReport;
+use crate::model_file::Tensors;
+use crate::train::config::{Config, load_weights, seen_by_weights};
+use crate::train::dry_run::{Part, dry_run};
+use crate::train::find_lr::{find_lr, suggestion};
+use crate::train::loss::unseen::without_photos;
+use crate::train::trainer::{Outcome, train};
 use clap::Args;
-use hydranet::checkpoint::Tensors;
-use hydranet::train::config::{Config, load_weights, seen_by_weights};
-use hydranet::train::dataset::Dataset;
-use hydranet::train::find_lr::{find_lr, suggestion};
-use hydranet::train::plan::{Part, dry_run};
-use hydranet::train::seen::follow;
-use hydranet::train::split_report::SplitReport;
-use hydranet::train::trainer::{Outcome, train};
-use hydranet::train::unseen::without_photos;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,7 +49,7 @@ pub(crate) struct Train {
 }
 
 impl Train {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let Some(out) = &self.out else {
             return self.show_plan();
         };
@@ -101,7 +101,7 @@ impl Train {
     }
 
     /// A search for learning rates.
-    fn search(&self, config: &Config, out: &Path) -> hydranet::Result<ExitCode> {
+    fn search(&self, config: &Config, out: &Path) -> crate::Result<ExitCode> {
         let (mut dataset, weights) =
             open(config, &self.config.heads, &self.data, &self.split_files)?;
         if self.skip_broken && !find_broken(config, &mut dataset, true)? {
@@ -134,7 +134,7 @@ impl Train {
     }
 
     /// What would be trained.
-    fn show_plan(&self) -> hydranet::Result<ExitCode> {
+    fn show_plan(&self) -> crate::Result<ExitCode> {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
         let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
@@ -178,7 +178,7 @@ pub(crate) fn run(
     out: &Path,
     resume: bool,
     skip_broken: bool,
-) -> hydranet::Result<Outcome> {
+) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
     let (mut dataset, weights) = open(config, heads, data, split_files)?;
     // Kept features are computed from every photo before training begins anyway.
@@ -212,7 +212,7 @@ pub(crate) fn run(
 }
 
 /// Decodes every photo once, and names those that are passed over; false if stopped.
-fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::Result<bool> {
+fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Result<bool> {
     let mut progress = Progress::new("photos");
     let input = config.model_spec()?.input;
     let found = dataset.find_broken(&input, skip, stop_on_ctrl_c(), &mut |done, of| {
@@ -232,7 +232,7 @@ fn open(
     heads: &Path,
     data: &[PathBuf],
     split_files: &SplitFiles,
-) -> hydranet::Result<(Dataset, Tensors)> {
+) -> crate::Result<(Dataset, Tensors)> {
     let dataset = prepare(config, heads, data, split_files)?;
     note(SplitReport::new(
         &dataset,
@@ -247,11 +247,15 @@ fn prepare(
     heads: &Path,
     data: &[PathBuf],
     split_files: &SplitFiles,
-) -> hydranet::Result<Dataset> {
+) -> crate::Result<Dataset> {
     let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
     show_passed_over(data, heads, &dataset.heads);
     split_files.apply(&mut dataset)?;
     follow(&mut dataset, seen_by_weights(config, heads)?)?;
-    show_corrections(&dataset.put_on_sides(&config.train)?);
+    show_corrections(&dataset.put_on_sides(
+        &config.train.split,
+        config.train.seed,
+        &config.train.corrections,
+    )?);
     Ok(dataset)
 }

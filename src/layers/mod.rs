@@ -3,8 +3,8 @@
 //! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
 //! constant, and so are its batch-norm statistics.
 
-use crate::draws::uniform;
 use crate::ops::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
+use crate::random::init::uniform;
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 

@@ -1,54 +1,22 @@
-//! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
+//! Fine-tuning: losses, mixing, optimisers, balancing, configuration, the trainer.
+//!
+//! A batch goes from the loader through [`mix`] into a step, whose loss ([`loss`]) goes backward to the optimiser ([`optim`]);
+//! [`trainer`] has the loop around it.
 
-pub mod augment;
-pub mod average;
-pub mod balance;
 pub mod balancing;
-mod broken;
-mod build;
-pub mod calibrate;
-pub mod check;
+mod batch_norm;
+mod batches;
 pub mod config;
-pub mod corrections;
-pub mod cost;
-pub mod dataset;
-pub mod decide;
-pub mod evaluate;
-pub mod experiment;
-mod features;
-mod files;
+pub mod dry_run;
+mod event;
 pub mod find_lr;
-pub(crate) mod held_out;
-pub mod loader;
-pub mod lora;
+mod kept;
 pub mod loss;
-pub mod manifest;
 mod memory;
-pub mod metrics;
 pub mod mix;
-mod mixing;
+mod network;
 pub mod optim;
-pub mod passed_over;
-pub mod person_folder;
-pub(crate) mod photo_names;
-pub mod plan;
-pub mod portraits;
-mod resume;
-pub mod rng;
-pub mod run;
-pub mod sampling;
-pub mod schedule;
-pub mod score;
-pub mod seen;
-mod setup;
-mod source;
-pub mod split;
-pub mod split_report;
-mod statistics;
+pub mod run_folder;
 mod step;
-pub mod targets;
-mod tasks;
 pub mod trainer;
-pub mod unseen;
 mod validation;
-pub mod variables;

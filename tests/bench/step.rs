@@ -16,8 +16,8 @@ mod candle;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use hydranet::layers::{BatchNormMode, Mode};
+use hydranet::train::optim::variables::Variables;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::train::variables::Variables;
 use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

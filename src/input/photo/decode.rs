@@ -7,7 +7,7 @@ use super::file::PhotoFile;
 use super::jpeg::{self, Jpeg};
 use super::png::{self, Png};
 use crate::error::{Error, Result};
-use crate::recognise::what_instead_of_photo;
+use crate::io::recognise::what_instead_of_photo;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use std::borrow::Cow;

@@ -2,38 +2,39 @@
 //!
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
+use super::optim::lora::Lora;
 use crate::backbone::{Activations, Architecture};
-use crate::combine::DecisionRule;
+use crate::data::augment::AugmentConfig;
+use crate::data::sampling::Sampling;
+use crate::data::split::SplitConfig;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
+use crate::model::combine::DecisionRule;
 use crate::model::{JointSpec, ModelSpec};
 use crate::taxonomy::Labels;
-use crate::train::augment::AugmentConfig;
 use crate::train::balancing::Balancing;
-use crate::train::lora::Lora;
+use crate::train::mix::MixRule;
 use crate::train::optim::OptimizerKind;
-use crate::train::sampling::Sampling;
-use crate::train::split::SplitConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-mod balancing;
 mod blame;
 mod features;
 mod files;
 mod fit_heads;
 mod lines;
-mod mix;
+mod mixing;
 mod plugged;
+mod shared;
 mod validate;
 mod weights;
 
 pub use files::read_head;
 use files::{parse, read_table};
-pub use mix::{MixKind, MixRule, Partner};
+pub(super) use shared::SHARED;
 pub use weights::{load_weights, seen_by_weights};
 
 /// How much of the backbone is trained. The heads always are.
@@ -131,7 +132,7 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
-    /// Files of [corrections](crate::train::corrections) applied to the data, in order.
+    /// Files of [corrections](crate::data::corrections) applied to the data, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<PathBuf>,
 }

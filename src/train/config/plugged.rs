@@ -5,7 +5,7 @@ use crate::backbone::adapter::Training;
 use crate::backbone::{Activations, Architecture};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
-use crate::train::variables::is_buffer;
+use crate::train::optim::variables::is_buffer;
 use crate::weights::shapes;
 
 impl TrainConfig {

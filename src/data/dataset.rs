@@ -1,0 +1,103 @@
+//! Photos with their labels, whatever layout they were read from.
+
+use super::sample::CorrectionsFile;
+pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
+use super::targets::labels;
+use crate::error::{Error, Result};
+use crate::head::HeadSpec;
+use crate::model_file::Seen;
+use crate::taxonomy::Taxonomy;
+use crate::tensors::hash::hexadecimal;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// All photos of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The listings, in the order given.
+    pub sources: Vec<PathBuf>,
+    /// The heads that the values belong to.
+    pub heads: Vec<HeadSpec>,
+    /// The photos, source by source, in the order of the listings.
+    pub samples: Vec<Sample>,
+    /// The corrections that were applied to them, in order.
+    pub corrections: Vec<CorrectionsFile>,
+    /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
+    pub skipped: BTreeSet<usize>,
+    /// Whom the weights have seen that a training starts from, see [`follow`](super::seen::follow).
+    pub seen: Vec<Seen>,
+}
+
+impl Dataset {
+    /// Rows whose known labels are a combination that is declared impossible.
+    pub fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
+        let fault = |sample: &Sample| {
+            let known = labels(&self.heads, sample);
+            (!taxonomy.is_possible(&known)).then(|| Fault {
+                source: sample.source,
+                listing: self.sources[sample.source].clone(),
+                row: sample.row,
+                message: format!(
+                    "a combination of labels that is possible is needed, found {}, which model.impossible rules out",
+                    taxonomy.name_of(&known)
+                ),
+            })
+        };
+        self.samples.iter().filter_map(fault).collect()
+    }
+
+    /// Refuses combinations of labels that are declared impossible.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with file and line of the first.
+    pub fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
+        match self.contradictions(taxonomy).into_iter().next() {
+            Some(first) => Err(first.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The samples on one side, without the skipped ones, as indices in order.
+    pub fn indices(&self, split: Split) -> Vec<usize> {
+        (0..self.samples.len())
+            .filter(|i| self.samples[*i].split == Some(split) && !self.skipped.contains(i))
+            .collect()
+    }
+
+    /// A SHA-256, in hexadecimal, over the sorted names, values and splits: the same wherever the data lies and in whatever order
+    /// it is listed. The pixels are not part of it.
+    pub fn fingerprint(&self) -> String {
+        let mut lines: Vec<String> = self
+            .samples
+            .iter()
+            .map(|s| {
+                // Debug forms are quoted and escaped, so two samples never give the same line by accident.
+                let split = s.split.map(Split::name);
+                format!("{:?} {:?} {split:?}\n", s.name, s.values)
+            })
+            .collect();
+        lines.sort();
+        let mut hash = Sha256::new();
+        for head in &self.heads {
+            hash.update(format!("{:?} {:?}\n", head.name, head.labels));
+        }
+        lines.iter().for_each(|line| hash.update(line));
+        hexadecimal(hash.finalize())
+    }
+}
+
+/// The error that a part of the data has nothing to work on.
+pub(crate) fn empty_split(dataset: &Dataset, split: Split, reason: &str) -> Error {
+    let origin = dataset
+        .sources
+        .iter()
+        .map(|s| s.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Error::EmptySplit {
+        split: split.name().into(),
+        origin,
+        reason: reason.into(),
+    }
+}

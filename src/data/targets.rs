@@ -1,0 +1,197 @@
+//! From a value to what a head is trained towards: a row of weights over its labels.
+
+use super::dataset::{Dataset, Sample, Value};
+use crate::head::HeadSpec;
+use crate::taxonomy::Taxonomy;
+
+/// The label of a value: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so
+/// measurements stay comparable whatever was trained.
+pub fn label(head: &HeadSpec, value: &Value) -> usize {
+    match value {
+        Value::Label(label) => *label,
+        Value::Number(number) => head.thresholds.partition_point(|t| t <= number),
+    }
+}
+
+/// The label of each head, `None` where it is not known (or none of the head's).
+pub fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
+    heads
+        .iter()
+        .zip(&sample.values)
+        .map(|(head, value)| {
+            let label = value.as_ref().map(|v| label(head, v));
+            label.filter(|l| *l < head.num_labels())
+        })
+        .collect()
+}
+
+/// The same of the data set's `index`-th sample, without labels of heads that do not apply to it.
+pub fn labels_that_apply(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    index: usize,
+) -> Vec<Option<usize>> {
+    taxonomy.applying(&labels(&dataset.heads, &dataset.samples[index]))
+}
+
+/// The final class of each of these samples, where the label of every head that applies is known.
+pub fn classes(taxonomy: &Taxonomy, dataset: &Dataset, indices: &[usize]) -> Vec<Option<usize>> {
+    let class = |i: &usize| taxonomy.class_of(&labels(&dataset.heads, &dataset.samples[*i]));
+    indices.iter().map(class).collect()
+}
+
+/// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Targets {
+    /// `(batch, num_labels)`, row after row; each row sums to 1, or is 0 where the label is missing.
+    pub rows: Vec<f32>,
+    /// `(batch)`.
+    pub weights: Vec<f32>,
+    /// Labels a row.
+    pub num_labels: usize,
+}
+
+impl Targets {
+    /// Adds a row; a missing one weighs nothing.
+    pub(crate) fn push(&mut self, row: Option<&[f32]>, weight: f32) {
+        match row {
+            Some(row) if weight > 0.0 => {
+                self.rows.extend_from_slice(row);
+                self.weights.push(weight);
+            }
+            _ => {
+                self.rows.extend(std::iter::repeat_n(0.0, self.num_labels));
+                self.weights.push(0.0);
+            }
+        }
+    }
+}
+
+/// The training target: one weight a label, together 1. `None` if the number lies in a dropped band of the head, both ends
+/// included, or the label is none of the head's.
+///
+/// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
+/// threshold itself. Smoothing is the loss's business.
+pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
+    match value {
+        Value::Label(label) => {
+            let mut weights = vec![0.0; head.num_labels()];
+            *weights.get_mut(*label)? = 1.0;
+            Some(weights)
+        }
+        Value::Number(number) => {
+            let dropped = |[from, to]: &[f64; 2]| (*from..=*to).contains(number);
+            if head.drop.iter().any(dropped) {
+                return None;
+            }
+            // The part of the weight that lies beyond each threshold; differences of neighbours then add up to 1.
+            let mut weights = Vec::with_capacity(head.num_labels());
+            let mut above = 1.0;
+            for threshold in &head.thresholds {
+                let beyond = match head.soft_width {
+                    w if w > 0.0 => ((number - threshold) / w + 0.5).clamp(0.0, 1.0),
+                    _ => f64::from(u8::from(number >= threshold)),
+                };
+                weights.push((above - beyond) as f32);
+                above = beyond;
+            }
+            weights.push(above as f32);
+            Some(weights)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn age(thresholds: &[f64]) -> HeadSpec {
+        HeadSpec {
+            thresholds: thresholds.to_vec(),
+            ..HeadSpec::new("age", ["young", "middle", "old"])
+        }
+    }
+
+    fn close(found: Option<Vec<f32>>, expected: [f32; 3]) {
+        let found = found.unwrap();
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(f, e)| (f - e).abs() < 1e-6),
+            "{found:?}, not {expected:?}"
+        );
+    }
+
+    #[test]
+    fn a_number_belongs_to_the_label_whose_lower_border_it_reaches() {
+        let head = age(&[30.0, 60.0]);
+        for (number, expected) in [
+            (-5.0, 0),
+            (29.9, 0),
+            (30.0, 1),
+            (59.9, 1),
+            (60.0, 2),
+            (200.0, 2),
+        ] {
+            assert_eq!(label(&head, &Value::Number(number)), expected, "{number}");
+            let mut row = [0.0; 3];
+            row[expected] = 1.0;
+            close(target(&head, &Value::Number(number)), row);
+        }
+    }
+
+    #[test]
+    fn a_border_can_be_moved_to_58() {
+        let head = age(&[30.0, 58.0]);
+        assert_eq!(label(&head, &Value::Number(57.9)), 1);
+        assert_eq!(label(&head, &Value::Number(58.0)), 2);
+    }
+
+    #[test]
+    fn a_dropped_band_has_no_target_but_keeps_its_label() {
+        let mut head = age(&[30.0, 60.0]);
+        head.drop = vec![[57.0, 59.0]];
+        for number in [57.0, 58.0, 59.0] {
+            assert_eq!(target(&head, &Value::Number(number)), None);
+            assert_eq!(label(&head, &Value::Number(number)), 1);
+        }
+        assert!(target(&head, &Value::Number(56.9)).is_some());
+        assert!(target(&head, &Value::Number(59.1)).is_some());
+    }
+
+    #[test]
+    fn a_soft_border_moves_linearly_from_one_label_to_the_next() {
+        let mut head = age(&[30.0, 60.0]);
+        head.soft_width = 20.0;
+        close(target(&head, &Value::Number(58.0)), [0.0, 0.6, 0.4]);
+        close(target(&head, &Value::Number(60.0)), [0.0, 0.5, 0.5]);
+        close(target(&head, &Value::Number(30.0)), [0.5, 0.5, 0.0]);
+        close(target(&head, &Value::Number(50.0)), [0.0, 1.0, 0.0]);
+        close(target(&head, &Value::Number(70.0)), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_name_is_one_hot() {
+        let head = HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]);
+        close(target(&head, &Value::Label(1)), [0.0, 1.0, 0.0]);
+        assert_eq!(label(&head, &Value::Label(1)), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_target_is_a_distribution_that_favours_the_label(
+            number in -100.0..200.0f64, first in 0.0..50.0f64, gap in 1.0..50.0f64, width in 0.0..1.0f64,
+        ) {
+            let mut head = age(&[first, first + gap]);
+            head.soft_width = width * gap;
+            head.validate().unwrap();
+            let value = Value::Number(number);
+            let row = target(&head, &value).unwrap();
+            prop_assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            prop_assert!(row.iter().all(|w| (0.0..=1.0).contains(w)));
+            prop_assert!(row[label(&head, &value)] >= 0.5 - 1e-6);
+        }
+    }
+}

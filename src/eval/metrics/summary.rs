@@ -1,0 +1,135 @@
+//! All metrics of a head or of the final class, by name.
+
+use super::{ConfusionMatrix, Probabilities};
+use crate::names::named;
+use serde::{Deserialize, Serialize};
+
+/// Everything measured beyond accuracy and macro F1. `None` (`null` in JSON): not defined, or not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Metrics {
+    /// F1 of all photos taken together; with one label a photo it is the accuracy.
+    pub micro_f1: f64,
+    /// Mean F1 over the labels, each by the photos it has.
+    pub weighted_f1: f64,
+    /// Mean recall over the labels that some photo has.
+    pub balanced_accuracy: f64,
+    /// Share of photos whose label is among the two most probable; `None` for two labels, where it is always 1.
+    pub top_2: Option<f64>,
+    /// Among the three most probable; `None` for three labels or fewer.
+    pub top_3: Option<f64>,
+    /// Among the five most probable; `None` for five labels or fewer.
+    pub top_5: Option<f64>,
+    /// Area under the ROC curve, one label against the rest: the mean over the labels that some photos have and some have not.
+    pub roc_auc: Option<f64>,
+    /// Average precision, one label against the rest: the mean over the labels that some photo has.
+    pub average_precision: Option<f64>,
+    /// Cohen's kappa.
+    pub cohen_kappa: Option<f64>,
+    /// Kappa with quadratic weights; only where the labels have an order.
+    pub quadratic_kappa: Option<f64>,
+    /// Mean distance in labels; only where the labels have an order.
+    pub mean_absolute_error: Option<f64>,
+    /// Expected calibration error over 15 equal bins.
+    pub calibration_error: Option<f64>,
+    /// Brier score over all labels, from 0 to 2.
+    pub brier: Option<f64>,
+}
+
+impl Metrics {
+    /// From counts and, where they are known, probabilities of the same photos. `ordered`: the labels have an order.
+    pub fn new(counts: &ConfusionMatrix, probs: Option<&Probabilities>, ordered: bool) -> Self {
+        let top = |k: usize| probs.filter(|_| counts.num_classes() > k)?.top_k(k);
+        Self {
+            micro_f1: counts.micro_f1(),
+            weighted_f1: counts.weighted_f1(),
+            balanced_accuracy: counts.balanced_accuracy(),
+            top_2: top(2),
+            top_3: top(3),
+            top_5: top(5),
+            roc_auc: probs.and_then(|p| mean_of_known(&p.roc_aucs())),
+            average_precision: probs.and_then(|p| mean_of_known(&p.average_precisions())),
+            cohen_kappa: counts.cohen_kappa(),
+            quadratic_kappa: counts.quadratic_kappa().filter(|_| ordered),
+            mean_absolute_error: counts.mean_absolute_error().filter(|_| ordered),
+            calibration_error: probs.and_then(Probabilities::calibration_error),
+            brier: probs.and_then(Probabilities::brier),
+        }
+    }
+}
+
+fn mean_of_known(values: &[Option<f64>]) -> Option<f64> {
+    let known: Vec<f64> = values.iter().copied().flatten().collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+}
+
+/// The name of a metric, as in `scores.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Share predicted right.
+    Accuracy,
+    /// Mean F1 over all declared labels.
+    MacroF1,
+    /// [`Metrics::micro_f1`].
+    MicroF1,
+    /// [`Metrics::weighted_f1`].
+    WeightedF1,
+    /// [`Metrics::balanced_accuracy`].
+    BalancedAccuracy,
+    /// [`Metrics::top_2`].
+    #[serde(rename = "top_2")]
+    Top2,
+    /// [`Metrics::top_3`].
+    #[serde(rename = "top_3")]
+    Top3,
+    /// [`Metrics::top_5`].
+    #[serde(rename = "top_5")]
+    Top5,
+    /// [`Metrics::roc_auc`].
+    RocAuc,
+    /// [`Metrics::average_precision`].
+    AveragePrecision,
+    /// [`Metrics::cohen_kappa`].
+    CohenKappa,
+    /// [`Metrics::quadratic_kappa`].
+    QuadraticKappa,
+    /// [`Metrics::mean_absolute_error`].
+    MeanAbsoluteError,
+    /// [`Metrics::calibration_error`].
+    CalibrationError,
+    /// [`Metrics::brier`].
+    Brier,
+}
+
+named!(Metric, "metric", {
+    Accuracy => "accuracy",
+    MacroF1 => "macro_f1",
+    MicroF1 => "micro_f1",
+    WeightedF1 => "weighted_f1",
+    BalancedAccuracy => "balanced_accuracy",
+    Top2 => "top_2",
+    Top3 => "top_3",
+    Top5 => "top_5",
+    RocAuc => "roc_auc",
+    AveragePrecision => "average_precision",
+    CohenKappa => "cohen_kappa",
+    QuadraticKappa => "quadratic_kappa",
+    MeanAbsoluteError => "mean_absolute_error",
+    CalibrationError => "calibration_error",
+    Brier => "brier",
+});
+
+impl Metric {
+    /// Whether less is better.
+    pub fn is_error(self) -> bool {
+        matches!(
+            self,
+            Self::MeanAbsoluteError | Self::CalibrationError | Self::Brier
+        )
+    }
+
+    /// Whether it is only for labels in order.
+    pub fn needs_order(self) -> bool {
+        matches!(self, Self::QuadraticKappa | Self::MeanAbsoluteError)
+    }
+}

@@ -1,0 +1,280 @@
+//! Labels ↔ final class.
+//!
+//! Where every head applies to every photo, the final class is the mixed-radix number whose digits are the labels of the heads in their
+//! order, the first head the most significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age. Where some heads
+//! apply only under labels of others, or some combinations are impossible, the classes are the leaves that remain, in the same order.
+
+mod tree;
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use tree::Tree;
+
+/// Some labels of some heads: by the head's name, its labels.
+pub type Labels = BTreeMap<String, Vec<String>>;
+
+/// The heads' labels in order, and with them the space of final classes.
+///
+/// ```
+/// use hydranet::Taxonomy;
+/// let t = Taxonomy::new([
+///     ("mask", vec!["worn", "incorrect", "not_worn"]),
+///     ("gender", vec!["male", "female"]),
+///     ("age", vec!["young", "middle", "old"]),
+/// ])?;
+/// assert_eq!(t.num_classes(), 18);
+/// assert_eq!(t.encode(&[2, 1, 0])?, 15);
+/// assert_eq!(t.decode(15)?, [Some(2), Some(1), Some(0)]);
+/// assert_eq!(t.class_name(15)?, "not_worn / female / young");
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taxonomy {
+    heads: Vec<String>,
+    labels: Vec<Vec<String>>,
+    /// None: every head always applies.
+    tree: Option<Tree>,
+}
+
+/// More final classes than this are refused: tables and confusion matrices would not fit in memory.
+pub const MAX_CLASSES: usize = 100_000;
+
+impl Taxonomy {
+    /// A taxonomy from `(head, labels)` pairs, first head most significant.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is no head, a name occurs twice, a head has fewer than two labels, or the product of the
+    /// label counts exceeds [`MAX_CLASSES`].
+    pub fn new<N: Into<String>, L: Into<String>>(
+        heads: impl IntoIterator<Item = (N, Vec<L>)>,
+    ) -> Result<Self> {
+        let (heads, labels): (Vec<String>, Vec<Vec<String>>) = heads
+            .into_iter()
+            .map(|(n, l)| {
+                (
+                    n.into(),
+                    l.into_iter().map(Into::into).collect::<Vec<String>>(),
+                )
+            })
+            .unzip();
+        if heads.is_empty() {
+            return Err(invalid("heads", "at least one head", "none"));
+        }
+        no_duplicate("heads", &heads)?;
+        let mut combinations = 1usize;
+        for (head, labels) in heads.iter().zip(&labels) {
+            if labels.len() < 2 {
+                let what = format!("labels of head `{head}`");
+                return Err(invalid(&what, "at least two", &labels.len().to_string()));
+            }
+            no_duplicate(&format!("labels of head `{head}`"), labels)?;
+            combinations = combinations.saturating_mul(labels.len());
+        }
+        if combinations > MAX_CLASSES {
+            return Err(invalid(
+                "final classes",
+                &format!("at most {MAX_CLASSES}"),
+                &combinations.to_string(),
+            ));
+        }
+        Ok(Self {
+            heads,
+            labels,
+            tree: None,
+        })
+    }
+
+    /// The same heads, of which some apply only under some labels of heads before them: `when` holds the conditions of each head, all of
+    /// which have to be met. And without the combinations that are `impossible`: those that have, of every head an entry names, one
+    /// of the labels it lists.
+    ///
+    /// ```
+    /// use hydranet::Taxonomy;
+    /// let t = Taxonomy::new([("mask", vec!["worn", "not_worn"]), ("kind", vec!["cloth", "surgical"])])?;
+    /// let under = |head: &str, label: &str| [(head.to_string(), vec![label.to_string()])].into();
+    /// let t = t.with_tree(&[Default::default(), under("mask", "worn")], &[])?;
+    /// assert_eq!(t.class_names(), ["worn / cloth", "worn / surgical", "not_worn"]);
+    /// assert_eq!(t.decode(2)?, [Some(1), None]);
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if a condition or combination names no head or label there is, [`Error::Invalid`] if a condition names no
+    /// earlier head or lists no label, or if a label is left that no final class has.
+    pub fn with_tree(mut self, when: &[Labels], impossible: &[Labels]) -> Result<Self> {
+        self.tree = Tree::new(&self.heads, &self.labels, when, impossible)?;
+        Ok(self)
+    }
+
+    /// Number of final classes: the product of the label counts, or the leaves there are.
+    pub fn num_classes(&self) -> usize {
+        match &self.tree {
+            None => self.labels.iter().map(Vec::len).product(),
+            Some(tree) => tree.leaves.len(),
+        }
+    }
+
+    /// Whether some heads do not apply to every final class, or some combinations are impossible.
+    pub fn is_tree(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// Whether combinations of labels were declared impossible.
+    pub fn has_impossible(&self) -> bool {
+        self.tree.as_ref().is_some_and(|t| !t.impossible.is_empty())
+    }
+
+    /// The heads' names in order.
+    pub fn heads(&self) -> &[String] {
+        &self.heads
+    }
+
+    /// The labels of head number `head`, in order.
+    pub fn labels(&self, head: usize) -> &[String] {
+        &self.labels[head]
+    }
+
+    /// Which heads apply to something with these labels, `None` where one is not known. A head whose condition rests on a label that is
+    /// not known, may or may not apply: `None`.
+    pub fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
+        match &self.tree {
+            None => vec![Some(true); self.heads.len()],
+            Some(tree) => tree.applies(labels),
+        }
+    }
+
+    /// These labels without those of heads that do not apply.
+    pub fn applying(&self, labels: &[Option<usize>]) -> Vec<Option<usize>> {
+        let pairs = self.applies(labels).into_iter().zip(labels);
+        pairs
+            .map(|(applies, label)| label.filter(|_| applies != Some(false)))
+            .collect()
+    }
+
+    /// Whether what is known of labels, one a head, is no combination that was declared impossible.
+    pub fn is_possible(&self, labels: &[Option<usize>]) -> bool {
+        self.tree
+            .as_ref()
+            .is_none_or(|tree| tree.is_possible(labels))
+    }
+
+    /// The conditions under which head number `head` applies: earlier heads, and which of their labels; all have to be met.
+    pub fn conditions(&self, head: usize) -> &[(usize, Vec<usize>)] {
+        self.tree.as_ref().map_or(&[], |tree| &tree.when[head])
+    }
+
+    /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a label that
+    /// matters is not known, or the combination is impossible.
+    pub fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
+        match &self.tree {
+            None => {
+                let mut class = 0;
+                for (label, names) in labels.iter().zip(&self.labels) {
+                    class = class * names.len() + (*label)?;
+                }
+                Some(class)
+            }
+            Some(tree) => tree.class_of(labels),
+        }
+    }
+
+    /// The final class of one label a head; labels of heads that do not apply are ignored.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head or the combination is
+    /// impossible.
+    pub fn encode(&self, labels: &[usize]) -> Result<usize> {
+        if labels.len() != self.heads.len() {
+            return Err(invalid(
+                "labels",
+                &format!("one for each of {} heads", self.heads.len()),
+                &labels.len().to_string(),
+            ));
+        }
+        for ((label, names), head) in labels.iter().zip(&self.labels).zip(&self.heads) {
+            if *label >= names.len() {
+                return Err(Error::OutOfRange {
+                    what: format!("label of head `{head}`"),
+                    limit: names.len(),
+                    found: *label,
+                });
+            }
+        }
+        let all: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
+        self.class_of(&all).ok_or_else(|| {
+            let found = self.name_of(&all);
+            invalid(
+                "labels",
+                "a combination that is not declared impossible",
+                &found,
+            )
+        })
+    }
+
+    /// The labels, one a head, of a final class; `None` for a head that does not apply to it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if `class` is not below [`num_classes`](Self::num_classes).
+    pub fn decode(&self, class: usize) -> Result<Vec<Option<usize>>> {
+        if class >= self.num_classes() {
+            return Err(Error::OutOfRange {
+                what: "class".into(),
+                limit: self.num_classes(),
+                found: class,
+            });
+        }
+        if let Some(tree) = &self.tree {
+            return Ok(tree.leaves[class].clone());
+        }
+        let mut rest = class;
+        let mut labels = vec![None; self.labels.len()];
+        for (label, names) in labels.iter_mut().zip(&self.labels).rev() {
+            *label = Some(rest % names.len());
+            rest /= names.len();
+        }
+        Ok(labels)
+    }
+
+    /// The name of a final class: the labels of the heads that apply to it, joined by ` / `.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn class_name(&self, class: usize) -> Result<String> {
+        Ok(self.name_of(&self.decode(class)?))
+    }
+
+    /// The names of all final classes, in order.
+    pub fn class_names(&self) -> Vec<String> {
+        (0..self.num_classes())
+            .filter_map(|c| self.class_name(c).ok())
+            .collect()
+    }
+
+    /// Labels by their names, joined by ` / `.
+    pub(crate) fn name_of(&self, labels: &[Option<usize>]) -> String {
+        let names: Vec<&str> = labels
+            .iter()
+            .zip(&self.labels)
+            .filter_map(|(label, names)| Some(names.get((*label)?)?.as_str()))
+            .collect();
+        names.join(" / ")
+    }
+}
+
+fn invalid(what: &str, expected: &str, found: &str) -> Error {
+    Error::Invalid {
+        what: what.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+fn no_duplicate(what: &str, names: &[String]) -> Result<()> {
+    let mut met = std::collections::HashSet::new();
+    for name in names {
+        if !met.insert(name) {
+            return Err(invalid(what, "each name once", &format!("`{name}` twice")));
+        }
+    }
+    Ok(())
+}

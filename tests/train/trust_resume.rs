@@ -1,7 +1,6 @@
 //! A run goes on as what it was, or says what has changed since it began.
 
-use crate::common::runs::Bench;
-use crate::common::runs::HEADS;
+use crate::common::runs::{Bench, HEADS};
 use hydranet::ModelFile;
 use hydranet::data::dataset::Split;
 use hydranet::model_file::to_bytes;
@@ -178,13 +177,6 @@ fn a_run_that_lost_patience_goes_on_with_more_of_it() {
 /// Trains, or goes on, without the photos that cannot be read.
 fn without_broken(bench: &Bench, config: &Config, name: &str, resume: bool) {
     let mut dataset = bench.dataset(config);
-    dataset
-        .put_on_sides(
-            &config.train.split,
-            config.train.seed,
-            &config.train.corrections,
-        )
-        .unwrap();
     let stop = AtomicBool::new(false);
     let input = config.model_spec().unwrap().input;
     let faults = dataset.find_broken(&input, true, &stop, &mut |_, _| ());
@@ -233,13 +225,6 @@ fn an_epoch_whose_beginning_was_not_kept_does_not_go_on_with_other_photos() {
     let (bench, config) = stopped(&[]);
     std::fs::remove_file(bench.out("run/epoch.safetensors")).unwrap();
     let mut dataset = bench.dataset(&config);
-    dataset
-        .put_on_sides(
-            &config.train.split,
-            config.train.seed,
-            &config.train.corrections,
-        )
-        .unwrap();
     dataset.skipped.insert(dataset.indices(Split::Train)[0]);
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let (out, stop) = (bench.out("run"), AtomicBool::new(false));

@@ -7,7 +7,7 @@ pub(super) mod joint;
 mod kinds;
 pub(super) mod objective;
 pub(super) mod tasks;
-pub mod unseen;
+pub(crate) mod unseen;
 
 use crate::error::Result;
 use crate::head::LossKind;

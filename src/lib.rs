@@ -80,7 +80,6 @@ mod io;
 pub mod layers;
 pub mod model;
 pub mod model_file;
-#[cfg(feature = "train")]
 mod names;
 mod nearest;
 pub mod onnx;
@@ -97,15 +96,11 @@ pub mod weights;
 
 pub use backbone::{Activations, Architecture, Backbone};
 pub use error::{Error, Result};
-#[doc(hidden)]
-pub use escape::{printable, printable_json};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use io::lock::FolderLock;
-#[doc(hidden)]
-pub use io::lock::OutputLock;
 pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};

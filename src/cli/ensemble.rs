@@ -2,7 +2,8 @@
 
 use super::output::say;
 use super::views::ViewArgs;
-use crate::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
+use crate::io::lock::OutputLock;
+use crate::{Average, Ensemble, Error, Manifest, Predictor, Result};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! How the weights of a backbone are kept in a model file: in full, in half the bytes, or in a quarter.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::names::named;
 use crate::tensors::{Quantised, SCALE, Stored, Tensors, unfit};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -24,20 +25,14 @@ pub enum WeightDType {
     Int8,
 }
 
+named!(WeightDType, "type of weights", {
+    F32 => "f32",
+    F16 => "f16",
+    Bf16 => "bf16",
+    Int8 => "int8",
+});
+
 impl WeightDType {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
-
-    /// Its name in settings and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        }
-    }
-
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
     }
@@ -101,18 +96,5 @@ impl WeightDType {
             }
         }
         Ok(stored)
-    }
-}
-
-impl std::str::FromStr for WeightDType {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|d| d.name() == name);
-        named.ok_or_else(|| Error::UnknownName {
-            what: "type of weights",
-            found: name.into(),
-            known: Self::ALL.map(|d| d.name().to_string()).to_vec(),
-        })
     }
 }

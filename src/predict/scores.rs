@@ -3,6 +3,7 @@
 use super::prediction::{HeadPrediction, Prediction};
 use crate::error::{Error, Result};
 use crate::model::combine::{Decision, argmax, log_softmax, normalise};
+use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
@@ -21,19 +22,13 @@ pub enum Average {
     Vote,
 }
 
+named!(Average, "average", {
+    Probability => "probability",
+    Logit => "logit",
+    Vote => "vote",
+});
+
 impl Average {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Probability, Self::Logit, Self::Vote];
-
-    /// Its name in settings and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Probability => "probability",
-            Self::Logit => "logit",
-            Self::Vote => "vote",
-        }
-    }
-
     fn pool(self, members: &[&[f64]], choices: &[usize]) -> Vec<f64> {
         let count = members.len() as f64;
         let columns = 0..members[0].len();
@@ -52,19 +47,6 @@ impl Average {
                 .map(|i| (choices.iter().filter(|c| **c == i).count() as f64 / count).ln())
                 .collect(),
         }
-    }
-}
-
-impl std::str::FromStr for Average {
-    type Err = crate::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|a| a.name() == name);
-        named.ok_or_else(|| crate::Error::UnknownName {
-            what: "average",
-            found: name.into(),
-            known: Self::ALL.map(|a| a.name().to_string()).to_vec(),
-        })
     }
 }
 

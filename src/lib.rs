@@ -89,6 +89,7 @@ mod io;
 mod layers;
 mod model;
 mod model_file;
+mod names;
 mod nearest;
 pub mod onnx;
 pub mod ops;
@@ -103,22 +104,19 @@ pub mod train;
 pub mod weights;
 
 pub use backbone::{Activations, Architecture, Backbone, adapter};
-pub use error::{Error, Result, write_atomically};
-#[doc(hidden)]
-pub use escape::{printable, printable_json};
+pub use error::{Error, Result};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
-#[doc(hidden)]
-pub use io::lock::OutputLock;
+pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule, joint_log_probs};
 pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
 pub use model_file::{
-    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, read_tensors,
-    to_bytes,
+    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, pretrained,
+    read_tensors, to_bytes,
 };
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

@@ -5,8 +5,7 @@
 //! whose photos together say something else than they are given (`PersonAudit`). With labels made wrong on purpose
 //! (`Injection`) it measures how many of those it finds (`Measured`).
 //!
-//! `confident` is confident learning on labels and probabilities, numbers alone; `health` looks at photos and persons, `page`
-//! makes a page of it all to look at and decide.
+//! `confident` is confident learning on labels and probabilities, numbers alone; `health` looks at photos and persons.
 
 pub(crate) mod confident;
 mod files;
@@ -17,6 +16,7 @@ mod inject;
 mod measure;
 mod persons;
 mod question;
+mod report;
 mod retrain;
 mod run;
 mod table;
@@ -26,7 +26,8 @@ pub(crate) use folds::{Event, load_config};
 pub(crate) use inject::{Flip, Injection, Unit};
 pub(crate) use persons::PersonHead;
 pub(crate) use question::Question;
-pub(crate) use run::{Audit, AuditConfig, run};
+pub(crate) use report::Audit;
+pub(crate) use run::{AuditConfig, run};
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/audit/mod.rs"]

@@ -5,6 +5,7 @@ pub mod cost;
 pub mod decide;
 pub mod evaluate;
 pub mod metrics;
+pub mod predictions;
 pub mod score;
 
 #[cfg(all(test, feature = "cli"))]

@@ -1,33 +1,34 @@
-//! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
+//! Fine-tuning: losses, mixing, optimisers, balancing, configuration, the trainer.
+//!
+//! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`);
+//! `trainer` has the loop around it.
 
 pub(crate) mod balancing;
-mod build;
+mod batch_norm;
+mod batches;
 pub(crate) mod config;
-pub(crate) mod features;
+pub(crate) mod dry_run;
+mod event;
 pub(crate) mod find_lr;
+mod kept;
 pub(crate) mod loss;
+mod memory;
 pub(crate) mod mix;
-mod mixing;
+mod network;
 pub(crate) mod optim;
-mod resume;
-pub(crate) mod run;
-mod setup;
-mod source;
-mod statistics;
+pub(crate) mod run_folder;
 mod step;
 pub(crate) mod trainer;
-mod unseen;
 mod validation;
 
 pub use balancing::Balancing;
-pub use config::{
-    Config, FineTune, MixKind, MixRule, ModelConfig, Partner, TrainConfig, load_weights, read_head,
-};
+pub use config::{Config, FineTune, ModelConfig, TrainConfig, load_weights, read_head};
 pub use loss::HeadLoss;
+pub use mix::{MixKind, MixRule, Partner};
 pub use optim::lora::Lora;
 pub use optim::variables::{Variables, is_buffer};
 pub use optim::{Group, Optimizer, OptimizerKind};
-pub use run::EpochRecord;
+pub use run_folder::EpochRecord;
 pub use trainer::{Event, Outcome, train};
 
 #[cfg(all(test, feature = "cli"))]

@@ -73,6 +73,7 @@ impl Bench {
                 }
             },
         )
+        .map(|done| done.map(|audited| audited.audit))
     }
 
     fn rows(&self, name: &str, file: &str) -> Vec<BTreeMap<String, String>> {

@@ -53,14 +53,10 @@ fn audited(shown: usize) -> (tempfile::TempDir, Dataset, String) {
     let out = dir.path().join("audit");
     let options = AuditConfig {
         folds: 2,
-        page: PageConfig {
-            shown,
-            ..PageConfig::default()
-        },
         ..AuditConfig::default()
     };
     let stop = AtomicBool::new(false);
-    run(
+    let audited = run(
         &config,
         Path::new(HEADS),
         &dataset,
@@ -71,7 +67,18 @@ fn audited(shown: usize) -> (tempfile::TempDir, Dataset, String) {
     )
     .unwrap()
     .unwrap();
-    let page = std::fs::read_to_string(out.join("audit.html")).unwrap();
+    let page = Page {
+        dataset: &audited.dataset,
+        taxonomy: &config.model_spec().unwrap().taxonomy().unwrap(),
+        audit: Some((&audited.audit, &audited.questions)),
+        features: audited.features.as_deref(),
+        health: None,
+    };
+    let shown = PageConfig {
+        shown,
+        ..PageConfig::default()
+    };
+    let page = page.render(&shown).unwrap();
     (dir, dataset, page)
 }
 

@@ -45,7 +45,13 @@ pub fn trained(
     out: &str,
 ) -> (ModelFile, BTreeMap<String, Split>) {
     let mut dataset = open(data, config);
-    dataset.put_on_sides(&config.train).unwrap();
+    dataset
+        .put_on_sides(
+            &config.train.split,
+            config.train.seed,
+            &config.train.corrections,
+        )
+        .unwrap();
     let stop = AtomicBool::new(false);
     let weights = load_weights(config, Path::new(HEADS)).unwrap();
     let out = bench.out(out);

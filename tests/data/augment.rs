@@ -1,7 +1,7 @@
 //! Augmentation and the loader, on synthetic photos.
 
 use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
-use hydranet::data::loader::{Job, Loader};
+use hydranet::data::loader::{Job, Loader, LoaderConfig};
 use hydranet::input::Photo;
 use hydranet::random::rng::{Purpose, keyed};
 use hydranet::{Error, InputSpec};
@@ -68,6 +68,10 @@ fn each_alone() -> Vec<(&'static str, AugmentConfig)> {
             },
         ),
     ]
+}
+
+fn loading(workers: usize, bytes: usize) -> LoaderConfig {
+    LoaderConfig { workers, bytes }
 }
 
 #[test]
@@ -320,7 +324,14 @@ fn any_number_of_workers_yields_the_same_photos_in_the_same_order() {
     };
     let load = |epoch, workers, budget| {
         let spec = spec(16, 16);
-        let loader = Loader::start(jobs.clone(), &spec, Some(config), 1, epoch, workers, budget);
+        let loader = Loader::start(
+            jobs.clone(),
+            &spec,
+            Some(config),
+            1,
+            epoch,
+            loading(workers, budget),
+        );
         let found = loader.unwrap().map(|decoded| match decoded {
             Ok(decoded) => (Some(decoded.index), decoded.pixels),
             Err(Error::Image { path, .. }) => {
@@ -344,7 +355,7 @@ fn any_number_of_workers_yields_the_same_photos_in_the_same_order() {
 fn without_augmentation_the_loader_gives_what_prediction_sees() {
     let (_folder, jobs) = photos_on_disk();
     let spec = spec(20, 16);
-    let loader = Loader::start(jobs[..5].to_vec(), &spec, None, 1, 1, 2, 1 << 20).unwrap();
+    let loader = Loader::start(jobs[..5].to_vec(), &spec, None, 1, 1, loading(2, 1 << 20)).unwrap();
     for (decoded, job) in loader.zip(&jobs) {
         let prepared = spec.prepare(&Photo::open(&job.path).unwrap()).unwrap();
         let mut expected = vec![0.0; 3 * 20 * 16];
@@ -355,7 +366,8 @@ fn without_augmentation_the_loader_gives_what_prediction_sees() {
 
 #[test]
 fn a_loader_without_photos_ends_at_once_and_a_wrong_setting_does_not_start() {
-    let start = |spec: &InputSpec, augment| Loader::start(Vec::new(), spec, augment, 1, 1, 2, 1);
+    let start =
+        |spec: &InputSpec, augment| Loader::start(Vec::new(), spec, augment, 1, 1, loading(2, 1));
     assert!(start(&spec(16, 16), None).unwrap().next().is_none());
     let wrong = AugmentConfig {
         flip: 2.0,
@@ -378,7 +390,14 @@ fn a_photo_that_comes_again_in_an_epoch_is_augmented_anew() {
             again: *again,
             ..jobs[0].clone()
         });
-        let loader = Loader::start(jobs.collect(), &spec, Some(config), 1, 0, 2, 1 << 20);
+        let loader = Loader::start(
+            jobs.collect(),
+            &spec,
+            Some(config),
+            1,
+            0,
+            loading(2, 1 << 20),
+        );
         loader.unwrap().map(|d| d.unwrap().pixels).collect()
     };
     let found = load(&[0, 1, 2]);

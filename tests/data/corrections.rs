@@ -633,7 +633,11 @@ fn a_model_file_says_which_corrections_it_was_trained_with() {
     let config = Bench::config(&[&setting, "train.epochs=1"]).unwrap();
     let paths = [bench.data.clone()];
     let spec = config.model_spec().unwrap();
-    let (dataset, report) = Dataset::prepare(&paths, &spec.heads, &config.train).unwrap();
+    let mut dataset = Dataset::open(&paths, &spec.heads).unwrap();
+    let train = &config.train;
+    let report = dataset
+        .put_on_sides(&train.split, train.seed, &train.corrections)
+        .unwrap();
     assert_eq!((report.dropped_photos, report.notes.len()), (1, 1));
 
     let weights = hydranet::train::config::load_weights(&config, Path::new(runs::HEADS)).unwrap();

@@ -88,7 +88,11 @@ fn photos_of_two_listings_with_one_name_are_told_apart_wherever_they_are_written
     let config = Bench::config(&["train.epochs=1"]).unwrap();
     let spec = config.model_spec().unwrap();
     let run = |name: &str, data: &[std::path::PathBuf]| {
-        let (dataset, _) = Dataset::prepare(data, &spec.heads, &config.train).unwrap();
+        let mut dataset = Dataset::open(data, &spec.heads).unwrap();
+        let settings = &config.train;
+        dataset
+            .put_on_sides(&settings.split, settings.seed, &settings.corrections)
+            .unwrap();
         let stop = std::sync::atomic::AtomicBool::new(false);
         let weights = load_weights(&config, Path::new(runs::HEADS)).unwrap();
         let out = bench.out(name);

@@ -242,7 +242,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
     hydranet::model_file::folder::write_timm(&first, &timm).unwrap();
     for source in [&folder, &timm, &folder.join("model.safetensors")] {
         let source = source.display().to_string();
-        let seen = hydranet::weights::seen(&source, &[]).unwrap();
+        let seen = hydranet::model_file::pretrained::seen(&source, &[]).unwrap();
         assert_eq!(seen, first.description.seen, "{source}");
     }
 }
@@ -258,7 +258,9 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
     let mut dataset = open(std::slice::from_ref(&bench.data), &next);
     follow(&mut dataset, seen.clone()).unwrap();
-    dataset.put_on_sides(&next.train).unwrap();
+    dataset
+        .put_on_sides(&next.train.split, next.train.seed, &next.train.corrections)
+        .unwrap();
     for sample in &dataset.samples {
         assert_eq!(sample.split, Some(before[&file_name(&sample.path)]));
     }
@@ -267,7 +269,8 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     assert_eq!(model.description.seen[0], seen[0]);
     // Divided anew, some of those it tests on were learnt from.
     let mut anew = open(std::slice::from_ref(&bench.data), &next);
-    anew.put_on_sides(&next.train).unwrap();
+    anew.put_on_sides(&next.train.split, next.train.seed, &next.train.corrections)
+        .unwrap();
     anew.seen = seen;
     let message = go(&bench, &next, &anew, "anew").unwrap_err().to_string();
     for word in ["model.weights", "line ", "portraits.csv", "on train then"] {
@@ -345,7 +348,9 @@ fn photos_that_were_there_twice_do_not_keep_a_model_from_being_trained_on() {
     let mut dataset = open(std::slice::from_ref(&bench.data), &next);
     let seen = hydranet::train::config::seen_by_weights(&next, Path::new(HEADS)).unwrap();
     follow(&mut dataset, seen).unwrap();
-    dataset.put_on_sides(&next.train).unwrap();
+    dataset
+        .put_on_sides(&next.train.split, next.train.seed, &next.train.corrections)
+        .unwrap();
     let warnings = go(&bench, &next, &dataset, "next").unwrap();
     assert!(warnings[0].contains("equal to the byte"), "{warnings:?}");
     assert!(warnings[0].contains("`again.png` on valid"), "{warnings:?}");

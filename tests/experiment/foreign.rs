@@ -5,7 +5,7 @@ use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::experiment::ExperimentFile;
 use hydranet::train::config::{Config, read_head};
-use hydranet::train::run::RunFolder;
+use hydranet::train::run_folder::RunFolder;
 use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
 use std::path::Path;
 
@@ -75,7 +75,7 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
             .err()
             .unwrap();
         says("heads", word, heads);
-        let weights = hydranet::weights::load(&source, &[], resnet);
+        let weights = hydranet::pretrained::load(&source, &[], resnet);
         says("weights", word, weights.err().unwrap());
         // A state of training.
         let run = bench.out("given");

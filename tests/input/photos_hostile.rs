@@ -188,8 +188,6 @@ fn a_png_from_which_anything_is_missing_is_refused() {
         refused(&picture.of(&zlib(&picture.rows[..rows - 1])), "missing");
         refused(&picture.of(&zlib(&picture.rows[..row])), "missing");
         refused(&picture.of(&zlib(&[])), "missing");
-        let more = [&picture.rows[..], &picture.rows[..row]].concat();
-        refused(&picture.of(&zlib(&more)), "more pixels");
         let mut wrong = zlib(&picture.rows);
         *wrong.last_mut().unwrap() ^= 1;
         refused(&picture.of(&wrong), "checksum of its pixels");
@@ -215,6 +213,29 @@ fn a_png_from_which_anything_is_missing_is_refused() {
     let mut text = chunk(b"tEXt", b"Comment\0x");
     text[9] ^= 1;
     assert!(decode(&picture.with(&text, &[])).is_ok());
+}
+
+#[test]
+fn what_is_surplus_behind_the_pixels_of_a_png_is_passed_over() {
+    for interlaced in [false, true] {
+        let picture = Picture::noise(2, 8, 24, 16, interlaced);
+        let photo = decode(&picture.file());
+        let rows = &picture.rows;
+        for surplus in [1, 1 + 16 * 3, rows.len()] {
+            let more = [rows, &rows[..surplus]].concat();
+            assert_eq!(decode(&picture.of(&zlib(&more))), photo, "{surplus}");
+            let mut wrong = zlib(&more);
+            *wrong.last_mut().unwrap() ^= 1;
+            refused(&picture.of(&wrong), "checksum of its pixels");
+        }
+        for behind in [&b"\0"[..], b"surplus", &[0; 5000]] {
+            let packed = [&zlib(rows), behind].concat();
+            assert_eq!(decode(&picture.of(&packed)), photo);
+            assert_eq!(decode(&[&picture.file(), behind].concat()), photo);
+        }
+        // A whole animation packed into one picture, or a bomb.
+        refused(&picture.of(&zlib(&rows.repeat(3))), "more than twice");
+    }
 }
 
 #[test]
@@ -262,7 +283,7 @@ fn files_that_are_no_photo_are_named_with_what_to_do() {
         (b"path,label\na.jpg,1\n", "text"),
         ("größe".as_bytes(), "text"),
         (&[0; 64], "zeros"),
-        (b"PK\x03\x04", "ZIP"),
+        (b"PK\x03\x04", "zip archive; unpack"),
         (b"", "empty"),
         (&[1, 2, 3, 4], "neither JPEG nor PNG"),
     ] {

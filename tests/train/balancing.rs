@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use hydranet::data::dataset::{Dataset, Split};
 use hydranet::train::balancing::GradientReport;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::run::EpochRecord;
+use hydranet::train::run_folder::EpochRecord;
 use hydranet::train::trainer::{Outcome, train};
 use hydranet::{ModelFile, Result};
 use std::path::Path;

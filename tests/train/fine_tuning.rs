@@ -5,9 +5,11 @@ use crate::common::runs::{Bench, HEADS, moved};
 use candle_core::{DType, Tensor};
 use hydranet::model_file::Tensors;
 use hydranet::train::config::load_weights;
+use hydranet::train::dry_run::dry_run;
 use hydranet::train::find_lr::{find_lr, suggestion};
 use hydranet::train::optim::average::{Average, share};
-use hydranet::train::optim::plan::{Plan, dry_run, matches};
+use hydranet::train::optim::groups::ParamGroups;
+use hydranet::train::optim::pattern::matches;
 use hydranet::{ModelFile, Result};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -65,7 +67,7 @@ fn stages_thaw_one_after_the_other_and_patterns_stay_frozen() {
         "train.epochs=9",
     ])
     .unwrap();
-    let plan = Plan::new(&config);
+    let plan = ParamGroups::new(&config);
     let trained = |name: &str, epoch| plan.is_trained(&format!("backbone.{name}"), epoch);
     assert!(trained("conv_head.weight", 0) && !trained("blocks.6.0.bn1.weight", 1));
     assert!(trained("blocks.6.0.bn1.weight", 2) && !trained("blocks.5.0.bn1.weight", 3));
@@ -84,7 +86,7 @@ fn stages_thaw_one_after_the_other_and_patterns_stay_frozen() {
         assert_eq!(group(name, rank).weight_decay, 0.0, "{name}");
     }
     let only = Bench::config(&["train.fine_tune={matching=[\"*.bias\"]}"]).unwrap();
-    let plan = Plan::new(&only);
+    let plan = ParamGroups::new(&only);
     assert!(plan.is_trained("backbone.bn1.bias", 0) && !plan.is_trained("backbone.bn1.weight", 0));
 }
 

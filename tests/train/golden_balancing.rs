@@ -1,7 +1,7 @@
 //! The methods of balancing, against courses from PyTorch.
 
 use crate::common::golden::json;
-use hydranet::train::balancing::pc_grad::surgery;
+use hydranet::train::balancing::pc_grad::project;
 use hydranet::train::balancing::{DynamicAverage, Famo, GradNorm, Uncertainty};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,7 @@ fn gradient_surgery_by_products_is_that_of_the_golden_vectors() {
     for case in json("balancing.json")["pc_grad"].as_array().unwrap() {
         let vectors: Vec<Vec<f64>> = read(&case["vectors"]);
         let orders: Vec<Vec<usize>> = read(&case["orders"]);
-        let factors = surgery(&products(&vectors), &orders);
+        let factors = project(&products(&vectors), &orders);
         let total: Vec<f64> = (0..vectors[0].len())
             .map(|i| factors.iter().zip(&vectors).map(|(f, v)| f * v[i]).sum())
             .collect();
@@ -105,7 +105,7 @@ proptest! {
         b in proptest::collection::vec(-1.0..1.0, 4),
     ) {
         let products = products(&[a, b]);
-        let factors = surgery(&products, &[vec![1], vec![0]]);
+        let factors = project(&products, &[vec![1], vec![0]]);
         for own in &products {
             let along: f64 = factors.iter().zip(own).map(|(f, p)| f * p).sum();
             prop_assert!(along > -1e-12, "{along}");

@@ -2,8 +2,10 @@
 
 use hydranet::ModelFile;
 use hydranet::data::sampling::Sampling;
-use hydranet::train::config::{Config, MixKind, MixRule, Partner};
-use hydranet::train::mix::{Mixing, Patch, Targets, mix_pairs, opposite, opposite_alike};
+use hydranet::data::targets::Targets;
+use hydranet::train::config::Config;
+use hydranet::train::mix::blend::{Mixing, Patch, mix_pairs, opposite, opposite_alike};
+use hydranet::train::mix::{MixKind, MixRule, Partner};
 use proptest::prelude::*;
 use serde::Deserialize;
 

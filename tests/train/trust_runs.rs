@@ -4,8 +4,8 @@ use crate::common::runs;
 use crate::common::runs::Bench;
 use hydranet::eval::metrics::Metric;
 use hydranet::train::config::load_weights;
-use hydranet::train::optim::plan::matches;
-use hydranet::train::run::EpochRecord;
+use hydranet::train::optim::pattern::matches;
+use hydranet::train::run_folder::EpochRecord;
 use hydranet::train::trainer::{Event, train};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec};
 

@@ -8,12 +8,15 @@ mod file;
 mod found;
 mod inflate;
 mod jpeg;
-mod kind;
+mod limits;
 mod orientation;
+mod pixels;
 mod png;
+mod png_chunk;
 mod png_pixels;
+mod resize;
 
-use super::{InputSpec, Interpolation};
-pub use decode::{MAX_BYTES, Photo, Region};
 pub(crate) use file::{HeldPhoto, PhotoFile};
 pub use found::{find_images, is_image_name};
+pub use limits::MAX_BYTES;
+pub use pixels::{Photo, Region};

@@ -23,6 +23,19 @@
 //! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_rgb`] takes pixels and
 //! [`Predictor::predict_tensor`] normalised tensors.
 //!
+//! # What is open
+//!
+//! | to | use |
+//! |---|---|
+//! | predict | [`Predictor`], [`Ensemble`]; photos, pixels or tensors in, [`Prediction`] out |
+//! | put in another network | [`Backbone`], or [`adapter`] for one by name |
+//! | write another loop | [`MultiTaskModel`] over any `VarBuilder`, [`pretrained`] weights |
+//! | read and write model files | [`ModelFile`], [`heads`] to change them, [`onnx`] for other programs |
+//! | train | `train`: `Config`, `train`, its `Event`s, and the losses and variables alone; `data`: a `Dataset` from files or of `Sample`s |
+//! | find wrong labels | `audit`: confident learning on labels and probabilities |
+//!
+//! The rest is private, or the command's.
+//!
 //! # Reading order
 //!
 //! Fifteen minutes: `README.md`, a file of `heads/`, this page, and then down the first rows. Arrows between rooms point down only:
@@ -54,7 +67,7 @@
 //! `train`) finds wrong labels, `transformers` has networks of
 //! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
 // What only the command uses is not used without it.
-#![cfg_attr(not(feature = "cli"), allow(dead_code))]
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

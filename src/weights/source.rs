@@ -48,10 +48,14 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     known.dedup();
     let mut searched: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
     searched.dedup();
+    // A package from a registry has no weights with it; the names of those that are shipped are timm's.
+    let shipped = source.strip_suffix(ENDINGS[0]);
+    let shipped = shipped.filter(|name| name.contains('.') && !name.contains(['/', '\\']));
+    let such_as = shipped.map_or(String::new(), |name| format!(", such as {HUB}timm/{name}"));
     Err(Error::Invalid {
         what: "model.weights".into(),
         expected: format!(
-            "a file, a folder with timm's config.json, the name of a file in {} ({}), or {HUB}organisation/name on the Hugging Face Hub",
+            "a file, a folder with timm's config.json, the name of a file in {} ({}), or {HUB}organisation/name on the Hugging Face Hub{such_as}",
             searched.join(" or "),
             if known.is_empty() {
                 "where there is none".into()

@@ -455,3 +455,16 @@ fn torchvisions_mobilenetv2_sees_what_it_sees_in_torchvision() {
         assert!(off < 1e-5, "{what}");
     }
 }
+
+#[test]
+fn where_weights_are_not_shipped_it_is_said_how_to_get_them() {
+    let network = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folders = [folder.path().to_path_buf()];
+    let name = "tf_efficientnet_lite0.in1k.safetensors";
+    let message = load(name, &folders, network).unwrap_err().to_string();
+    let hub = format!("such as hf://{}", network.hub_name().unwrap());
+    assert!(message.contains(&hub), "{message}");
+    let other = load("mine.safetensors", &folders, network).unwrap_err();
+    assert!(!other.to_string().contains("such as"), "{other}");
+}

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
 ///
 /// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature `hub`, see
-/// `hydranet::hub`).
+/// chapter `backbones` of the guide).
 ///
 /// # Errors
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
@@ -21,7 +21,7 @@ pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Re
     load_for(3, source, folders, architecture)
 }
 
-/// The same for images of so many channels: the first convolution's weights are made for them by [`adapt_input_conv`](crate::weights::adapt_input_conv).
+/// The same for images of so many channels: the first convolution's weights are made for them by `adapt_input_conv`.
 ///
 /// # Errors
 /// As [`load`].

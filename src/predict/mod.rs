@@ -13,12 +13,14 @@ use serde::Serialize;
 use std::path::Path;
 
 mod ensemble;
+mod logits;
 mod manifest;
 mod opinion;
 #[cfg(feature = "image")]
 mod photos;
 
 pub use ensemble::Ensemble;
+pub use logits::Logits;
 pub use manifest::{Manifest, Views};
 pub use opinion::Average;
 pub(crate) use opinion::Opinion;
@@ -198,10 +200,11 @@ impl Predictor {
             None => Vec::new(),
         };
         let decision = &self.description.decision;
-        let opinions = (0..images.dims()[0])
-            .map(|i| {
-                let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
+        let opinions = logits
+            .iter()
+            .enumerate()
+            .map(|(i, photo)| {
+                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, photo)?;
                 let novelty = self.novelty.as_ref().zip(distances.get(i));
                 opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(opinion)
@@ -210,21 +213,19 @@ impl Predictor {
         Ok(opinions)
     }
 
-    /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the
-    /// labels' log-probabilities.
+    /// The logits of images; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
     /// `images` `(batch, channels, H, W)`, normalised.
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub fn logits(&self, images: &Tensor) -> Result<Logits> {
         self.of_features(&self.model.features(images, Mode::Eval)?)
     }
 
-    fn of_features(&self, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-        let logits = self.model.logits(features, Mode::Eval)?;
-        logits.iter().map(|l| Ok(l.to_vec2::<f32>()?)).collect()
+    fn of_features(&self, features: &Tensor) -> Result<Logits> {
+        Logits::of_heads(&self.model.logits(features, Mode::Eval)?)
     }
 
     /// Predicts one image of the model's input size from its pixels.

@@ -66,7 +66,7 @@ pub(super) fn route(
         ("preupload", "main" | "v1") => {
             let mode = |file: &Value| {
                 let large = file["size"].as_u64().unwrap() >= LARGE;
-                json!({"path": file["path"], "uploadMode": if large { "lfs" } else { "regular" }})
+                json!({"path": file["path"], "uploadMode": if large { "lfs" } else { "regular" }, "shouldIgnore": false})
             };
             let asked = value();
             let files: Vec<Value> = asked["files"]

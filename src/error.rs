@@ -154,7 +154,31 @@ pub enum Error {
 
     /// candle reported an error.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Candle(without_backtrace(error))
+    }
+}
+
+/// With `RUST_BACKTRACE` candle makes a backtrace a part of its messages; a user is served by what is wrong alone.
+pub(crate) fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
+    use candle_core::Error::{Context, WithBacktrace, WithPath};
+    let inner = |e: Box<candle_core::Error>| Box::new(without_backtrace(*e));
+    match error {
+        WithBacktrace { inner, .. } => without_backtrace(*inner),
+        WithPath { inner: e, path } => WithPath {
+            inner: inner(e),
+            path,
+        },
+        Context { inner: e, context } => Context {
+            inner: inner(e),
+            context,
+        },
+        other => other,
+    }
 }
 
 /// A path as a part of a message: whatever its characters, it stays in its line.
@@ -180,21 +204,4 @@ impl Error {
             source,
         }
     }
-}
-
-/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never half of it:
-/// to a sibling first, then renamed.
-///
-/// # Errors
-/// [`Error::Io`] if the folder does not exist or cannot be written.
-pub fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    write_atomically_with(path, |file| std::io::Write::write_all(file, bytes)).map(drop)
-}
-
-/// As [`write_atomically`], with what `write` writes; gives the file, open for reading too.
-pub(crate) fn write_atomically_with(
-    path: &std::path::Path,
-    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
-) -> Result<std::fs::File> {
-    crate::io::partial::write(path, write)
 }

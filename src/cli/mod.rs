@@ -23,6 +23,7 @@ mod sides;
 mod stop;
 mod terminal;
 mod train;
+mod views;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -111,7 +112,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
             let text = e.render().to_string();
-            match crate::printable(&text) {
+            match crate::escape::printable(&text) {
                 std::borrow::Cow::Borrowed(_) => drop(e.print()),
                 // An argument may be the name of somebody's file.
                 spelt => terminal::note(spelt.trim_end()),
@@ -120,7 +121,7 @@ pub fn main() -> ExitCode {
         }
         // Help and version are results like any other.
         Err(e) => {
-            terminal::delivered(e.print());
+            terminal::delivered(terminal::open().and_then(|()| e.print()));
             terminal::flush();
             return ExitCode::SUCCESS;
         }
@@ -155,13 +156,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // candle appends a backtrace to its messages; a user is served by the first line.
-            let text = error.to_string();
-            let text = match error {
-                crate::Error::Candle(_) => text.lines().next().unwrap_or_default(),
-                _ => text.trim_end(),
-            };
-            terminal::note(format!("error: {text}"));
+            terminal::note(format!("error: {}", error.to_string().trim_end()));
             ExitCode::FAILURE
         }
     }

@@ -2,70 +2,16 @@
 
 use super::score::{MAX_CONFUSION, ScoreReport, Scored};
 use crate::data::dataset::Dataset;
-use crate::data::loader::{Decoded, Job, Loader};
+use crate::data::loader::{EVAL_BATCH, Loader, LoaderConfig, jobs, stack};
 use crate::data::targets::labels;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
-use crate::predict::{Ensemble, Opinion, Prediction};
+use crate::predict::{Ensemble, Prediction, Scores};
 use crate::taxonomy::Taxonomy;
-use candle_core::{Device, Tensor};
-
-/// Photos a step of evaluation; has no effect on the results.
-pub(crate) const BATCH: usize = 32;
-
-/// Worker threads that decode, and bytes they may decode ahead.
-#[derive(Clone, Copy, Debug)]
-pub struct Queue {
-    /// Threads.
-    pub workers: usize,
-    /// Bytes of normalised photos held at once.
-    pub bytes: usize,
-}
-
-impl Queue {
-    /// One worker for each of the threads there are, and a budget in MiB.
-    pub fn new(mib: usize) -> Self {
-        Self {
-            workers: rayon::current_num_threads(),
-            bytes: mib << 20,
-        }
-    }
-}
-
-/// The jobs that load these samples.
-pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
-    indices
-        .iter()
-        .map(|i| Job {
-            index: *i,
-            again: 0,
-            path: dataset.samples[*i].path.clone(),
-        })
-        .collect()
-}
-
-/// A batch tensor from loaded photos.
-///
-/// # Shapes
-/// Result `(batch, channels, H, W)`.
-///
-/// # Errors
-/// If the photos are not of the input's size.
-pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
-    let [h, w] = input.size;
-    let pixels: Vec<f32> = photos
-        .iter()
-        .flat_map(|p| p.pixels.iter().copied())
-        .collect();
-    Ok(Tensor::from_vec(
-        pixels,
-        (photos.len(), input.channels, h, w),
-        &Device::Cpu,
-    )?)
-}
+use candle_core::Tensor;
 
 /// The features of these samples, in their order; `progress` is told the photos done.
 ///
@@ -73,28 +19,23 @@ pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
 /// Result `(indices, num_features)`.
 ///
 /// # Errors
-/// [`Error::Image`] naming a photo that cannot be read; [`Error::EmptySplit`] if there is none.
+/// [`Error::Image`] naming a photo that cannot be read; [`Error::Invalid`] if there is none.
 pub fn features(
     model: &MultiTaskModel,
     input: &InputSpec,
     dataset: &Dataset,
     indices: &[usize],
-    queue: Queue,
+    loading: LoaderConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Tensor> {
-    let mut loader = Loader::start(
-        jobs(dataset, indices),
-        input,
-        None,
-        0,
-        0,
-        queue.workers,
-        queue.bytes,
-    )?;
+    let mut loader = Loader::start(jobs(dataset, indices), input, None, 0, 0, loading)?;
     let mut all = Vec::new();
     let mut done = 0;
     loop {
-        let photos = loader.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+        let photos = loader
+            .by_ref()
+            .take(input.at_once(EVAL_BATCH))
+            .collect::<Result<Vec<_>>>()?;
         if photos.is_empty() {
             break;
         }
@@ -103,10 +44,10 @@ pub fn features(
         progress(done);
     }
     if all.is_empty() {
-        return Err(Error::EmptySplit {
-            split: "asked-for".into(),
-            origin: "the data".into(),
-            reason: "there is no photo to compute features of".into(),
+        return Err(Error::Invalid {
+            what: "the photos to compute features of".into(),
+            expected: "at least one".into(),
+            found: "none".into(),
         });
     }
     Ok(Tensor::cat(&all, 0)?)
@@ -141,13 +82,16 @@ pub fn score(
     indices: &[usize],
     logits: &[Vec<Vec<f32>>],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let opinion = |l: &Vec<Vec<f32>>| Opinion::from_logits(taxonomy, decision, l);
-    let opinions = logits.iter().map(opinion).collect::<Result<Vec<_>>>()?;
+    let of_photo = |l: &Vec<Vec<f32>>| Scores::from_logits(taxonomy, decision, l);
+    let scores = logits.iter().map(of_photo).collect::<Result<Vec<_>>>()?;
     // The product is worked out where it is needed, not kept.
     let kept = *decision != Decision::default();
-    let report = score_opinions(taxonomy, dataset, indices, &opinions, kept)?;
-    let words = |o: &Opinion| o.prediction(taxonomy, decision.min_confidence);
-    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+    let report = report_of(taxonomy, dataset, indices, &scores, kept)?;
+    let to_prediction = |s: &Scores| s.to_prediction(taxonomy, decision.min_confidence);
+    Ok((
+        scores.iter().map(to_prediction).collect::<Result<_>>()?,
+        report,
+    ))
 }
 
 /// The same of an ensemble; `progress` is told the photos done.
@@ -160,39 +104,42 @@ pub fn score_ensemble(
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let mut opinions = Vec::with_capacity(indices.len());
-    for indices in indices.chunks(BATCH) {
+    let mut scores = Vec::with_capacity(indices.len());
+    for indices in indices.chunks(EVAL_BATCH) {
         let paths: Vec<_> = indices.iter().map(|i| &dataset.samples[*i].path).collect();
-        for opinion in ensemble.opinions_of_files(&paths)? {
-            opinions.push(opinion?);
+        for of_photo in ensemble.scores_of_files(&paths)? {
+            scores.push(of_photo?);
         }
-        progress(opinions.len());
+        progress(scores.len());
     }
-    let report = score_opinions(ensemble.taxonomy(), dataset, indices, &opinions, true)?;
-    let words = |o: &Opinion| ensemble.words(o);
-    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+    let report = report_of(ensemble.taxonomy(), dataset, indices, &scores, true)?;
+    let to_prediction = |s: &Scores| ensemble.to_prediction(s);
+    Ok((
+        scores.iter().map(to_prediction).collect::<Result<_>>()?,
+        report,
+    ))
 }
 
-fn score_opinions(
+fn report_of(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     indices: &[usize],
-    opinions: &[Opinion],
+    scores: &[Scores],
     kept: bool,
 ) -> Result<ScoreReport> {
     let kept = kept && taxonomy.num_classes() <= MAX_CONFUSION;
     let exp = |logs: &Vec<f64>| logs.iter().map(|p| p.exp()).collect::<Vec<f64>>();
-    let scored: Vec<Scored> = opinions
+    let scored: Vec<Scored> = scores
         .iter()
         .zip(indices)
-        .map(|(opinion, i)| Scored {
+        .map(|(scores, i)| Scored {
             truth: labels(&dataset.heads, &dataset.samples[*i]),
             // Each head by itself; the final class is given beside it.
-            predicted: opinion.heads.iter().map(|p| argmax(p)).collect(),
-            class: opinion.class,
-            probs: opinion.heads.iter().map(exp).collect(),
+            predicted: scores.heads.iter().map(|p| argmax(p)).collect(),
+            class: scores.class,
+            probs: scores.heads.iter().map(exp).collect(),
             class_probs: if kept {
-                exp(&opinion.classes)
+                exp(&scores.classes)
             } else {
                 Vec::new()
             },

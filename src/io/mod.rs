@@ -9,3 +9,9 @@ pub(crate) mod partial;
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) mod read;
 pub(crate) mod recognise;
+#[cfg(feature = "train")]
+pub(crate) mod table;
+
+pub use partial::write_atomically;
+#[cfg(feature = "train")]
+pub(crate) use partial::write_atomically_with;

@@ -32,6 +32,8 @@ mod rows;
 mod shared;
 mod simd;
 mod softmax;
+#[cfg(feature = "mimalloc")]
+mod stdout;
 mod tape;
 mod update;
 mod window;
@@ -62,6 +64,8 @@ pub mod internal {
     pub use super::mapped::map_file;
     pub use super::matmul::{Matrix, matmul};
     pub use super::shared::{in_pool, with_values};
+    #[cfg(feature = "mimalloc")]
+    pub use super::stdout::stdout_was_closed;
     pub use super::tape::{Layout, Record, Step};
     pub mod update {
         pub use crate::update::*;

@@ -1,15 +1,13 @@
 //! Which labels are likely wrong.
 
 use super::joint::ConfidentJoint;
-use super::least::Least;
 use super::quality::Quality;
+use super::smallest_k::SmallestK;
 use super::{Given, ROWS, Real};
-use crate::error::{Error, Result};
+use crate::names::named;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 /// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a label that
 /// is the likeliest one.
@@ -31,51 +29,14 @@ pub enum Rule {
     LowSelfConfidence,
 }
 
-impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::PruneByClass,
-        Self::PruneByNoiseRate,
-        Self::Both,
-        Self::ConfidentLearning,
-        Self::LowNormalizedMargin,
-        Self::LowSelfConfidence,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PruneByClass => "prune_by_class",
-            Self::PruneByNoiseRate => "prune_by_noise_rate",
-            Self::Both => "both",
-            Self::ConfidentLearning => "confident_learning",
-            Self::LowNormalizedMargin => "low_normalized_margin",
-            Self::LowSelfConfidence => "low_self_confidence",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Rule {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(|r| r.name().to_string()).to_vec();
-        Self::ALL
-            .into_iter()
-            .find(|r| r.name() == name)
-            .ok_or_else(|| Error::UnknownName {
-                what: "rule for wrong labels",
-                found: name.into(),
-                known: known(),
-            })
-    }
-}
+named!(Rule, "rule for wrong labels", {
+    PruneByClass => "prune_by_class",
+    PruneByNoiseRate => "prune_by_noise_rate",
+    Both => "both",
+    ConfidentLearning => "confident_learning",
+    LowNormalizedMargin => "low_normalized_margin",
+    LowSelfConfidence => "low_self_confidence",
+});
 
 impl<T: Real> Given<'_, T> {
     /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label as
@@ -100,7 +61,7 @@ impl<T: Real> Given<'_, T> {
 
     fn lowest(&self, joint: &ConfidentJoint, quality: Quality) -> Vec<usize> {
         let off = |place: &usize| joint.is_off_diagonal(*place, self.labels[*place]);
-        let mut lowest = Least::new((0..self.labels.len()).filter(off).count());
+        let mut lowest = SmallestK::new((0..self.labels.len()).filter(off).count());
         let scores = self.quality(quality).into_iter().enumerate();
         scores.for_each(|(place, score)| lowest.push(score, place));
         let mut places: Vec<usize> = lowest.places().collect();
@@ -121,7 +82,7 @@ impl<T: Real> Given<'_, T> {
         }
         let rows = self.labels.len().div_ceil(2 * rayon::current_num_threads());
         let rows = rows.max(ROWS);
-        let blocks: Vec<Vec<Least>> = (0..self.labels.len().div_ceil(rows))
+        let blocks: Vec<Vec<SmallestK>> = (0..self.labels.len().div_ceil(rows))
             .into_par_iter()
             .map(|block| {
                 let places = block * rows..((block + 1) * rows).min(self.labels.len());
@@ -138,15 +99,17 @@ impl<T: Real> Given<'_, T> {
             first
         });
         let mut marked = vec![false; self.labels.len()];
-        for place in all.into_iter().flatten().flat_map(Least::places) {
+        for place in all.into_iter().flatten().flat_map(SmallestK::places) {
             marked[place] = true;
         }
         marked
     }
 
     /// For each given label, the photos of least self-confidence.
-    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
-        let mut all: Vec<Least> = (0..self.classes).map(|c| Least::new(keep[c][c])).collect();
+    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<SmallestK> {
+        let mut all: Vec<SmallestK> = (0..self.classes)
+            .map(|c| SmallestK::new(keep[c][c]))
+            .collect();
         for place in places {
             all[self.labels[place]].push(self.own[place].wide(), place);
         }
@@ -154,14 +117,14 @@ impl<T: Real> Given<'_, T> {
     }
 
     /// For each given and each other label, the photos whose probability of the other one exceeds most that of the given one.
-    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<SmallestK> {
         let n = self.classes;
         let least = |pair: usize| match (pair / n, pair % n) {
-            (given, other) if given == other => Least::new(0),
-            (given, other) => Least::new(keep[given][other]),
+            (given, other) if given == other => SmallestK::new(0),
+            (given, other) => SmallestK::new(keep[given][other]),
         };
-        let mut all: Vec<Least> = (0..n * n).map(least).collect();
-        let mut limits: Vec<f64> = all.iter().map(Least::limit).collect();
+        let mut all: Vec<SmallestK> = (0..n * n).map(least).collect();
+        let mut limits: Vec<f64> = all.iter().map(SmallestK::limit).collect();
         for place in places {
             let (row, own) = (self.row(place), self.own[place]);
             let of_label = self.labels[place] * n..(self.labels[place] + 1) * n;

@@ -1,16 +1,19 @@
 //! PNG, whole or not at all: the chunks are walked and checked, and what is decoded goes row by row to its place. Nothing but the photo,
 //! a few rows and a window of 32 KiB is kept, and no chunk is inflated but the pixels.
 //!
-//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing or surplus
-//! rows, a missing end chunk, critical chunks that are not known, pixels in several places. Of an animation the still picture counts.
+//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing rows, a
+//! missing end chunk, critical chunks that are not known, pixels in several places. Passed over, as libpng does: what is surplus behind
+//! the pixels and behind the end chunk. Of an animation the still picture counts.
 //! `eXIf` is obeyed wherever it stands: behind the pixels its meaning is the same. Text chunks such as `Raw profile type exif` are not
 //! part of the specification and are not looked at, nor are colour profiles.
 
 use super::canvas::Canvas;
 use super::inflate::Inflate;
+use super::limits::check_size;
 use super::orientation::Orientation;
+use super::pixels::Photo;
+use super::png_chunk::Chunk;
 use super::png_pixels::{Pixels, unfilter};
-use super::{Photo, decode::check_size};
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -33,51 +36,12 @@ pub(super) struct Png<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
     interlaced: bool,
+    /// Bytes of all rows, inflated.
+    raw: u64,
     pixels: Pixels<'a>,
     orientation: Orientation,
     /// From the first chunk of pixels on.
     data: &'a [u8],
-}
-
-/// One chunk: its name, what it holds, and whether its checksum is right.
-pub(super) struct Chunk<'a> {
-    pub(super) name: [u8; 4],
-    pub(super) data: &'a [u8],
-    checksum: &'a [u8],
-}
-
-impl<'a> Chunk<'a> {
-    /// The first of `bytes`, which it is taken off.
-    pub(super) fn next(bytes: &mut &'a [u8]) -> Option<Self> {
-        let length = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-        let name = bytes.get(4..8)?.try_into().ok()?;
-        let end = length.checked_add(8)?;
-        let (data, checksum) = (bytes.get(8..end)?, bytes.get(end..end + 4)?);
-        *bytes = &bytes[end + 4..];
-        Some(Self {
-            name,
-            data,
-            checksum,
-        })
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let mut sum = crc32fast::Hasher::new();
-        sum.update(&self.name);
-        sum.update(self.data);
-        if sum.finalize().to_be_bytes() == *self.checksum {
-            Ok(())
-        } else {
-            Err(format!(
-                "the PNG is broken: the checksum of its chunk {} is wrong",
-                self.named()
-            ))
-        }
-    }
-
-    fn named(&self) -> String {
-        self.name.escape_ascii().to_string()
-    }
 }
 
 impl<'a> Png<'a> {
@@ -127,6 +91,7 @@ impl<'a> Png<'a> {
             width: width as usize,
             height: height as usize,
             interlaced: interlaced == 1,
+            raw: 0,
             pixels: Pixels::new(colour, depth)?,
             orientation: Orientation::UPRIGHT,
             data: &[],
@@ -172,11 +137,11 @@ impl<'a> Png<'a> {
             }
         }
         png.pixels.check()?;
-        let raw: u64 = png
+        png.raw = png
             .passes()
             .map(|(_, [h, w])| h as u64 * (1 + png.pixels.row_bytes(w) as u64))
             .sum();
-        if packed * BEST_RATIO < raw {
+        if packed * BEST_RATIO < png.raw {
             return Err(format!(
                 "the PNG is truncated or its header wrong: {packed} bytes of pixels (IDAT) cannot hold {height}×{width} pixels (height × width)"
             ));
@@ -223,7 +188,7 @@ impl<'a> Png<'a> {
                 above[..bytes].copy_from_slice(now);
             }
         }
-        inflate.finish()?;
+        inflate.finish(self.raw)?;
         Ok(canvas.photo())
     }
 }

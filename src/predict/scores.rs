@@ -1,0 +1,185 @@
+//! What a model says of one photo, and what several say together.
+
+use super::prediction::{HeadPrediction, Prediction};
+use crate::error::{Error, Result};
+use crate::model::combine::{Decision, argmax, log_softmax, normalise};
+use crate::names::named;
+use crate::taxonomy::Taxonomy;
+use serde::{Deserialize, Serialize};
+
+/// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
+/// class's probability is that of the members' final classes, not a product of pooled heads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Average {
+    /// The mean of the probabilities: a linear opinion pool.
+    #[default]
+    Probability,
+    /// The mean of the logits, which is the geometric mean of the probabilities, made to sum to 1: a logarithmic opinion pool.
+    Logit,
+    /// Each member votes for its label and its final class; a probability is a share of the votes. Ties go to the greater mean
+    /// probability.
+    Vote,
+}
+
+named!(Average, "average", {
+    Probability => "probability",
+    Logit => "logit",
+    Vote => "vote",
+});
+
+impl Average {
+    fn pool(self, members: &[&[f64]], choices: &[usize]) -> Vec<f64> {
+        let count = members.len() as f64;
+        let columns = 0..members[0].len();
+        let column = |i: usize| members.iter().map(move |m| m[i]);
+        match self {
+            Self::Probability => columns
+                .map(|i| (column(i).map(f64::exp).sum::<f64>() / count).ln())
+                .collect(),
+            Self::Logit => {
+                let mut pooled: Vec<f64> =
+                    columns.map(|i| column(i).sum::<f64>() / count).collect();
+                normalise(&mut pooled);
+                pooled
+            }
+            Self::Vote => columns
+                .map(|i| (choices.iter().filter(|c| **c == i).count() as f64 / count).ln())
+                .collect(),
+        }
+    }
+}
+
+/// Log-probabilities of one photo, and the final class that follows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scores {
+    /// Of each head's labels.
+    pub heads: Vec<Vec<f64>>,
+    /// Of the final classes.
+    pub classes: Vec<f64>,
+    /// The final class.
+    pub class: usize,
+    /// How unlike the training photos it is, from 0 to 1, where that is known.
+    pub novelty: Option<f64>,
+}
+
+impl Scores {
+    /// From each head's logits, and the joint head's behind them if there is one.
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        let mut heads: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
+        // An impossible label's logarithm may be infinite; what is no number is nothing.
+        let wrong = heads.iter().flatten().filter(|v| v.is_nan()).count();
+        if wrong > 0 {
+            return Err(Error::Invalid {
+                what: "what the model says of the photo".into(),
+                expected: "finite numbers".into(),
+                found: format!(
+                    "{wrong} that are not; the model's weights or the image's values are too great, or no numbers"
+                ),
+            });
+        }
+        let joint = if heads.len() > taxonomy.heads().len() {
+            heads.pop()
+        } else {
+            None
+        };
+        let classes = decision.log_probs(taxonomy, &heads, joint.as_deref())?;
+        Ok(Self {
+            class: decision.decide(&classes),
+            classes,
+            heads,
+            novelty: None,
+        })
+    }
+
+    /// The scores of several models as one's; there is at least one.
+    pub fn pooled(members: Vec<Self>, how: Average, offsets: &[f64]) -> Self {
+        let Some((first, rest)) = members.split_first() else {
+            unreachable!("an ensemble has members");
+        };
+        if rest.is_empty() {
+            return first.clone();
+        }
+        let heads = (0..first.heads.len())
+            .map(|head| {
+                let of_head: Vec<&[f64]> =
+                    members.iter().map(|m| m.heads[head].as_slice()).collect();
+                let choices: Vec<usize> = of_head.iter().map(|p| argmax(p)).collect();
+                how.pool(&of_head, &choices)
+            })
+            .collect();
+        let of_classes: Vec<&[f64]> = members.iter().map(|m| m.classes.as_slice()).collect();
+        let choices: Vec<usize> = members.iter().map(|m| m.class).collect();
+        let classes = how.pool(&of_classes, &choices);
+        let class = match how {
+            Average::Vote => {
+                let mean = Average::Probability.pool(&of_classes, &choices);
+                let votes = |c: usize| choices.iter().filter(|v| **v == c).count();
+                let better = |best: usize, c: usize| {
+                    let more = votes(c) > votes(best);
+                    let tie = votes(c) == votes(best) && mean[c] > mean[best];
+                    if more || tie { c } else { best }
+                };
+                (0..classes.len()).fold(0, better)
+            }
+            _ if offsets.is_empty() => argmax(&classes),
+            _ => {
+                let moved: Vec<f64> = classes.iter().zip(offsets).map(|(p, o)| p + o).collect();
+                argmax(&moved)
+            }
+        };
+        let known: Vec<f64> = members.iter().filter_map(|m| m.novelty).collect();
+        Self {
+            heads,
+            classes,
+            class,
+            novelty: if known.len() == members.len() {
+                Some(known.iter().sum::<f64>() / known.len() as f64)
+            } else {
+                None
+            },
+        }
+    }
+
+    /// With names; abstains where the final class is less likely than `min_confidence`.
+    pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
+        let heads = taxonomy.decode(self.class)?;
+        let heads = heads
+            .into_iter()
+            .enumerate()
+            .map(|(i, index)| HeadPrediction {
+                head: taxonomy.heads()[i].clone(),
+                index,
+                label: index.map(|label| taxonomy.labels(i)[label].clone()),
+                probs: self.heads[i].iter().map(|p| p.exp()).collect(),
+            });
+        let prob = self.classes[self.class].exp();
+        Ok(Prediction {
+            class: self.class,
+            name: taxonomy.class_name(self.class)?,
+            prob,
+            heads: heads.collect(),
+            abstains: prob < min_confidence,
+            novelty: self.novelty,
+        })
+    }
+}
+
+impl Prediction {
+    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        let scores = Scores::from_logits(taxonomy, decision, logits)?;
+        scores.to_prediction(taxonomy, decision.min_confidence)
+    }
+}

@@ -171,7 +171,7 @@ impl Client {
                 let body = SendBody::from_reader(&mut part);
                 let answer = self.agent.run(request.body(body).map_err(failed)?);
                 if let Some(e) = part.failed {
-                    return Err(Failure::Local(Error::io("read", path, e)));
+                    return Err(Failure::Local(Error::io("read", *path, e)));
                 }
                 answer?
             }

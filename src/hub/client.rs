@@ -171,7 +171,7 @@ impl Client {
                 let body = SendBody::from_reader(&mut part);
                 let answer = self.agent.run(request.body(body).map_err(failed)?);
                 if let Some(e) = part.failed {
-                    return Err(Failure::Local(Error::io("read", path, e)));
+                    return Err(Failure::Local(Error::io("read", *path, e)));
                 }
                 answer?
             }
@@ -202,11 +202,10 @@ fn refusal(answer: Response<Body>) -> Failure {
         let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
         body["error"].as_str().map(String::from)
     };
-    let said = header.or_else(body).unwrap_or_default();
-    let said: String = said.chars().filter(|c| !c.is_control()).collect();
-    let colon = if said.is_empty() { "" } else { ": " };
+    let said = header.or_else(body).map(|said| format!(": {said}"));
+    let said = said.unwrap_or_default();
     Failure::Refused {
         status: status.as_u16(),
-        problem: format!("HTTP error: {status}{colon}{said}"),
+        problem: format!("HTTP error: {status}{said}"),
     }
 }

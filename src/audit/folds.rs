@@ -3,7 +3,7 @@
 use crate::data::dataset::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::eval::score::MAX_CONFUSION;
-use crate::experiment::run_logits::{HeldOut, held_out};
+use crate::experiment::held_out::HeldOut;
 use crate::model::combine::{argmax, log_softmax};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
@@ -261,7 +261,7 @@ impl FoldTrainer<'_> {
         if outcome.stopped {
             return Ok(None);
         }
-        held_out(&config, &dataset, asked, &folder, &self.cache, self.stop)
+        HeldOut::new(&config, &dataset, asked, &folder, &self.cache, self.stop)
     }
 }
 

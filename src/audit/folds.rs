@@ -93,7 +93,7 @@ impl OutOfFold {
 
     /// Takes what a model says of the photos at `places`.
     fn take(&mut self, taxonomy: &Taxonomy, places: &[usize], found: &HeldOut) -> Result<()> {
-        for (place, logits) in places.iter().zip(&found.logits) {
+        for (place, logits) in places.iter().zip(found.logits.iter()) {
             let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
             let joint = if log_probs.len() > taxonomy.heads().len() {
                 log_probs.pop()

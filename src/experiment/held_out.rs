@@ -10,6 +10,7 @@ use crate::eval::score::ScoreReport;
 use crate::io::table::write_json;
 use crate::model::ModelSpec;
 use crate::model_file::{Description, ModelFile, Tensors};
+use crate::predict::Logits;
 use crate::train::config::Config;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -17,8 +18,7 @@ use std::sync::atomic::AtomicBool;
 /// Logits of some photos, and the model they are of.
 pub(crate) struct HeldOut {
     pub(crate) description: Description,
-    /// For each photo one list a head, the joint head's last if there is one.
-    pub(crate) logits: Vec<Vec<Vec<f32>>>,
+    pub(crate) logits: Logits,
 }
 
 impl HeldOut {

@@ -15,6 +15,7 @@ use crate::layers::Mode;
 use crate::model::JOINT;
 use crate::model::combine::{Decision, log_softmax};
 use crate::model_file::ModelFile;
+use crate::predict::Logits;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -177,7 +178,7 @@ pub fn calibrate(
 fn of_classes(
     taxonomy: &Taxonomy,
     decision: &Decision,
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
     classes: &[Option<usize>],
 ) -> Result<Vec<Vec<f64>>> {
     let known = logits
@@ -193,7 +194,7 @@ fn of_classes(
 fn calibrate_class(
     decision: &mut Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
     classes: &[Option<usize>],
     uncalibrated: &[Vec<f64>],
 ) -> Result<Calibrated> {
@@ -266,7 +267,7 @@ fn fold(file: &mut ModelFile, prefix: &str, loss: &LossKind, temperature: f64) -
 fn threshold(
     decision: &Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
     classes: &[Option<usize>],
     wanted: f64,
 ) -> Result<f64> {

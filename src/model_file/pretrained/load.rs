@@ -21,7 +21,8 @@ pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Re
     load_for(3, source, folders, architecture)
 }
 
-/// The same for images of so many channels: the first convolution's weights are made for them by [`adapt_input_conv`](crate::weights::adapt_input_conv).
+/// The same for images of so many channels: the first convolution's weights are made for them by
+/// [`adapt_input_conv`](crate::weights::adapt_input_conv).
 ///
 /// # Errors
 /// As [`load`].

@@ -24,18 +24,20 @@ fn spelt(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text with control characters and orders of direction spelt as `\u{1b}`; ends of lines and tabs stay.
-pub fn printable(text: &str) -> Cow<'_, str> {
+/// As [`one_line`], but ends of lines and tabs stay.
+#[cfg(any(feature = "cli", test))]
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     spelt(text, |c| matches!(c, '\n' | '\t'))
 }
 
-/// As [`printable`], with ends of lines and tabs spelt too.
+/// The text with control characters and orders of direction spelt as `\u{1b}`, ends of lines and tabs too.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     spelt(text, |_| false)
 }
 
 /// A text in JSON with such characters in JSON's own spelling, so that it means the same.
-pub fn printable_json(json: &str) -> Cow<'_, str> {
+#[cfg(any(feature = "cli", test))]
+pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(|c| commands(c) && c != '\n') {
         return Cow::Borrowed(json);
     }

@@ -58,6 +58,7 @@
 //! | `backbone`, `layers` | the network |
 //! | `input` | from photo to tensor, alike in training and prediction |
 //! | [`weights`], `hub` | pretrained weights: where they come from, and other libraries' names for them |
+//! | `tensors` | named tensors: read, written, fingerprinted, held against what a model asks for |
 //! | [`ops`] | the operators and their kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
 //!

@@ -3,7 +3,7 @@
 use crate::data::dataset::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::eval::score::MAX_CONFUSION;
-use crate::experiment::run_logits::{HeldOut, held_out};
+use crate::experiment::held_out::HeldOut;
 use crate::model::combine::{argmax, log_softmax};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
@@ -93,7 +93,7 @@ impl OutOfFold {
 
     /// Takes what a model says of the photos at `places`.
     fn take(&mut self, taxonomy: &Taxonomy, places: &[usize], found: &HeldOut) -> Result<()> {
-        for (place, logits) in places.iter().zip(&found.logits) {
+        for (place, logits) in places.iter().zip(found.logits.iter()) {
             let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
             let joint = if log_probs.len() > taxonomy.heads().len() {
                 log_probs.pop()
@@ -261,7 +261,7 @@ impl FoldTrainer<'_> {
         if outcome.stopped {
             return Ok(None);
         }
-        held_out(&config, &dataset, asked, &folder, &self.cache, self.stop)
+        HeldOut::new(&config, &dataset, asked, &folder, &self.cache, self.stop)
     }
 }
 

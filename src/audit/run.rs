@@ -13,7 +13,7 @@ use super::retrain::{Suspicion, retrain};
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::error::{Error, Result};
-use crate::experiment::run_logits::kept_features;
+use crate::experiment::held_out::kept_features;
 use crate::io::lock::FolderLock;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, load_weights, seen_by_weights};

@@ -9,6 +9,7 @@ use crate::data::targets::classes;
 use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
 use crate::eval::evaluate::{features, logits, score};
 use crate::io::lock::OutputLock;
+use crate::predict::Logits;
 use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -53,9 +54,9 @@ impl Decide {
         let model = file.build()?;
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
-        let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Vec<Vec<f32>>>> {
+        let mut run = |indices: &[usize], before: usize| -> crate::Result<Logits> {
             if indices.is_empty() {
-                return Ok(Vec::new());
+                return Ok(Logits::default());
             }
             let mut tell = |done| progress.show("decide", before + done, of);
             let loading = LoaderConfig::new(QUEUE_MIB);
@@ -64,7 +65,7 @@ impl Decide {
         };
         let of_valid = run(&valid, 0)?;
         let of_test = match self.out {
-            Some(_) => Vec::new(),
+            Some(_) => Logits::default(),
             None => run(&test, valid.len())?,
         };
         progress.end();

@@ -191,6 +191,36 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
     counts
 }
 
+impl Dataset {
+    /// Rows whose known labels are a combination that is declared impossible.
+    pub fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
+        let fault = |sample: &Sample| {
+            let known = targets::labels(&self.heads, sample);
+            (!taxonomy.is_possible(&known)).then(|| Fault {
+                source: sample.source,
+                listing: self.sources[sample.source].clone(),
+                row: sample.row,
+                message: format!(
+                    "a combination of labels that is possible is needed, found {}, which model.impossible rules out",
+                    taxonomy.name_of(&known)
+                ),
+            })
+        };
+        self.samples.iter().filter_map(fault).collect()
+    }
+
+    /// Refuses combinations of labels that are declared impossible.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) with file and line of the first.
+    pub fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
+        match self.contradictions(taxonomy).into_iter().next() {
+            Some(first) => Err(first.into()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} photos of {} persons", self.photos, self.persons)?;

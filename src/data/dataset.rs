@@ -2,11 +2,9 @@
 
 use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
-use super::targets::labels;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::head::HeadSpec;
 use crate::model_file::Seen;
-use crate::taxonomy::Taxonomy;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -30,34 +28,6 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Rows whose known labels are a combination that is declared impossible.
-    pub(crate) fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
-        let fault = |sample: &Sample| {
-            let known = labels(&self.heads, sample);
-            (!taxonomy.is_possible(&known)).then(|| Fault {
-                source: sample.source,
-                listing: self.sources[sample.source].clone(),
-                row: sample.row,
-                message: format!(
-                    "a combination of labels that is possible is needed, found {}, which model.impossible rules out",
-                    taxonomy.name_of(&known)
-                ),
-            })
-        };
-        self.samples.iter().filter_map(fault).collect()
-    }
-
-    /// Refuses combinations of labels that are declared impossible.
-    ///
-    /// # Errors
-    /// [`Error::Data`] with file and line of the first.
-    pub(crate) fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
-        match self.contradictions(taxonomy).into_iter().next() {
-            Some(first) => Err(first.into()),
-            None => Ok(()),
-        }
-    }
-
     /// The samples on one side, without the skipped ones, as indices in order.
     pub fn indices(&self, split: Split) -> Vec<usize> {
         (0..self.samples.len())

@@ -9,7 +9,7 @@ use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
-use crate::predict::{Ensemble, Prediction, Scores};
+use crate::predict::{Ensemble, Logits, Prediction, Scores};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 
@@ -53,22 +53,15 @@ pub fn features(
     Ok(Tensor::cat(&all, 0)?)
 }
 
-/// Each head's logits of some features: for each photo one list a head, the joint head's last if there is one.
+/// The logits of some features.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`.
 ///
 /// # Errors
 /// If the shape does not fit.
-pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-    let heads: Vec<Vec<Vec<f32>>> = model
-        .logits(features, Mode::Eval)?
-        .iter()
-        .map(|l| Ok(l.to_vec2()?))
-        .collect::<Result<_>>()?;
-    Ok((0..features.dims()[0])
-        .map(|i| heads.iter().map(|h| h[i].clone()).collect())
-        .collect())
+pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Logits> {
+    Logits::of_heads(&model.logits(features, Mode::Eval)?)
 }
 
 /// The predictions of these samples and their scores.
@@ -80,7 +73,7 @@ pub fn score(
     decision: &Decision,
     dataset: &Dataset,
     indices: &[usize],
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
     let of_photo = |l: &Vec<Vec<f32>>| Scores::from_logits(taxonomy, decision, l);
     let scores = logits.iter().map(of_photo).collect::<Result<Vec<_>>>()?;

@@ -1,15 +1,67 @@
-//! The score of a finished run on the photos it has never seen.
+//! What a finished run's model says of photos, and its score on those it has never seen.
 
-use super::run_logits::held_out;
 use crate::data::dataset::{Dataset, Split};
+use crate::data::features::{Extractor, Features, Key, View};
+use crate::data::loader::LoaderConfig;
 use crate::error::Result;
-use crate::eval::evaluate::score;
+use crate::eval::evaluate::{features, logits, score};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::ScoreReport;
 use crate::io::table::write_json;
+use crate::model::ModelSpec;
+use crate::model_file::{Description, ModelFile, Tensors};
+use crate::predict::Logits;
 use crate::train::config::Config;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+
+/// Logits of some photos, and the model they are of.
+pub(crate) struct HeldOut {
+    pub(crate) description: Description,
+    pub(crate) logits: Logits,
+}
+
+impl HeldOut {
+    /// Of the photos at `indices` by the run in `folder`: the model of the best epoch, or, where there is no validation side to tell by,
+    /// of the last. `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
+    pub(crate) fn new(
+        config: &Config,
+        dataset: &Dataset,
+        indices: &[usize],
+        folder: &Path,
+        cache: &Path,
+        stop: &AtomicBool,
+    ) -> Result<Option<Self>> {
+        let name = if dataset.indices(Split::Valid).is_empty() {
+            "last.safetensors"
+        } else {
+            "best.safetensors"
+        };
+        let file = ModelFile::read(folder.join(name))?;
+        let (model, spec) = (file.build()?, &file.description.model);
+        let loading = LoaderConfig::new(config.train.queue_mib);
+        let all = if config.train.stays_frozen() {
+            let paths = indices.iter().map(|i| &*dataset.samples[*i].path);
+            let paths: Vec<&Path> = paths.collect();
+            let of = (spec, &file.tensors);
+            let Some((mut kept, keys)) = open(config, of, &paths, cache, stop)? else {
+                return Ok(None);
+            };
+            let wanted: Vec<(Key, &Path)> = keys.into_iter().zip(paths).collect();
+            if !kept.complete(&wanted, &model, loading, stop, &mut |_, _| ())? {
+                return Ok(None);
+            }
+            let rows = wanted.iter().filter_map(|(key, _)| kept.place(key));
+            kept.gather(rows.collect::<Vec<_>>().into_iter())?
+        } else {
+            features(&model, &spec.input, dataset, indices, loading, &mut |_| ())?
+        };
+        Ok(Some(Self {
+            logits: logits(&model, &all)?,
+            description: file.description,
+        }))
+    }
+}
 
 /// Scores the run in `folder` on its test side, as `hydranet evaluate` does. Writes `test_scores.json` and `test_predictions.csv`;
 /// `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
@@ -21,7 +73,7 @@ pub(crate) fn score_held_out(
     stop: &AtomicBool,
 ) -> Result<Option<ScoreReport>> {
     let test = dataset.indices(Split::Test);
-    let Some(found) = held_out(config, dataset, &test, folder, cache, stop)? else {
+    let Some(found) = HeldOut::new(config, dataset, &test, folder, cache, stop)? else {
         return Ok(None);
     };
     let taxonomy = found.description.model.taxonomy()?;
@@ -31,4 +83,52 @@ pub(crate) fn score_held_out(
     write_predictions(&path, &taxonomy, dataset, &test, &predictions)?;
     write_json(&folder.join("test_scores.json"), &report)?;
     Ok(Some(report))
+}
+
+/// The features of all photos by a frozen backbone of these tensors, as a run before has kept them in the folder `cache`; `None` if some
+/// are not there.
+///
+/// # Shapes
+/// Row by row, `(photos, num_features)`.
+#[cfg(feature = "audit")]
+pub(crate) fn kept_features(
+    config: &Config,
+    tensors: &Tensors,
+    dataset: &Dataset,
+    cache: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<Vec<f32>>> {
+    if !config.train.stays_frozen() {
+        return Ok(None);
+    }
+    let paths: Vec<&Path> = dataset.samples.iter().map(|s| &*s.path).collect();
+    let of = (&config.model_spec()?, tensors);
+    let Some((kept, keys)) = open(config, of, &paths, cache, stop)? else {
+        return Ok(None);
+    };
+    let rows: Vec<usize> = keys.iter().filter_map(|key| kept.place(key)).collect();
+    if rows.len() < paths.len() {
+        return Ok(None);
+    }
+    let all = kept.gather(rows.into_iter())?;
+    Ok(Some(all.flatten_all()?.to_vec1()?))
+}
+
+/// The features of a frozen backbone that are kept, and the keys of these photos as for prediction; `None` if stopped.
+fn open(
+    config: &Config,
+    (spec, tensors): (&ModelSpec, &Tensors),
+    paths: &[&Path],
+    cache: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<(Features, Vec<Key>)>> {
+    let cache = config.train.feature_cache.as_deref().unwrap_or(cache);
+    let extractor = Extractor::new(spec, tensors)?;
+    let mut kept = Features::open(Some(cache), extractor, spec.backbone.num_features())?;
+    let Some(photos) = kept.identify(paths, stop)? else {
+        return Ok(None);
+    };
+    let plain = kept.view(View::Plain);
+    let keys = photos.into_iter().map(|photo| Key(photo, plain));
+    Ok(Some((kept, keys.collect())))
 }

@@ -1,37 +1,33 @@
 //! A file fetched in parts, so that an interrupted download goes on where it stopped.
 
-use crate::tensors::hash::hexadecimal;
-use hf_hub::HFRepositorySync;
-use hf_hub::repository::RepoTypeModel;
-use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use super::call::Call;
+use super::client::{Client, content};
+use super::hash;
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
+use ureq::http::header::RANGE;
 
-/// How often a part of a file is asked for before it is given up.
+/// How often a part of a file is asked for that breaks off.
 const ATTEMPTS: usize = 3;
 
 /// One file of a repository that is fetched in parts.
 pub(super) struct Download<'a> {
-    pub repo: &'a HFRepositorySync<RepoTypeModel>,
+    pub client: &'a Client,
+    pub url: String,
     pub file: &'a str,
-    pub commit: &'a str,
+    /// What the content is called in the cache.
+    pub blob: &'a str,
+    /// The hash of the content, where the Hub says it.
+    pub sha256: Option<&'a str>,
     pub size: u64,
     pub part: u64,
 }
 
 impl Download<'_> {
-    /// Fetches what is not there yet, into the folder `blobs`, under `oid` or the hash of the content; `tell` hears
-    /// how many bytes are there.
-    pub fn run(
-        &self,
-        blobs: &Path,
-        oid: Option<&str>,
-        tell: &mut dyn FnMut(u64),
-    ) -> Result<(), String> {
-        let plain = |name: &str| name.replace(['/', '\\'], "--");
-        let name = format!("{}.{}.incomplete", plain(self.commit), plain(self.file));
-        let partial = blobs.join(name);
+    /// Fetches what is not there yet, into the folder `blobs`; `tell` hears how many bytes are there.
+    pub fn run(&self, blobs: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), String> {
+        let partial = blobs.join(format!("{}.hydranet.incomplete", self.blob));
         let failed = |e: std::io::Error| format!("cannot write {}: {e}", partial.display());
         std::fs::create_dir_all(blobs).map_err(failed)?;
         let mut options = OpenOptions::new();
@@ -63,32 +59,34 @@ impl Download<'_> {
             tell(there);
         }
         file.sync_all().map_err(failed)?;
-        let name = match oid {
-            Some(oid) => oid.to_string(),
-            None => sha256(&mut file).map_err(failed)?,
-        };
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(format!("the Hub names a file by `{name}`; expected a hash"));
+        if let Some(expected) = self.sha256 {
+            file.seek(SeekFrom::Start(0)).map_err(failed)?;
+            let found = hash::sha256(&mut file).map_err(failed)?;
+            if found != expected {
+                std::fs::remove_file(&partial).map_err(failed)?;
+                return Err(format!(
+                    "the content of {} is not what the Hub says it is: expected SHA-256 {expected}, found {found}; it is thrown away",
+                    self.file
+                ));
+            }
         }
-        std::fs::rename(&partial, blobs.join(name)).map_err(failed)
+        std::fs::rename(&partial, blobs.join(self.blob)).map_err(failed)
     }
 
     /// The part from `start` on.
     fn fetch(&self, start: u64) -> Result<Vec<u8>, String> {
         let end = self.size.min(start + self.part);
+        let range = format!("bytes={start}-{}", end - 1);
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
-            let part = self
-                .repo
-                .download_file_to_bytes()
-                .filename(self.file)
-                .revision(self.commit)
-                .range(start..end);
-            match part.send() {
-                Ok(part) if part.len() as u64 == end - start => return Ok(part.to_vec()),
+            let mut call = Call::get(&self.url);
+            call.headers = vec![(RANGE.as_str(), &range)];
+            let answer = self.client.send(&mut call).map_err(|e| e.to_string())?;
+            match content(answer, self.size) {
+                Ok(part) if part.len() as u64 == end - start => return Ok(part),
                 // A server that knows no ranges sends all of it.
-                Ok(whole) if whole.len() as u64 == self.size => {
-                    return Ok(whole[start as usize..].to_vec());
+                Ok(mut whole) if whole.len() as u64 == self.size => {
+                    return Ok(whole.split_off(start as usize));
                 }
                 Ok(part) => {
                     last = format!("{} bytes came instead of {}", part.len(), end - start);
@@ -97,17 +95,5 @@ impl Download<'_> {
             }
         }
         Err(last)
-    }
-}
-
-fn sha256(file: &mut File) -> std::io::Result<String> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
     }
 }

@@ -1,13 +1,13 @@
 //! All files of a repository on the Hub, into a folder.
 
-use super::repository::{Remote, Repository};
-use super::{Hub, REMEDY, Source, Tell};
+use super::cache::Cache;
+use super::hash;
+use super::repository::{REMEDY, Remote, Repository};
+use super::settings::{Hub, Tell};
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::io::lock::OutputLock;
-use crate::tensors::hash::hexadecimal;
-use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What [`pull`] did.
@@ -39,20 +39,10 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
         )));
     }
     let repo = Repository::open(hub, &source)?;
-    let info = repo.model.info().revision(source.revision);
-    let info = info.expand(vec!["sha".into()]).send();
-    let info = info.map_err(|e| repo.refused(e))?;
     // All of one commit, even if someone pushes meanwhile.
-    let commit = info.sha.ok_or_else(|| {
-        source.fail(format!(
-            "{} does not say which commit revision {} is",
-            repo.endpoint, source.revision
-        ))
-    })?;
-    let tree = repo.model.list_tree().revision(&commit).recursive(true);
-    let tree = tree.send().map_err(|e| repo.refused(e))?;
+    let (commit, _) = repo.commit()?;
     let hidden = |r: &Remote| r.path.split('/').any(|p| p.starts_with('.'));
-    let mut files: Vec<Remote> = tree.into_iter().filter_map(Remote::of).collect();
+    let mut files = repo.all(&commit)?;
     files.retain(|r| !hidden(r));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let plain = |r: &&Remote| r.path.contains('\\') || r.path.split('/').any(str::is_empty);
@@ -70,13 +60,14 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
     }
     let total = files.iter().map(|r| r.size).sum();
     let mut before = 0;
+    let cache = Cache::new(&hub.folder(), &source);
     let mut cached = Vec::new();
     for remote in &files {
-        cached.push(match repo.cached(&remote.path, &commit) {
+        cached.push(match cache.find(&remote.path, &commit) {
             Some(path) => path,
             None => {
                 let mut tell = |done: u64| tell(before + done.min(remote.size), total);
-                repo.bring(remote, &commit, &commit, &mut tell)?
+                repo.bring(&cache, remote, (&commit, &commit), &mut tell)?
             }
         });
         before += remote.size;
@@ -92,7 +83,8 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
     let folder = Sibling::new(out, "partial")?;
     for (remote, path) in files.iter().zip(&cached) {
         let hash = copy(path, &folder.0.join(&remote.path))?;
-        if let Some(wanted) = hash_in_cache(path).filter(|wanted| *wanted != hash) {
+        if let Some(wanted) = remote.sha256.as_ref().filter(|wanted| **wanted != hash) {
+            let path = path.canonicalize().unwrap_or(path.clone());
             return Err(source.fail(format!(
                 "the content of {} is not what the Hub says it is: expected SHA-256 {wanted}, found {hash}; remove {} and pull again",
                 remote.path,
@@ -210,14 +202,6 @@ impl Drop for Sibling {
     }
 }
 
-/// The hash of a large file's content: the cache names it by that, as the Hub said it.
-fn hash_in_cache(path: &Path) -> Option<String> {
-    let path = path.canonicalize().ok()?;
-    let name = path.file_name()?.to_str()?;
-    let is_hash = name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hash.then(|| name.to_string())
-}
-
 /// Copies a file and gives the hash of its content.
 fn copy(from: &Path, to: &Path) -> Result<String> {
     let failed = |e| Error::io("write", to, e);
@@ -226,18 +210,7 @@ fn copy(from: &Path, to: &Path) -> Result<String> {
     }
     let mut source = File::open(from).map_err(|e| Error::io("read", from, e))?;
     let mut file = File::create(to).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = source
-            .read(&mut buffer)
-            .map_err(|e| Error::io("read", from, e))?;
-        if n == 0 {
-            break;
-        }
-        hash.update(&buffer[..n]);
-        file.write_all(&buffer[..n]).map_err(failed)?;
-    }
+    let hash = hash::copy(&mut source, &mut file).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    Ok(hexadecimal(hash.finalize()))
+    Ok(hash)
 }

@@ -1,15 +1,14 @@
 //! A folder or a model file, to a repository on the Hub.
 
-use super::repository::{Repository, watch};
-use super::{Hub, Source, Tell};
+use super::call::{Call, Failure};
+use super::commit::commit;
+use super::local::files;
+use super::repository::{JSON, Repository};
+use super::settings::{Hub, Tell};
+use super::source::Source;
 use crate::error::{Error, Result};
-use hf_hub::HFError;
-use hf_hub::repository::{CommitOperation, RepoTypeModel};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-/// The name of a model file that is pushed by itself.
-const MODEL: &str = "model.safetensors";
+use serde_json::json;
+use std::path::Path;
 
 /// What to do about a repository that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +32,9 @@ pub struct Pushed {
     pub files: Vec<(String, u64)>,
 }
 
-/// A file here and its name there.
-struct Local {
-    name: String,
-    path: PathBuf,
-    size: u64,
-}
-
 /// Uploads a folder (all its files and those of the folders in it, but no hidden ones) or one model file (as `model.safetensors`)
 /// to `hf://organisation/name` or `hf://organisation/name@branch`, as one commit: the repository has all of the files or none. Files
-/// in it that bear other names stay. What the Hub keeps apart from git (large and binary files) goes through its Xet storage.
+/// in it that bear other names stay. What the Hub keeps apart from git (large and binary files) goes up by the protocol of Git LFS.
 ///
 /// The commit depends on names and contents alone: files are sorted by name.
 ///
@@ -58,56 +50,71 @@ pub fn push(hub: &Hub, to: &str, path: &Path, create: Create, tell: Tell) -> Res
             source.fail("HF_HUB_OFFLINE is set, and nothing can be uploaded without a network")
         );
     }
-    if !hub.has_token() {
+    if hub.access_token().is_none() {
         return Err(source.fail(
             "there is no access token; make one that may write on the Hub's settings page and set HF_TOKEN to it",
         ));
     }
     let repo = Repository::open(hub, &source)?;
-    let refused = |e| refused(&repo, &source, create, e);
-    if create != Create::No && !repo.model.exists().send().map_err(refused)? {
-        let id = format!("{}/{}", source.owner, source.name);
-        let request = repo.client.create_repository().repo_id(&id);
-        // Another process may have made it meanwhile.
-        let request = request.repo_type(RepoTypeModel).exist_ok(true);
-        let private = create == Create::Private;
-        request.private(private).send().map_err(refused)?;
+    let refused = |e| refused(&repo, create, e);
+    if create != Create::No {
+        make(&repo, create).map_err(refused)?;
     }
-    let add = |f: &Local| CommitOperation::add_file(&f.name, &f.path);
     let message = match &files[..] {
         [file] => format!("Upload {}", file.name),
         files => format!("Upload {} files", files.len()),
     };
-    let commit = repo
-        .model
-        .create_commit()
-        .operations(files.iter().map(add).collect())
-        .commit_message(message)
-        .revision(source.revision);
     let total: u64 = files.iter().map(|f| f.size).sum();
-    let commit = watch(|progress| commit.progress(progress).send(), &mut |done| {
-        tell(done.min(total), total)
-    })
-    .map_err(refused)?;
+    let mut most = 0;
+    // What is sent again was counted before.
+    let mut sent = |bytes: u64| {
+        most = bytes.clamp(most, total);
+        tell(most, total);
+    };
+    let commit = commit(&repo, &message, &files, &mut sent).map_err(refused)?;
     tell(total, total);
     Ok(Pushed {
-        commit: commit.commit_oid.unwrap_or_default(),
-        page: format!("{}/{}/{}", repo.endpoint, source.owner, source.name),
+        commit,
+        page: format!("{}/{}", repo.client.endpoint(), repo.id()),
         files: files.into_iter().map(|f| (f.name, f.size)).collect(),
     })
 }
 
+/// Makes the repository if it is not there.
+fn make(repo: &Repository, create: Create) -> std::result::Result<(), Failure> {
+    let (at, source) = (repo.client.endpoint(), repo.source);
+    let there = format!("{at}/api/models/{}", repo.id());
+    match repo.client.send(&mut Call::get(&there)) {
+        Err(Failure::Refused { status: 404, .. }) => {}
+        answer => return answer.map(drop),
+    }
+    let body = json!({
+        "name": source.name, "organization": source.owner, "type": "model", "private": create == Create::Private
+    });
+    let url = format!("{at}/api/repos/create");
+    let body = body.to_string();
+    let made = repo
+        .client
+        .send(&mut Call::post(&url, JSON, body.as_bytes()));
+    match made {
+        // Another process made it meanwhile.
+        Err(Failure::Refused { status: 409, .. }) => Ok(()),
+        made => made.map(drop),
+    }
+}
+
 /// What the Hub's answer to a writer means, and what to do.
-fn refused(repo: &Repository, source: &Source, create: Create, error: HFError) -> Error {
-    let at = &repo.endpoint;
-    source.fail(match &error {
-        HFError::AuthRequired { .. } => {
+fn refused(repo: &Repository, create: Create, failure: Failure) -> Error {
+    let (at, source) = (repo.client.endpoint(), repo.source);
+    source.fail(match failure {
+        Failure::Local(error) => return error,
+        Failure::Refused { status: 401, .. } => {
             format!("{at} answers 401: the token is not valid; set HF_TOKEN to one that may write")
         }
-        HFError::Forbidden { .. } => format!(
+        Failure::Refused { status: 403, .. } => format!(
             "{at} answers 403: the token may not write to it; set HF_TOKEN to one with the right to write there"
         ),
-        HFError::RepoNotFound { .. } => {
+        Failure::Refused { status: 404, .. } => {
             let remedy = match create {
                 Create::No => "check its name, or have it made with --create",
                 _ => "make the branch on its page",
@@ -117,110 +124,10 @@ fn refused(repo: &Repository, source: &Source, create: Create, error: HFError) -
                 source.revision
             )
         }
-        HFError::Conflict { .. } => format!(
+        Failure::Refused { status: 409, .. } => format!(
             "{at} answers 409: someone else changed the repository at the same time; push again"
         ),
-        HFError::Request { source, .. } => repo.unreached(source),
+        Failure::Unreached(reason) => format!("{at} cannot be reached ({reason})"),
         other => format!("{at}: {other}"),
     })
-}
-
-/// The files to upload, sorted by name.
-fn files(path: &Path) -> Result<Vec<Local>> {
-    let metadata = path.metadata().map_err(|e| Error::io("read", path, e))?;
-    if !metadata.is_dir() {
-        check_model(path, metadata.len())?;
-        return Ok(vec![Local {
-            name: MODEL.into(),
-            path: path.into(),
-            size: metadata.len(),
-        }]);
-    }
-    let mut files = Vec::new();
-    collect(path, "", &mut files)?;
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    if files.is_empty() {
-        Err(Error::Invalid {
-            what: format!("the folder {}", path.display()),
-            expected: "files to upload".into(),
-            found: "none".into(),
-        })
-    } else {
-        Ok(files)
-    }
-}
-
-fn collect(folder: &Path, prefix: &str, files: &mut Vec<Local>) -> Result<()> {
-    let failed = |e| Error::io("read", folder, e);
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        let name = entry.file_name();
-        let name = name.to_str().ok_or_else(|| Error::Invalid {
-            what: format!("the name of {}", path.display()),
-            expected: "UTF-8".into(),
-            found: "other bytes".into(),
-        })?;
-        if name.starts_with('.') {
-            continue;
-        }
-        let name = format!("{prefix}{name}");
-        let failed = |e| Error::io("read", &path, e);
-        let kind = entry.file_type().map_err(failed)?;
-        // A linked file is its content, as in the Hub's cache; a linked folder may lead around in a circle.
-        let metadata = path.metadata().map_err(failed)?;
-        if kind.is_dir() {
-            collect(&path, &format!("{name}/"), files)?;
-        } else if metadata.is_file() {
-            files.push(Local {
-                name,
-                size: metadata.len(),
-                path,
-            });
-        } else {
-            return Err(Error::Invalid {
-                what: path.display().to_string(),
-                expected: "a file or a folder".into(),
-                found: "a link to a folder, or a device".into(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// A safetensors file begins with the length of its header, and the header with a brace.
-fn check_model(path: &Path, size: u64) -> Result<()> {
-    let mut start = [0; 9];
-    let (mut file, _) = crate::io::read::open(path)?;
-    let is_it = size >= 9;
-    if is_it {
-        file.read_exact(&mut start)
-            .map_err(|e| Error::io("read", path, e))?;
-    }
-    let [length @ .., brace] = start;
-    if is_it && brace == b'{' && u64::from_le_bytes(length) <= size - 8 {
-        Ok(())
-    } else {
-        Err(Error::Invalid {
-            what: path.display().to_string(),
-            expected: "a folder or a model file (safetensors)".into(),
-            found: "another file".into(),
-        })
-    }
-}
-
-impl Hub {
-    /// Whether there is a token, looked for where the client looks for it.
-    fn has_token(&self) -> bool {
-        let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let saved = |path: PathBuf| {
-            crate::io::read::text(&path, crate::io::read::SETTINGS)
-                .is_ok_and(|token| !token.trim().is_empty())
-        };
-        self.token.is_some()
-            || variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_none()
-                && (variable("HF_TOKEN").is_some()
-                    || variable("HF_TOKEN_PATH").is_some_and(|p| saved(p.into()))
-                    || saved(hf_hub::hf_home().join("token")))
-    }
 }

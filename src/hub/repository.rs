@@ -1,24 +1,31 @@
 //! One repository on the Hub: how it is asked, and what its refusals mean.
 
+use super::address::encode;
+use super::cache::{Cache, is_commit};
+use super::call::{Call, Failure};
+use super::client::Client;
 use super::download::Download;
-use super::{Hub, REMEDY, Source};
+use super::settings::Hub;
+use super::source::Source;
 use crate::error::{Error, Result};
-use hf_hub::progress::{DownloadEvent, Progress, ProgressEvent, ProgressHandler, UploadEvent};
-use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync};
+use serde::Deserialize;
+use serde_json::json;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+
+/// What to do without a network.
+pub(super) const REMEDY: &str =
+    "without a network, fetch the file elsewhere and give its path instead";
+
+/// The most files of a repository that are listed.
+const MOST: usize = 100_000;
+
+/// The media type of what the Hub is told.
+pub(super) const JSON: &str = "application/json";
 
 /// A repository that can be asked.
 pub(super) struct Repository<'a> {
-    source: &'a Source<'a>,
-    pub client: HFClientSync,
-    pub model: HFRepositorySync<RepoTypeModel>,
-    pub endpoint: String,
-    pub cache: PathBuf,
+    pub source: &'a Source<'a>,
+    pub client: Client,
     part: u64,
 }
 
@@ -27,168 +34,173 @@ pub(super) struct Remote {
     pub path: String,
     /// In bytes.
     pub size: u64,
-    /// Git's name of the content.
-    oid: String,
-    /// Stored apart from git.
-    apart: bool,
-    xet: bool,
+    /// The hash of the content, if it is stored apart from git.
+    pub sha256: Option<String>,
+    /// What the content is called in the cache: this hash, or git's.
+    blob: String,
 }
 
-impl Remote {
-    pub fn of(entry: RepoTreeEntry) -> Option<Self> {
-        match entry {
-            RepoTreeEntry::File {
-                path,
-                size,
-                oid,
-                lfs,
-                xet_hash,
-                ..
-            } => Some(Self {
-                path,
-                size,
-                oid,
-                apart: lfs.is_some(),
-                xet: xet_hash.is_some(),
-            }),
-            RepoTreeEntry::Directory { .. } => None,
-        }
+/// A commit and its files.
+#[derive(Deserialize)]
+struct Info {
+    sha: Option<String>,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// A file or a folder in a list of the Hub's.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    #[serde(default)]
+    size: u64,
+    oid: String,
+    lfs: Option<Apart>,
+}
+
+#[derive(Deserialize)]
+struct Apart {
+    oid: String,
+}
+
+impl Entry {
+    fn file(self) -> Option<Remote> {
+        let sha256 = self.lfs.map(|apart| apart.oid);
+        (self.kind == "file").then(|| Remote {
+            path: self.path,
+            size: self.size,
+            blob: sha256.clone().unwrap_or(self.oid),
+            sha256,
+        })
     }
 }
 
 impl<'a> Repository<'a> {
     pub fn open(hub: &Hub, source: &'a Source<'a>) -> Result<Self> {
-        let mut client = HFClient::builder();
-        if let Some(endpoint) = &hub.endpoint {
-            client = client.endpoint(endpoint);
-        }
-        if let Some(cache) = &hub.cache {
-            client = client.cache_dir(cache);
-        }
-        if let Some(token) = &hub.token {
-            client = client.token(token);
-        }
-        let client = client.build().map_err(|e| source.fail(e))?;
-        let (endpoint, cache) = (
-            client.endpoint().to_string(),
-            client.cache_dir().to_path_buf(),
-        );
-        let client = HFClientSync::from_inner(client).map_err(|e| source.fail(e))?;
+        let client = Client::new(hub.address(), hub.access_token());
         Ok(Self {
             source,
-            model: client.model(source.owner, source.name),
-            client,
-            endpoint,
-            cache,
+            client: client.map_err(|problem| source.fail(problem))?,
             part: hub.part.max(1),
         })
     }
 
-    /// Where a file is in the cache.
-    pub fn cached(&self, file: &str, revision: &str) -> Option<PathBuf> {
-        let lookup = self.model.download_file().filename(file);
-        let lookup = lookup.revision(revision).local_files_only(true);
-        lookup.send().ok()
+    /// "organisation/name" as it stands in addresses.
+    pub fn id(&self) -> String {
+        let source = self.source;
+        format!("{}/{}", encode(source.owner), encode(source.name))
+    }
+
+    /// An address of the Hub's interface for programs, of this repository at a revision.
+    pub fn api(&self, what: &str, revision: &str) -> String {
+        let (at, id) = (self.client.endpoint(), self.id());
+        format!("{at}/api/models/{id}/{what}/{}", encode(revision))
+    }
+
+    /// Which commit the revision asked for is, and the names of its files.
+    pub fn commit(&self) -> Result<(String, Vec<String>)> {
+        let revision = self.source.revision;
+        let url = self.api("revision", revision) + "?expand=sha&expand=siblings";
+        let info = self.client.json(&mut Call::get(&url));
+        let info: Info = info.map_err(|e| self.refused(e))?;
+        let commit = info.sha.filter(|sha| is_commit(sha)).ok_or_else(|| {
+            self.source.fail(format!(
+                "{} does not say which commit revision {revision} is",
+                self.client.endpoint()
+            ))
+        })?;
+        let names = info.siblings.into_iter().map(|s| s.rfilename).collect();
+        Ok((commit, names))
+    }
+
+    /// Those of these files that a commit has.
+    pub fn some(&self, commit: &str, paths: &[String]) -> Result<Vec<Remote>> {
+        let url = self.api("paths-info", commit);
+        let body = json!({ "paths": paths }).to_string();
+        let entries = self
+            .client
+            .json(&mut Call::post(&url, JSON, body.as_bytes()));
+        let entries: Vec<Entry> = entries.map_err(|e| self.refused(e))?;
+        Ok(entries.into_iter().filter_map(Entry::file).collect())
+    }
+
+    /// All files of a commit.
+    pub fn all(&self, commit: &str) -> Result<Vec<Remote>> {
+        let mut files = Vec::new();
+        let mut next = Some(self.api("tree", commit) + "?recursive=true");
+        while let Some(url) = next {
+            let (entries, further) = self
+                .client
+                .page::<Vec<Entry>>(&url)
+                .map_err(|e| self.refused(e))?;
+            files.extend(entries.into_iter().filter_map(Entry::file));
+            if files.len() > MOST {
+                return Err(self.source.fail(format!("it has more than {MOST} files")));
+            }
+            next = further;
+        }
+        Ok(files)
     }
 
     /// Fetches a file of `commit` into the cache, under the name of `revision`; `tell` hears how many bytes are there.
     pub fn bring(
         &self,
+        cache: &Cache,
         remote: &Remote,
-        commit: &str,
-        revision: &str,
+        (commit, revision): (&str, &str),
         tell: &mut dyn FnMut(u64),
     ) -> Result<PathBuf> {
-        if !remote.xet {
+        let (path, blob) = (&remote.path, &remote.blob);
+        if blob.is_empty() || !blob.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(self
+                .source
+                .fail(format!("the Hub names a file by `{blob}`; expected a hash")));
+        }
+        let there = cache.blobs().join(blob).metadata();
+        if !there.is_ok_and(|file| file.len() == remote.size) {
+            let file: Vec<String> = path.split('/').map(encode).collect();
+            let (at, id) = (self.client.endpoint(), self.id());
             let download = Download {
-                repo: &self.model,
-                file: &remote.path,
-                commit,
+                client: &self.client,
+                url: format!("{at}/{id}/resolve/{}/{}", encode(commit), file.join("/")),
+                file: path,
+                blob,
+                sha256: remote.sha256.as_deref(),
                 size: remote.size,
                 part: self.part,
             };
-            // The cache names a file by its hash: of its content if it is stored apart, else git's.
-            let folder = format!("models--{}--{}", self.source.owner, self.source.name);
-            let blobs = self.cache.join(folder).join("blobs");
-            let oid = (!remote.apart).then_some(remote.oid.as_str());
             download
-                .run(&blobs, oid, tell)
+                .run(&cache.blobs(), tell)
                 .map_err(|problem| self.source.fail(problem))?;
         }
-        // Finds the content there (or fetches it, if the server says that its hash is another) and gives it its name.
-        let name = self.model.download_file().filename(&remote.path);
-        let name = name.revision(revision);
-        if remote.xet {
-            watch(|progress| name.progress(progress).send(), tell)
-        } else {
-            name.send()
-        }
-        .map_err(|e| self.refused(e))
+        cache
+            .name(path, commit, revision, blob)
+            .map_err(|e| Error::io("write", cache.blobs(), e))
     }
 
     /// What the Hub's answer to a reader means, and what to do.
-    pub fn refused(&self, error: HFError) -> Error {
-        let at = &self.endpoint;
-        self.source.fail(match &error {
-            HFError::AuthRequired { .. } => format!(
+    pub fn refused(&self, failure: Failure) -> Error {
+        let at = self.client.endpoint();
+        self.source.fail(match failure {
+            Failure::Refused { status: 401, .. } => format!(
                 "{at} answers 401: there is no such repository, or it is private or gated; check its name, or set HF_TOKEN to a token that may read it"
             ),
-            HFError::Forbidden { .. } => format!(
+            Failure::Refused { status: 403, .. } => format!(
                 "{at} answers 403: the token may not read it; ask for access on the repository's page"
             ),
-            HFError::RevisionNotFound { revision, .. } => format!(
-                "{at} answers 404: there is no such repository, or it has no revision {revision}"
+            Failure::Refused { status: 404, .. } => format!(
+                "{at} answers 404: there is no such repository, or it has no revision {}",
+                self.source.revision
             ),
-            HFError::Request { source, .. } => format!("{}; {REMEDY}", self.unreached(source)),
+            Failure::Unreached(reason) => format!("{at} cannot be reached ({reason}); {REMEDY}"),
             other => format!("{at}: {other}"),
         })
     }
-
-    /// Says why the Hub cannot be reached: the deepest reason.
-    pub fn unreached(&self, error: &dyn std::error::Error) -> String {
-        let mut reason = error;
-        while let Some(deeper) = reason.source() {
-            reason = deeper;
-        }
-        format!("{} cannot be reached ({reason})", self.endpoint)
-    }
-}
-
-/// Runs a transfer on a thread of its own, and tells on this one how many bytes are done.
-pub(super) fn watch<T: Send>(
-    transfer: impl FnOnce(Progress) -> T + Send,
-    tell: &mut dyn FnMut(u64),
-) -> T {
-    struct Count(Arc<AtomicU64>);
-    impl ProgressHandler for Count {
-        fn on_progress(&self, event: &ProgressEvent) {
-            let (ProgressEvent::Upload(UploadEvent::Progress {
-                bytes_completed, ..
-            })
-            | ProgressEvent::Download(DownloadEvent::AggregateProgress {
-                bytes_completed, ..
-            })) = event
-            else {
-                return;
-            };
-            self.0.store(*bytes_completed, Ordering::Relaxed);
-        }
-    }
-    let count = Arc::new(AtomicU64::new(0));
-    let progress = Progress::new(Count(count.clone()));
-    let (done, waiting) = sync_channel::<()>(0);
-    std::thread::scope(|scope| {
-        let transfer = scope.spawn(move || {
-            // Dropped at the end, and that ends the waiting.
-            let _done = done;
-            transfer(progress)
-        });
-        let pause = Duration::from_millis(100);
-        while waiting.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-            tell(count.load(Ordering::Relaxed));
-        }
-        transfer
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }

@@ -82,9 +82,7 @@ fn composed(name: &str) -> String {
 
 #[cfg(feature = "image")]
 fn composed(name: &str) -> String {
-    icu_normalizer::ComposingNormalizerBorrowed::new_nfc()
-        .normalize(name)
-        .into_owned()
+    unicode_normalization::UnicodeNormalization::nfc(name).collect()
 }
 
 fn difference(asked: &str, there: &str) -> String {

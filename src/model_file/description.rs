@@ -66,6 +66,7 @@ impl Description {
 
     /// Takes the records of the weights that this model was put together with. Where neither has any but that it is not known, it stays
     /// without.
+    #[cfg(feature = "cli")]
     pub(crate) fn see(&mut self, records: &[Seen]) {
         if !self.seen.is_empty() || records.iter().any(|r| !r.incomplete) {
             self.seen = self.records();

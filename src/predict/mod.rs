@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 use std::path::Path;
 
 mod ensemble;
+mod logits;
 mod manifest;
 #[cfg(feature = "image")]
 mod photos;
@@ -18,6 +19,7 @@ mod prediction;
 mod scores;
 
 pub use ensemble::Ensemble;
+pub use logits::Logits;
 pub use manifest::{Manifest, Views};
 pub use prediction::{HeadPrediction, Prediction};
 pub use scores::Average;
@@ -149,10 +151,11 @@ impl Predictor {
             None => Vec::new(),
         };
         let decision = &self.description.decision;
-        let scores = (0..images.dims()[0])
-            .map(|i| {
-                let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                let mut scores = Scores::from_logits(&self.taxonomy, decision, &photo)?;
+        let scores = logits
+            .iter()
+            .enumerate()
+            .map(|(i, photo)| {
+                let mut scores = Scores::from_logits(&self.taxonomy, decision, photo)?;
                 let novelty = self.novelty.as_ref().zip(distances.get(i));
                 scores.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(scores)
@@ -161,21 +164,19 @@ impl Predictor {
         Ok(scores)
     }
 
-    /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the
-    /// labels' log-probabilities.
+    /// The logits of images; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
     /// `images` `(batch, channels, H, W)`, normalised.
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub fn logits(&self, images: &Tensor) -> Result<Logits> {
         self.of_features(&self.model.features(images, Mode::Eval)?)
     }
 
-    fn of_features(&self, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-        let logits = self.model.logits(features, Mode::Eval)?;
-        logits.iter().map(|l| Ok(l.to_vec2::<f32>()?)).collect()
+    fn of_features(&self, features: &Tensor) -> Result<Logits> {
+        Logits::of_heads(&self.model.logits(features, Mode::Eval)?)
     }
 
     /// Predicts one image of the model's input size from its pixels.

@@ -78,8 +78,9 @@ impl<'a> Batches<'a> {
                 "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
             ));
         }
+        let end = config.epochs.saturating_sub(config.mix_off);
         Ok(Self {
-            mixer: Mixer::new(config, spec, dataset, &train)?,
+            mixer: Mixer::new(config.mixes(), (config.seed, end), spec, dataset, &train)?,
             input: spec.input.clone(),
             kept: None,
             loading: LoaderConfig::new(config.queue_mib),

@@ -61,7 +61,7 @@ fn the_command_takes_the_hubs_address_token_and_cache_from_the_environment() {
     }
 }
 
-/// The command, whose large files go through the Xet storage.
+/// The command, whose large files go up in parts.
 #[test]
 fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves_no_commit() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,11 +92,7 @@ fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves
             .args(arguments)
             .env("HF_ENDPOINT", &server.endpoint)
             .env("HF_HOME", dir.path().join(home))
-            .env("HF_XET_CACHE", dir.path().join(home).join("xet"))
             .env("HF_TOKEN", token)
-            // The server knows no way of packing.
-            .env("HF_XET_XORB_COMPRESSION_POLICY", "none")
-            .env("HF_XET_TELEMETRY_ENABLED", "0")
             .output()
             .unwrap();
         let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
@@ -106,7 +102,7 @@ fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves
     let (done, text) = run("home", "", &to_it);
     assert!(!done && text.contains("no access token"), "{text}");
     assert_eq!(server.requests(), Vec::<String>::new());
-    for part in ["/v1/xorbs", "/v1/shards", "/commit/"] {
+    for part in ["/objects/batch", "/storage/", "/verify", "/commit/"] {
         server.state().refuse = Some((part, "400 Bad Request"));
         let (done, text) = run(&format!("home{part}"), "secret", &to_it);
         assert!(!done && text.contains("error: hf://"), "{text}");

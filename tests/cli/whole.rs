@@ -99,23 +99,25 @@ fn a_result_for_a_closed_output_is_an_error_and_for_dev_null_is_none() {
 fn a_command_that_ends_at_once_leaves_no_lock_behind_and_a_left_one_goes_with_the_next() {
     let bench = Bench::new();
     model(&bench);
-    let decide = |out: File| {
+    let ensemble = |out: File| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        command
-            .current_dir(bench.dir.path())
-            .args(["decide", "--model", "model.safetensors", "--split", "all"])
-            .args(["--rule", "prior", "--out", "out", "--data"]);
-        let out = command.arg(&bench.data).stdout(out).output().unwrap();
+        command.current_dir(bench.dir.path()).args([
+            "ensemble",
+            "model.safetensors",
+            "--out",
+            "out",
+        ]);
+        let out = command.stdout(out).output().unwrap();
         let message = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!bench.out(".out.lock").exists(), "{message}");
         (out.status.code(), message)
     };
-    let (code, message) = decide(full());
+    let (code, message) = ensemble(full());
     assert_eq!(code, Some(1), "{message}");
     assert!(message.contains("standard output"), "{message}");
     std::fs::write(bench.out(".out.lock"), "").unwrap();
     let null = File::options().write(true).open("/dev/null").unwrap();
-    let (code, message) = decide(null);
+    let (code, message) = ensemble(null);
     assert_eq!(code, Some(0), "{message}");
 }
 

@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use hydranet::data::dataset::Split;
 use hydranet::eval::decide::{class_offsets, label_offsets, log_prior, tuned, untuned};
 use hydranet::eval::metrics::ConfusionMatrix;
+use hydranet::predict::Logits;
 use hydranet::train::loss::Consistency;
 use hydranet::{Decision, DecisionRule, Labels, ModelFile, Predictor, Taxonomy};
 use proptest::prelude::*;
@@ -204,7 +205,7 @@ fn a_rule_is_made_of_what_the_model_has() {
     assert!(e.contains("joint head"), "{e}");
     // Photos whose class is not known are no ground for offsets.
     let decision = untuned(DecisionRule::ClassOffsets, &t, None, &classes).unwrap();
-    let logits = vec![vec![vec![0.0, 1.0], vec![0.0, 1.0]]];
+    let logits = Logits::new(vec![vec![vec![0.0, 1.0], vec![0.0, 1.0]]]);
     let found = tuned(decision, &t, &logits, &[None]).unwrap();
     assert_eq!(found.offsets, Vec::<f64>::new());
 }

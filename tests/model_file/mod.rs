@@ -5,6 +5,7 @@ mod dtype;
 mod ensemble;
 mod folders;
 mod merge;
+mod old_files;
 mod onnx;
 mod onnx_cases;
 mod onnx_file;

@@ -212,7 +212,7 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for photo in 0..count {
-        let mut of_heads: Vec<Vec<f64>> = logits.iter().map(|h| log_softmax(&h[photo])).collect();
+        let mut of_heads: Vec<Vec<f64>> = logits[photo].iter().map(|l| log_softmax(l)).collect();
         let joint = (of_heads.len() > heads.len()).then(|| of_heads.pop().unwrap());
         let classes = decision.log_probs(taxonomy, &of_heads, joint.as_deref());
         let classes = classes.unwrap();

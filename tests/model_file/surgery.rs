@@ -17,7 +17,8 @@ fn logits(file: &ModelFile) -> BTreeMap<String, Vec<Vec<u32>>> {
         rows.into_iter().map(row).collect()
     };
     let all = predictor.logits(&tiny::images()).unwrap();
-    names.into_iter().zip(all.into_iter().map(bits)).collect()
+    let of_head = |h: usize| bits(all.iter().map(|photo| photo[h].clone()).collect());
+    names.into_iter().zip((0..).map(of_head)).collect()
 }
 
 fn names(file: &ModelFile) -> Vec<&str> {

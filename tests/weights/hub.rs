@@ -1,6 +1,6 @@
 //! Weights from the Hub, against a server on this machine that speaks its protocol.
 
-use crate::common::hub_server::{COMMIT, Server};
+use crate::common::hub_server::{COMMIT, OLD_NAME, Server};
 use hydranet::hub::Hub;
 use std::path::Path;
 
@@ -126,6 +126,60 @@ fn a_server_without_ranges_serves_too() {
         std::fs::read(hub.fetch(SOURCE).unwrap()).unwrap(),
         bytes(2500)
     );
+}
+
+#[test]
+fn the_token_stays_with_the_hub_and_a_content_with_another_hash_is_thrown_away() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::new(&[(BEST, &bytes(2500)), ("config.json", b"{}")]);
+    let storage = Server::new(&[(BEST, b"broken")]);
+    server.state().token = Some("secret".into());
+    server.state().storage = Some(storage.endpoint.clone());
+    let hub = hub(&server, cache.path());
+    storage.state().files.insert(BEST.into(), vec![7; 2500]);
+    refused(&hub, SOURCE, &[BEST, "SHA-256", "thrown away"]);
+    let blobs = cache.path().join("models--someone--a-network/blobs");
+    assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
+    storage.state().files.insert(BEST.into(), bytes(2500));
+    let path = hub.fetch(SOURCE).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes(2500));
+    let seen = std::mem::take(&mut storage.state().seen);
+    assert!(!seen.is_empty());
+    assert!(seen.iter().all(|(_, token)| token.is_none()), "{seen:?}");
+    #[cfg(unix)]
+    assert_eq!(
+        std::fs::read_link(&path).unwrap().parent().unwrap(),
+        Path::new("../../blobs")
+    );
+}
+
+#[test]
+fn a_repository_is_found_under_its_old_name_and_a_busy_server_is_asked_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::new(&[(BEST, &bytes(2500)), ("a #1?/50%.pth", b"other")]);
+    server.state().token = Some("secret".into());
+    server.state().refuse = Some(("/revision/", "503 Service Unavailable"));
+    server.state().refuse_once = true;
+    let hub = hub(&server, cache.path());
+    let path = hub.fetch(&format!("hf://{OLD_NAME}")).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), bytes(2500));
+    assert!(server.state().refuse.is_none());
+    // A name with characters that mean something in an address.
+    server.requests();
+    let source = format!("{SOURCE}/a #1?/50%.pth");
+    hub.fetch(&source).unwrap_err();
+    let encoded = format!("/resolve/{COMMIT}/a%20%231%3F/50%25.pth");
+    assert!(server.requests().iter().any(|r| r.contains(&encoded)));
+    let nowhere = Hub {
+        endpoint: Some("huggingface.co".into()),
+        ..hub.clone()
+    };
+    refused(&nowhere, &source, &["`huggingface.co`", "https://"]);
+    let garbled = Hub {
+        token: Some("sec ret".into()),
+        ..hub
+    };
+    refused(&garbled, &source, &["access token"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Models to the Hub and from it, against a server on this machine that speaks its protocol.
 
-use crate::common::hub_server::{COMMIT, REPO, Server, model, read, write};
+use crate::common::hub_server::upload::LARGE;
+use crate::common::hub_server::{COMMIT, OLD_NAME, REPO, Server, model, noise, read, write};
 use hydranet::hub::{Create, Hub, pull, push};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,6 +84,7 @@ fn a_folder_goes_up_as_one_commit_sorted_by_name_and_comes_back_bit_identical() 
         assert_eq!(paths, sorted);
         commits.push(written);
 
+        server.state().page = Some(2);
         let out = dir.path().join(format!("out of {turn}"));
         let mut told = Vec::new();
         let mut tell = |done, of| told.push((done, of));
@@ -177,6 +179,53 @@ fn what_cannot_be_pushed_is_refused_and_leaves_no_commit() {
     let state = server.state();
     assert!(state.written.commits.is_empty());
     assert_eq!(state.files, BTreeMap::from([("a".into(), b"old".to_vec())]));
+}
+
+#[test]
+fn large_files_go_up_whole_or_in_parts_once_and_without_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    let (large, very_large) = (noise(20_000), model(400_000));
+    assert!(large.len() as u64 > LARGE);
+    write(
+        &folder,
+        &[
+            ("README.md", b"# A network\n"),
+            ("copy.bin", &large),
+            ("model.safetensors", &very_large),
+            ("weights.bin", &large),
+        ],
+    );
+    let server = Server::new(&[]);
+    let hub = hub(&server, &dir.path().join("cache"));
+    let from = format!("hf://{OLD_NAME}");
+    let go = |tell: &mut dyn FnMut(u64, u64)| push(&hub, &from, &folder, Create::No, tell);
+    server.state().lfs_way = Some("xet");
+    says(go(&mut |_, _| ()), &["`xet`", "basic and multipart"]);
+    server.state().lfs_way = None;
+    server.state().refuse = Some(("/storage/", "403 Forbidden"));
+    let message = go(&mut |_, _| ()).unwrap_err().to_string();
+    assert!(message.contains("was not uploaded: HTTP error: 403"));
+    assert!(!message.contains("the token may not"), "{message}");
+    server.state().refuse = Some(("/storage/", "503 Service Unavailable"));
+    server.state().refuse_once = true;
+    server.requests();
+    let mut told = Vec::new();
+    go(&mut |done, of| told.push((done, of))).unwrap();
+    assert!(told.is_sorted() && told.len() > 4);
+    let state = server.state();
+    assert_eq!(state.written.verified.len(), 2);
+    assert_eq!(state.files["model.safetensors"], very_large);
+    assert_eq!(state.files["copy.bin"], large);
+    let stored = |(request, _): &&(String, Option<String>)| request.contains("/storage/");
+    let stored: Vec<_> = state.seen.iter().filter(stored).collect();
+    // A refusal, one whole, three parts and their list.
+    assert_eq!(stored.len(), 6, "{stored:?}");
+    assert!(stored.iter().all(|(_, token)| token.is_none()));
+    drop(state);
+    server.requests();
+    go(&mut |_, _| ()).unwrap();
+    assert!(!server.requests().iter().any(|r| r.contains("/storage/")));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod temperature;
 pub use temperature::best_temperature;
 
 use super::decide;
+use super::evaluate::logits;
 use super::metrics::Probabilities;
 use crate::error::{Error, Result};
 use crate::head::{HeadSpec, LossKind, borders, label_log_probs};
@@ -14,6 +15,7 @@ use crate::layers::Mode;
 use crate::model::JOINT;
 use crate::model::combine::{Decision, log_softmax};
 use crate::model_file::ModelFile;
+use crate::predict::Logits;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -100,7 +102,9 @@ pub fn calibrate(
     abstain: Abstain,
 ) -> Result<(ModelFile, CalibrationReport)> {
     let taxonomy = file.description.model.taxonomy()?;
-    let uncalibrated = of_classes(file, &file.description.decision, features, classes)?;
+    let model = file.build()?;
+    let before = logits(&model, features)?;
+    let uncalibrated = of_classes(&taxonomy, &file.description.decision, &before, classes)?;
     let mut file = file.clone();
     let spec = file.description.model.clone();
     let joint = spec.joint.as_ref().map(|j| j.head(&taxonomy));
@@ -110,7 +114,6 @@ pub fn calibrate(
         .map(|h| (h, format!("heads.{}", h.name)))
         .chain(joint.iter().map(|h| (h, JOINT.to_string())))
         .collect();
-    let model = file.build()?;
     let outputs = model.outputs(features, Mode::Eval)?;
     let mut temperatures = Vec::new();
     for (place, (head, prefix)) in heads.iter().enumerate() {
@@ -134,7 +137,9 @@ pub fn calibrate(
         let labels = head.num_labels();
         temperatures.push(fit(&head.name, labels, &truth, found, pair)?);
     }
-    let class = calibrate_class(&mut file, features, classes, &uncalibrated)?;
+    let calibrated = logits(&file.build()?, features)?;
+    let decision = &mut file.description.decision;
+    let class = calibrate_class(decision, &taxonomy, &calibrated, classes, &uncalibrated)?;
     if class.photos == 0 && temperatures.iter().all(|t| t.photos == 0) {
         return Err(Error::Invalid {
             what: "the photos to calibrate on".into(),
@@ -146,7 +151,10 @@ pub fn calibrate(
     file.description.decision.min_confidence = match abstain {
         Abstain::Unchanged => file.description.decision.min_confidence,
         Abstain::Below(least) => least,
-        Abstain::ForAccuracy(wanted) => threshold(&file, &taxonomy, features, classes, wanted)?,
+        Abstain::ForAccuracy(wanted) => {
+            let decision = &file.description.decision;
+            threshold(decision, &taxonomy, &calibrated, classes, wanted)?
+        }
     };
     let decision = &file.description.decision;
     decision.validate(&taxonomy, spec.joint.is_some())?;
@@ -166,47 +174,40 @@ pub fn calibrate(
     Ok((file, report))
 }
 
-/// Each photo's logits, one list a head, by a model file.
-fn logits(file: &ModelFile, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-    super::evaluate::logits(&file.build()?, features)
-}
-
 /// The log-probabilities of the final classes, of the photos whose class is known.
 fn of_classes(
-    file: &ModelFile,
+    taxonomy: &Taxonomy,
     decision: &Decision,
-    features: &Tensor,
+    logits: &Logits,
     classes: &[Option<usize>],
 ) -> Result<Vec<Vec<f64>>> {
-    let taxonomy = file.description.model.taxonomy()?;
-    logits(file, features)?
+    let known = logits
         .iter()
         .zip(classes)
-        .filter(|(_, class)| class.is_some())
-        .map(|(logits, _)| decide::all_log_probs(decision, &taxonomy, logits))
+        .filter(|(_, class)| class.is_some());
+    known
+        .map(|(logits, _)| decide::all_log_probs(decision, taxonomy, logits))
         .collect()
 }
 
 /// The final class's temperature, with the heads' in place.
 fn calibrate_class(
-    file: &mut ModelFile,
-    features: &Tensor,
+    decision: &mut Decision,
+    taxonomy: &Taxonomy,
+    logits: &Logits,
     classes: &[Option<usize>],
     uncalibrated: &[Vec<f64>],
 ) -> Result<Calibrated> {
-    let taxonomy = file.description.model.taxonomy()?;
-    let mut decision = file.description.decision.clone();
     let truth: Vec<usize> = classes.iter().copied().flatten().collect();
     if !truth.is_empty() {
         decision.temperature = 1.0;
-        let log_probs = of_classes(file, &decision, features, classes)?;
+        let log_probs = of_classes(taxonomy, decision, logits, classes)?;
         let at = |i: usize, t: f64| tempered(&log_probs[i], t);
         decision.temperature = best_temperature(&truth, at);
     }
-    let calibrated = of_classes(file, &decision, features, classes)?;
+    let calibrated = of_classes(taxonomy, decision, logits, classes)?;
     let found = decision.temperature;
-    let logits = logits(file, features)?;
-    file.description.decision = decide::tuned(decision, &taxonomy, &logits, classes)?;
+    *decision = decide::tuned(decision.clone(), taxonomy, logits, classes)?;
     let classes = taxonomy.num_classes();
     fit("class", classes, &truth, found, [uncalibrated, &calibrated])
 }
@@ -264,15 +265,14 @@ fn fold(file: &mut ModelFile, prefix: &str, loss: &LossKind, temperature: f64) -
 
 /// The least probability of the final class above which the share of photos predicted right is at least `wanted`.
 fn threshold(
-    file: &ModelFile,
+    decision: &Decision,
     taxonomy: &Taxonomy,
-    features: &Tensor,
+    logits: &Logits,
     classes: &[Option<usize>],
     wanted: f64,
 ) -> Result<f64> {
-    let decision = &file.description.decision;
     let mut photos = Vec::new();
-    for (logits, class) in logits(file, features)?.iter().zip(classes) {
+    for (logits, class) in logits.iter().zip(classes) {
         if let Some(class) = class {
             let prediction = crate::Prediction::from_logits(taxonomy, decision, logits)?;
             photos.push((prediction.prob, prediction.class == *class));

@@ -6,6 +6,7 @@ use crate::data::dataset::{Dataset, person_key};
 use crate::data::targets::classes;
 use crate::error::{Error, Result};
 use crate::model::combine::Decision;
+use crate::predict::Logits;
 use crate::random::rng::{Purpose, keyed};
 use crate::taxonomy::Taxonomy;
 use rand::Rng;
@@ -52,7 +53,7 @@ pub fn compare(
     decided: &[Decided],
     dataset: &Dataset,
     indices: &[usize],
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
     seed: u64,
 ) -> Result<Vec<RuleScore>> {
     let truth = classes(taxonomy, dataset, indices);

@@ -8,6 +8,7 @@ pub use offsets::{class_offsets, label_offsets};
 
 use crate::error::{Error, Result};
 use crate::model::combine::{Decision, DecisionRule, log_softmax};
+use crate::predict::Logits;
 use crate::taxonomy::Taxonomy;
 
 /// For each final class log P(class) − Σ log P(label of each head that applies), how much likelier it is than if its labels were
@@ -90,7 +91,7 @@ pub fn untuned(
 pub fn tuned(
     mut decision: Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<Vec<f32>>],
+    logits: &Logits,
     classes: &[Option<usize>],
 ) -> Result<Decision> {
     let (mut log_probs, mut truth) = (Vec::new(), Vec::new());

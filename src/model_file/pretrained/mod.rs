@@ -4,5 +4,6 @@ mod ancestry;
 mod load;
 
 pub(crate) use ancestry::seen;
+#[cfg(feature = "train")]
 pub(crate) use load::load_described;
 pub use load::{load, load_for};

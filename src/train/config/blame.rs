@@ -1,7 +1,7 @@
 //! Where a setting that is out of range was written: the file and its line, or the option of the command.
 
 use super::Config;
-use super::files::parse;
+use super::parse::parse;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};

@@ -1,8 +1,8 @@
 //! A configuration out of its files and settings.
 
 use super::blame::{self, Origin};
+use super::parse::parse;
 use super::{Config, ModelConfig};
-use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::recognise::not_toml;
@@ -87,35 +87,6 @@ pub(super) fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<
     };
     toml::from_str::<T>(&text).map_err(fail)?;
     toml::from_str(&text).map_err(fail)
-}
-
-pub(super) fn parse(table: &toml::Table, origin: &str) -> Result<Config> {
-    let mut table = table.clone();
-    own_input(&mut table);
-    Config::deserialize(table).map_err(|e| Error::Config {
-        origin: origin.into(),
-        message: e.to_string().trim().to_string(),
-    })
-}
-
-/// What `model.input` does not say is as the backbone's pretrained weights were made for.
-fn own_input(table: &mut toml::Table) {
-    let Some(toml::Value::Table(model)) = table.get_mut("model") else {
-        return;
-    };
-    let name = model.get("backbone").and_then(toml::Value::as_str);
-    // A name that is wrong is found later, and said.
-    let Some(Ok(input)) = name.map(|n| Architecture::from_name(n).map(Architecture::input)) else {
-        return;
-    };
-    let given = model
-        .entry("input")
-        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    if let (toml::Value::Table(given), Ok(own)) = (given, toml::Table::try_from(&input)) {
-        for (key, value) in own {
-            given.entry(key).or_insert(value);
-        }
-    }
 }
 
 /// Lays `over` on `base`: tables are merged, everything else is replaced.

@@ -27,13 +27,15 @@ mod files;
 mod fit_heads;
 mod lines;
 mod mixing;
+mod parse;
 mod plugged;
 mod shared;
 mod validate;
 mod weights;
 
 pub use files::read_head;
-use files::{parse, read_table};
+use files::read_table;
+use parse::parse;
 pub(super) use shared::SHARED;
 pub use weights::{load_weights, seen_by_weights};
 

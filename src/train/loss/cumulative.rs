@@ -1,6 +1,6 @@
 //! Losses of ordered labels over the K − 1 borders between them.
 
-use super::kinds::{Batch, Valued};
+use super::batch::{Batch, Valued};
 
 /// The binary cross-entropies that `corn` has for label c of `labels`: those of the borders up to the first it is not beyond.
 pub(super) fn tasks(c: usize, labels: usize) -> usize {

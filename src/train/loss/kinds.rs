@@ -1,24 +1,8 @@
 //! Every kind of loss and its gradient by the logits, over the rows of a batch.
 
+use super::batch::{Batch, Valued};
 use super::cumulative;
 use crate::head::LossKind;
-
-/// A batch of one head, as numbers.
-pub(super) struct Batch<'a> {
-    /// Row after row.
-    pub logits: &'a [f64],
-    /// Smoothed, row after row.
-    pub targets: &'a [f64],
-    /// One a photo.
-    pub weights: &'a [f64],
-    /// One a label.
-    pub class_weights: &'a [f64],
-    /// Training photos of each label.
-    pub counts: &'a [f64],
-}
-
-/// A value, and its gradient by all logits.
-pub(super) type Valued = (f64, Vec<f64>);
 
 /// log p of a row of logits.
 fn log_softmax(z: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
@@ -36,34 +20,6 @@ fn through_softmax(p: &[f64], by_p: &[f64], add_to: &mut [f64]) {
 }
 
 impl Batch<'_> {
-    pub(super) fn labels(&self) -> usize {
-        self.class_weights.len()
-    }
-
-    /// Each photo that has the label: its place, its weight, its targets.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, f64, &[f64])> {
-        let targets = self.targets.chunks_exact(self.labels());
-        let rows = self.weights.iter().zip(targets).enumerate();
-        rows.map(|(i, (s, t))| (i, *s, t))
-            .filter(|(_, s, _)| *s > 0.0)
-    }
-
-    /// Σ s Σ t w.
-    pub(super) fn total(&self) -> f64 {
-        self.rows().map(|(_, s, t)| s * self.weight(t)).sum()
-    }
-
-    /// Σ t w of a photo.
-    fn weight(&self, targets: &[f64]) -> f64 {
-        let terms = targets.iter().zip(self.class_weights);
-        terms.map(|(t, w)| t * w).sum()
-    }
-
-    /// The photos of a label; one of which there is none counts as one with one.
-    fn photos(&self) -> impl Iterator<Item = f64> {
-        self.counts.iter().map(|n| n.max(1.0))
-    }
-
     /// The loss; there is a photo with a label of weight.
     pub(super) fn loss(&self, kind: &LossKind) -> Valued {
         match kind {

@@ -1,5 +1,6 @@
 //! The loss of one head, on soft targets, with class weights and missing labels.
 
+mod batch;
 pub mod class_weights;
 mod consistency;
 mod cumulative;
@@ -11,9 +12,9 @@ pub(crate) mod unseen;
 
 use crate::error::Result;
 use crate::head::LossKind;
+use batch::Batch;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 pub use consistency::Consistency;
-use kinds::Batch;
 use std::borrow::Cow;
 
 /// The settings of one head's loss, with class weights as numbers.

@@ -7,7 +7,6 @@ use crate::data::targets::{Targets, classes, labels_that_apply};
 use crate::error::Result;
 use crate::model::ModelSpec;
 use crate::random::rng::{Purpose, keyed};
-use crate::train::config::TrainConfig;
 use rand::Rng;
 
 /// The rules of a run, ready for its photos.
@@ -46,12 +45,13 @@ pub(in crate::train) struct StepMix {
 }
 
 impl Mixer {
-    /// For the photos `train` of a data set.
+    /// For the photos `train` of a data set, with the rules of a run that mixes nothing from epoch `end` on.
     ///
     /// # Errors
     /// [`Error::EmptySplit`](crate::Error::EmptySplit) if no photo is of a class that partners are drawn from.
     pub(in crate::train) fn new(
-        config: &TrainConfig,
+        rules: Vec<MixRule>,
+        (seed, end): (u64, usize),
         spec: &ModelSpec,
         dataset: &Dataset,
         train: &[usize],
@@ -81,13 +81,17 @@ impl Mixer {
                 Ok(Partners::Drawn(from))
             }
         };
-        let rules = config.mixes().into_iter();
+        let with_partners = |rule: MixRule| {
+            let partners = partners(&rule)?;
+            Ok((rule, partners))
+        };
         Ok(Self {
             rules: rules
-                .map(|rule| Ok((rule.clone(), partners(&rule)?)))
+                .into_iter()
+                .map(with_partners)
                 .collect::<Result<_>>()?,
-            seed: config.seed,
-            end: config.epochs - config.mix_off.min(config.epochs),
+            seed,
+            end,
             size: spec.input.size,
         })
     }

@@ -1,6 +1,7 @@
 //! The model files of a run: of the last epoch, and of the best.
 
-use super::{EpochRecord, RunFolder};
+use super::folder::RunFolder;
+use super::record::EpochRecord;
 use crate::data::dataset::Dataset;
 use crate::error::Result;
 use crate::model::ModelSpec;

@@ -1,7 +1,8 @@
 //! A run that begins, or goes on where it stopped.
 
 use super::beginning::Beginning;
-use super::{Progress, RunFolder};
+use super::folder::RunFolder;
+use super::progress::Progress;
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::model_file::Tensors;

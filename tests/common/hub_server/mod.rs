@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "someone/a-network";
+/// What the repository was called before; the server redirects from there.
+pub const OLD_NAME: &str = "someone/old-name";
 
 /// What the server has and does.
 #[derive(Default)]
@@ -26,7 +28,15 @@ pub struct State {
     pub missing: bool,
     /// Answers requests whose path has this in it with this status.
     pub refuse: Option<(&'static str, &'static str)>,
+    /// Answers the first of such requests only.
+    pub refuse_once: bool,
+    /// The server that files stored apart come from; this one, if there is none.
+    pub storage: Option<String>,
+    /// The way large files have to go up that the server insists on.
+    pub lfs_way: Option<&'static str>,
     pub written: upload::Written,
+    /// How many files a page of the list has; all, if nothing is said.
+    pub page: Option<usize>,
     /// "METHOD path range" of every request, and the token it came with.
     pub seen: Vec<(String, Option<String>)>,
 }
@@ -149,6 +159,9 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
 
+    if method == "PUT" && path.starts_with("/storage/") && !path.ends_with("?signed=1") {
+        assert_eq!(headers.get("x-storage").map(String::as_str), Some("yes"));
+    }
     let mut state = state.lock().unwrap();
     let range = headers.get("range").cloned().unwrap_or_default();
     let token = headers.get("authorization").cloned();
@@ -156,8 +169,17 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     state.seen.push((request, token.clone()));
     let wanted = state.token.as_ref().map(|t| format!("Bearer {t}"));
     let refused = state.refuse.filter(|(part, _)| path.contains(part));
-    let answer = match wanted.is_none() || token == wanted {
+    if refused.is_some() && state.refuse_once {
+        state.refuse = None;
+    }
+    // What is stored apart has addresses that nobody else knows.
+    let is_apart = ["/storage/", "/content-network/"]
+        .iter()
+        .any(|p| path.starts_with(p));
+    let answer = match wanted.is_none() || token == wanted || is_apart {
         true if refused.is_some() => Answer::new(refused.unwrap().1, b"{}".to_vec()),
+        true if path.contains(OLD_NAME) => Answer::new("307 Temporary Redirect", Vec::new())
+            .with("Location", path.replace(OLD_NAME, REPO)),
         true => upload::route(&mut state, method, path, &body, endpoint)
             .unwrap_or_else(|| route(&state, path, &body, &range, endpoint)),
         false => Answer::new(
@@ -191,7 +213,7 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
 
 fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) -> Answer {
     let missing = || Answer::new("404 Not Found", br#"{"error":"not found"}"#.to_vec());
-    let path = path.split('?').next().unwrap();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if state.missing {
         return missing();
     }
@@ -220,8 +242,19 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
                 Answer::json(&paths.iter().filter_map(entry).collect())
             }
             Some(("tree", revision)) if known(revision) => {
-                let files = state.files.iter();
-                Answer::json(&files.map(|(path, bytes)| entry(path, bytes)).collect())
+                let cursor = query
+                    .split_once("cursor=")
+                    .map_or(0, |(_, c)| c.parse().unwrap());
+                let page = state.page.unwrap_or(usize::MAX);
+                let files = state.files.iter().skip(cursor).take(page);
+                let answer = Answer::json(&files.map(|(path, bytes)| entry(path, bytes)).collect());
+                let next = cursor.saturating_add(page);
+                if next < state.files.len() {
+                    let link = format!("<{endpoint}{path}?cursor={next}>; rel=\"next\"");
+                    answer.with("Link", link)
+                } else {
+                    answer
+                }
             }
             _ => missing(),
         };
@@ -254,6 +287,7 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
             .get(file)
             .map_or_else(missing, |b| content(file, b));
     }
+    let storage = state.storage.as_deref().unwrap_or(endpoint);
     let found = path
         .strip_prefix(&format!("/{REPO}/resolve/"))
         .and_then(|rest| rest.split_once('/'))
@@ -261,7 +295,7 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
         .and_then(|(_, file)| Some((file, state.files.get(file)?)));
     match found {
         Some((file, bytes)) if is_apart(file) => Answer::new("302 Found", Vec::new())
-            .with("Location", format!("{endpoint}/content-network/{file}"))
+            .with("Location", format!("{storage}/content-network/{file}"))
             .with("X-Repo-Commit", COMMIT)
             .with("X-Linked-Etag", format!("\"{}\"", sha256(bytes)))
             .with("X-Linked-Size", bytes.len().to_string()),
@@ -295,7 +329,7 @@ pub fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Bytes without a pattern.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut x = 1_u64;
     let mut byte = || {
         x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

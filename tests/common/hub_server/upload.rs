@@ -1,11 +1,17 @@
-//! What the server does when it is written to: the Hub's commits, and its Xet storage for large files.
+//! What the server does when it is written to: the Hub's commits, and the storage of large files by the protocol of Git LFS.
 
 use super::{Answer, COMMIT, REPO, State, sha256};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// From this size on a file goes to the Xet storage.
+/// From this size on a file goes to the storage of large files.
 pub const LARGE: u64 = 10_000;
+
+/// From this size on it goes in parts.
+const VERY_LARGE: u64 = 100_000;
+
+/// How large a part is.
+const PART: u64 = 150_000;
 
 /// What was written.
 #[derive(Default)]
@@ -14,10 +20,12 @@ pub struct Written {
     pub commits: Vec<String>,
     /// The bodies of the requests to create a repository.
     pub created: Vec<Value>,
-    /// Xet's packs of chunks, by hash.
-    xorbs: BTreeMap<String, Vec<u8>>,
+    /// Parts of large files, by the hash of the whole and their number.
+    parts: BTreeMap<(String, usize), Vec<u8>>,
     /// Large files by the hash of their content.
     pub large: BTreeMap<String, Vec<u8>>,
+    /// The hashes of those that were found complete.
+    pub verified: Vec<String>,
 }
 
 /// The answer to a request that writes; `None` to others.
@@ -39,24 +47,26 @@ pub(super) fn route(
         return None;
     }
     if path == format!("/{REPO}.git/info/lfs/objects/batch") {
-        return Some(Answer::json(&json!({"transfer": "xet", "objects": []})));
+        return Some(batch(state, &value(), endpoint));
     }
-    if let Some(hash) = path.strip_prefix("/v1/xorbs/default/") {
-        let xorbs = &mut state.written.xorbs;
-        xorbs.insert(hash.into(), body.to_vec());
-        return Some(Answer::json(&json!({"was_inserted": true})));
+    if let Some(place) = path.strip_prefix("/storage/") {
+        return Some(store(&mut state.written, method, place, body));
     }
-    if path == "/v1/shards" {
-        let files = files_of(body, &state.written.xorbs);
-        state.written.large.extend(files);
-        return Some(Answer::json(&json!({"result": 1})));
+    if path == "/verify" {
+        let value = value();
+        let oid = value["oid"].as_str().unwrap();
+        let length = state.written.large[oid].len() as u64;
+        assert_eq!(value["size"].as_u64(), Some(length));
+        state.written.verified.push(oid.into());
+        // Nothing is said.
+        return Some(Answer::new("200 OK", Vec::new()));
     }
     let rest = path.strip_prefix(&format!("/api/models/{REPO}/"))?;
     match rest.split_once('/')? {
         ("preupload", "main" | "v1") => {
             let mode = |file: &Value| {
                 let large = file["size"].as_u64().unwrap() >= LARGE;
-                json!({"path": file["path"], "uploadMode": if large { "lfs" } else { "regular" }})
+                json!({"path": file["path"], "uploadMode": if large { "lfs" } else { "regular" }, "shouldIgnore": false})
             };
             let asked = value();
             let files: Vec<Value> = asked["files"]
@@ -67,12 +77,78 @@ pub(super) fn route(
                 .collect();
             Some(Answer::json(&json!({ "files": files })))
         }
-        ("xet-write-token", _) => Some(Answer::json(&json!({
-            "accessToken": state.token, "exp": 4_000_000_000_u64, "casUrl": endpoint
-        }))),
         ("commit", "main" | "v1") => Some(commit(state, body, endpoint)),
         _ => None,
     }
+}
+
+/// Says where large files go: each whole with a header, very large ones in parts.
+fn batch(state: &State, asked: &Value, endpoint: &str) -> Answer {
+    assert_eq!(asked["operation"], "upload");
+    assert_eq!(asked["transfers"], json!(["basic", "multipart"]));
+    if let Some(way) = state.lfs_way {
+        return Answer::json(&json!({"transfer": way, "objects": []}));
+    }
+    let object = |object: &Value| {
+        let (oid, size) = (
+            object["oid"].as_str().unwrap(),
+            object["size"].as_u64().unwrap(),
+        );
+        let place = format!("{endpoint}/storage/{oid}");
+        if state.written.large.contains_key(oid) {
+            return json!({"oid": oid, "size": size});
+        }
+        let mut header = serde_json::Map::new();
+        if size >= VERY_LARGE {
+            header.insert("chunk_size".into(), PART.to_string().into());
+            // Not in the order of their numbers.
+            for number in (1..=size.div_ceil(PART)).rev() {
+                header.insert(
+                    format!("{number}"),
+                    format!("{place}/{number}?signed=1").into(),
+                );
+            }
+        } else {
+            header.insert("X-Storage".into(), "yes".into());
+        }
+        json!({"oid": oid, "size": size, "actions": {
+            "upload": {"href": place, "header": header},
+            "verify": {"href": format!("{endpoint}/verify"), "header": {}},
+        }})
+    };
+    let objects: Vec<Value> = asked["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(object)
+        .collect();
+    Answer::json(&json!({"transfer": "basic", "objects": objects}))
+}
+
+/// Takes a large file, or a part of one, or the list of parts at the end.
+fn store(written: &mut Written, method: &str, place: &str, body: &[u8]) -> Answer {
+    let content = match place.split_once('/') {
+        Some((oid, number)) => {
+            let number: usize = number.parse().unwrap();
+            written.parts.insert((oid.into(), number), body.to_vec());
+            return Answer::new("200 OK", Vec::new()).with("ETag", format!("\"part {number}\""));
+        }
+        None if method == "PUT" => body.to_vec(),
+        None => {
+            let value: Value = serde_json::from_slice(body).unwrap();
+            assert_eq!(value["oid"], place);
+            let mut content = Vec::new();
+            for (number, part) in (1..).zip(value["parts"].as_array().unwrap()) {
+                let tag = format!("\"part {number}\"");
+                assert_eq!(*part, json!({"partNumber": number, "etag": tag}));
+                content.extend(&written.parts[&(place.into(), number)]);
+            }
+            content
+        }
+    };
+    assert_eq!(sha256(&content), place);
+    written.large.insert(place.into(), content);
+    Answer::new("200 OK", Vec::new())
 }
 
 fn commit(state: &mut State, body: &[u8], endpoint: &str) -> Answer {
@@ -120,55 +196,4 @@ fn base64(text: &str) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// Xet writes a hash as four numbers of 64 bits.
-fn hash(bytes: &[u8]) -> String {
-    let number = |b: &[u8]| format!("{:016x}", u64::from_le_bytes(b.try_into().unwrap()));
-    bytes[..32].chunks(8).map(number).collect()
-}
-
-fn number(bytes: &[u8], at: usize) -> usize {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
-}
-
-/// The files that a shard describes: rows of 48 bytes behind a header of as many. A file is its hash, flags and the number of its
-/// segments; the segments, each a range of chunks in a pack; as many rows to prove them; the SHA-256 of the content.
-fn files_of(shard: &[u8], xorbs: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Vec<u8>)> {
-    let mut rows = shard[48..].chunks_exact(48);
-    let mut files = Vec::new();
-    loop {
-        let head = rows.next().unwrap();
-        if head[..32] == [0xff; 32] {
-            return files;
-        }
-        let (flags, segments) = (number(head, 32), number(head, 36));
-        let mut content = Vec::new();
-        for segment in rows.by_ref().take(segments) {
-            let chunks = chunks_of(&xorbs[&hash(segment)]);
-            let (from, to) = (number(segment, 40), number(segment, 44));
-            content.extend(chunks[from..to].concat());
-        }
-        if flags & 1 << 31 != 0 {
-            rows.by_ref().take(segments).for_each(drop);
-        }
-        assert!(flags & 1 << 30 != 0, "no SHA-256");
-        let said = hash(rows.next().unwrap());
-        assert_eq!(said, sha256(&content));
-        files.push((said, content));
-    }
-}
-
-/// The chunks of a pack: each behind a version, a length packed, a way of packing (0 is none) and a length.
-fn chunks_of(xorb: &[u8]) -> Vec<&[u8]> {
-    let mut chunks = Vec::new();
-    let mut at = 0;
-    // Version 0; what follows the chunks begins with letters.
-    while xorb.get(at) == Some(&0) {
-        let length = number(xorb, at) >> 8;
-        assert_eq!(xorb[at + 4], 0, "a packed chunk");
-        chunks.push(&xorb[at + 8..at + 8 + length]);
-        at += 8 + length;
-    }
-    chunks
 }

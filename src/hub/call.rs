@@ -1,0 +1,144 @@
+//! A request before it is made, and why one fails.
+
+use crate::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use ureq::http::Method;
+use ureq::http::header::CONTENT_TYPE;
+
+/// What a request carries.
+pub(super) enum Content<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    /// A part of a file; `tell` hears how many of its bytes were sent.
+    Part {
+        path: &'a Path,
+        start: u64,
+        length: u64,
+        tell: &'a mut dyn FnMut(u64),
+    },
+}
+
+/// A request before it is made.
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub url: &'a str,
+    pub headers: Vec<(&'a str, &'a str)>,
+    pub content: Content<'a>,
+    /// Whether the Hub is to know who asks; no other server ever is.
+    pub with_token: bool,
+}
+
+impl<'a> Call<'a> {
+    /// Asks the Hub.
+    pub fn get(url: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            content: Content::Nothing,
+            with_token: true,
+        }
+    }
+
+    /// Tells the Hub something of a media type.
+    pub fn post(url: &'a str, kind: &'a str, bytes: &'a [u8]) -> Self {
+        Self {
+            method: Method::POST,
+            headers: vec![(CONTENT_TYPE.as_str(), kind)],
+            content: Content::Bytes(bytes),
+            ..Self::get(url)
+        }
+    }
+}
+
+/// A part of a file that is sent.
+pub(super) struct Part<'a> {
+    file: File,
+    left: u64,
+    sent: u64,
+    tell: &'a mut dyn FnMut(u64),
+    /// What went wrong on this side.
+    pub failed: Option<io::Error>,
+}
+
+impl<'a> Part<'a> {
+    pub fn open(
+        path: &Path,
+        start: u64,
+        length: u64,
+        tell: &'a mut dyn FnMut(u64),
+    ) -> Result<Self, Failure> {
+        let (mut file, _) = crate::io::read::open(path).map_err(Failure::Local)?;
+        let failed = |e| Failure::Local(Error::io("read", path, e));
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        Ok(Self {
+            file,
+            left: length,
+            sent: 0,
+            tell,
+            failed: None,
+        })
+    }
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.tell)(self.sent);
+        let most = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let read = match self.file.read(&mut buffer[..most]) {
+            // It became shorter, and the other side would wait for the rest.
+            Ok(0) if most > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        };
+        match read {
+            Ok(n) => {
+                self.left -= n as u64;
+                self.sent += n as u64;
+                Ok(n)
+            }
+            Err(e) => {
+                let kind = e.kind();
+                self.failed = Some(e);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server refused it, with this status.
+    Refused { status: u16, problem: String },
+    /// The server cannot be reached, or went away.
+    Unreached(String),
+    /// The answer is another than the protocol's.
+    Answer(String),
+    /// A file here cannot be read.
+    Local(Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { problem, .. } | Self::Answer(problem) => f.write_str(problem),
+            Self::Unreached(reason) => write!(f, "the connection failed ({reason})"),
+            Self::Local(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        match error {
+            ureq::Error::Http(e) => Self::Answer(e.to_string()),
+            ureq::Error::Io(e) => Self::Unreached(e.to_string()),
+            other => Self::Unreached(other.to_string()),
+        }
+    }
+}

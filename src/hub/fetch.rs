@@ -1,0 +1,51 @@
+//! One file from the Hub.
+
+use super::cache::Cache;
+use super::repository::{REMEDY, Remote, Repository};
+use super::settings::Hub;
+use super::source::Source;
+use crate::error::Result;
+use std::path::PathBuf;
+
+impl Hub {
+    /// The file of `hf://organisation/name`, `hf://organisation/name@revision` or either with `/file` behind it; without a file
+    /// named, `model.safetensors`, or else `pytorch_model.bin`.
+    ///
+    /// What is in the cache is taken without asking the Hub. A file is fetched in parts, and an interrupted download goes on where
+    /// it stopped; the SHA-256 of large files is checked.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if `source` is not of this form, [`Error::Checkpoint`](crate::Error::Checkpoint) that
+    /// says what was tried and what to do, [`Error::Io`](crate::Error::Io) if the cache cannot be written.
+    pub fn fetch(&self, source: &str) -> Result<PathBuf> {
+        let source = Source::parse(source)?;
+        let folder = self.folder();
+        let cache = Cache::new(&folder, &source);
+        let files = source.files();
+        let cached = |file: &String| cache.find(file, source.revision);
+        if let Some(path) = files.iter().find_map(cached) {
+            return Ok(path);
+        }
+        if self.offline {
+            return Err(source.fail(format!(
+                "HF_HUB_OFFLINE is set, and {} of revision {} is not in the cache {}; {REMEDY}",
+                files.join(" or "),
+                source.revision,
+                folder.display()
+            )));
+        }
+        let repo = Repository::open(self, &source)?;
+        let (commit, names) = repo.commit()?;
+        let there = repo.some(&commit, &files)?;
+        let found = |file: &String| there.iter().find(|r: &&Remote| r.path == *file);
+        let Some(remote) = files.iter().find_map(found) else {
+            return Err(source.fail(format!(
+                "the repository has no {} in revision {}; its files are: {}",
+                files.join(" or "),
+                source.revision,
+                names.join(", ")
+            )));
+        };
+        repo.bring(&cache, remote, (&commit, source.revision), &mut |_| ())
+    }
+}

@@ -142,7 +142,7 @@ impl ModelFile {
             return crate::export::folder::read(path);
         }
         let (file, _) = crate::read::open_within(path, crate::read::WEIGHTS)?;
-        let bytes = crate::ops::map_file(&file).map_err(|e| Error::io("read", path, e))?;
+        let bytes = hydranet_kernels::map_file(&file).map_err(|e| Error::io("read", path, e))?;
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 

@@ -34,7 +34,7 @@
 //! | [`export`] | a model as a file for other programs |
 //! | [`weights`] | pretrained weights: where they come from, and other libraries' names for them |
 //! | [`input`] | from photo to tensor, alike in training and prediction |
-//! | [`backbone`], [`layers`], [`ops`] | the network, down to its kernels |
+//! | [`backbone`], [`layers`], [`tape`] | the network, down to its kernels |
 //! | `train` | losses, mixing, data, optimisers, the trainer |
 //! | `audit` | wrong labels |
 //! | `guide` | how all of it is used, chapter by chapter |
@@ -70,7 +70,6 @@ mod lock;
 pub mod model;
 mod nearest;
 pub mod novelty;
-pub mod ops;
 mod partial;
 pub mod predict;
 // Without training, few kinds of files are read.
@@ -78,6 +77,7 @@ pub mod predict;
 mod read;
 mod recognise;
 pub mod surgery;
+pub mod tape;
 mod taxonomy;
 #[cfg(feature = "train")]
 pub mod train;

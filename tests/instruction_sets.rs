@@ -71,7 +71,7 @@ fn a_child_writes_what_it_computes() {
     let Some(out) = std::env::var_os(OUT) else {
         return;
     };
-    let set = hydranet::ops::instruction_set().unwrap();
+    let set = hydranet::tape::instruction_set().unwrap();
     let both = [DType::F64, DType::F32].map(results);
     std::fs::write(out, serde_json::to_vec(&(set, both)).unwrap()).unwrap();
 }

@@ -14,10 +14,11 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
-use crate::ops::{Map, Tape, in_pool};
+use crate::tape::{Map, Tape};
 use adapter::Entry;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use hydranet_kernels::tasks::in_pool;
 use serde::{Deserialize, Serialize};
 
 /// A network from normalised images to features.

@@ -104,7 +104,7 @@ impl ConfigArgs {
 }
 
 pub(crate) fn main() -> ExitCode {
-    hydranet::ops::keep_freed_memory();
+    hydranet::tape::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
@@ -129,7 +129,7 @@ pub(crate) fn main() -> ExitCode {
             .num_threads(threads.into())
             .build_global();
     }
-    let result = hydranet::ops::instruction_set().and_then(|_| match cli.command {
+    let result = hydranet::tape::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),

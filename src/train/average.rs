@@ -2,8 +2,9 @@
 
 use crate::checkpoint::Tensors;
 use crate::error::Result;
-use crate::ops::{update, with_values};
 use candle_core::{Device, Tensor};
+use hydranet_kernels::update;
+use hydranet_tape::internal::with_values;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -10,8 +10,8 @@ use super::source::Source;
 use super::trainer::{Run, steps_of};
 use crate::error::{Error, Result};
 use crate::layers::Mode;
-use crate::ops::parts;
 use candle_core::{Device, Tensor, Var};
+use hydranet_kernels::tasks::parts;
 use std::borrow::Cow;
 use std::ops::Range;
 

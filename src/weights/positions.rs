@@ -3,7 +3,7 @@
 use super::Shapes;
 use crate::checkpoint::Tensors;
 use crate::error::Result;
-use crate::ops::resample_pos_embed;
+use crate::tape::resample_pos_embed;
 
 const NAME: &str = "pos_embed";
 

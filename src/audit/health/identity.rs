@@ -1,8 +1,8 @@
 //! Features made to tell persons apart, out of features that tell everything apart.
 
-use crate::ops::{Matrix, matmul};
 use crate::train::dataset::{Dataset, Sample, person_key};
 use crate::train::targets::labels;
+use hydranet_kernels::matmul::{Matrix, matmul};
 use std::collections::HashMap;
 
 /// Rows summed at once.

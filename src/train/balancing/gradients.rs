@@ -3,10 +3,11 @@
 use super::Balancer;
 use super::pc_grad::{orders, surgery};
 use crate::error::Result;
-use crate::ops::{scale, with_values};
 use crate::train::optim::Optimizer;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
+use hydranet_tape::internal::with_values;
+use hydranet_tape::scale;
 use rayon::prelude::*;
 
 /// One head's loss of some rows of a batch.

@@ -4,8 +4,8 @@
 use super::photos::ReadPhoto;
 use super::{Extractor, Key, View};
 use crate::error::{Error, Result, write_atomically_with};
-use crate::ops::{Mmap, map_file};
 use crate::recognise::what_instead_of_binary;
+use hydranet_kernels::{Mmap, map_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

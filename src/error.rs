@@ -196,5 +196,5 @@ pub(crate) fn write_atomically_with(
     path: &std::path::Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<std::fs::File> {
-    crate::partial::write(path, write)
+    crate::io::partial::write(path, write)
 }

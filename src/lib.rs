@@ -25,19 +25,28 @@
 //!
 //! # Reading order
 //!
-//! | read | to learn |
+//! Fifteen minutes: `README.md`, a file of `heads/`, this page, and then down the first rows. Arrows between rooms point down only:
+//! a room knows those that stand after it in this table, and none before.
+//!
+//! | room | holds |
 //! |---|---|
-//! | [`Taxonomy`] | how labels make a final class |
-//! | [`head`], [`model`] | what a head is, and a backbone that feeds several |
-//! | [`combine`] | from logits to the final class |
-//! | [`predict`], [`checkpoint`] | how a model file is used, and what is in it: another application stops here |
-//! | [`export`] | a model as a file for other programs |
-//! | [`weights`] | pretrained weights: where they come from, and other libraries' names for them |
+//! | `cli` | the command: arguments in, library calls, text out |
+//! | `report` | what people look at: the pages of an audit and of health |
+//! | `audit` | wrong labels, persons, health of a collection |
+//! | `experiment` | variants × folds × seeds, compared with intervals |
+//! | `train` | the trainer, losses, mixing, optimisers, configuration, the run's folder |
+//! | `eval` | metrics, scores, decisions compared, calibration fitted |
+//! | `data` | photos and labels: listings, splits, corrections, targets, batches |
+//! | [`predict`] | a model file used: another application stops here |
+//! | [`onnx`] | a model for other programs |
+//! | [`model_file`] | one safetensors file that describes itself, and edits of its heads |
+//! | [`model`] | a backbone that feeds several heads, and the final class |
+//! | [`head`] | labels, loss and layers of one head |
+//! | [`backbone`], [`layers`] | the network |
 //! | [`input`] | from photo to tensor, alike in training and prediction |
-//! | [`backbone`], [`layers`], [`tape`] | the network, down to its kernels |
-//! | `train` | losses, mixing, data, optimisers, the trainer |
-//! | `audit` | wrong labels |
-//! | `guide` | how all of it is used, chapter by chapter |
+//! | [`weights`], `hub` | pretrained weights: where they come from, and other libraries' names for them |
+//! | [`tape`] | a network as one operator, over the kernels |
+//! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
 //!
 //! # Features
 //!
@@ -47,45 +56,44 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-mod account;
 #[cfg(feature = "audit")]
 pub mod audit;
 pub mod backbone;
-pub mod checkpoint;
-pub mod combine;
-mod draws;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+#[cfg(feature = "train")]
+pub mod data;
 mod error;
 mod escape;
-pub mod export;
+#[cfg(feature = "train")]
+pub mod eval;
+#[cfg(feature = "train")]
+pub mod experiment;
 #[cfg(feature = "cli")]
 pub mod guide;
-mod hash;
 pub mod head;
-mod hint;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod input;
+mod io;
 pub mod layers;
-mod lock;
 pub mod model;
+pub mod model_file;
 mod nearest;
-pub mod novelty;
-mod partial;
+pub mod onnx;
 pub mod predict;
-// Without training, few kinds of files are read.
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
-mod read;
-mod recognise;
-pub mod surgery;
+pub mod random;
+#[cfg(feature = "audit")]
+pub mod report;
 pub mod tape;
 mod taxonomy;
+mod tensors;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod weights;
 
-pub use backbone::{Activations, Architecture, Backbone};
-pub use checkpoint::{Description, ModelFile, WeightDType};
-pub use combine::{Decision, DecisionRule};
+pub use backbone::{Architecture, Backbone, SavedActivations};
 pub use error::{Error, Result, write_atomically};
 #[doc(hidden)]
 pub use escape::{printable, printable_json};
@@ -93,11 +101,13 @@ pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
-pub use layers::{BatchNormMode, Mode};
-pub use lock::FolderLock;
+pub use io::lock::FolderLock;
 #[doc(hidden)]
-pub use lock::OutputLock;
+pub use io::lock::OutputLock;
+pub use layers::{BatchNormMode, Mode};
+pub use model::combine::{Decision, DecisionRule};
+pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, ModelSpec, MultiTaskModel};
-pub use novelty::{Novelty, NoveltySpec};
+pub use model_file::{Description, ModelFile, WeightDType};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

@@ -1,12 +1,10 @@
 //! The `hydranet` command.
 #![forbid(unsafe_code)]
 
-mod cli;
-
 // A training step frees and asks for the same large buffers again and again; mimalloc keeps them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    hydranet::cli::main()
 }

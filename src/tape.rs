@@ -1,7 +1,7 @@
 //! What a backbone is made of: a [`Tape`], its steps, and the operators beside it.
 //!
-//! They are compiled in packages of their own, `hydranet-tape` over `hydranet-kernels`, so that a change elsewhere does not compile
-//! them again.
+//! They are compiled in packages of their own, `hydranet-tape` over `hydranet-kernels`, so that a change elsewhere does not
+//! compile them again.
 
 use crate::error::{Error, Result};
 #[cfg(feature = "cli")]

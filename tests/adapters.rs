@@ -13,8 +13,8 @@ use candle_transformers::models::{convnext, mobilenetv4, mobileone, siglip};
 use drawn::Vars;
 use hydranet::backbone::Backbone;
 use hydranet::backbone::adapter::{Entry, Sizes, Training, entries, models, register};
-use hydranet::checkpoint::Tensors;
-use hydranet::train::variables::Variables;
+use hydranet::model_file::Tensors;
+use hydranet::train::optim::variables::Variables;
 use hydranet::{Architecture, BatchNormMode, Error, Mode, ModelFile, MultiTaskModel, Predictor};
 use runs::Bench;
 use std::collections::BTreeSet;
@@ -541,7 +541,7 @@ fn a_trainable_one_is_fine_tuned_in_every_variable() {
 #[test]
 fn weights_of_images_and_texts_together_are_read_without_the_texts() {
     let small = small_one("small_clip");
-    let mut tensors: hydranet::checkpoint::Tensors = recorded::shapes(small.architecture)
+    let mut tensors: hydranet::model_file::Tensors = recorded::shapes(small.architecture)
         .into_iter()
         .map(|(name, shape)| (name.clone(), drawn::tensor(&name, &shape, DType::F32)))
         .collect();
@@ -556,7 +556,7 @@ fn weights_of_images_and_texts_together_are_read_without_the_texts() {
     let path = dir.path().join("clip.safetensors");
     std::fs::write(
         &path,
-        hydranet::checkpoint::to_bytes(&tensors, None).unwrap(),
+        hydranet::model_file::to_bytes(&tensors, None).unwrap(),
     )
     .unwrap();
     let source = path.display().to_string();

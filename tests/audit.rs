@@ -7,9 +7,9 @@ use hydranet::audit::confident::{Given, Quality, Rule};
 use hydranet::audit::{
     Agreement, Audit, AuditConfig, Event, Flip, Injection, Retrained, Unit, load_config, run,
 };
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::data::dataset::{Dataset, Value};
 use hydranet::train::config::{Config, FineTune};
-use hydranet::train::dataset::{Dataset, Value};
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
 use hydranet::train::trainer;
 use hydranet::{Error, Result};
 use runs::HEADS;

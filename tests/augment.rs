@@ -1,10 +1,10 @@
 //! Augmentation and the loader, on synthetic photos.
 #![cfg(feature = "train")]
 
+use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
+use hydranet::data::loader::{Job, Loader};
 use hydranet::input::Photo;
-use hydranet::train::augment::{AugmentConfig, ColorJitter, ResizedCrop};
-use hydranet::train::loader::{Job, Loader};
-use hydranet::train::rng::{Purpose, keyed};
+use hydranet::random::rng::{Purpose, keyed};
 use hydranet::{Error, InputSpec};
 use proptest::prelude::*;
 

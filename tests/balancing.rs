@@ -4,9 +4,9 @@ mod golden;
 mod runs;
 
 use candle_core::{Device, Tensor};
+use hydranet::data::dataset::{Dataset, Split};
 use hydranet::train::balancing::GradientReport;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::dataset::{Dataset, Split};
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::{Outcome, train};
 use hydranet::{ModelFile, Result};

@@ -4,10 +4,11 @@
 mod tiny;
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::train::calibrate::{Abstain, best_temperature, calibrate, with_novelty};
-use hydranet::train::score::Coverage;
+use hydranet::eval::calibrate::{Abstain, best_temperature, calibrate, with_novelty};
+use hydranet::eval::score::Coverage;
+use hydranet::model_file::heads;
 use hydranet::{
-    Decision, DecisionRule, Error, LossKind, Mode, ModelFile, Prediction, Predictor, Views, surgery,
+    Decision, DecisionRule, Error, LossKind, Mode, ModelFile, Prediction, Predictor, Views,
 };
 use proptest::prelude::*;
 
@@ -84,7 +85,7 @@ fn case(loss: LossKind) -> Case {
         loss,
         ..file.description.model.heads[2].clone()
     };
-    file = surgery::replace(&file, "age", spec, surgery::NewTensors::Fresh { seed: 3 }).unwrap();
+    file = heads::replace(&file, "age", spec, heads::NewTensors::Fresh { seed: 3 }).unwrap();
     for name in ["mask", "gender", "age"] {
         for part in ["weight", "bias"] {
             let tensor = file.tensors.get_mut(&format!("heads.{name}.fc.{part}"));
@@ -127,7 +128,7 @@ fn case(loss: LossKind) -> Case {
 fn calibrated(
     case: &Case,
     abstain: Abstain,
-) -> (ModelFile, hydranet::train::calibrate::CalibrationReport) {
+) -> (ModelFile, hydranet::eval::calibrate::CalibrationReport) {
     let Case {
         file,
         features,
@@ -191,7 +192,7 @@ fn only_sureness_changes_not_the_labels_of_heads() {
         assert!(b.prob < a.prob);
     }
     // Surgery on another head leaves a calibrated one alone; the notes of the calibration stay too.
-    let without = surgery::remove(&file, "gender").unwrap();
+    let without = heads::remove(&file, "gender").unwrap();
     let of = |f: &ModelFile| f.tensors["heads.mask.fc.weight"].to_vec2::<f32>().unwrap();
     assert_eq!(of(&file), of(&without));
     let noted = &without.description.training["calibration"]["temperatures"];

@@ -6,9 +6,9 @@ mod golden;
 mod runs;
 
 use candle_core::{DType, Tensor};
-use hydranet::checkpoint::Tensors;
-use hydranet::train::augment::{AugmentConfig, ColorJitter};
-use hydranet::train::rng::{Purpose, keyed};
+use hydranet::data::augment::{AugmentConfig, ColorJitter};
+use hydranet::model_file::Tensors;
+use hydranet::random::rng::{Purpose, keyed};
 use hydranet::weights::{adapt_input_conv, load_for, shapes_for};
 use hydranet::{Architecture, InputSpec, Interpolation, Mode, ModelFile, Photo, Predictor};
 use runs::Bench;

@@ -4,7 +4,7 @@
 mod tiny;
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::checkpoint::{Tensors, read_tensors, to_bytes};
+use hydranet::model_file::{Tensors, read_tensors, to_bytes};
 use hydranet::{Error, ModelFile, Predictor};
 use serde_json::{Value, json};
 use std::path::Path;

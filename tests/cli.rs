@@ -40,12 +40,12 @@ fn works(dir: &Path, args: &[&str]) -> String {
 /// A folder with portraits of 20 people and a model trained on them for one epoch at 32 × 32.
 fn trained() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let config = hydranet::train::portraits::PortraitConfig {
+    let config = hydranet::cli::portraits::PortraitConfig {
         people: 20,
         seed: 3,
         size: (48, 48),
     };
-    hydranet::train::portraits::write_portraits(&dir.path().join("faces"), &config).unwrap();
+    hydranet::cli::portraits::write_portraits(&dir.path().join("faces"), &config).unwrap();
     let settings = [
         "--set",
         "model.input.size=[32,32]",
@@ -470,12 +470,12 @@ fn wrong_input_gives_messages_to_act_on() {
 #[test]
 fn check_accepts_good_data_and_help_names_every_command() {
     let dir = tempfile::tempdir().unwrap();
-    let config = hydranet::train::portraits::PortraitConfig {
+    let config = hydranet::cli::portraits::PortraitConfig {
         people: 20,
         seed: 3,
         size: (48, 48),
     };
-    hydranet::train::portraits::write_portraits(dir.path(), &config).unwrap();
+    hydranet::cli::portraits::write_portraits(dir.path(), &config).unwrap();
     let report = works(
         dir.path(),
         &["check", "--heads", HEADS, "--data", "portraits.csv"],
@@ -492,12 +492,12 @@ fn check_accepts_good_data_and_help_names_every_command() {
 #[test]
 fn an_audit_prints_what_it_suspects_and_refuses_what_it_does_not_know() {
     let dir = tempfile::tempdir().unwrap();
-    let config = hydranet::train::portraits::PortraitConfig {
+    let config = hydranet::cli::portraits::PortraitConfig {
         people: 8,
         seed: 3,
         size: (48, 48),
     };
-    hydranet::train::portraits::write_portraits(&dir.path().join("faces"), &config).unwrap();
+    hydranet::cli::portraits::write_portraits(&dir.path().join("faces"), &config).unwrap();
     let audit = |more: &[&'static str]| {
         let mut args = vec![
             "audit",

@@ -3,7 +3,7 @@
 
 mod tiny;
 
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,6 +1,6 @@
 //! The final class from each head's logits.
 
-use hydranet::combine::{argmax, joint_log_probs, log_softmax};
+use hydranet::model::combine::{argmax, joint_log_probs, log_softmax};
 use hydranet::{Decision, Error, Labels, Prediction, Taxonomy};
 use proptest::prelude::*;
 

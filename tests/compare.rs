@@ -1,7 +1,7 @@
 //! What the comparison of finished runs says: numbers against scipy, words against runs made up for it, and the commands.
 #![cfg(feature = "train")]
 
-use hydranet::train::experiment::{
+use hydranet::experiment::{
     Comparison, Figure, FinishedRun, Side, Verdict, collect, differences, paired_difference,
     spread, student_quantile, title, to_csv, to_markdown,
 };

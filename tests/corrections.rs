@@ -1,11 +1,11 @@
 //! Files of corrections: what they may say, what they do, and how faults are told.
 #![cfg(feature = "train")]
 
-use hydranet::train::corrections::{
+use hydranet::data::corrections::{
     Action, Correction, Corrections, CorrectionsReport, NoteKind, Subject,
 };
-use hydranet::train::dataset::{Dataset, Split, Value};
-use hydranet::train::split::{SplitConfig, assign};
+use hydranet::data::dataset::{Dataset, Split, Value};
+use hydranet::data::split::{SplitConfig, assign};
 use hydranet::{Error, HeadSpec, ModelFile};
 use proptest::prelude::*;
 use runs::Bench;

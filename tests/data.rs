@@ -1,12 +1,12 @@
 //! Listings, person folders, splits and the check, on data made here.
 #![cfg(feature = "train")]
 
-use hydranet::train::check::check;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::{Dataset, PersonKey, Split, Value, person_key};
-use hydranet::train::person_folder::{read_listing, write_result};
-use hydranet::train::split::{SplitConfig, assign, assign_fold, folds};
-use hydranet::train::split_report::SplitReport;
+use hydranet::data::check::check;
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::{Dataset, PersonKey, Split, Value, person_key};
+use hydranet::data::person_folder::{read_listing, write_result};
+use hydranet::data::split::{SplitConfig, assign, assign_fold, folds};
+use hydranet::data::split_report::SplitReport;
 use hydranet::{Architecture, Error, HeadSpec, InputSpec, ModelSpec, Taxonomy};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -6,10 +6,10 @@ mod runs;
 
 use candle_core::{DType, Device, Tensor};
 use differences::{gradient_error, values};
-use hydranet::train::dataset::Split;
-use hydranet::train::decide::{class_offsets, label_offsets, log_prior, tuned, untuned};
+use hydranet::data::dataset::Split;
+use hydranet::eval::decide::{class_offsets, label_offsets, log_prior, tuned, untuned};
+use hydranet::eval::metrics::ConfusionMatrix;
 use hydranet::train::loss::Consistency;
-use hydranet::train::metrics::ConfusionMatrix;
 use hydranet::{Decision, DecisionRule, Labels, ModelFile, Predictor, Taxonomy};
 use proptest::prelude::*;
 use runs::Bench;
@@ -90,7 +90,7 @@ fn the_consistency_loss_is_half_of_jeffreys_divergence_and_nothing_where_all_agr
             .iter()
             .map(|r| softmax(r).iter().map(|p| p.ln()).collect())
             .collect();
-        let product = hydranet::combine::joint_log_probs(&taxonomy, &log).unwrap();
+        let product = hydranet::model::combine::joint_log_probs(&taxonomy, &log).unwrap();
         let mut same = args.clone();
         let classes = product.len();
         *same.last_mut().unwrap() = Tensor::from_vec(product, (1, classes), &Device::Cpu).unwrap();
@@ -241,10 +241,10 @@ fn a_joint_head_is_trained_saved_and_decides_and_a_stopped_run_goes_on_with_it()
         differences::flat(&still.tensors["joint.fc.weight"])
     );
     // Taking a head out makes other classes: the joint head goes too.
-    let less = hydranet::surgery::remove(&file, "gender").unwrap();
+    let less = hydranet::model_file::heads::remove(&file, "gender").unwrap();
     assert!(less.description.model.joint.is_none());
     assert_eq!(less.description.decision, Decision::default());
-    let renamed = hydranet::surgery::rename(&file, "gender", "sex").unwrap();
+    let renamed = hydranet::model_file::heads::rename(&file, "gender", "sex").unwrap();
     assert_eq!(renamed.description.decision, file.description.decision);
     assert_eq!(renamed.tensors["joint.fc.bias"].dims(), [18]);
 }
@@ -298,9 +298,9 @@ fn a_head_that_applies_only_under_a_label_is_trained_and_scored_there_only() {
     assert_eq!(taxonomy.num_classes(), 2 + 2 * 6);
     bench.train(&config, "run", false, None).unwrap();
     let mut dataset = bench.dataset(&config);
-    hydranet::train::split::assign(&mut dataset, &config.train.split, 0).unwrap();
+    hydranet::data::split::assign(&mut dataset, &config.train.split, 0).unwrap();
     let valid = dataset.indices(Split::Valid);
-    let labels = |i: &usize| hydranet::train::targets::labels(&dataset.heads, &dataset.samples[*i]);
+    let labels = |i: &usize| hydranet::data::targets::labels(&dataset.heads, &dataset.samples[*i]);
     let bare = valid.iter().filter(|i| labels(i)[0] != Some(0)).count();
     assert!(bare > 0 && bare < valid.len());
     let scores: serde_json::Value =

@@ -4,7 +4,8 @@
 mod tiny;
 
 use candle_core::Tensor;
-use hydranet::surgery::{self, NewTensors};
+use hydranet::model_file::heads;
+use hydranet::model_file::heads::NewTensors;
 use hydranet::{ModelFile, Predictor, WeightDType};
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
@@ -85,16 +86,16 @@ fn a_smaller_file_is_read_back_to_the_last_bit_and_written_to_the_same_bytes() {
 #[test]
 fn heads_are_changed_in_a_small_file_as_in_any_other() {
     let file = tiny::model().with_dtype(WeightDType::Int8).unwrap();
-    let changed = surgery::reset(&file, "age", 5).unwrap();
+    let changed = heads::reset(&file, "age", 5).unwrap();
     let bytes = changed.to_bytes().unwrap();
     let read = ModelFile::from_bytes(&bytes, "bytes").unwrap();
     let logits = |f: &ModelFile| Predictor::new(f).unwrap().logits(&tiny::images()).unwrap();
     let (before, after) = (logits(&file), logits(&read));
     assert_eq!(before[..2], after[..2]);
     assert_ne!(before[2], after[2]);
-    let given = NewTensors::Given(surgery::head_tensors(&file, "age").unwrap());
+    let given = NewTensors::Given(heads::head_tensors(&file, "age").unwrap());
     let spec = file.description.model.heads[2].clone();
-    let back = surgery::replace(&read, "age", spec, given).unwrap();
+    let back = heads::replace(&read, "age", spec, given).unwrap();
     assert_eq!(logits(&back), before);
 }
 

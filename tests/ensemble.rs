@@ -348,7 +348,7 @@ fn what_is_no_ensemble_is_named() {
             .to_string()
     };
     let message = other(|f| {
-        *f = hydranet::surgery::remove(f, "age").unwrap();
+        *f = hydranet::model_file::heads::remove(f, "age").unwrap();
     });
     assert!(
         message.contains("model 2") && message.contains("6 final"),
@@ -356,8 +356,8 @@ fn what_is_no_ensemble_is_named() {
     );
     let message = other(|f| {
         let spec = HeadSpec::new("gender", ["female", "male"]);
-        let fresh = hydranet::surgery::NewTensors::Fresh { seed: 0 };
-        *f = hydranet::surgery::replace(f, "gender", spec, fresh).unwrap();
+        let fresh = hydranet::model_file::heads::NewTensors::Fresh { seed: 0 };
+        *f = hydranet::model_file::heads::replace(f, "gender", spec, fresh).unwrap();
     });
     assert!(message.contains("other labels"), "{message}");
 }

@@ -1,8 +1,8 @@
 //! The bench of experiments on a few synthetic portraits.
 #![cfg(feature = "train")]
 
-use hydranet::train::dataset::{Dataset, Split};
-use hydranet::train::experiment::{Event, ExperimentFile, Outcome, Plan, RunRecord, State, run};
+use hydranet::data::dataset::{Dataset, Split};
+use hydranet::experiment::{Event, ExperimentFile, Outcome, Plan, RunRecord, State, run};
 use hydranet::train::trainer;
 use hydranet::{Error, Result};
 use std::collections::BTreeSet;

@@ -1,14 +1,14 @@
 //! Features of a frozen backbone, kept in a file from run to run.
 
 use candle_core::{Device, Tensor};
-use hydranet::checkpoint::Tensors;
-use hydranet::surgery::{NewTensors, replace};
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::data::dataset::Dataset;
+use hydranet::model_file::Tensors;
+use hydranet::model_file::heads::{NewTensors, replace};
+use hydranet::random::rng::{Purpose, keyed};
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::dataset::Dataset;
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
-use hydranet::train::rng::{Purpose, keyed};
+use hydranet::train::optim::variables::Variables;
 use hydranet::train::trainer::{Event, Outcome, train};
-use hydranet::train::variables::Variables;
 use hydranet::{Architecture, HeadSpec, Mode, ModelFile, Photo, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -296,7 +296,7 @@ fn a_broken_photo_is_an_error_that_names_it_and_what_was_computed_before_is_kept
     let bench = Bench::new();
     let config = bench.config(Some("cache"), &[]);
     let mut dataset = bench.dataset(&config);
-    let split = Some(hydranet::train::dataset::Split::Valid);
+    let split = Some(hydranet::data::dataset::Split::Valid);
     let last = dataset
         .samples
         .iter()

@@ -4,11 +4,11 @@
 mod runs;
 
 use candle_core::{DType, Tensor};
-use hydranet::checkpoint::Tensors;
-use hydranet::train::average::{Average, share};
+use hydranet::model_file::Tensors;
 use hydranet::train::config::load_weights;
 use hydranet::train::find_lr::{find_lr, suggestion};
-use hydranet::train::plan::{Plan, dry_run, matches};
+use hydranet::train::optim::average::{Average, share};
+use hydranet::train::optim::plan::{Plan, dry_run, matches};
 use hydranet::{ModelFile, Result};
 use runs::{Bench, HEADS, moved};
 use std::path::Path;

@@ -4,9 +4,9 @@
 mod tiny;
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::checkpoint::{Tensors, read_tensors, to_bytes};
-use hydranet::export::folder;
-use hydranet::novelty::NoveltySpec;
+use hydranet::model::novelty::NoveltySpec;
+use hydranet::model_file::folder;
+use hydranet::model_file::{Tensors, read_tensors, to_bytes};
 use hydranet::{
     Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor, WeightDType, weights,
 };

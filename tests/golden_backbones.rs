@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use drawn::tensor;
 use golden::{distance, summary_error};
 use hydranet::backbone::{Architecture, Backbone};
-use hydranet::train::variables::is_buffer;
+use hydranet::train::optim::variables::is_buffer;
 use hydranet::{BatchNormMode, Mode};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,5 @@
-//! Activations, layer norms, attention and linear layers against PyTorch's values and gradients (`tests/golden/make_tokens.py` made the
-//! cases): the CPU's kernels, and the compositions that stand in for them elsewhere.
+//! Activations, layer norms, attention and linear layers against PyTorch's values and gradients (`tests/golden/make_tokens.py`
+//! made the cases): the CPU's kernels, and the compositions that stand in for them elsewhere.
 
 mod differences;
 mod golden;

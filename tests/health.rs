@@ -4,8 +4,8 @@
 use hydranet::audit::health::{
     HealthConfig, HealthReport, Looker, Measures, Neighbour, health, near_pairs, nearest,
 };
+use hydranet::data::dataset::Dataset;
 use hydranet::train::config::load_weights;
-use hydranet::train::dataset::Dataset;
 use hydranet::{ModelFile, Photo, Predictor};
 use image::{DynamicImage, RgbImage};
 use proptest::prelude::*;
@@ -286,10 +286,10 @@ fn what_a_crop_changes_is_what_the_model_says_with_it_and_without() {
         );
         other += usize::from((0..3).any(|h| with[h].index != without[h].index));
         let truth = sample.values[0].map(|v| match v {
-            hydranet::train::dataset::Value::Label(l) => l,
+            hydranet::data::dataset::Value::Label(l) => l,
             _ => unreachable!(),
         });
-        if !matches!(sample.split, Some(hydranet::train::dataset::Split::Train)) {
+        if !matches!(sample.split, Some(hydranet::data::dataset::Split::Train)) {
             right[0] += f64::from(u8::from(with[0].index == truth));
             right[1] += f64::from(u8::from(without[0].index == truth));
         }

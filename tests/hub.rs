@@ -185,7 +185,7 @@ fn what_went_wrong_is_said_with_what_to_do() {
 #[cfg(feature = "cli")]
 fn the_command_takes_the_hubs_address_token_and_cache_from_the_environment() {
     use candle_core::{DType, Device, Tensor};
-    use hydranet::train::portraits::{PortraitConfig, write_portraits};
+    use hydranet::cli::portraits::{PortraitConfig, write_portraits};
     let dir = tempfile::tempdir().unwrap();
     let config = PortraitConfig {
         people: 8,
@@ -194,8 +194,8 @@ fn the_command_takes_the_hubs_address_token_and_cache_from_the_environment() {
     };
     write_portraits(&dir.path().join("faces"), &config).unwrap();
     let zeros = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
-    let tensors = hydranet::checkpoint::Tensors::from([("bn1.weights".to_string(), zeros)]);
-    let file = hydranet::checkpoint::to_bytes(&tensors, None).unwrap();
+    let tensors = hydranet::model_file::Tensors::from([("bn1.weights".to_string(), zeros)]);
+    let file = hydranet::model_file::to_bytes(&tensors, None).unwrap();
     let server = Server::new(&[(BEST, &file)]);
     server.state().token = Some("secret".into());
     let message = |offline: &str, token: &str| {

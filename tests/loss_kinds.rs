@@ -3,11 +3,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use hydranet::checkpoint::Tensors;
-use hydranet::train::balance::effective_number_weights;
+use hydranet::model_file::Tensors;
 use hydranet::train::loss::HeadLoss;
+use hydranet::train::loss::class_weights::effective_number_weights;
+use hydranet::train::optim::variables::Variables;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::train::variables::Variables;
 use hydranet::{Head, HeadSpec, LossKind, LossTerm, Mode};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -408,7 +408,7 @@ fn probs(loss: LossKind, outputs: &[f64]) -> Vec<f64> {
     let logits = head.logits(&features, Mode::Eval).unwrap();
     assert_eq!(logits.dims(), [1, n + 1]);
     let logits: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
-    let log_probs = hydranet::combine::log_softmax(&logits);
+    let log_probs = hydranet::model::combine::log_softmax(&logits);
     log_probs.into_iter().map(f64::exp).collect()
 }
 
@@ -507,7 +507,7 @@ fn a_head_of_ordered_labels_learns_the_order_and_coral_orders_its_borders() {
             .unwrap();
         let right = logits.iter().enumerate().filter(|(i, row)| {
             let row: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
-            hydranet::combine::argmax(&row) == i % k
+            hydranet::model::combine::argmax(&row) == i % k
         });
         assert!(right.count() >= n - 1, "{kind:?}: loss {value}");
         if kind == LossKind::Coral {

@@ -3,11 +3,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::LossKind;
-use hydranet::train::balance::balanced_weights;
 use hydranet::train::loss::HeadLoss;
+use hydranet::train::loss::class_weights::balanced_weights;
 use hydranet::train::mix::{Mixing, Targets, draw_lambda, mix_pairs, opposite};
+use hydranet::train::optim::schedule::factor;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::train::schedule::factor;
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 
 mod tiny;
 
-use hydranet::surgery::{self, HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
+use hydranet::model_file::heads;
+use hydranet::model_file::heads::{HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
 use hydranet::{Decision, HeadSpec, JointSpec, Labels, ModelFile, Predictor};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -34,10 +35,10 @@ fn other(seeds: &[u64]) -> ModelFile {
     let mut file = tiny::model();
     for seed in seeds {
         let (spec, tensors) = glasses(*seed);
-        file = surgery::add(&file, spec, None, tensors).unwrap();
+        file = heads::add(&file, spec, None, tensors).unwrap();
     }
     for head in ["mask", "gender", "age"] {
-        file = surgery::remove(&file, head).unwrap();
+        file = heads::remove(&file, head).unwrap();
     }
     file
 }
@@ -142,7 +143,7 @@ fn what_cannot_be_merged_is_said() {
     );
     let mut elsewhere = tiny::build(2);
     for head in ["mask", "gender", "age"] {
-        elsewhere = surgery::rename(&elsewhere, head, &format!("{head}2")).unwrap();
+        elsewhere = heads::rename(&elsewhere, head, &format!("{head}2")).unwrap();
     }
     let message = merge(&[model.clone(), elsewhere]).unwrap_err().to_string();
     assert!(message.contains("backbone"), "{message}");

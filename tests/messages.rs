@@ -4,10 +4,10 @@
 mod runs;
 mod tiny;
 
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::Dataset;
+use hydranet::experiment::ExperimentFile;
 use hydranet::train::config::{Config, load_weights, read_head};
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::experiment::ExperimentFile;
 use hydranet::train::run::RunFolder;
 use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
 use runs::{Bench, HEADS};
@@ -76,7 +76,9 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
         );
         says("ensemble", word, Ensemble::from_file(&given).err().unwrap());
         says("manifest", word, Manifest::read(&given).err().unwrap());
-        let heads = hydranet::surgery::HeadsFile::read(&given).err().unwrap();
+        let heads = hydranet::model_file::heads::HeadsFile::read(&given)
+            .err()
+            .unwrap();
         says("heads", word, heads);
         let weights = hydranet::weights::load(&source, &[], resnet);
         says("weights", word, weights.err().unwrap());
@@ -116,7 +118,7 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
 #[test]
 fn a_config_json_that_was_never_fetched_is_called_so() {
     let folder = tempfile::tempdir().unwrap();
-    hydranet::export::folder::write(&tiny::model(), folder.path(), None).unwrap();
+    hydranet::model_file::folder::write(&tiny::model(), folder.path(), None).unwrap();
     let pointer = "version https://git-lfs.github.com/spec/v1\n";
     std::fs::write(folder.path().join("config.json"), pointer).unwrap();
     let message = ModelFile::read(folder.path()).err().unwrap().to_string();
@@ -354,10 +356,10 @@ fn names_of_others_reach_the_terminal_as_text() {
     let said = clean(&["predict", "--model", model, two]);
     assert!(!said.contains("\nerror: all"), "{said}");
     // Of tensors and of what a model says of itself.
-    let mut tensors = hydranet::checkpoint::Tensors::new();
+    let mut tensors = hydranet::model_file::Tensors::new();
     let one = candle_core::Tensor::new(&[1f32], &candle_core::Device::Cpu).unwrap();
     tensors.insert(format!("{harm}.weight"), one);
-    let bytes = hydranet::checkpoint::to_bytes(&tensors, None).unwrap();
+    let bytes = hydranet::model_file::to_bytes(&tensors, None).unwrap();
     std::fs::write(dir.join("w.safetensors"), bytes).unwrap();
     clean(&["inspect", "--model", "w.safetensors"]);
     let mut file = tiny::model();

@@ -2,7 +2,7 @@
 #![cfg(feature = "train")]
 
 use hydranet::Error;
-use hydranet::train::metrics::{
+use hydranet::eval::metrics::{
     ConfusionMatrix, Metric, Metrics, Probabilities, average_precision, roc_auc,
 };
 use proptest::prelude::*;
@@ -75,7 +75,8 @@ fn every_number_on_probabilities_equals_scikit_learns() {
         let mut m = ConfusionMatrix::new(case.classes);
         for (truth, row) in case.truth.iter().zip(&case.probs) {
             p.add(*truth, row).unwrap();
-            m.add(*truth, hydranet::combine::argmax(row)).unwrap();
+            m.add(*truth, hydranet::model::combine::argmax(row))
+                .unwrap();
         }
         let all = Metrics::new(&m, Some(&p), false);
         let mut same = |what: &str, ours: Option<f64>, theirs: Option<f64>| {

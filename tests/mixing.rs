@@ -1,9 +1,9 @@
 //! Mixing photos: against timm, against its definition, and in training. `tests/golden/make_mixing.py` made the golden values.
 
 use hydranet::ModelFile;
+use hydranet::data::sampling::Sampling;
 use hydranet::train::config::{Config, MixKind, MixRule, Partner};
 use hydranet::train::mix::{Mixing, Patch, Targets, mix_pairs, opposite, opposite_alike};
-use hydranet::train::sampling::Sampling;
 use proptest::prelude::*;
 use serde::Deserialize;
 

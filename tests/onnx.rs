@@ -7,7 +7,7 @@ mod onnx_cases;
 mod onnx_file;
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::export::onnx::to_bytes;
+use hydranet::onnx::to_bytes;
 use hydranet::{Architecture, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec};
 use onnx_cases::{CASES, adapted, model, outputs, photos};
 use onnx_file::{Model, read};

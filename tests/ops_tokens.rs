@@ -1,5 +1,5 @@
-//! Activations, layer norms, attention and linear layers on a tape: gradients against central differences in f64, the kernels against
-//! the compositions over random shapes, and what every step owes its callers.
+//! Activations, layer norms, attention and linear layers on a tape: gradients against central differences in f64, the kernels
+//! against the compositions over random shapes, and what every step owes its callers.
 
 mod differences;
 mod on_tape;

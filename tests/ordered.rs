@@ -1,6 +1,6 @@
 //! Heads of ordered labels, deferred class weights and sums of losses in training, files and surgery.
 
-use hydranet::surgery::{Graft, Place, graft, reset};
+use hydranet::model_file::heads::{Graft, Place, graft, reset};
 use hydranet::{LossKind, ModelFile, Photo, Predictor};
 
 mod runs;

@@ -3,11 +3,11 @@
 
 use hydranet::Result;
 use hydranet::audit::health::{HealthConfig, health};
-use hydranet::audit::page::{Page, PageConfig};
 use hydranet::audit::{AuditConfig, load_config, run};
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::Dataset;
+use hydranet::report::audit::{Page, PageConfig};
 use runs::HEADS;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

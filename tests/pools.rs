@@ -1,5 +1,5 @@
-//! Pooling on a tape and resized position embeddings against PyTorch and timm (`tests/golden/make_pools.py` made the cases), central
-//! differences and definitions: the CPU's kernels, and the compositions that stand in for them on other devices.
+//! Pooling on a tape and resized position embeddings against PyTorch and timm (`tests/golden/make_pools.py` made the cases),
+//! central differences and definitions: the CPU's kernels, and the compositions that stand in for them on other devices.
 
 mod differences;
 mod golden;

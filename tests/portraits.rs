@@ -2,7 +2,7 @@
 #![cfg(feature = "train")]
 
 use hydranet::Error;
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

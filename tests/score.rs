@@ -1,8 +1,8 @@
 //! The report on heads, the final class, and where the final class's errors come from.
 #![cfg(feature = "train")]
 
-use hydranet::train::metrics::Metric;
-use hydranet::train::score::{AllMetrics, ScoreReport, Scored};
+use hydranet::eval::metrics::Metric;
+use hydranet::eval::score::{AllMetrics, ScoreReport, Scored};
 use hydranet::{Error, Labels, Taxonomy};
 use proptest::prelude::*;
 

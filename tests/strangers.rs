@@ -64,7 +64,7 @@ fn views(count: usize, views: &[Vec<u8>]) -> Vec<u8> {
     legacy(&object, &rest)
 }
 
-fn read_bytes(bytes: &[u8]) -> hydranet::Result<hydranet::checkpoint::Tensors> {
+fn read_bytes(bytes: &[u8]) -> hydranet::Result<hydranet::model_file::Tensors> {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("weights.pth");
     std::fs::write(&path, bytes).unwrap();

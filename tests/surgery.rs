@@ -4,8 +4,9 @@
 mod tiny;
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::checkpoint::{Tensors, read_tensors, to_bytes};
-use hydranet::surgery::{self, Graft, NewTensors, Place};
+use hydranet::model_file::heads;
+use hydranet::model_file::heads::{Graft, NewTensors, Place};
+use hydranet::model_file::{Tensors, read_tensors, to_bytes};
 use hydranet::{Error, HeadSpec, ModelFile, Predictor};
 use std::collections::BTreeMap;
 
@@ -58,8 +59,8 @@ fn assert_says(case: &str, message: &str, words: &[&str]) {
 #[test]
 fn every_operation_leaves_the_other_heads_bit_for_bit() {
     let model = tiny::model();
-    let mut other = surgery::rename(&model, "mask", "cover").unwrap();
-    other = surgery::reset(&other, "cover", 5).unwrap();
+    let mut other = heads::rename(&model, "mask", "cover").unwrap();
+    other = heads::reset(&other, "cover", 5).unwrap();
     let replacing = Graft {
         place: Place::Replacing("gender".into()),
         ..Graft::default()
@@ -69,68 +70,68 @@ fn every_operation_leaves_the_other_heads_bit_for_bit() {
         place: Place::At(0),
         ..Graft::default()
     };
-    let gender = surgery::head_tensors(&model, "gender").unwrap();
+    let gender = heads::head_tensors(&model, "gender").unwrap();
     let male = || HeadSpec::new("sex", ["m", "f"]);
     // (operation, its result, the heads after it, the heads untouched)
     type Case<'a> = (&'a str, ModelFile, &'a [&'a str], &'a [&'a str]);
     let cases: Vec<Case> = vec![
         (
             "replace",
-            surgery::replace(&model, "gender", deep_glasses(), fresh(1)).unwrap(),
+            heads::replace(&model, "gender", deep_glasses(), fresh(1)).unwrap(),
             &["mask", "glasses", "age"],
             &["mask", "age"],
         ),
         (
             "replace",
-            surgery::replace(&model, "gender", male(), NewTensors::Given(gender)).unwrap(),
+            heads::replace(&model, "gender", male(), NewTensors::Given(gender)).unwrap(),
             &["mask", "sex", "age"],
             &["mask", "age"],
         ),
         (
             "add",
-            surgery::add(&model, glasses(), None, fresh(1)).unwrap(),
+            heads::add(&model, glasses(), None, fresh(1)).unwrap(),
             &["mask", "gender", "age", "glasses"],
             &["mask", "gender", "age"],
         ),
         (
             "add",
-            surgery::add(&model, deep_glasses(), Some(1), fresh(1)).unwrap(),
+            heads::add(&model, deep_glasses(), Some(1), fresh(1)).unwrap(),
             &["mask", "glasses", "gender", "age"],
             &["mask", "gender", "age"],
         ),
         (
             "remove",
-            surgery::remove(&model, "mask").unwrap(),
+            heads::remove(&model, "mask").unwrap(),
             &["gender", "age"],
             &["gender", "age"],
         ),
         (
             "rename",
-            surgery::rename(&model, "age", "years").unwrap(),
+            heads::rename(&model, "age", "years").unwrap(),
             &["mask", "gender", "years"],
             &["mask", "gender"],
         ),
         (
             "reset",
-            surgery::reset(&model, "age", 3).unwrap(),
+            heads::reset(&model, "age", 3).unwrap(),
             &["mask", "gender", "age"],
             &["mask", "gender"],
         ),
         (
             "add",
-            surgery::graft(&model, &other, "cover", &Graft::default()).unwrap(),
+            heads::graft(&model, &other, "cover", &Graft::default()).unwrap(),
             &["mask", "gender", "age", "cover"],
             &["mask", "gender", "age"],
         ),
         (
             "add",
-            surgery::graft(&model, &other, "cover", &renamed).unwrap(),
+            heads::graft(&model, &other, "cover", &renamed).unwrap(),
             &["scarf", "mask", "gender", "age"],
             &["mask", "gender", "age"],
         ),
         (
             "replace",
-            surgery::graft(&model, &other, "cover", &replacing).unwrap(),
+            heads::graft(&model, &other, "cover", &replacing).unwrap(),
             &["mask", "cover", "age"],
             &["mask", "age"],
         ),
@@ -159,10 +160,10 @@ fn every_operation_leaves_the_other_heads_bit_for_bit() {
 #[test]
 fn a_renamed_head_says_the_same_and_reads_the_same_column() {
     let model = tiny::model();
-    let file = surgery::rename(&model, "age", "years").unwrap();
+    let file = heads::rename(&model, "age", "years").unwrap();
     assert_eq!(logits(&file)["years"], logits(&model)["age"]);
     assert_eq!(file.description.model.heads[2].column(), "age");
-    let back = surgery::rename(&file, "years", "age").unwrap();
+    let back = heads::rename(&file, "years", "age").unwrap();
     assert_eq!(back.description.model.heads[2].column(), "age");
     let done = back.description.training["surgery"].as_array().unwrap();
     assert_eq!(done.len(), 2);
@@ -171,12 +172,12 @@ fn a_renamed_head_says_the_same_and_reads_the_same_column() {
 #[test]
 fn a_grafted_head_says_what_it_said_in_its_own_model() {
     let model = tiny::model();
-    let other = surgery::reset(&model, "age", 8).unwrap();
+    let other = heads::reset(&model, "age", 8).unwrap();
     let how = Graft {
         rename: Some("second_age".into()),
         ..Graft::default()
     };
-    let file = surgery::graft(&model, &other, "age", &how).unwrap();
+    let file = heads::graft(&model, &other, "age", &how).unwrap();
     assert_eq!(logits(&file)["second_age"], logits(&other)["age"]);
     assert_ne!(logits(&file)["second_age"], logits(&file)["age"]);
     assert_eq!(file.description.model.heads[3].column(), "age");
@@ -199,9 +200,9 @@ fn a_graft_from_another_backbone_or_input_must_be_allowed() {
         ("tensors", tiny::build(2), "backbone."),
         ("input", other_input, "input"),
     ] {
-        let message = problem(surgery::graft(&model, &other, "age", &how));
+        let message = problem(heads::graft(&model, &other, "age", &how));
         assert_says(case, &message, &["age", word, "allow_other_backbone"]);
-        surgery::graft(&model, &other, "age", &allowed).unwrap();
+        heads::graft(&model, &other, "age", &allowed).unwrap();
     }
     // One bit of one tensor: 0 and −0 are equal, but not the same.
     let mut signed = model.clone();
@@ -209,22 +210,22 @@ fn a_graft_from_another_backbone_or_input_must_be_allowed() {
     signed
         .tensors
         .insert(key.into(), model.tensors[key].neg().unwrap());
-    let message = problem(surgery::graft(&model, &signed, "age", &how));
+    let message = problem(heads::graft(&model, &signed, "age", &how));
     assert_says("sign", &message, &[key]);
 }
 
 #[test]
 fn fresh_tensors_follow_from_seed_and_name() {
     let model = tiny::model();
-    let add = |spec, at, seed| surgery::add(&model, spec, at, fresh(seed)).unwrap();
+    let add = |spec, at, seed| heads::add(&model, spec, at, fresh(seed)).unwrap();
     let tensors = |file: &ModelFile| -> Vec<Vec<f32>> {
-        let own = surgery::head_tensors(file, "glasses").unwrap();
+        let own = heads::head_tensors(file, "glasses").unwrap();
         own.values().map(values).collect()
     };
     let first = add(deep_glasses(), None, 1);
     assert_eq!(tensors(&first), tensors(&add(deep_glasses(), Some(0), 1)));
     assert_ne!(tensors(&first), tensors(&add(deep_glasses(), None, 2)));
-    let own = surgery::head_tensors(&first, "glasses").unwrap();
+    let own = heads::head_tensors(&first, "glasses").unwrap();
     let keys: Vec<&str> = own.keys().map(String::as_str).collect();
     assert_eq!(
         keys,
@@ -245,12 +246,12 @@ fn fresh_tensors_follow_from_seed_and_name() {
 #[test]
 fn a_heads_tensors_pass_through_a_file_of_their_own() {
     let model = tiny::model();
-    let bytes = to_bytes(&surgery::head_tensors(&model, "age").unwrap(), None).unwrap();
+    let bytes = to_bytes(&heads::head_tensors(&model, "age").unwrap(), None).unwrap();
     let (_, own) = read_tensors(&bytes, "age.safetensors").unwrap();
     let spec = model.description.model.heads[2].clone();
-    let emptied = surgery::reset(&model, "age", 2).unwrap();
+    let emptied = heads::reset(&model, "age", 2).unwrap();
     assert_ne!(logits(&emptied)["age"], logits(&model)["age"]);
-    let file = surgery::replace(&emptied, "age", spec, NewTensors::Given(own)).unwrap();
+    let file = heads::replace(&emptied, "age", spec, NewTensors::Given(own)).unwrap();
     assert_eq!(logits(&file), logits(&model));
 }
 
@@ -263,7 +264,7 @@ fn training_metadata_of_any_form_is_kept() {
     ] {
         let mut model = tiny::model();
         model.description.training = before;
-        let file = surgery::remove(&model, "age").unwrap();
+        let file = heads::remove(&model, "age").unwrap();
         let text = file.description.training.to_string();
         assert!(kept == "null" || text.contains(kept), "{text}");
         let done = file.description.training["surgery"].as_array().unwrap();
@@ -274,9 +275,9 @@ fn training_metadata_of_any_form_is_kept() {
 #[test]
 fn what_cannot_be_done_is_said() {
     let model = tiny::model();
-    let alone = surgery::remove(&surgery::remove(&model, "age").unwrap(), "mask").unwrap();
-    let add = |spec, at| surgery::add(&model, spec, at, fresh(1));
-    let given = |tensors| surgery::add(&model, glasses(), None, NewTensors::Given(tensors));
+    let alone = heads::remove(&heads::remove(&model, "age").unwrap(), "mask").unwrap();
+    let add = |spec, at| heads::add(&model, spec, at, fresh(1));
+    let given = |tensors| heads::add(&model, glasses(), None, NewTensors::Given(tensors));
     let tensor = |shape: &[usize], dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
     let set = |weight: Tensor| {
         let bias = tensor(&[3], DType::F32);
@@ -285,7 +286,7 @@ fn what_cannot_be_done_is_said() {
     let mut more = set(tensor(&[3, 1280], DType::F32));
     more.insert("hidden.bias".into(), tensor(&[3], DType::F32));
     let taken = || HeadSpec::new("mask", ["a", "b"]);
-    let graft = |name: &str, how| surgery::graft(&model, &model, name, &how);
+    let graft = |name: &str, how| heads::graft(&model, &model, name, &how);
     let into = |place| Graft {
         place,
         rename: Some("x".into()),
@@ -294,37 +295,37 @@ fn what_cannot_be_done_is_said() {
     let cases: Vec<(&str, hydranet::Result<ModelFile>, &[&str])> = vec![
         (
             "remove unknown",
-            surgery::remove(&model, "hat"),
+            heads::remove(&model, "hat"),
             &["hat", "mask, gender, age"],
         ),
         (
             "remove last",
-            surgery::remove(&alone, "gender"),
+            heads::remove(&alone, "gender"),
             &["gender", "only head"],
         ),
         (
             "reset unknown",
-            surgery::reset(&model, "hat", 1),
+            heads::reset(&model, "hat", 1),
             &["hat", "mask, gender, age"],
         ),
         (
             "rename unknown",
-            surgery::rename(&model, "hat", "cap"),
+            heads::rename(&model, "hat", "cap"),
             &["hat"],
         ),
         (
             "rename to taken",
-            surgery::rename(&model, "age", "mask"),
+            heads::rename(&model, "age", "mask"),
             &["age", "`mask`"],
         ),
         (
             "rename to itself",
-            surgery::rename(&model, "age", "age"),
+            heads::rename(&model, "age", "age"),
             &["`age`"],
         ),
         (
             "rename to no name",
-            surgery::rename(&model, "age", "a.b"),
+            heads::rename(&model, "age", "a.b"),
             &["a.b", "letters"],
         ),
         ("add taken", add(taken(), None), &["mask", "twice"]),
@@ -340,12 +341,12 @@ fn what_cannot_be_done_is_said() {
         ),
         (
             "replace unknown",
-            surgery::replace(&model, "hat", glasses(), fresh(1)),
+            heads::replace(&model, "hat", glasses(), fresh(1)),
             &["hat", "mask, gender, age"],
         ),
         (
             "replace by taken",
-            surgery::replace(&model, "age", taken(), fresh(1)),
+            heads::replace(&model, "age", taken(), fresh(1)),
             &["mask", "twice"],
         ),
         (
@@ -389,7 +390,7 @@ fn what_cannot_be_done_is_said() {
         assert_says(case, &problem(result), words);
     }
     assert!(matches!(
-        surgery::head_tensors(&model, "hat"),
+        heads::head_tensors(&model, "hat"),
         Err(Error::UnknownName { .. })
     ));
 }
@@ -399,13 +400,13 @@ fn a_head_with_other_thresholds_has_other_labels_and_the_decision_for_those_befo
     let mut model = tiny::model();
     model.description.decision.temperature = 2.0;
     let same = model.description.model.heads[2].clone();
-    let kept = surgery::replace(&model, "age", same.clone(), fresh(3)).unwrap();
+    let kept = heads::replace(&model, "age", same.clone(), fresh(3)).unwrap();
     assert_eq!(kept.description.decision, model.description.decision);
     let spec = HeadSpec {
         thresholds: vec![25.0, 55.0],
         ..same
     };
-    let other = surgery::replace(&model, "age", spec, fresh(3)).unwrap();
+    let other = heads::replace(&model, "age", spec, fresh(3)).unwrap();
     assert_eq!(other.description.decision.temperature, 1.0);
     let done = &other.description.training["surgery"][0];
     assert_eq!(done["decision"], "the product again");

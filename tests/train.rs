@@ -1,7 +1,7 @@
 //! The training loop on a few synthetic portraits.
 
+use hydranet::data::dataset::Split;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::dataset::Split;
 use hydranet::train::trainer::train;
 use hydranet::{Error, ModelFile};
 use std::path::Path;

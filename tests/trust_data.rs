@@ -4,9 +4,9 @@
 mod runs;
 
 use hydranet::HeadSpec;
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::{Dataset, Fault};
 use hydranet::train::config::load_weights;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::{Dataset, Fault};
 use hydranet::train::trainer::train;
 use runs::Bench;
 use std::path::Path;

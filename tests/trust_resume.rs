@@ -4,7 +4,7 @@
 mod runs;
 
 use hydranet::ModelFile;
-use hydranet::checkpoint::to_bytes;
+use hydranet::model_file::to_bytes;
 use hydranet::train::config::Config;
 use runs::Bench;
 use std::fs;

@@ -3,9 +3,9 @@
 
 mod runs;
 
+use hydranet::eval::metrics::Metric;
 use hydranet::train::config::load_weights;
-use hydranet::train::metrics::Metric;
-use hydranet::train::plan::matches;
+use hydranet::train::optim::plan::matches;
 use hydranet::train::run::EpochRecord;
 use hydranet::train::trainer::{Event, train};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec};
@@ -50,7 +50,7 @@ fn without_a_validation_side_no_score_is_written_and_the_last_epoch_is_the_model
     let file = ModelFile::read(bench.out("run").join("best.safetensors")).unwrap();
     assert_eq!(file.description.training["valid"]["epoch"], 3);
     assert!(file.description.training["valid"]["macro_f1"].is_null());
-    let card = hydranet::export::folder::card(&file, None).unwrap();
+    let card = hydranet::model_file::folder::card(&file, None).unwrap();
     assert!(!card.contains("| final class | 0.0000"), "{card}");
 }
 
@@ -134,7 +134,7 @@ fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file(
     let noted = &file.description.training["without_photos"];
     assert_eq!(noted[0]["head"], "mask");
     assert_eq!(noted[0]["labels"], serde_json::json!(["incorrect"]));
-    let card = hydranet::export::folder::card(&file, None).unwrap();
+    let card = hydranet::model_file::folder::card(&file, None).unwrap();
     assert!(card.contains("labels of mask without a photo in training: incorrect"));
 }
 

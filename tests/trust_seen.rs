@@ -3,13 +3,14 @@
 
 mod runs;
 
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::{Dataset, Split};
+use hydranet::data::seen::{Sides, apply_split_file, follow, record_valid, settle};
+use hydranet::model_file::heads;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::{Dataset, Split};
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
-use hydranet::train::seen::{Sides, apply_split_file, follow, record_valid, settle};
 use hydranet::train::trainer::{Event, train};
-use hydranet::{HeadSpec, ModelFile, Result, surgery};
+use hydranet::{HeadSpec, ModelFile, Result};
 use runs::{Bench, HEADS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -270,27 +271,27 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
     let only = |file: &ModelFile, head: &str| {
         let others = ["mask", "gender", "age"].into_iter().filter(|h| *h != head);
         others.fold(file.clone(), |file, other| {
-            surgery::remove(&file, other).unwrap()
+            heads::remove(&file, other).unwrap()
         })
     };
     let (mask, gender) = (only(&first, "mask"), only(&second, "gender"));
     check(&[&mask], &|f| one[f], "a model of one head");
-    let merged = surgery::merge(&[mask, gender]).unwrap();
+    let merged = heads::merge(&[mask, gender]).unwrap();
     check(&[&merged], &both, "merged heads");
     let spec = HeadSpec::new("glasses", ["no", "yes"]);
-    let fresh = surgery::NewTensors::Fresh { seed: 0 };
-    let more = surgery::add(&first, spec.clone(), None, fresh.clone()).unwrap();
+    let fresh = heads::NewTensors::Fresh { seed: 0 };
+    let more = heads::add(&first, spec.clone(), None, fresh.clone()).unwrap();
     check(&[&more], &|f| one[f], "a head more");
-    let other = surgery::replace(&first, "mask", spec, fresh).unwrap();
+    let other = heads::replace(&first, "mask", spec, fresh).unwrap();
     check(&[&other], &|f| one[f], "another head");
-    let apart = surgery::heads_only(&second).unwrap();
+    let apart = heads::heads_only(&second).unwrap();
     let again = apart.attach(&first.tensors).unwrap();
     check(&[&again], &|f| two[f], "heads attached");
     let small = first.with_dtype("int8".parse().unwrap()).unwrap();
     let small = ModelFile::from_bytes(&small.to_bytes().unwrap(), "small").unwrap();
     check(&[&small], &|f| one[f], "a smaller file");
     let folder = bench.out("folder");
-    hydranet::export::folder::write(&first, &folder, None).unwrap();
+    hydranet::model_file::folder::write(&first, &folder, None).unwrap();
     check(
         &[&ModelFile::read(&folder).unwrap()],
         &|f| one[f],
@@ -298,7 +299,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
     );
 
     let timm = bench.out("timm");
-    hydranet::export::folder::write_timm(&first, &timm).unwrap();
+    hydranet::model_file::folder::write_timm(&first, &timm).unwrap();
     for source in [&folder, &timm, &folder.join("model.safetensors")] {
         let source = source.display().to_string();
         let seen = hydranet::weights::seen(&source, &[]).unwrap();
@@ -454,11 +455,11 @@ fn a_part_that_does_not_say_whom_it_has_seen_makes_a_whole_that_says_so() {
     let (mut old, _) = trained(&bench, &listing, &config(2, &[]), "2");
     old.description.seen.clear();
     for (file, from) in [(&first, &old), (&old, &first)] {
-        let how = surgery::Graft {
-            place: surgery::Place::Replacing("age".into()),
+        let how = heads::Graft {
+            place: heads::Place::Replacing("age".into()),
             ..Default::default()
         };
-        let grafted = surgery::graft(file, from, "age", &how).unwrap();
+        let grafted = heads::graft(file, from, "age", &how).unwrap();
         let mut dataset = open(&listing, &config(1, &[]));
         let sides = settled(&mut dataset, &[&grafted]).unwrap();
         assert!(

@@ -4,9 +4,9 @@
 mod tiny;
 
 use candle_core::{Device, Tensor};
-use hydranet::checkpoint::Tensors;
+use hydranet::model_file::Tensors;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::variables::Variables;
+use hydranet::train::optim::variables::Variables;
 use hydranet::{
     Average, Description, Ensemble, HeadSpec, JointSpec, LossKind, Mode, ModelFile, ModelSpec,
     MultiTaskModel, Predictor, Views,

@@ -3,10 +3,10 @@
 mod recorded;
 
 use candle_core::{Device, Tensor};
-use hydranet::checkpoint::Tensors;
+use hydranet::model_file::Tensors;
 use hydranet::train::loss::HeadLoss;
+use hydranet::train::optim::variables::{Variables, is_buffer};
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::train::variables::{Variables, is_buffer};
 use hydranet::{Architecture, BatchNormMode, HeadSpec, InputSpec, Mode, ModelSpec, MultiTaskModel};
 use std::path::{Path, PathBuf};
 

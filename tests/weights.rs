@@ -5,7 +5,7 @@ mod golden;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use golden::flat;
-use hydranet::checkpoint::{Tensors, to_bytes};
+use hydranet::model_file::{Tensors, to_bytes};
 use hydranet::weights::{Shapes, adapt, adapt_input_conv, load, read, shapes};
 use hydranet::{Architecture, Error, Mode};
 use serde::Deserialize;

@@ -252,7 +252,7 @@ fn all_is_whole(folder: &Path) {
                 hydranet::ModelFile::from_bytes(&bytes, &name).unwrap();
             }
             "state.safetensors" => {
-                hydranet::checkpoint::read_tensors(&bytes, &name).unwrap();
+                hydranet::model_file::read_tensors(&bytes, &name).unwrap();
             }
             "config.toml" => {
                 hydranet::train::config::Config::read(&path).unwrap();

@@ -3,9 +3,9 @@
 use super::folds::OutOfFold;
 use super::question::known;
 use super::run::Audit;
+use crate::data::dataset::Dataset;
 use crate::error::Result;
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::Dataset;
 use crate::train::run::{write_csv, write_json};
 use std::path::Path;
 

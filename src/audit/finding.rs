@@ -2,8 +2,8 @@
 
 use super::confident::{ConfidentJoint, Noise, Quality, Rule};
 use super::question::Question;
+use crate::data::dataset::Dataset;
 use crate::error::Result;
-use crate::train::dataset::Dataset;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

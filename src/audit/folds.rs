@@ -1,14 +1,14 @@
 //! Probabilities of every photo by a model that has not seen its person.
 
-use crate::checkpoint::Tensors;
-use crate::combine::{argmax, log_softmax};
+use crate::data::dataset::{Dataset, Split};
 use crate::error::{Error, Result};
+use crate::eval::score::MAX_CONFUSION;
+use crate::experiment::run_logits::{HeldOut, held_out};
+use crate::model::combine::{argmax, log_softmax};
+use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, FineTune};
-use crate::train::dataset::{Dataset, Split};
-use crate::train::held_out::{HeldOut, held_out};
 use crate::train::run::RunFolder;
-use crate::train::score::MAX_CONFUSION;
 use crate::train::trainer::{self, train};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -270,7 +270,7 @@ fn is_begun(folder: &Path, config: &Config, dataset: &Dataset) -> Result<bool> {
     if !folder.join("state.safetensors").is_file() {
         return Ok(false);
     }
-    let same = crate::read::text(&folder.join("config.toml"), crate::read::SETTINGS)
+    let same = crate::io::read::text(&folder.join("config.toml"), crate::io::read::SETTINGS)
         .is_ok_and(|text| config.to_toml().is_ok_and(|own| own == text));
     let run = RunFolder::create(folder, true)?;
     if same && run.read_state()?.0.data == dataset.fingerprint() {

@@ -2,10 +2,10 @@
 
 use super::persons::Agreement;
 use super::question::{known, likeliest_but, of_sample};
+use crate::data::dataset::{Dataset, PersonKey, Value, person_key};
 use crate::error::{Error, Result};
+use crate::random::rng::{Purpose, keyed};
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::{Dataset, PersonKey, Value, person_key};
-use crate::train::rng::{Purpose, keyed};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -210,8 +210,8 @@ pub(super) fn confusion(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::dataset::Sample;
     use crate::head::HeadSpec;
-    use crate::train::dataset::Sample;
 
     /// 40 persons of four photos: gender by person, mask by photo.
     fn faces(impossible: bool) -> (Dataset, Taxonomy) {

@@ -4,7 +4,7 @@ use super::confident::{Quality, Rule};
 use super::inject::{Injected, Injection};
 use super::question::Question;
 use crate::error::Result;
-use crate::train::metrics::average_precision;
+use crate::eval::metrics::average_precision;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

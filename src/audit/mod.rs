@@ -15,7 +15,6 @@ mod folds;
 pub mod health;
 mod inject;
 mod measure;
-pub mod page;
 mod persons;
 mod question;
 mod retrain;

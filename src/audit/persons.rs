@@ -2,10 +2,10 @@
 
 use super::confident::{Quality, Rule};
 use super::question::Question;
-use crate::combine::argmax;
+use crate::data::dataset::{Dataset, PersonKey, person_key};
 use crate::error::{Error, Result};
+use crate::model::combine::argmax;
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::{Dataset, PersonKey, person_key};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -307,8 +307,8 @@ fn contradictions(questions: &[Question], votes: &[Option<Votes>]) -> Result<BTr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::dataset::{Sample, Value};
     use crate::head::HeadSpec;
-    use crate::train::dataset::{Sample, Value};
 
     /// Photos of persons a, b …, each with the given gender and the probability of a male.
     fn photos(all: &[(&str, usize, f64)]) -> (Dataset, Question) {

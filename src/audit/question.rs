@@ -2,11 +2,11 @@
 
 use super::confident::Given;
 use super::folds::OutOfFold;
+use crate::data::dataset::{Dataset, Sample};
+use crate::data::targets::labels;
 use crate::error::Result;
 use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::{Dataset, Sample};
-use crate::train::targets::labels;
 
 /// The photos that have a label of one head, or a final class, with the probabilities of each.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,12 +77,12 @@ impl Question {
     }
 
     /// The probabilities of one of its photos.
-    pub(super) fn row(&self, i: usize) -> &[f64] {
+    pub(crate) fn row(&self, i: usize) -> &[f64] {
         &self.probs[i * self.labels.len()..(i + 1) * self.labels.len()]
     }
 
     /// The likeliest label of a photo that is not the given one.
-    pub(super) fn suggested(&self, i: usize) -> usize {
+    pub(crate) fn suggested(&self, i: usize) -> usize {
         likeliest_but(self.row(i), self.given[i])
     }
 }

@@ -5,12 +5,12 @@ use super::finding::Examined;
 use super::folds::{OutOfFold, Trainer};
 use super::persons::{Agreement, Votes, votes};
 use super::question::{Question, known, of_sample};
-use crate::combine::argmax;
+use crate::data::dataset::{Dataset, Value};
 use crate::error::Result;
+use crate::eval::score::{ScoreReport, Scored};
+use crate::experiment::{PairedDifference, mean, paired_difference};
+use crate::model::combine::argmax;
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::{Dataset, Value};
-use crate::train::experiment::{PairedDifference, mean, paired_difference};
-use crate::train::score::{ScoreReport, Scored};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use super::confident::Rule;
 use super::measure::Measured;
 use super::retrain::Retrained;
 use super::run::Audit;
-use crate::train::experiment::PairedDifference;
+use crate::experiment::PairedDifference;
 use std::fmt::{Display, Formatter, Result};
 
 /// Pairs of labels shown of each head.

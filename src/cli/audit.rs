@@ -3,12 +3,12 @@
 use super::ConfigArgs;
 use super::broken::take_out_broken;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use crate::audit::confident::{Quality, Rule};
+use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use crate::data::corrections::Corrections;
+use crate::data::dataset::Dataset;
+use crate::report::audit::PageConfig;
 use clap::Args;
-use hydranet::audit::confident::{Quality, Rule};
-use hydranet::audit::page::PageConfig;
-use hydranet::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,7 +74,7 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let from = &self.config;
         let mut config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
         let spec = config.model_spec()?;
@@ -127,7 +127,7 @@ impl Audit {
                     progress.line(&format!("{}: model {number} of {of}", words(title)));
                 }
                 // Without a validation side an epoch has no figures.
-                Event::Training(hydranet::train::trainer::Event::Epoch(_)) => {}
+                Event::Training(crate::train::trainer::Event::Epoch(_)) => {}
                 Event::Training(event) => {
                     show_training(&mut progress, &names, config.train.batch, event);
                 }

@@ -2,9 +2,9 @@
 
 use super::output::Progress;
 use super::terminal::note;
-use hydranet::train::dataset::{Dataset, Fault};
-use hydranet::train::passed_over::{beside_data, beside_heads};
-use hydranet::{HeadSpec, InputSpec};
+use crate::data::dataset::{Dataset, Fault};
+use crate::data::passed_over::{beside_data, beside_heads};
+use crate::{HeadSpec, InputSpec};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -20,7 +20,7 @@ pub(super) fn take_out_broken(
     input: &InputSpec,
     skip: bool,
     stop: &AtomicBool,
-) -> hydranet::Result<bool> {
+) -> crate::Result<bool> {
     let of = dataset.samples.len();
     let mut progress = Progress::new("photos");
     let found = dataset.take_out_broken(input, skip, stop, &mut |done, of| {

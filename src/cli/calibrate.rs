@@ -3,13 +3,13 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::terminal::note;
+use crate::data::dataset::Split;
+use crate::data::seen::record_valid;
+use crate::data::targets::labels_that_apply;
+use crate::eval::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
+use crate::eval::evaluate::{Queue, features};
+use crate::{Error, ModelFile, OutputLock};
 use clap::Args;
-use hydranet::train::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
-use hydranet::train::dataset::Split;
-use hydranet::train::evaluate::{Queue, features};
-use hydranet::train::seen::record_valid;
-use hydranet::train::targets::labels_that_apply;
-use hydranet::{Error, ModelFile, OutputLock};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ pub(crate) struct Calibrate {
 }
 
 impl Calibrate {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let abstain = match (self.min_confidence, self.for_accuracy) {
             (Some(least), _) => Abstain::Below(least),
             (_, Some(share)) => Abstain::ForAccuracy(share),

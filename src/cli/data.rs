@@ -4,11 +4,11 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::output::{Progress, say, say_json};
 use super::sides::SplitFiles;
+use crate::data::check::check;
+use crate::data::corrections::Corrections;
+use crate::data::dataset::Dataset;
+use crate::data::split_report::SplitReport;
 use clap::Args;
-use hydranet::train::check::check;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::split_report::SplitReport;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -32,7 +32,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let mut config = self.config.load()?;
         config
             .train

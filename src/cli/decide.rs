@@ -2,12 +2,12 @@
 
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
+use crate::data::dataset::Split;
+use crate::data::seen::record_valid;
+use crate::eval::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
+use crate::eval::evaluate::{Queue, features, logits, score};
+use crate::{Decision, DecisionRule, Error, ModelFile, OutputLock};
 use clap::Args;
-use hydranet::train::dataset::Split;
-use hydranet::train::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
-use hydranet::train::evaluate::{Queue, features, logits, score};
-use hydranet::train::seen::record_valid;
-use hydranet::{Decision, DecisionRule, Error, ModelFile, OutputLock};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,7 +37,7 @@ pub(crate) struct Decide {
 }
 
 impl Decide {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let wanted: Option<DecisionRule> = self.rule.as_deref().map(str::parse).transpose()?;
         let _lock = self.out.as_deref().map(OutputLock::take).transpose()?;
         let mut file = ModelFile::read(&self.model)?;
@@ -50,7 +50,7 @@ impl Decide {
         let model = file.build()?;
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
-        let mut run = |indices: &[usize], before: usize| -> hydranet::Result<Vec<Vec<Vec<f32>>>> {
+        let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Vec<Vec<f32>>>> {
             if indices.is_empty() {
                 return Ok(Vec::new());
             }
@@ -66,7 +66,7 @@ impl Decide {
         };
         progress.end();
         let truth = classes(&taxonomy, &dataset, &valid);
-        let make = |rule: DecisionRule| -> hydranet::Result<Decision> {
+        let make = |rule: DecisionRule| -> crate::Result<Decision> {
             if rule.is_tuned() && truth.iter().all(Option::is_none) {
                 return Err(Error::EmptySplit {
                     split: "valid".into(),

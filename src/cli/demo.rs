@@ -2,12 +2,12 @@
 
 use super::ConfigArgs;
 use super::output::say;
+use super::portraits::{PortraitConfig, write_portraits};
 use super::sides::SplitFiles;
+use crate::Predictor;
+use crate::data::dataset::{Dataset, Split};
+use crate::eval::evaluate::{Queue, features, logits, score};
 use clap::Args;
-use hydranet::Predictor;
-use hydranet::train::dataset::{Dataset, Split};
-use hydranet::train::evaluate::{Queue, features, logits, score};
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,26 +31,26 @@ const SETTINGS: [&str; 4] = [
 ];
 
 impl Demo {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let start = Instant::now();
         let settings: Vec<String> = SETTINGS
             .iter()
             .map(ToString::to_string)
             .chain(self.config.settings.iter().cloned())
             .collect();
-        let config = hydranet::train::config::Config::load(
+        let config = crate::train::config::Config::load(
             &self.config.heads,
             self.config.config.as_deref(),
             &settings,
         )?;
-        let _lock = hydranet::FolderLock::take(&self.out)?;
+        let _lock = crate::FolderLock::take(&self.out)?;
         let data = write_portraits(&self.out, &PortraitConfig::default())?;
         say(format!("drew portraits: {}", data.display()));
         let run = self.out.join("run");
         // The demo is there to be repeated.
         match std::fs::remove_dir_all(&run) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(hydranet::Error::io("remove", &run, e));
+                return Err(crate::Error::io("remove", &run, e));
             }
             _ => {}
         }

@@ -2,8 +2,8 @@
 
 use super::output::say;
 use super::predict::ViewArgs;
+use crate::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
 use clap::Args;
-use hydranet::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 

@@ -2,13 +2,13 @@
 
 use super::broken::take_out_broken;
 use super::output::{Progress, say, say_json, show_corrections, show_training, stop_on_ctrl_c};
-use clap::Args;
-use hydranet::InputSpec;
-use hydranet::train::dataset::Dataset;
-use hydranet::train::experiment::{
+use crate::InputSpec;
+use crate::data::dataset::Dataset;
+use crate::experiment::{
     Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, Variant, collect, run,
     to_markdown,
 };
+use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,7 +47,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 }
 
 impl Experiment {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let mut file = ExperimentFile::read(&self.file)?;
         if !self.data.is_empty() {
             file.data.clone_from(&self.data);
@@ -188,7 +188,7 @@ pub(crate) struct Compare {
 }
 
 impl Compare {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let found = collect(&self.runs)?;
         let figures = if self.metric.is_empty() {
             &found.figures
@@ -205,7 +205,7 @@ impl Compare {
             say(&comparison);
         }
         if let Some(out) = &self.out {
-            let _lock = hydranet::FolderLock::take(out)?;
+            let _lock = crate::FolderLock::take(out)?;
             comparison.write(out)?;
             super::plot::differences(&comparison, &out.join("results.svg"))?;
         }

@@ -3,11 +3,11 @@
 use super::folders::Folders;
 use super::output::{Progress, say};
 use super::sides::{DataArgs, SplitFiles};
+use crate::eval::cost::{CostRow, compare_models};
+use crate::eval::evaluate::Queue;
+use crate::onnx;
+use crate::{ModelFile, OutputLock, WeightDType, write_atomically};
 use clap::Args;
-use hydranet::export::onnx;
-use hydranet::train::cost::{CostRow, compare_models};
-use hydranet::train::evaluate::Queue;
-use hydranet::{ModelFile, OutputLock, WeightDType, write_atomically};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,7 +49,7 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let dtype: Option<WeightDType> = self.dtype.as_deref().map(str::parse).transpose()?;
         let outputs = [&self.out, &self.onnx].into_iter().flatten();
         let _locks = OutputLock::take_all(outputs.chain(self.folders.outputs()))?;
@@ -81,11 +81,7 @@ impl Export {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn cost(
-        &self,
-        file: &ModelFile,
-        smaller: &ModelFile,
-    ) -> hydranet::Result<Option<Vec<CostRow>>> {
+    fn cost(&self, file: &ModelFile, smaller: &ModelFile) -> crate::Result<Option<Vec<CostRow>>> {
         if self.data.is_empty() {
             return Ok(None);
         }
@@ -127,7 +123,7 @@ fn table(rows: &[CostRow]) {
     );
 }
 
-fn to_onnx(file: &ModelFile, out: &Path) -> hydranet::Result<()> {
+fn to_onnx(file: &ModelFile, out: &Path) -> crate::Result<()> {
     let bytes = onnx::to_bytes(file)?;
     write_atomically(out, &bytes)?;
     let d = &file.description;

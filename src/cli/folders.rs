@@ -1,9 +1,9 @@
 //! `hydranet export --hugging-face` and `--timm`.
 
 use super::output::say;
+use crate::ModelFile;
+use crate::model_file::folder;
 use clap::Args;
-use hydranet::ModelFile;
-use hydranet::export::folder;
 use std::path::PathBuf;
 
 /// The folders `hydranet export` can write.
@@ -26,7 +26,7 @@ impl Folders {
         [&self.hugging_face, &self.timm].into_iter().flatten()
     }
 
-    pub(crate) fn write(&self, file: &ModelFile) -> hydranet::Result<()> {
+    pub(crate) fn write(&self, file: &ModelFile) -> crate::Result<()> {
         if let Some(out) = &self.hugging_face {
             folder::write(file, out, self.license.as_deref())?;
             let files = [folder::MODEL, folder::CONFIG, folder::HEADS, folder::CARD];

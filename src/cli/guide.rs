@@ -2,10 +2,10 @@
 
 use super::Cli;
 use super::output::say;
+use crate::guide::CHAPTERS;
+use crate::{Error, Result};
 use clap::builder::StyledStr;
 use clap::{Args, Command, CommandFactory};
-use hydranet::guide::CHAPTERS;
-use hydranet::{Error, Result};
 use std::fmt::Write;
 use std::process::ExitCode;
 

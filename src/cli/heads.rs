@@ -1,11 +1,12 @@
 //! `hydranet heads`.
 
 use super::output::say;
+use crate::model_file::heads;
+use crate::model_file::heads::{Graft, HeadsFile, NewTensors, Place};
+use crate::train::config::read_head;
+use crate::weights::{load_for, seen};
+use crate::{ModelFile, OutputLock, Result};
 use clap::{Args, Subcommand};
-use hydranet::surgery::{self, Graft, HeadsFile, NewTensors, Place};
-use hydranet::train::config::read_head;
-use hydranet::weights::{load_for, seen};
-use hydranet::{ModelFile, OutputLock, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -154,7 +155,7 @@ impl Heads {
         let fresh = |seed: &u64| NewTensors::Fresh { seed: *seed };
         let (files, model) = match &self.action {
             Action::Extract { files } => {
-                let heads = surgery::heads_only(&ModelFile::read(&files.model)?)?;
+                let heads = heads::heads_only(&ModelFile::read(&files.model)?)?;
                 heads.write(&files.out)?;
                 say(format!(
                     "{}: {} bytes, for the backbone {}",
@@ -172,7 +173,7 @@ impl Heads {
             } => return attach(backbone, weights, heads, out),
             Action::Merge { models, out } => {
                 let models: Vec<_> = models.iter().map(ModelFile::read).collect::<Result<_>>()?;
-                return finish(&surgery::merge(&models)?, out);
+                return finish(&heads::merge(&models)?, out);
             }
             Action::Replace {
                 files,
@@ -181,7 +182,7 @@ impl Heads {
                 seed,
             } => (
                 files,
-                surgery::replace(
+                heads::replace(
                     &ModelFile::read(&files.model)?,
                     name,
                     read_head(spec)?,
@@ -195,24 +196,23 @@ impl Heads {
                 seed,
             } => (
                 files,
-                surgery::add(
+                heads::add(
                     &ModelFile::read(&files.model)?,
                     read_head(spec)?,
                     *at,
                     fresh(seed),
                 )?,
             ),
-            Action::Remove { files, name } => (
-                files,
-                surgery::remove(&ModelFile::read(&files.model)?, name)?,
-            ),
+            Action::Remove { files, name } => {
+                (files, heads::remove(&ModelFile::read(&files.model)?, name)?)
+            }
             Action::Rename { files, name, to } => (
                 files,
-                surgery::rename(&ModelFile::read(&files.model)?, name, to)?,
+                heads::rename(&ModelFile::read(&files.model)?, name, to)?,
             ),
             Action::Reset { files, name, seed } => (
                 files,
-                surgery::reset(&ModelFile::read(&files.model)?, name, *seed)?,
+                heads::reset(&ModelFile::read(&files.model)?, name, *seed)?,
             ),
             Action::Graft {
                 files,
@@ -230,7 +230,7 @@ impl Heads {
                 };
                 (
                     files,
-                    surgery::graft(
+                    heads::graft(
                         &ModelFile::read(&files.model)?,
                         &ModelFile::read(from)?,
                         name,
@@ -250,7 +250,7 @@ fn attach(backbone: &str, weights: &Path, heads: &[PathBuf], out: &Path) -> Resu
     let folders = [weights.to_path_buf()];
     let tensors = load_for(spec.input.channels, backbone, &folders, spec.backbone)?;
     let models = heads.iter().map(|h| h.attach(&tensors));
-    let mut model = surgery::merge(&models.collect::<Result<Vec<_>>>()?)?;
+    let mut model = heads::merge(&models.collect::<Result<Vec<_>>>()?)?;
     // The backbone may have learnt elsewhere since the heads were taken from it, or before.
     model.description.see(&seen(backbone, &folders)?);
     finish(&model, out)

@@ -3,12 +3,12 @@
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
 use super::sides::DataArgs;
+use crate::ModelFile;
+use crate::audit::health::{HealthConfig, Looker, health};
+use crate::data::dataset::Dataset;
+use crate::report::audit::{Page, PageConfig};
+use crate::train::config::load_weights;
 use clap::Args;
-use hydranet::ModelFile;
-use hydranet::audit::health::{HealthConfig, Looker, health};
-use hydranet::audit::page::{Page, PageConfig};
-use hydranet::train::config::load_weights;
-use hydranet::train::dataset::Dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let limits = HealthConfig::with(&self.limits)?;
         let (spec, dataset, looker) = match &self.model {
             Some(path) => {

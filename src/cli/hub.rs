@@ -1,8 +1,8 @@
 //! `hydranet push` and `hydranet pull`: to and from the Hugging Face Hub.
 
 use super::output::{Progress, say};
+use crate::hub::{Create, Hub, pull, push};
 use clap::Args;
-use hydranet::hub::{Create, Hub, pull, push};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ pub(crate) struct Pull {
 }
 
 impl Push {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let create = match (self.create, self.private) {
             (false, _) => Create::No,
             (true, false) => Create::Public,
@@ -58,7 +58,7 @@ impl Push {
 }
 
 impl Pull {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let mut progress = Progress::of("download", "MB");
         let mut tell = |done, of| show(&mut progress, "download", done, of);
         let hub = Hub::from_env();

@@ -17,6 +17,7 @@ mod hub;
 mod model;
 mod output;
 mod plot;
+pub mod portraits;
 mod predict;
 mod sides;
 mod stop;
@@ -98,18 +99,19 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> hydranet::Result<hydranet::train::config::Config> {
-        hydranet::train::config::Config::load(&self.heads, self.config.as_deref(), &self.settings)
+    fn load(&self) -> crate::Result<crate::train::config::Config> {
+        crate::train::config::Config::load(&self.heads, self.config.as_deref(), &self.settings)
     }
 }
 
-pub(crate) fn main() -> ExitCode {
-    hydranet::tape::keep_freed_memory();
+/// What the command does with its arguments.
+pub fn main() -> ExitCode {
+    crate::tape::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
             let text = e.render().to_string();
-            match hydranet::printable(&text) {
+            match crate::printable(&text) {
                 std::borrow::Cow::Borrowed(_) => drop(e.print()),
                 // An argument may be the name of somebody's file.
                 spelt => terminal::note(spelt.trim_end()),
@@ -129,7 +131,7 @@ pub(crate) fn main() -> ExitCode {
             .num_threads(threads.into())
             .build_global();
     }
-    let result = hydranet::tape::instruction_set().and_then(|_| match cli.command {
+    let result = crate::tape::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),
@@ -156,7 +158,7 @@ pub(crate) fn main() -> ExitCode {
             // candle appends a backtrace to its messages; a user is served by the first line.
             let text = error.to_string();
             let text = match error {
-                hydranet::Error::Candle(_) => text.lines().next().unwrap_or_default(),
+                crate::Error::Candle(_) => text.lines().next().unwrap_or_default(),
                 _ => text.trim_end(),
             };
             terminal::note(format!("error: {text}"));

@@ -3,13 +3,13 @@
 use super::output::{Progress, say, say_json};
 use super::predict::ViewArgs;
 use super::sides::DataArgs;
+use crate::data::seen::Sides;
+use crate::eval::evaluate::score_ensemble;
+use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
+use crate::model_file::{Seen, SeenSides};
+use crate::train::run;
+use crate::{ModelFile, WeightDType};
 use clap::Args;
-use hydranet::checkpoint::{Seen, SeenSides};
-use hydranet::train::evaluate::score_ensemble;
-use hydranet::train::run;
-use hydranet::train::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
-use hydranet::train::seen::Sides;
-use hydranet::{ModelFile, WeightDType};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +42,7 @@ pub(crate) struct Evaluate {
 }
 
 impl Evaluate {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
         let models: Vec<_> = ensemble.members().iter().map(|m| m.description()).collect();
         let (dataset, indices, sides) = self.data.select(&models, &self.split)?;
@@ -100,7 +100,7 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let file = ModelFile::read(&self.model)?;
         let d = &file.description;
         if self.json {

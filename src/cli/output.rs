@@ -3,20 +3,20 @@
 pub(crate) use super::stop::stop_on_ctrl_c;
 use super::terminal::note;
 pub(crate) use super::terminal::say;
-use hydranet::train::corrections::CorrectionsReport;
-use hydranet::train::run::EpochRecord;
-use hydranet::train::trainer::Event;
+use crate::data::corrections::CorrectionsReport;
+use crate::train::run::EpochRecord;
+use crate::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Prints a value as JSON.
-pub(crate) fn say_json(value: &impl serde::Serialize) -> hydranet::Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| hydranet::Error::Config {
+pub(crate) fn say_json(value: &impl serde::Serialize) -> crate::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| crate::Error::Config {
         origin: "JSON output".into(),
         message: e.to_string(),
     })?;
-    say(hydranet::printable_json(&text));
+    say(crate::printable_json(&text));
     Ok(())
 }
 
@@ -83,7 +83,7 @@ impl Progress {
             }
         }
         if let Some(bar) = &self.bar {
-            bar.set_message(hydranet::printable(&self.what).into_owned());
+            bar.set_message(crate::printable(&self.what).into_owned());
             bar.set_length(of as u64);
             bar.set_position(done as u64);
         } else if self.last.elapsed() > Duration::from_secs(10) {
@@ -104,7 +104,7 @@ impl Progress {
     /// Prints a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(hydranet::printable(text)),
+            Some(bar) => bar.println(crate::printable(text)),
             None => note(text),
         }
     }

@@ -1,13 +1,13 @@
 //! Plots, as SVG.
 
-use hydranet::train::experiment::Comparison;
-use hydranet::train::find_lr::Trial;
+use crate::experiment::Comparison;
+use crate::train::find_lr::Trial;
 use plotters::prelude::*;
 use std::path::Path;
 
 /// The loss over the factor of the learning rates.
-pub(crate) fn learning_rates(trials: &[Trial], path: &Path) -> hydranet::Result<()> {
-    let fail = |e: &dyn std::fmt::Display| hydranet::Error::Config {
+pub(crate) fn learning_rates(trials: &[Trial], path: &Path) -> crate::Result<()> {
+    let fail = |e: &dyn std::fmt::Display| crate::Error::Config {
         origin: path.display().to_string(),
         message: format!("the plot could not be drawn: {e}"),
     };
@@ -51,12 +51,12 @@ pub(crate) fn learning_rates(trials: &[Trial], path: &Path) -> hydranet::Result<
             .map_err(|e| fail(&e))?;
         root.present().map_err(|e| fail(&e))?;
     }
-    hydranet::write_atomically(path, text.as_bytes())
+    crate::write_atomically(path, text.as_bytes())
 }
 
 /// The paired differences to the baseline in the first figure, each with its interval; without any, nothing is drawn.
-pub(crate) fn differences(comparison: &Comparison, path: &Path) -> hydranet::Result<()> {
-    let fail = |e: &dyn std::fmt::Display| hydranet::Error::Config {
+pub(crate) fn differences(comparison: &Comparison, path: &Path) -> crate::Result<()> {
+    let fail = |e: &dyn std::fmt::Display| crate::Error::Config {
         origin: path.display().to_string(),
         message: format!("the plot could not be drawn: {e}"),
     };
@@ -128,5 +128,5 @@ pub(crate) fn differences(comparison: &Comparison, path: &Path) -> hydranet::Res
         }
         root.present().map_err(|e| fail(&e))?;
     }
-    hydranet::write_atomically(path, text.as_bytes())
+    crate::write_atomically(path, text.as_bytes())
 }

@@ -3,10 +3,10 @@
 use super::output::{Progress, quoted, say};
 use super::sides::list;
 use super::terminal::{note, say_data};
+use crate::data::person_folder;
+use crate::input::find_images;
+use crate::{Ensemble, Error, Prediction, Views, printable_json};
 use clap::Args;
-use hydranet::input::find_images;
-use hydranet::train::person_folder;
-use hydranet::{Ensemble, Error, Prediction, Views, printable_json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ impl ViewArgs {
     }
 
     /// The models of a file, seen as the arguments say, or as the file says if they say nothing.
-    pub(super) fn open(&self, model: &Path) -> hydranet::Result<Ensemble> {
+    pub(super) fn open(&self, model: &Path) -> crate::Result<Ensemble> {
         let ensemble = Ensemble::from_file(model)?;
         match self.views() {
             Some(views) => ensemble.with_views(views),
@@ -74,7 +74,7 @@ pub(crate) struct Predict {
 }
 
 impl Predict {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
         let faults = match (&self.listing, &self.result) {
             (Some(listing), Some(result)) => self.answer(&ensemble, listing, result)?,
@@ -86,12 +86,7 @@ impl Predict {
         })
     }
 
-    fn answer(
-        &self,
-        ensemble: &Ensemble,
-        listing: &Path,
-        result: &Path,
-    ) -> hydranet::Result<usize> {
+    fn answer(&self, ensemble: &Ensemble, listing: &Path, result: &Path) -> crate::Result<usize> {
         let names = person_folder::read_listing(listing)?;
         let folder = self
             .images
@@ -121,7 +116,7 @@ impl Predict {
         Ok(faults)
     }
 
-    fn print(&self, ensemble: &Ensemble) -> hydranet::Result<usize> {
+    fn print(&self, ensemble: &Ensemble) -> crate::Result<usize> {
         let mut paths = Vec::new();
         for path in &self.paths {
             if path.is_dir() {

@@ -3,11 +3,11 @@
 use super::broken::take_out_broken;
 use super::output::{Progress, show_corrections};
 use super::terminal::note;
+use crate::data::corrections::Corrections;
+use crate::data::dataset::{Dataset, Split};
+use crate::data::seen::{Sides, apply_split_file, settle};
+use crate::{Description, Error, Result};
 use clap::Args;
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::{Dataset, Split};
-use hydranet::train::seen::{Sides, apply_split_file, settle};
-use hydranet::{Description, Error, Result};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;

@@ -1,6 +1,6 @@
 //! What is printed: results, which must arrive or the program fails, and progress, which nobody need read.
 
-use hydranet::printable;
+use crate::printable;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
 

@@ -5,15 +5,15 @@ use super::broken::show_passed_over;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::sides::SplitFiles;
 use super::terminal::note;
+use crate::data::dataset::Dataset;
+use crate::data::seen::follow;
+use crate::data::split_report::SplitReport;
+use crate::model_file::Tensors;
+use crate::train::config::{Config, load_weights, seen_by_weights};
+use crate::train::find_lr::{find_lr, suggestion};
+use crate::train::optim::plan::{Part, dry_run};
+use crate::train::trainer::{Outcome, train};
 use clap::Args;
-use hydranet::checkpoint::Tensors;
-use hydranet::train::config::{Config, load_weights, seen_by_weights};
-use hydranet::train::dataset::Dataset;
-use hydranet::train::find_lr::{find_lr, suggestion};
-use hydranet::train::plan::{Part, dry_run};
-use hydranet::train::seen::follow;
-use hydranet::train::split_report::SplitReport;
-use hydranet::train::trainer::{Outcome, train};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,7 +48,7 @@ pub(crate) struct Train {
 }
 
 impl Train {
-    pub(crate) fn run(&self) -> hydranet::Result<ExitCode> {
+    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let Some(out) = &self.out else {
             return self.show_plan();
         };
@@ -100,7 +100,7 @@ impl Train {
     }
 
     /// A search for learning rates.
-    fn search(&self, config: &Config, out: &Path) -> hydranet::Result<ExitCode> {
+    fn search(&self, config: &Config, out: &Path) -> crate::Result<ExitCode> {
         let (mut dataset, weights) =
             open(config, &self.config.heads, &self.data, &self.split_files)?;
         if self.skip_broken && !find_broken(config, &mut dataset, true)? {
@@ -133,7 +133,7 @@ impl Train {
     }
 
     /// What would be trained.
-    fn show_plan(&self) -> hydranet::Result<ExitCode> {
+    fn show_plan(&self) -> crate::Result<ExitCode> {
         let config = self.config.load()?;
         let spec = config.model_spec()?;
         let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
@@ -176,7 +176,7 @@ pub(crate) fn run(
     out: &Path,
     resume: bool,
     skip_broken: bool,
-) -> hydranet::Result<Outcome> {
+) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
     let (mut dataset, weights) = open(config, heads, data, split_files)?;
     // Kept features are computed from every photo before training begins anyway.
@@ -210,7 +210,7 @@ pub(crate) fn run(
 }
 
 /// Decodes every photo once, and names those that are passed over; false if stopped.
-fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> hydranet::Result<bool> {
+fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Result<bool> {
     let mut progress = Progress::new("photos");
     let input = config.model_spec()?.input;
     let found = dataset.find_broken(&input, skip, stop_on_ctrl_c(), &mut |done, of| {
@@ -230,7 +230,7 @@ fn open(
     heads: &Path,
     data: &[PathBuf],
     split_files: &SplitFiles,
-) -> hydranet::Result<(Dataset, Tensors)> {
+) -> crate::Result<(Dataset, Tensors)> {
     let dataset = prepare(config, heads, data, split_files)?;
     note(SplitReport::new(
         &dataset,
@@ -245,7 +245,7 @@ fn prepare(
     heads: &Path,
     data: &[PathBuf],
     split_files: &SplitFiles,
-) -> hydranet::Result<Dataset> {
+) -> crate::Result<Dataset> {
     let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
     show_passed_over(data, heads, &dataset.heads);
     split_files.apply(&mut dataset)?;

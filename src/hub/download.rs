@@ -1,6 +1,6 @@
 //! A file fetched in parts, so that an interrupted download goes on where it stopped.
 
-use crate::hash::hexadecimal;
+use crate::tensors::hash::hexadecimal;
 use hf_hub::HFRepositorySync;
 use hf_hub::repository::RepoTypeModel;
 use sha2::{Digest, Sha256};

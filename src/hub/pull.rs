@@ -3,8 +3,8 @@
 use super::repository::{Remote, Repository};
 use super::{Hub, REMEDY, Source, Tell};
 use crate::error::{Error, Result};
-use crate::hash::hexadecimal;
-use crate::lock::OutputLock;
+use crate::io::lock::OutputLock;
+use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Write};

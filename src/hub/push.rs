@@ -191,7 +191,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<Local>) -> Result<()> {
 /// A safetensors file begins with the length of its header, and the header with a brace.
 fn check_model(path: &Path, size: u64) -> Result<()> {
     let mut start = [0; 9];
-    let (mut file, _) = crate::read::open(path)?;
+    let (mut file, _) = crate::io::read::open(path)?;
     let is_it = size >= 9;
     if is_it {
         file.read_exact(&mut start)
@@ -214,7 +214,7 @@ impl Hub {
     fn has_token(&self) -> bool {
         let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let saved = |path: PathBuf| {
-            crate::read::text(&path, crate::read::SETTINGS)
+            crate::io::read::text(&path, crate::io::read::SETTINGS)
                 .is_ok_and(|token| !token.trim().is_empty())
         };
         self.token.is_some()

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Buffers nobody uses, of `f32`. Those of `f64`, which serve tests, are not kept.
 static POOL: Mutex<Pool> = Mutex::new(Pool::new());
 
-/// Free buffers hold at most so many times the values that ever were in use at once. A network whose maps are of many sizes has about
-/// twice as many in its buffers as it uses at once.
+/// Free buffers hold at most so many times the values that ever were in use at once. A network whose maps are of many sizes has
+/// about twice as many in its buffers as it uses at once.
 const MOST: usize = 3;
 
 /// Free buffers by length, and how many values are in them and in those in use.

@@ -1,7 +1,7 @@
 //! Loops over channels-last rows with one constant a channel.
 //!
-//! Constants are kept as a pattern: the channels repeated until they fill a few vectors, so that the loops run over long stretches
-//! even where there are few channels.
+//! Constants are kept as a pattern: the channels repeated until they fill a few vectors, so that the loops run over long
+//! stretches even where there are few channels.
 
 use crate::activation::{self, Activation};
 use crate::moments::Moments;

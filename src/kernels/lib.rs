@@ -1,8 +1,9 @@
 //! What computes: matrix products, convolutions, norms, attention, poolings, activations and an optimiser's updates over slices.
 //!
-//! Each loop is compiled for every instruction set and runs as the best one of the processor. The work is cut into pieces by sizes
-//! alone and joined in order: results have the same bytes for any number of threads. Of hydranet's packages this alone has `unsafe`
-//! code. It knows neither tensors nor layers, and is no public interface: it serves hydranet's other packages and changes with them.
+//! Each loop is compiled for every instruction set and runs as the best one of the processor. The work is cut into pieces by
+//! sizes alone and joined in order: results have the same bytes for any number of threads. Of hydranet's packages this alone has
+//! `unsafe` code. It knows neither tensors nor layers, and is no public interface: it serves hydranet's other packages and
+//! changes with them.
 
 pub mod activation;
 pub mod attention_heads;

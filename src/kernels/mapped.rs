@@ -11,9 +11,9 @@ use std::io::Result;
 /// # Errors
 /// If the system refuses.
 pub fn map_file(file: &File) -> Result<Mmap> {
-    // SAFETY: the bytes must not change while they are mapped. hydranet's own files never do: one is written whole under a name of
-    // its own and then renamed, so a newer version takes the name and leaves the mapped one as it is, nameless, until it is let
-    // go of. What is left is a foreign program that writes into the file or cuts it off while we look at it, which nothing but
-    // reading all of it into memory could rule out.
+    // SAFETY: the bytes must not change while they are mapped. hydranet's own files never do: one is written whole under a name
+    // of its own and then renamed, so a newer version takes the name and leaves the mapped one as it is, nameless, until it is
+    // let go of. What is left is a foreign program that writes into the file or cuts it off while we look at it, which nothing
+    // but reading all of it into memory could rule out.
     unsafe { Mmap::map(file) }
 }

@@ -1,8 +1,9 @@
 //! Elementary functions in a form that loops vectorise: no branch, no table, no call.
 //!
-//! The `f32` versions reduce the argument as Cody and Waite (1980) do and evaluate minimax polynomials, fitted in `f64` by iterated
-//! reweighted least squares (Lawson 1961) to the very interval they are used on. Each is within 2.5 units in the last place of
-//! the correctly rounded result; a NaN stays a NaN. The `f64` versions are the precise ones of the standard library and `libm`.
+//! The `f32` versions reduce the argument as Cody and Waite (1980) do and evaluate minimax polynomials, fitted in `f64` by
+//! iterated reweighted least squares (Lawson 1961) to the very interval they are used on. Each is within 2.5 units in the last
+//! place of the correctly rounded result; a NaN stays a NaN. The `f64` versions are the precise ones of the standard library and
+//! `libm`.
 
 /// The elementary functions an element type has.
 pub trait Elementary: Copy {

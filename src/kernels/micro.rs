@@ -2,8 +2,8 @@
 //!
 //! Every product of a convolution or linear layer over channels-last data is of the form
 //! out(i, j) = Σ_s Σ_k a(i, s, k) · b(s, k, j): forward with i a position and j an output channel, the input's gradient with j an
-//! input channel, the weight's gradient with i an output channel and k a position. Rows of `b` are contiguous; elements of `a` are
-//! broadcast, so `a` is read where it lies and nothing is packed but the weights.
+//! input channel, the weight's gradient with i an output channel and k a position. Rows of `b` are contiguous; elements of `a`
+//! are broadcast, so `a` is read where it lies and nothing is packed but the weights.
 
 use crate::real::Real;
 use crate::simd::{Isa, LANES, isa};
@@ -89,8 +89,8 @@ macro_rules! vector_product {
         /// The processor must have the instruction set, and the operands must be as in [`product`](super::product).
         #[target_feature(enable = $feature)]
         unsafe fn $name<const V: usize>(p: &Product<$t>) {
-            // SAFETY: all addresses are inside what the caller vouches for: V vectors of `b`, of scale and of shift, and `columns`
-            // values of `out`, the last vector being completed in a local array.
+            // SAFETY: all addresses are inside what the caller vouches for: V vectors of `b`, of scale and of shift, and
+            // `columns` values of `out`, the last vector being completed in a local array.
             unsafe {
                 let partial = p.columns % $lanes;
                 for (a_at, out_at) in p.a_at.chunks($rows).zip(p.out_at.chunks($rows)) {

@@ -1,7 +1,7 @@
 //! Layer normalisation (Ba, Kiros, Hinton 2016) of rows.
 //!
-//! With x̂ = (x − mean) / √(variance + eps) and g = gamma · dy: dx = (g − mean of g − x̂ · mean of g·x̂) / √(variance + eps). Backward
-//! keeps the mean and 1/√(variance + eps) of each row and recomputes the rest.
+//! With x̂ = (x − mean) / √(variance + eps) and g = gamma · dy: dx = (g − mean of g − x̂ · mean of g·x̂) / √(variance + eps).
+//! Backward keeps the mean and 1/√(variance + eps) of each row and recomputes the rest.
 
 use crate::real::Real;
 use crate::rows::{mean_and_variance, sum, sum_two};

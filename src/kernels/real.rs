@@ -19,8 +19,8 @@ pub trait Real:
     + Sync
     + 'static
 {
-    /// Whether the kernels are compiled for every instruction set. `f64` serves tests of the algorithms, which are the same on all:
-    /// it has the portable one alone.
+    /// Whether the kernels are compiled for every instruction set. `f64` serves tests of the algorithms, which are the same on
+    /// all: it has the portable one alone.
     const WIDE: bool;
     const ZERO: Self;
     const ONE: Self;

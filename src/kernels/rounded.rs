@@ -1,5 +1,5 @@
-//! Values kept for backward in half the memory: the upper half of an `f32`, rounded to nearest, ties to even ("bfloat16", Kalamkar
-//! et al. 2019).
+//! Values kept for backward in half the memory: the upper half of an `f32`, rounded to nearest, ties to even ("bfloat16",
+//! Kalamkar et al. 2019).
 
 use crate::buffer::Buffer;
 use crate::real::Real;

@@ -75,7 +75,8 @@ pub fn instruction_set() -> std::result::Result<&'static str, String> {
     })
 }
 
-/// Defines a function whose body is compiled for every [`Isa`] and runs as the best one, for a [`Real`](crate::real::Real) that is
+/// Defines a function whose body is compiled for every [`Isa`] and runs as the best one, for a [`Real`](crate::real::Real) that
+/// is
 /// `WIDE`; for others it is compiled once. Inside the body `FMA` says whether
 /// fused multiply-add is to be had.
 macro_rules! kernel {

@@ -10,8 +10,8 @@ pub fn parts(images: usize, parts: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of them,
-/// which takes as long as a small loop.
+/// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of
+/// them, which takes as long as a small loop.
 pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| f())
 }

@@ -3,7 +3,7 @@
 //! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
 //! constant, and so are its batch-norm statistics.
 
-use crate::draws::uniform;
+use crate::random::init::uniform;
 use crate::tape::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};

@@ -16,7 +16,7 @@ fn is_text(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut head = Vec::new();
-    let (file, _) = crate::read::open(path)?;
+    let (file, _) = crate::io::read::open(path)?;
     file.take(8)
         .read_to_end(&mut head)
         .map_err(|e| Error::io("read", path, e))?;

@@ -2,7 +2,7 @@
 
 use super::Average;
 use crate::error::{Error, Result, write_atomically};
-use crate::recognise::what_instead_of_binary;
+use crate::io::recognise::what_instead_of_binary;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ impl Manifest {
     /// [`Error::Io`], or [`Error::Config`] with line and column if it is none.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = crate::read::bytes(path, crate::read::RECORD)?;
+        let bytes = crate::io::read::bytes(path, crate::io::read::RECORD)?;
         Self::parse(&bytes, &path.display().to_string())
     }
 

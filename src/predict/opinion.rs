@@ -1,8 +1,8 @@
 //! What a model says of one photo, and what several say together.
 
 use super::{HeadPrediction, Prediction};
-use crate::combine::{Decision, argmax, log_softmax, normalise};
 use crate::error::{Error, Result};
+use crate::model::combine::{Decision, argmax, log_softmax, normalise};
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 

@@ -231,8 +231,8 @@ impl<T: Value> Engine<T> {
         token
     }
 
-    /// Adds what a step gave; if backward will come, with the node that goes back to `arguments`, made by `node(engine, place of the
-    /// map)`.
+    /// Adds what a step gave; if backward will come, with the node that goes back to `arguments`, made by `node(engine, place of
+    /// the map)`.
     pub(crate) fn give<N: Node<T> + 'static>(
         &mut self,
         slot: Slot<T>,

@@ -75,8 +75,8 @@ pub(crate) fn channels_first<T: Value>(slot: &Slot<T>) -> Result<Vec<T>> {
 type Gradients = Arc<Mutex<Vec<Option<Tensor>>>>;
 
 /// Links a parameter to the tape. An operator of candle's has three arguments at the most, a tape hundreds: so each parameter is
-/// the first argument of a link, the link before is its second, and the tape has the last link as an argument. Backward reaches the
-/// tape first, which finds all gradients, and then the links, which hand them out; nothing is copied or added up on the way.
+/// the first argument of a link, the link before is its second, and the tape has the last link as an argument. Backward reaches
+/// the tape first, which finds all gradients, and then the links, which hand them out; nothing is copied or added up on the way.
 struct ParamLink<T> {
     place: usize,
     gradients: Gradients,

@@ -1,10 +1,10 @@
 //! A network's whole forward pass as one differentiable operator of candle's graph.
 //!
-//! candle's graph costs a zero-filled tensor, an addition and a kept output for every operator. A [`Tape`] records a chain of fused
-//! operators over channels-last buffers instead: a convolution keeps only its sums, the normalisation and activation behind it are
-//! done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters to the
-//! result. On other devices than the CPU each step is a composition of candle's operators; and a tape may write its steps down as
-//! data, without computing.
+//! candle's graph costs a zero-filled tensor, an addition and a kept output for every operator. A [`Tape`] records a chain of
+//! fused operators over channels-last buffers instead: a convolution keeps only its sums, the normalisation and activation behind
+//! it are done whenever they are read, and the whole chain is one operator of candle's graph, from the images and the parameters
+//! to the result. On other devices than the CPU each step is a composition of candle's operators; and a tape may write its steps
+//! down as data, without computing.
 //!
 //! Beside it stand the few operators over candle's tensors that a head, a loss or a file of weights needs.
 #![forbid(unsafe_code)]

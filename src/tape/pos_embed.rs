@@ -61,8 +61,8 @@ pub fn resample_pos_embed(
 }
 
 /// The matrix `(outputs, inputs)` of one axis in the type and on the device of `like`, as PyTorch's `interpolate`, bicubic with
-/// antialias: centres of outer values are half a value from the border, and the filter widens with the reduction, so that every input
-/// counts.
+/// antialias: centres of outer values are half a value from the border, and the filter widens with the reduction, so that every
+/// input counts.
 fn weights(inputs: usize, outputs: usize, like: &Tensor) -> Result<Tensor> {
     let scale = inputs as f64 / outputs as f64;
     let widening = scale.max(1.0);

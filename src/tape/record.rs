@@ -1,4 +1,5 @@
-//! A tape that does not compute: its steps are written down. What follows a convolution must be a scale and a shift of each channel.
+//! A tape that does not compute: its steps are written down. What follows a convolution must be a scale and a shift of each
+//! channel.
 
 use crate::step::{Interpreter, Output, Record, Step};
 use candle_core::{Result, Tensor, bail};

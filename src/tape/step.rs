@@ -257,8 +257,8 @@ pub(crate) trait Interpreter: Send {
     /// Does a step whose map is of these dimensions.
     fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output>;
 
-    /// Does convolutions, one after the other, in one pass, and adds the input with a `shortcut`; `None` where they have to be done
-    /// step by step.
+    /// Does convolutions, one after the other, in one pass, and adds the input with a `shortcut`; `None` where they have to be
+    /// done step by step.
     fn chain(
         &mut self,
         _x: usize,

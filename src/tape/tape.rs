@@ -205,7 +205,8 @@ impl Tape {
         self.run(Step::Conv { x, conv })
     }
 
-    /// (Convolution + bias) · gamma: a convolution whose output is scaled channel by channel ("layer scale", Touvron et al. 2021).
+    /// (Convolution + bias) · gamma: a convolution whose output is scaled channel by channel ("layer scale", Touvron et al.
+    /// 2021).
     ///
     /// # Shapes
     /// As [`conv`](Self::conv); `gamma` `(O)`.
@@ -424,8 +425,8 @@ impl Tape {
         self.run(Step::GlobalAvgPool { x })
     }
 
-    /// Each channel of each image times its own factor, as squeeze-and-excitation does (Hu et al. 2018). Without history the map's
-    /// own memory is used if nobody else holds it.
+    /// Each channel of each image times its own factor, as squeeze-and-excitation does (Hu et al. 2018). Without history the
+    /// map's own memory is used if nobody else holds it.
     ///
     /// # Shapes
     /// `gate` is a map of 1 × 1 with as many images and channels as `x`.

@@ -2,11 +2,11 @@
 
 use super::config::Config;
 use super::optim::Optimizer;
-use super::plan::Plan;
-use super::variables::Variables;
-use crate::checkpoint::Tensors;
+use super::optim::plan::Plan;
+use super::optim::variables::Variables;
 use crate::error::Result;
 use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model_file::Tensors;
 
 /// The model over these variables, as a step of training runs it.
 pub(super) fn model(

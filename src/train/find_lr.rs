@@ -2,11 +2,11 @@
 //! 2015, "Cyclical Learning Rates for Training Neural Networks").
 
 use super::config::Config;
-use super::dataset::Dataset;
 use super::run::RunFolder;
 use super::trainer::{Event, Run};
-use crate::checkpoint::Tensors;
+use crate::data::dataset::Dataset;
 use crate::error::{Error, Result, write_atomically};
+use crate::model_file::Tensors;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

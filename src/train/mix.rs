@@ -1,8 +1,8 @@
 //! Mixing photos and their targets in place, with one λ and one partner for all heads of a photo: mix-up (Zhang et al. 2018), CutMix
 //! (Yun et al. 2019), halves.
 
-use super::rng::{Purpose, keyed};
 use crate::error::{Error, Result};
+use crate::random::rng::{Purpose, keyed};
 use rand_distr::{Beta, Distribution};
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,17 +1,17 @@
 //! The photos of each step, and what they are mixed with.
 
 use super::config::{MixKind, MixRule, Partner};
-use super::dataset::{Dataset, Split, empty_split};
-use super::loader::{Job, Loader};
 use super::mix::{
     Mixing, Patch, Targets, draw_lambda, mix_pairs, mix_targets, opposite, opposite_alike,
 };
-use super::rng::{Purpose, keyed};
-use super::sampling::classes;
 use super::source::Source;
 use super::trainer::{Run, steps_of};
+use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::loader::{Job, Loader};
+use crate::data::sampling::classes;
 use crate::error::{Error, Result};
 use crate::model::ModelSpec;
+use crate::random::rng::{Purpose, keyed};
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -259,9 +259,9 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Tensors;
+    use crate::cli::portraits::{PortraitConfig, write_portraits};
+    use crate::model_file::Tensors;
     use crate::train::config::Config;
-    use crate::train::portraits::{PortraitConfig, write_portraits};
     use crate::train::run::RunFolder;
     use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! What has to be as it was for a run to go on as if it had never stopped: its settings, and the rows of its data in their order.
 
 use super::config::{Config, TrainConfig};
-use super::dataset::{Dataset, Sample};
 use super::run::Progress;
+use crate::data::dataset::{Dataset, Sample};
 use crate::error::{Error, Result};
-use crate::hash::hexadecimal;
+use crate::tensors::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,12 +5,12 @@
 
 use super::balancing::{Balancer, GradientReport, cells, header};
 use super::config::Config;
-use super::dataset::Dataset;
 use super::resume::Beginning;
-use super::targets::labels;
-use crate::checkpoint::{Tensors, read_tensors, to_bytes};
+use crate::data::dataset::Dataset;
+use crate::data::targets::labels;
 use crate::error::{Error, Result, write_atomically};
-use crate::lock::FolderLock;
+use crate::io::lock::FolderLock;
+use crate::model_file::{Tensors, read_tensors, to_bytes};
 use crate::predict::Prediction;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -228,7 +228,7 @@ impl RunFolder {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn read_state(&self) -> Result<(Progress, Tensors, Tensors)> {
         let path = self.path("state.safetensors");
-        let bytes = crate::read::bytes(&path, crate::read::WEIGHTS)?;
+        let bytes = crate::io::read::bytes(&path, crate::io::read::WEIGHTS)?;
         let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
         let text = metadata
             .get("hydranet")

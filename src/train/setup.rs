@@ -1,25 +1,25 @@
 //! From a configuration and data to a run that can begin, or go on.
 
-use super::average::Average;
-use super::balance::head_loss;
 use super::balancing::Balancer;
 use super::build::build;
 use super::config::Config;
-use super::dataset::{Dataset, Split, empty_split};
-use super::decide;
-use super::evaluate::Queue;
 use super::loss::Consistency;
+use super::loss::class_weights::head_loss;
+use super::loss::tasks::Tasks;
 use super::mixing::Mix;
-use super::plan::Plan;
+use super::optim::average::Average;
+use super::optim::plan::Plan;
 use super::resume::Beginning;
 use super::run::{Progress, RunFolder};
-use super::sampling::Sampler;
-use super::seen::Record;
 use super::source::Source;
-use super::tasks::Tasks;
 use super::trainer::{Run, steps_of};
-use crate::checkpoint::Tensors;
+use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::sampling::Sampler;
+use crate::data::seen::Record;
 use crate::error::{Error, Result};
+use crate::eval::decide;
+use crate::eval::evaluate::Queue;
+use crate::model_file::Tensors;
 use candle_core::Tensor;
 
 impl<'a> Run<'a> {

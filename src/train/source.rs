@@ -1,8 +1,8 @@
 //! Where the features of a step come from: photos, or features of a frozen backbone computed once.
 
 use super::features::{Extractor, Features, Key, View};
-use super::seen::{Content, Record, contents, copies};
 use super::trainer::{Event, Run};
+use crate::data::seen::{Content, Record, contents, copies};
 use crate::error::Result;
 use candle_core::Tensor;
 use std::path::Path;

@@ -2,12 +2,12 @@
 
 use super::build::model;
 use super::mixing::Batch;
+use super::optim::variables::{Variables, is_buffer};
 use super::source::Source;
 use super::trainer::Run;
-use super::variables::{Variables, is_buffer};
-use crate::checkpoint::Tensors;
 use crate::error::Result;
 use crate::layers::{BatchNormMode, Mode};
+use crate::model_file::Tensors;
 
 impl Run<'_> {
     /// `averaged` with statistics found anew: the mean over one more pass through the photos of `epoch`, as augmented there, of each

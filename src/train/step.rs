@@ -2,12 +2,12 @@
 
 use super::balancing::{Gradients, HeadPart, Losses};
 use super::build::model;
-use super::loader::Loader;
 use super::loss::HeadLoss;
 use super::mix::Targets;
 use super::mixing::Batch;
 use super::source::Source;
 use super::trainer::{Run, steps_of};
+use crate::data::loader::Loader;
 use crate::error::{Error, Result};
 use crate::layers::Mode;
 use candle_core::{Device, Tensor, Var};

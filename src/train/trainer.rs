@@ -1,28 +1,28 @@
 //! The training loop.
 
-use super::average::{Average, share};
 use super::build::build;
 use super::config::{Config, TrainConfig};
-use super::dataset::Dataset;
-use super::decide;
-use super::evaluate::{Queue, logits};
+use super::loss::tasks::Tasks;
 use super::loss::{Consistency, HeadLoss};
 use super::mixing::Mix;
 use super::optim::Optimizer;
-use super::plan::Plan;
+use super::optim::average::{Average, share};
+use super::optim::plan::Plan;
+use super::optim::schedule;
+use super::optim::variables::Variables;
 use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
-use super::sampling::Sampler;
-use super::schedule;
-use super::score::ScoreReport;
-use super::seen::Record;
 use super::source::Source;
-use super::tasks::Tasks;
 use super::unseen::Unseen;
-use super::variables::Variables;
-use crate::checkpoint::{Description, ModelFile, Tensors};
-use crate::combine::Decision;
+use crate::data::dataset::Dataset;
+use crate::data::sampling::Sampler;
+use crate::data::seen::Record;
 use crate::error::{Error, Result, write_atomically};
+use crate::eval::decide;
+use crate::eval::evaluate::{Queue, logits};
+use crate::eval::score::ScoreReport;
+use crate::model::combine::Decision;
 use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model_file::{Description, ModelFile, Tensors};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 

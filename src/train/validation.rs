@@ -1,15 +1,15 @@
 //! The figures of an epoch, on the validation split.
 
-use super::evaluate::{features, logits, score};
 use super::run::EpochRecord;
-use super::score::{NamedScore, ScoreReport};
 use super::source::Source;
 use super::trainer::Run;
-use crate::checkpoint::{Description, ModelFile, Tensors};
-use crate::combine::Decision;
 use crate::error::Result;
+use crate::eval::evaluate::{features, logits, score};
+use crate::eval::score::{NamedScore, ScoreReport};
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
+use crate::model::combine::Decision;
+use crate::model_file::{Description, ModelFile, Tensors};
 use crate::predict::Prediction;
 use candle_core::{Device, Tensor};
 

@@ -1,9 +1,9 @@
 //! Whom the weights that a training starts from have seen already.
 
 use super::source;
-use crate::checkpoint::{Description, KEY, Seen};
 use crate::error::{Error, Result};
-use crate::export::folder;
+use crate::model_file::folder;
+use crate::model_file::{Description, KEY, Seen};
 use serde::Deserialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ struct Backbone {
 /// What a safetensors file says about itself, if it is one of hydranet's; its tensors are not read.
 fn description(path: &Path) -> Result<Option<String>> {
     let failed = |e| Error::io("read", path, e);
-    let (mut file, _) = crate::read::open(path)?;
+    let (mut file, _) = crate::io::read::open(path)?;
     let mut length = Vec::new();
     file.by_ref()
         .take(8)

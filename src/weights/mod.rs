@@ -18,12 +18,12 @@ mod storage;
 pub use ancestry::seen;
 pub use channels::adapt_input_conv;
 
-use crate::account::Account;
 use crate::backbone::Architecture;
-use crate::checkpoint::{KEY, Tensors, check_values, read_floats};
 use crate::error::{Error, Result};
-use crate::export::folder;
 use crate::model::ModelSpec;
+use crate::model_file::folder;
+use crate::model_file::{KEY, Tensors, check_values, read_floats};
+use crate::tensors::mismatch::Account;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -116,7 +116,7 @@ fn read_file(path: &Path) -> Result<(Tensors, Origin)> {
         let spec = Box::new(file.description.model);
         return Ok((file.tensors, Origin::Ours(Some(spec))));
     }
-    let bytes = crate::read::bytes(path, crate::read::WEIGHTS)?;
+    let bytes = crate::io::read::bytes(path, crate::io::read::WEIGHTS)?;
     let origin = path.display().to_string();
     let fail = |problem: String| Error::Checkpoint {
         origin: origin.clone(),

@@ -1,8 +1,8 @@
 //! Position embeddings of vision transformers, for another grid of patches.
 
 use super::Shapes;
-use crate::checkpoint::Tensors;
 use crate::error::Result;
+use crate::model_file::Tensors;
 use crate::tape::resample_pos_embed;
 
 const NAME: &str = "pos_embed";

@@ -1,7 +1,7 @@
 //! From a source's name to a file.
 
 use crate::error::{Error, Result};
-use crate::export::folder;
+use crate::model_file::folder;
 use std::path::PathBuf;
 
 /// What the name of a source on the Hugging Face Hub begins with.

@@ -1,6 +1,6 @@
 //! A tensor as PyTorch's pickles describe it: a view of a storage.
 
-use crate::checkpoint::Tensors;
+use crate::model_file::Tensors;
 use candle_core::pickle::Object;
 use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;

@@ -7,8 +7,9 @@
 //! round by round; seconds are medians, a ratio is the median of the rounds' ratios, beside its least and greatest. Their answers are compared
 //! too.
 
-use hydranet::surgery::{self, NewTensors};
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::model_file::heads;
+use hydranet::model_file::heads::NewTensors;
 use hydranet::{Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,12 +173,12 @@ fn untrained(folder: &Path) -> Result<PathBuf, Failure> {
         tensors,
     };
     let fresh = |seed| NewTensors::Fresh { seed };
-    file = surgery::replace(&file, "mask", head, fresh(0))?;
+    file = heads::replace(&file, "mask", head, fresh(0))?;
     for head in [
         HeadSpec::new("gender", ["male", "female"]),
         HeadSpec::new("age", ["young", "middle", "old"]),
     ] {
-        file = surgery::add(&file, head, None, fresh(0))?;
+        file = heads::add(&file, head, None, fresh(0))?;
     }
     let path = folder.join("model.safetensors");
     file.write(&path)?;

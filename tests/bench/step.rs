@@ -16,9 +16,9 @@ mod candle;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use hydranet::layers::{BatchNormMode, Mode};
+use hydranet::train::optim::variables::Variables;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::train::variables::Variables;
-use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
+use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel, SavedActivations};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -119,7 +119,7 @@ fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
             (_, "train") => {
                 let mut ours = Training::new(architecture, (h, w))?;
                 if options.text("--activations", "f32") == "bf16" {
-                    ours.model.set_activations(Activations::Bf16);
+                    ours.model.set_activations(SavedActivations::Bf16);
                 }
                 Box::new(move || Ok(ours.step(&images)?))
             }

@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
-use hydranet::train::variables::is_buffer;
+use hydranet::train::optim::variables::is_buffer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

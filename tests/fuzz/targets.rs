@@ -1,10 +1,10 @@
 //! What is fuzzed: each target takes any bytes and must give a value or an error, never a panic. `cargo fuzz` runs them through
 //! `fuzz_targets/`, and `tests/fuzz_corpus.rs` replays the corpus and some damage of it on every `cargo test`.
 
-use hydranet::surgery::HeadsFile;
+use hydranet::data::corrections::Corrections;
+use hydranet::data::dataset::Dataset;
+use hydranet::model_file::heads::HeadsFile;
 use hydranet::train::config::{Config, read_head};
-use hydranet::train::corrections::Corrections;
-use hydranet::train::dataset::Dataset;
 use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Photo};
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Single steps of a tape over candle's tensors, by the CPU's kernels or by the compositions that stand in for them on other devices.
+//! Single steps of a tape over candle's tensors, by the CPU's kernels or by the compositions that stand in for them on other
+//! devices.
 
 // Each test file uses a part of this.
 #![allow(dead_code)]
@@ -100,8 +101,8 @@ pub fn layer_norm_2d(
     run(start, x, |tape, x| tape.layer_norm(&x, gamma, beta, eps))
 }
 
-/// Attention by queries, keys and values `(batch, tokens, 3 · heads · dim)`, with any scale: queries are multiplied by what it is more
-/// than 1 / √dim.
+/// Attention by queries, keys and values `(batch, tokens, 3 · heads · dim)`, with any scale: queries are multiplied by what it is
+/// more than 1 / √dim.
 pub fn attention_qkv(start: Start, qkv: &Tensor, heads: usize, scale: f64) -> Result<Tensor> {
     let (batch, tokens, width) = qkv.dims3()?;
     let more = scale * ((width / 3 / heads.max(1)) as f64).sqrt();

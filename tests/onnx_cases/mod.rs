@@ -1,9 +1,9 @@
 //! A small model of every kind of network, with weights that follow from their names, and photos for it.
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::checkpoint::Tensors;
-use hydranet::combine::log_softmax;
-use hydranet::train::variables::Variables;
+use hydranet::model::combine::log_softmax;
+use hydranet::model_file::Tensors;
+use hydranet::train::optim::variables::Variables;
 use hydranet::{
     Architecture, BatchNormMode, Description, HeadSpec, InputSpec, JointSpec, Labels, LossKind,
     Mode, ModelFile, ModelSpec, MultiTaskModel, Predictor,

@@ -3,9 +3,9 @@
 // Not every test file uses all of it.
 #![allow(dead_code)]
 
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use hydranet::data::dataset::Dataset;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::dataset::Dataset;
-use hydranet::train::portraits::{PortraitConfig, write_portraits};
 use hydranet::train::trainer::{Event, Outcome, train};
 use hydranet::{ModelFile, Result};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 #![allow(dead_code)]
 
 use candle_core::{Device, Tensor};
-use hydranet::checkpoint::Tensors;
-use hydranet::train::variables::Variables;
+use hydranet::model_file::Tensors;
+use hydranet::train::optim::variables::Variables;
 use hydranet::{
     Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec, MultiTaskModel,
 };

@@ -1,8 +1,8 @@
 //! Which labels are likely wrong.
 
 use super::joint::ConfidentJoint;
-use super::least::Least;
 use super::quality::Quality;
+use super::smallest_k::SmallestK;
 use super::{Given, ROWS, Real};
 use crate::error::{Error, Result};
 use rayon::prelude::*;
@@ -100,7 +100,7 @@ impl<T: Real> Given<'_, T> {
 
     fn lowest(&self, joint: &ConfidentJoint, quality: Quality) -> Vec<usize> {
         let off = |place: &usize| joint.is_off_diagonal(*place, self.labels[*place]);
-        let mut lowest = Least::new((0..self.labels.len()).filter(off).count());
+        let mut lowest = SmallestK::new((0..self.labels.len()).filter(off).count());
         let scores = self.quality(quality).into_iter().enumerate();
         scores.for_each(|(place, score)| lowest.push(score, place));
         let mut places: Vec<usize> = lowest.places().collect();
@@ -121,7 +121,7 @@ impl<T: Real> Given<'_, T> {
         }
         let rows = self.labels.len().div_ceil(2 * rayon::current_num_threads());
         let rows = rows.max(ROWS);
-        let blocks: Vec<Vec<Least>> = (0..self.labels.len().div_ceil(rows))
+        let blocks: Vec<Vec<SmallestK>> = (0..self.labels.len().div_ceil(rows))
             .into_par_iter()
             .map(|block| {
                 let places = block * rows..((block + 1) * rows).min(self.labels.len());
@@ -138,15 +138,17 @@ impl<T: Real> Given<'_, T> {
             first
         });
         let mut marked = vec![false; self.labels.len()];
-        for place in all.into_iter().flatten().flat_map(Least::places) {
+        for place in all.into_iter().flatten().flat_map(SmallestK::places) {
             marked[place] = true;
         }
         marked
     }
 
     /// For each given label, the photos of least self-confidence.
-    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
-        let mut all: Vec<Least> = (0..self.classes).map(|c| Least::new(keep[c][c])).collect();
+    fn least_confident(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<SmallestK> {
+        let mut all: Vec<SmallestK> = (0..self.classes)
+            .map(|c| SmallestK::new(keep[c][c]))
+            .collect();
         for place in places {
             all[self.labels[place]].push(self.own[place].wide(), place);
         }
@@ -154,14 +156,14 @@ impl<T: Real> Given<'_, T> {
     }
 
     /// For each given and each other label, the photos whose probability of the other one exceeds most that of the given one.
-    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<Least> {
+    fn least_margins(&self, keep: &[Vec<usize>], places: Range<usize>) -> Vec<SmallestK> {
         let n = self.classes;
         let least = |pair: usize| match (pair / n, pair % n) {
-            (given, other) if given == other => Least::new(0),
-            (given, other) => Least::new(keep[given][other]),
+            (given, other) if given == other => SmallestK::new(0),
+            (given, other) => SmallestK::new(keep[given][other]),
         };
-        let mut all: Vec<Least> = (0..n * n).map(least).collect();
-        let mut limits: Vec<f64> = all.iter().map(Least::limit).collect();
+        let mut all: Vec<SmallestK> = (0..n * n).map(least).collect();
+        let mut limits: Vec<f64> = all.iter().map(SmallestK::limit).collect();
         for place in places {
             let (row, own) = (self.row(place), self.own[place]);
             let of_label = self.labels[place] * n..(self.labels[place] + 1) * n;

@@ -20,9 +20,9 @@
 mod issues;
 mod joint;
 mod latent;
-mod least;
 mod quality;
 mod real;
+mod smallest_k;
 
 pub use issues::Rule;
 pub use joint::ConfidentJoint;

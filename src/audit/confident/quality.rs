@@ -1,7 +1,7 @@
 //! How good a label looks, one number a photo; and the order that gives.
 
-use super::least::by_value;
 use super::real::sum;
+use super::smallest_k::by_value;
 use super::{Given, ROWS, Real, greatest};
 use crate::error::{Error, Result};
 use rayon::prelude::*;

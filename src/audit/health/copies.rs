@@ -2,7 +2,7 @@
 
 use super::HealthConfig;
 use super::pass::Read;
-use crate::train::dataset::{Dataset, person_key};
+use crate::data::dataset::{Dataset, person_key};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -164,7 +164,7 @@ fn pair(dataset: &Dataset, read: &Read, rows: [usize; 2], phash: u32, dhash: u32
     let places = rows.map(|r| read.places[r]);
     let [a, b] = places.map(|i| &dataset.samples[i]);
     let [x, y] = rows.map(|r| &read.measures[r]);
-    let labels = |s| crate::train::targets::labels(&dataset.heads, s);
+    let labels = |s| crate::data::targets::labels(&dataset.heads, s);
     let (of_a, of_b) = (labels(a), labels(b));
     let differ = |h: &usize| of_a[*h].is_some() && of_b[*h].is_some() && of_a[*h] != of_b[*h];
     let heads = (0..dataset.heads.len()).filter(differ);

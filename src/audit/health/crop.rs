@@ -1,7 +1,7 @@
 //! What a crop cuts off: the same photos seen with it and without.
 
-use crate::train::dataset::{Dataset, Split};
-use crate::train::targets::labels;
+use crate::data::dataset::{Dataset, Split};
+use crate::data::targets::labels;
 use serde::Serialize;
 
 /// One head with and without the crop.
@@ -83,7 +83,7 @@ pub(super) fn compare(
             if change > most[row].0 {
                 most[row] = (change, h);
             }
-            let said = [with, without].map(|p| crate::combine::argmax(p));
+            let said = [with, without].map(|p| crate::model::combine::argmax(p));
             other[row] |= said[0] != said[1];
             if let Some(truth) = truth[row][h].filter(|_| unseen[row] || !any) {
                 photos += 1;
@@ -107,7 +107,7 @@ pub(super) fn compare(
     let changes = order.into_iter().take(listed).map(|row| {
         let (change, h) = most[row];
         let head = &dataset.heads[h];
-        let label = |probs: &[f64]| head.labels[crate::combine::argmax(probs)].clone();
+        let label = |probs: &[f64]| head.labels[crate::model::combine::argmax(probs)].clone();
         CropChange {
             photo: places[row],
             name: names[places[row]].clone(),

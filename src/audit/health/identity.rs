@@ -1,7 +1,7 @@
 //! Features made to tell persons apart, out of features that tell everything apart.
 
-use crate::train::dataset::{Dataset, Sample, person_key};
-use crate::train::targets::labels;
+use crate::data::dataset::{Dataset, Sample, person_key};
+use crate::data::targets::labels;
 use hydranet_kernels::matmul::{Matrix, matmul};
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ pub(super) fn distil(rows: &mut [f32], width: usize, dataset: &Dataset, places: 
 }
 
 /// Scales to length 1; a row of zeros stays.
-pub(in crate::audit) fn normalise(row: &mut [f32]) {
+pub(crate) fn normalise(row: &mut [f32]) {
     let length = row
         .iter()
         .map(|v| f64::from(*v).powi(2))

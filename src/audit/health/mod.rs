@@ -16,7 +16,7 @@ mod sides;
 pub use copies::{Copies, NearPair, near_pairs};
 pub use crop::{CropChange, CropReport, HeadCrop};
 pub use hash::{difference_hash, perceptual_hash};
-pub(super) use identity::normalise;
+pub(crate) use identity::normalise;
 pub use measure::Measures;
 pub use neighbours::{Neighbour, nearest};
 pub use pass::Looker;
@@ -25,10 +25,10 @@ pub use report::{Finding, HealthReport, PhotoHealth, Summary};
 pub use robust::Robust;
 pub use sides::Shift;
 
+use crate::data::dataset::{Dataset, person_key};
+use crate::data::split_report::SplitReport;
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
-use crate::train::dataset::{Dataset, person_key};
-use crate::train::split_report::SplitReport;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 

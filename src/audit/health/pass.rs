@@ -3,15 +3,15 @@
 use super::HealthConfig;
 use super::crop::Probs;
 use super::measure::Measures;
-use crate::checkpoint::{ModelFile, Tensors};
-use crate::combine::log_softmax;
+use crate::data::dataset::{Dataset, Fault};
 use crate::error::Result;
 use crate::input::{InputSpec, PhotoFile};
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
+use crate::model::combine::log_softmax;
+use crate::model_file::{ModelFile, Tensors};
 use crate::train::config::Config;
-use crate::train::dataset::{Dataset, Fault};
-use crate::train::variables::Variables;
+use crate::train::optim::variables::Variables;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -207,7 +207,7 @@ fn look(path: &std::path::Path, inputs: &[InputSpec]) -> Result<One> {
 
 /// For each photo, each head's probabilities.
 fn probabilities(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f64>>>> {
-    let logits = crate::train::evaluate::logits(model, features)?;
+    let logits = crate::eval::evaluate::logits(model, features)?;
     let exp = |logits: &Vec<f32>| log_softmax(logits).into_iter().map(f64::exp).collect();
     Ok(logits
         .iter()

@@ -5,8 +5,8 @@ use super::identity::{distil, normalise};
 use super::neighbours::nearest;
 use super::pass::Features;
 use super::robust::Robust;
+use crate::data::dataset::Dataset;
 use crate::error::Result;
-use crate::train::dataset::Dataset;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

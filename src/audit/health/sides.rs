@@ -1,7 +1,7 @@
 //! Whether the sides of a split are alike.
 
-use crate::train::dataset::{Dataset, Split};
-use crate::train::targets::labels;
+use crate::data::dataset::{Dataset, Split};
+use crate::data::targets::labels;
 use serde::Serialize;
 
 /// A label's share of a side's photos beside its share of all.

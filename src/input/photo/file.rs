@@ -4,7 +4,7 @@ use super::budget::Room;
 use super::decode::{Header, MAX_BYTES, refused};
 use super::{InputSpec, Photo};
 use crate::error::{Error, Result};
-use crate::read;
+use crate::io::read;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::Path;

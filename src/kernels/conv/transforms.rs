@@ -1,4 +1,4 @@
-//! The transformations of Winograd's F(2 × 2, 3 × 3), a vector of channels at a time. See [`winograd`](super::winograd).
+//! The transformations of Winograd's F(2 × 2, 3 × 3), a vector of channels at a time. See `winograd.rs`.
 
 // Indices are places in a matrix.
 #![allow(clippy::needless_range_loop)]

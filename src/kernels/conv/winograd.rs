@@ -1,9 +1,9 @@
 //! 3 × 3 convolutions with fewer multiplications: F(2 × 2, 3 × 3) of Winograd's minimal filtering (Lavin and Gray 2016).
 //!
-//! Two by two outputs come from four by four inputs. With B, G and A as in the paper, V = Bᵀ·d·B of the inputs and U = G·g·Gᵀ of the
-//! kernel, the outputs are Aᵀ·(U ⊙ V)·A: sixteen products of matrices (patches × C)·(C × O) instead of 4 · 9, which is 2.25 times
-//! fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is
-//! Gᵀ·(Σ (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
+//! Two by two outputs come from four by four inputs. With B, G and A as in the paper, V = Bᵀ·d·B of the inputs and U = G·g·Gᵀ of
+//! the kernel, the outputs are Aᵀ·(U ⊙ V)·A: sixteen products of matrices (patches × C)·(C × O) instead of 4 · 9, which is 2.25
+//! times fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is Gᵀ·(Σ
+//! (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
 
 // Indices are places in a matrix.
 #![allow(clippy::needless_range_loop)]
@@ -87,7 +87,8 @@ fn place(g: &Geometry, patch: usize) -> (usize, usize, usize) {
     )
 }
 
-/// The kernel's U, packed for the products: sixteen blocks of (C × O). With `turn`, of the kernel that gives the input's gradient.
+/// The kernel's U, packed for the products: sixteen blocks of (C × O). With `turn`, of the kernel that gives the input's
+/// gradient.
 pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
     let (c, o) = (g.c, g.o);
     let n = o * c;
@@ -185,8 +186,9 @@ fn transform_inputs<T: Real>(
     }
 }
 
-/// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values as they are seen; `write(image,
-/// range, values)` takes spans of output rows, and `whole(rows)` sees all of the outputs before, row after row.
+/// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values
+/// as they are seen; `write(image, range, values)` takes spans of output rows, and `whole(rows)` sees all of the outputs before,
+/// row after row.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward<T: Real>(
     g: &Geometry,

@@ -1,6 +1,6 @@
 //! Convolution, normalisation, activation.
 
-use super::tokens::activation;
+use super::activation::activation;
 use crate::epilogue::FusedConv;
 use crate::norm::{BatchMoments, Statistics};
 use candle_core::{DType, Device, Result, Tensor, bail};

@@ -23,8 +23,8 @@ fn link<T: Value>(conv: &FusedConv, dims: [usize; 4]) -> Result<Option<Link<T>>>
     }))
 }
 
-/// Expansion, if there is one, depthwise convolution, projection, and the input added if `shortcut`. `None` where it has to be done
-/// step by step.
+/// Expansion, if there is one, depthwise convolution, projection, and the input added if `shortcut`. `None` where it has to be
+/// done step by step.
 pub(super) fn forward<T: Value>(
     engine: &mut Engine<T>,
     x: usize,

@@ -1,6 +1,6 @@
 //! Gradient surgery.
 
-use crate::train::rng::{Purpose, keyed};
+use crate::random::rng::{Purpose, keyed};
 use rand::seq::SliceRandom;
 
 /// Gradient surgery (PCGrad; Yu et al. 2020, "Gradient Surgery for Multi-Task Learning"): each head's gradient gᵢ is projected, one

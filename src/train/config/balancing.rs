@@ -3,8 +3,8 @@
 use super::TrainConfig;
 use crate::error::{Error, Result};
 use crate::train::balancing::Balancing;
-use crate::train::plan::Plan;
-use crate::train::variables::{Variables, is_buffer};
+use crate::train::optim::plan::Plan;
+use crate::train::optim::variables::{Variables, is_buffer};
 
 impl TrainConfig {
     pub(super) fn validate_balancing(&self) -> Result<()> {

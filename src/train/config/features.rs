@@ -1,8 +1,8 @@
 //! Which configurations compute a frozen backbone's features once and keep them.
 
 use super::{FineTune, TrainConfig};
+use crate::data::augment::AugmentConfig;
 use crate::error::{Error, Result};
-use crate::train::augment::AugmentConfig;
 
 impl TrainConfig {
     /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed (features may be), and either nothing random
@@ -13,7 +13,7 @@ impl TrainConfig {
     }
 
     /// Whether nothing of the backbone is ever trained.
-    pub(in crate::train) fn stays_frozen(&self) -> bool {
+    pub(crate) fn stays_frozen(&self) -> bool {
         self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
     }
 

@@ -5,7 +5,7 @@ use super::{Config, ModelConfig};
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
-use crate::recognise::not_toml;
+use crate::io::recognise::not_toml;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Config {
         let mut origin = heads.display().to_string();
         let mut layers = vec![(Origin::Heads(heads), table.clone())];
         if let Some(path) = file {
-            let text = crate::read::text(path, crate::read::SETTINGS)?;
+            let text = crate::io::read::text(path, crate::io::read::SETTINGS)?;
             super::lines::check(path, &text)?;
             let overlay = read_table::<toml::Table>(path)?;
             merge(&mut table, overlay);
@@ -80,7 +80,7 @@ impl Config {
 
 /// Reads a TOML file and checks that it is a `T`, so that an error has the file's line; gives the table.
 pub(super) fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<toml::Table> {
-    let text = crate::read::text(path, crate::read::SETTINGS)?;
+    let text = crate::io::read::text(path, crate::io::read::SETTINGS)?;
     let fail = |e: toml::de::Error| Error::Config {
         origin: path.display().to_string(),
         message: not_toml(&text, &e),

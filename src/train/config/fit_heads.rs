@@ -1,9 +1,9 @@
 //! A model's heads as the first values of another's: by the names of heads and labels, never by their places.
 
-use crate::checkpoint::Tensors;
 use crate::error::{Error, Result};
 use crate::head::{HeadSpec, LossKind};
 use crate::model::ModelSpec;
+use crate::model_file::Tensors;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 

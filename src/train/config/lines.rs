@@ -3,7 +3,7 @@
 use super::{ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
-use crate::recognise::not_toml;
+use crate::io::recognise::not_toml;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;

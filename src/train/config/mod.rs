@@ -2,20 +2,20 @@
 //!
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
-use crate::backbone::{Activations, Architecture};
-use crate::combine::DecisionRule;
+use super::optim::lora::Lora;
+use crate::backbone::{Architecture, SavedActivations};
+use crate::data::augment::AugmentConfig;
+use crate::data::sampling::Sampling;
+use crate::data::split::SplitConfig;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
+use crate::model::combine::DecisionRule;
 use crate::model::{JointSpec, ModelSpec};
 use crate::taxonomy::Labels;
-use crate::train::augment::AugmentConfig;
 use crate::train::balancing::Balancing;
-use crate::train::lora::Lora;
 use crate::train::optim::OptimizerKind;
-use crate::train::sampling::Sampling;
-use crate::train::split::SplitConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ pub struct TrainConfig {
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
     /// How the backbone keeps what backward needs.
-    pub activations: Activations,
+    pub activations: SavedActivations,
     /// Rate of an exponential moving average of the weights, which is what is scored and saved; 0: none.
     pub ema: f64,
     /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
@@ -131,7 +131,7 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
-    /// Files of [corrections](crate::train::corrections) applied to the data, in order.
+    /// Files of [corrections](crate::data::corrections) applied to the data, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<PathBuf>,
 }
@@ -167,7 +167,7 @@ impl Default for TrainConfig {
             balancing: Balancing::Fixed,
             report_gradients: 0,
             accumulate: 1,
-            activations: Activations::F32,
+            activations: SavedActivations::F32,
             ema: 0.0,
             average_last: 0,
             mix_up: 0.2,

@@ -2,8 +2,8 @@
 
 use super::Config;
 use super::fit_heads::fit;
-use crate::checkpoint::{Seen, Tensors};
 use crate::error::Result;
+use crate::model_file::{Seen, Tensors};
 use crate::weights;
 use std::path::{Path, PathBuf};
 

@@ -1,14 +1,14 @@
 //! Computing the rows that are missing.
 
 use super::{Features, Fingerprint, Key, View};
+use crate::data::loader::{Job, Loader};
+use crate::data::seen::Content;
 use crate::error::{Error, Result};
+use crate::eval::evaluate::{BATCH, Queue, stack};
 use crate::input::PhotoFile;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
-use crate::train::evaluate::{BATCH, Queue, stack};
-use crate::train::loader::{Job, Loader};
-use crate::train::rng::{Purpose, keyed};
-use crate::train::seen::Content;
+use crate::random::rng::{Purpose, keyed};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ impl Features {
     ///
     /// # Errors
     /// If a photo cannot be read.
-    pub(in crate::train) fn identify(
+    pub(crate) fn identify(
         &mut self,
         paths: &[&Path],
         stop: &AtomicBool,
@@ -31,7 +31,7 @@ impl Features {
     }
 
     /// The SHA-256 of each photo's file, in order; `None` for one that cannot be read. What has not changed is not read again.
-    pub(in crate::train) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
+    pub(crate) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
         self.photos.contents(paths)
     }
 
@@ -41,7 +41,7 @@ impl Features {
     /// # Errors
     /// If a photo cannot be read, [`Error::Image`] among them if it is not what it was when it was identified. What was computed
     /// until then is saved.
-    pub(in crate::train) fn complete(
+    pub(crate) fn complete(
         &mut self,
         wanted: &[(Key, &Path)],
         model: &MultiTaskModel,

@@ -4,7 +4,7 @@
 use super::photos::ReadPhoto;
 use super::{Extractor, Key, View};
 use crate::error::{Error, Result, write_atomically_with};
-use crate::recognise::what_instead_of_binary;
+use crate::io::recognise::what_instead_of_binary;
 use hydranet_kernels::{Mmap, map_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// The version of the format this crate writes.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"hydrfeat";
 /// Bytes before the header.
@@ -24,7 +24,7 @@ const END: usize = 32;
 /// What the file says about its rows.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub format: u32,
     pub extractor: Extractor,
     pub num_features: usize,
@@ -36,7 +36,7 @@ pub(super) struct Header {
 }
 
 /// The rows of a file, mapped.
-pub(super) struct Mapped {
+pub(crate) struct Mapped {
     bytes: Mmap,
     start: usize,
     end: usize,
@@ -45,7 +45,7 @@ pub(super) struct Mapped {
 
 impl Mapped {
     /// Adds a row to `out`.
-    pub(super) fn row(&self, row: usize, out: &mut Vec<f32>) {
+    pub(crate) fn row(&self, row: usize, out: &mut Vec<f32>) {
         let bytes = &self.all()[row * self.width * 4..][..self.width * 4];
         let (values, _) = bytes.as_chunks::<4>();
         out.extend(values.iter().map(|v| f32::from_le_bytes(*v)));
@@ -60,7 +60,7 @@ impl Mapped {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] if it cannot be used.
-pub(super) fn read(
+pub(crate) fn read(
     path: &Path,
     extractor: &Extractor,
     width: usize,
@@ -68,7 +68,7 @@ pub(super) fn read(
     if !path.exists() {
         return Ok(None);
     }
-    let (file, _) = crate::read::open(path)?;
+    let (file, _) = crate::io::read::open(path)?;
     let fail = |problem: String| Error::Checkpoint {
         origin: path.display().to_string(),
         problem: format!("{problem}; delete it, and the features are computed again"),
@@ -139,7 +139,7 @@ pub(super) fn read(
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn write(
+pub(crate) fn write(
     path: &Path,
     header: &Header,
     old: Option<&Mapped>,

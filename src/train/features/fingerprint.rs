@@ -1,23 +1,23 @@
 //! SHA-256 as a value: in memory 32 bytes, in files hexadecimal.
 
-use crate::checkpoint::Tensors;
 use crate::error::Result;
-use crate::hash::hexadecimal;
+use crate::model_file::Tensors;
+use crate::tensors::hash::hexadecimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::train) struct Fingerprint(pub [u8; 32]);
+pub(crate) struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
     /// Of the names, shapes and values of the tensors `backbone.…`.
-    pub(super) fn of_backbone(tensors: &Tensors) -> Result<Self> {
+    pub(crate) fn of_backbone(tensors: &Tensors) -> Result<Self> {
         let mut hash = Sha256::new();
         for (name, tensor) in tensors.iter().filter(|(n, _)| n.starts_with("backbone.")) {
             hash.update(format!("{name:?} {:?}\n", tensor.dims()));
@@ -29,7 +29,7 @@ impl Fingerprint {
     }
 
     /// A number of it, to key draws by.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }

@@ -5,14 +5,14 @@ mod file;
 mod fingerprint;
 mod photos;
 
-use crate::checkpoint::Tensors;
+use crate::data::augment::AugmentConfig;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::ModelSpec;
-use crate::train::augment::AugmentConfig;
+use crate::model_file::Tensors;
 use candle_core::{Device, Tensor};
 use file::{Header, Mapped};
-pub(super) use fingerprint::Fingerprint;
+pub(crate) use fingerprint::Fingerprint;
 use photos::Photos;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// How a photo is looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum View {
+pub(crate) enum View {
     /// As for prediction.
     Plain,
     /// Changed by draws keyed by seed, number and the photo's content.
@@ -34,7 +34,7 @@ pub(super) enum View {
 
 /// What a row is the features of: a photo by its content, and a place in the list of views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Key(pub Fingerprint, pub usize);
+pub(crate) struct Key(pub Fingerprint, pub usize);
 
 /// Raised when the same file becomes other pixels: 2 since JPEGs are decoded as libjpeg-turbo does.
 const PIXELS: &str = "pixels 2";
@@ -42,7 +42,7 @@ const PIXELS: &str = "pixels 2";
 /// What the features come out of: rows of two of these are never mixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Extractor {
+pub(crate) struct Extractor {
     backbone: String,
     /// Of the backbone's tensors.
     weights: Fingerprint,
@@ -53,7 +53,7 @@ pub(super) struct Extractor {
 
 impl Extractor {
     /// The backbone of a model of these tensors.
-    pub(super) fn new(spec: &ModelSpec, tensors: &Tensors) -> Result<Self> {
+    pub(crate) fn new(spec: &ModelSpec, tensors: &Tensors) -> Result<Self> {
         Ok(Self {
             backbone: spec.backbone.name().into(),
             weights: Fingerprint::of_backbone(tensors)?,
@@ -74,7 +74,7 @@ impl Extractor {
 }
 
 /// Rows of features: those of the file, mapped, and new ones in memory.
-pub(super) struct Features {
+pub(crate) struct Features {
     /// The file they are saved in, if they are.
     path: Option<PathBuf>,
     extractor: Extractor,
@@ -92,7 +92,7 @@ impl Features {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] saying what to do if the file is damaged, of another version or not one of features.
-    pub(super) fn open(folder: Option<&Path>, extractor: Extractor, width: usize) -> Result<Self> {
+    pub(crate) fn open(folder: Option<&Path>, extractor: Extractor, width: usize) -> Result<Self> {
         let path = match folder {
             Some(folder) => Some(folder.join(extractor.file_name()?)),
             None => None,
@@ -122,12 +122,12 @@ impl Features {
     }
 
     /// Its file, if it has one.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
     /// The place of a view in the list, to which it is added if need be.
-    pub(super) fn view(&mut self, view: View) -> usize {
+    pub(crate) fn view(&mut self, view: View) -> usize {
         self.views
             .iter()
             .position(|v| *v == view)
@@ -138,7 +138,7 @@ impl Features {
     }
 
     /// The row of a key, if it is there.
-    pub(super) fn place(&self, key: &Key) -> Option<usize> {
+    pub(crate) fn place(&self, key: &Key) -> Option<usize> {
         self.places.get(key).copied()
     }
 
@@ -155,7 +155,7 @@ impl Features {
     ///
     /// # Errors
     /// None unless candle has one.
-    pub(super) fn gather(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+    pub(crate) fn gather(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
         let count = rows.len();
         let mut values = Vec::with_capacity(count * self.width);
         let (mapped, saved) = (self.mapped.as_ref(), self.saved());
@@ -179,7 +179,7 @@ impl Features {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
-    pub(super) fn save(&mut self) -> Result<()> {
+    pub(crate) fn save(&mut self) -> Result<()> {
         let Some(path) = &self.path else {
             return Ok(());
         };

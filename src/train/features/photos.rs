@@ -1,9 +1,9 @@
 //! Photos known by their content, so that a renamed or corrected photo is told apart without reading every photo each time.
 
 use super::Fingerprint;
+use crate::data::seen::Content;
 use crate::error::Result;
 use crate::input::PhotoFile;
-use crate::train::seen::Content;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A photo as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReadPhoto {
+pub(crate) struct ReadPhoto {
     sha256: Fingerprint,
     /// Size of the file.
     bytes: u64,
@@ -31,29 +31,29 @@ pub(super) struct ReadPhoto {
 
 /// The photos read so far, by their absolute path.
 #[derive(Default)]
-pub(super) struct Photos {
+pub(crate) struct Photos {
     seen: BTreeMap<String, ReadPhoto>,
     changed: bool,
 }
 
 impl Photos {
-    pub(super) fn new(seen: BTreeMap<String, ReadPhoto>) -> Self {
+    pub(crate) fn new(seen: BTreeMap<String, ReadPhoto>) -> Self {
         Self {
             seen,
             changed: false,
         }
     }
 
-    pub(super) fn seen(&self) -> &BTreeMap<String, ReadPhoto> {
+    pub(crate) fn seen(&self) -> &BTreeMap<String, ReadPhoto> {
         &self.seen
     }
 
     /// Whether something is known that was not when the last [`unchanged`](Self::unchanged) was said.
-    pub(super) fn changed(&self) -> bool {
+    pub(crate) fn changed(&self) -> bool {
         self.changed
     }
 
-    pub(super) fn unchanged(&mut self) {
+    pub(crate) fn unchanged(&mut self) {
         self.changed = false;
     }
 
@@ -64,7 +64,7 @@ impl Photos {
     ///
     /// # Errors
     /// As [`PhotoFile::read`], of the first photo that cannot be read.
-    pub(super) fn identify(
+    pub(crate) fn identify(
         &mut self,
         paths: &[&Path],
         stop: &AtomicBool,
@@ -87,7 +87,7 @@ impl Photos {
     }
 
     /// The same, with `None` for what cannot be read.
-    pub(super) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
+    pub(crate) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
         let looked: Vec<_> = paths.par_iter().map(|path| self.look(path).ok()).collect();
         let known = looked.into_iter().map(|looked| {
             let (key, now) = looked?;
@@ -119,7 +119,7 @@ impl Photos {
             (Err(e), Some(known)) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Ok((key, known.clone()));
             }
-            (Err(e), _) => return Err(crate::read::missing(path, e)),
+            (Err(e), _) => return Err(crate::io::read::missing(path, e)),
         };
         let changed = about.modified().ok();
         let modified = changed

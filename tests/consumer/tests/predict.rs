@@ -1,8 +1,8 @@
 //! The shipped backbone with two heads made here, used from outside the library and without its training part.
 
 use candle_core::{DType, Device, Tensor};
-use hydranet::checkpoint::{Tensors, read_tensors};
-use hydranet::surgery::rename;
+use hydranet::model_file::heads::rename;
+use hydranet::model_file::{Tensors, read_tensors};
 use hydranet::{Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,7 +1,7 @@
 //! A head trained elsewhere on the same backbone, in the place of one's own: `swap_head MODEL HEAD OTHER OUT`.
 
 use hydranet::ModelFile;
-use hydranet::surgery::{Graft, Place, graft};
+use hydranet::model_file::heads::{Graft, Place, graft};
 
 fn main() -> hydranet::Result<()> {
     let of = |place| std::env::args().nth(place).unwrap_or_default();

@@ -1,0 +1,116 @@
+//! Photos that cannot be read, found before a run begins and not in its fourth epoch.
+
+use super::check;
+use super::dataset::{Dataset, Fault};
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Photos decoded between two looks at whether to stop.
+const STRETCH: usize = 256;
+/// Photos that an error names.
+const NAMED: usize = 10;
+
+impl Dataset {
+    /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `tell` gets photos done and photos in all.
+    /// Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and scores
+    /// pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that broke
+    /// while it trained. `None` if stopped.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the number of broken photos and the first of them, if there are any and `skip` is false.
+    pub fn find_broken(
+        &mut self,
+        input: &InputSpec,
+        skip: bool,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<Vec<Fault>>> {
+        let places: Vec<usize> = (0..self.samples.len())
+            .filter(|i| self.samples[*i].split.is_some())
+            .collect();
+        let found = self.look(&places, input, skip, stop, tell)?;
+        Ok(found.map(|(broken, faults)| {
+            self.skipped = broken.into_iter().collect();
+            faults
+        }))
+    }
+
+    /// As [`find_broken`](Self::find_broken), of all photos, whether they stand on a side or not; with `skip` those that cannot be read
+    /// are taken out of the data.
+    ///
+    /// # Errors
+    /// As [`find_broken`](Self::find_broken).
+    pub fn take_out_broken(
+        &mut self,
+        input: &InputSpec,
+        skip: bool,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<Vec<Fault>>> {
+        let places: Vec<usize> = (0..self.samples.len()).collect();
+        let found = self.look(&places, input, skip, stop, tell)?;
+        Ok(found.map(|(broken, faults)| {
+            self.take_out(&broken.into_iter().collect());
+            faults
+        }))
+    }
+
+    /// Takes photos out, by their places.
+    pub(crate) fn take_out(&mut self, places: &BTreeSet<usize>) {
+        let mut place = 0..;
+        self.samples
+            .retain(|_| place.next().is_none_or(|i| !places.contains(&i)));
+    }
+
+    /// Which photos at these places cannot be read, and why.
+    fn look(
+        &self,
+        places: &[usize],
+        input: &InputSpec,
+        skip: bool,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize, usize),
+    ) -> Result<Option<(Vec<usize>, Vec<Fault>)>> {
+        let done = AtomicUsize::new(0);
+        let mut found: Vec<(usize, Fault)> = Vec::new();
+        for part in places.chunks(STRETCH) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            found.par_extend(part.par_iter().filter_map(|i| {
+                let sample = &self.samples[*i];
+                let fault = check::open(sample, input).err().map(|message| Fault {
+                    source: sample.source,
+                    listing: self.sources[sample.source].clone(),
+                    row: sample.row,
+                    message,
+                });
+                done.fetch_add(1, Ordering::Relaxed);
+                Some((*i, fault?))
+            }));
+            tell(done.load(Ordering::Relaxed), places.len());
+        }
+        let (broken, faults): (Vec<usize>, Vec<Fault>) = found.into_iter().unzip();
+        if !skip && !faults.is_empty() {
+            let named = faults.iter().take(NAMED).map(|f| format!("\n  {f}"));
+            let more = match faults.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!("\n  and {more} more"),
+            };
+            return Err(Error::Invalid {
+                what: "the photos".into(),
+                expected: "files that can all be read; mend them, take their rows out before the run begins, or go on without them with --skip-broken".into(),
+                found: format!(
+                    "{} broken of {}:{}{more}",
+                    faults.len(),
+                    places.len(),
+                    named.collect::<String>()
+                ),
+            });
+        }
+        Ok(Some((broken, faults)))
+    }
+}

@@ -1,0 +1,205 @@
+//! Reads everything a training run would read, and lists every fault at once.
+
+use super::corrections::{Corrections, CorrectionsReport};
+use super::dataset::{Dataset, Fault, Sample, person_key};
+use super::targets;
+use crate::error::Result;
+use crate::input::InputSpec;
+use crate::model::ModelSpec;
+use crate::taxonomy::Taxonomy;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How often the labels of one head occur among the usable rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeadCounts {
+    /// The head.
+    pub head: String,
+    /// Its labels and their numbers of photos, in order.
+    pub labels: Vec<(String, usize)>,
+    /// Photos whose label is not known although the head may apply.
+    pub missing: usize,
+}
+
+/// What was found. [`Display`](fmt::Display) gives a text, faults last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// The listings.
+    pub sources: Vec<PathBuf>,
+    /// Photos listed in usable rows.
+    pub photos: usize,
+    /// Different persons; a photo of nobody known counts as a person.
+    pub persons: usize,
+    /// Photos with no label for any head.
+    pub without_label: usize,
+    /// Smallest height and width, largest height and width of the photos that could be read; `None` if there are none.
+    pub sizes: Option<[usize; 4]>,
+    /// Photos smaller than the crop in a direction, which are used whole in that direction.
+    pub smaller_than_crop: usize,
+    /// Counts of each head.
+    pub heads: Vec<HeadCounts>,
+    /// Everything that cannot be used, ordered by source and line.
+    pub faults: Vec<Fault>,
+    /// [`Dataset::fingerprint`] of the usable rows.
+    pub fingerprint: String,
+    /// What corrections did, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionsReport>,
+}
+
+/// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is told photos done and photos
+/// in all.
+///
+/// # Errors
+/// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of the report.
+pub fn check(
+    paths: &[PathBuf],
+    spec: &ModelSpec,
+    corrections: &Corrections,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<CheckReport> {
+    let input = &spec.input;
+    input.validate()?;
+    let (mut dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
+    let corrected = corrections.apply(&mut dataset)?;
+    let taxonomy = spec.taxonomy()?;
+    faults.extend(dataset.contradictions(&taxonomy));
+    let done = AtomicUsize::new(0);
+    let total = dataset.samples.len();
+    let sizes: Vec<std::result::Result<[usize; 2], Fault>> = dataset
+        .samples
+        .par_iter()
+        .map(|sample| {
+            let size = open(sample, input);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            size.map_err(|message| Fault {
+                source: sample.source,
+                listing: dataset.sources[sample.source].clone(),
+                row: sample.row,
+                message,
+            })
+        })
+        .collect();
+    let mut range: Option<[usize; 4]> = None;
+    let mut smaller_than_crop = 0;
+    for size in sizes {
+        let [height, width] = match size {
+            Ok(size) => size,
+            Err(fault) => {
+                faults.push(fault);
+                continue;
+            }
+        };
+        let [a, b, c, d] = range.unwrap_or([height, width, height, width]);
+        range = Some([a.min(height), b.min(width), c.max(height), d.max(width)]);
+        if input.crop.is_some_and(|[h, w]| height < h || width < w) {
+            smaller_than_crop += 1;
+        }
+    }
+    faults.sort_by_key(|f| (f.source, f.row));
+    Ok(CheckReport {
+        photos: total,
+        persons: dataset
+            .samples
+            .iter()
+            .map(person_key)
+            .collect::<HashSet<_>>()
+            .len(),
+        without_label: dataset
+            .samples
+            .iter()
+            .filter(|s| s.values.iter().all(Option::is_none))
+            .count(),
+        sizes: range,
+        smaller_than_crop,
+        heads: count(&dataset, &taxonomy),
+        faults,
+        fingerprint: dataset.fingerprint(),
+        corrections: (!dataset.corrections.is_empty()).then_some(corrected),
+        sources: dataset.sources,
+    })
+}
+
+/// Height and width of a photo, or why it cannot be used.
+pub(crate) fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
+    // A decoder that panics on a hostile file must not hide the other faults.
+    let opened = std::panic::catch_unwind(|| {
+        let photo = input.hold(&sample.path)?;
+        input.prepare(&photo)?;
+        Ok([photo.height, photo.width])
+    });
+    match opened {
+        Ok(size) => size.map_err(|e: crate::Error| e.to_string()),
+        Err(_) => Err(format!(
+            "photo {}: the decoder panicked",
+            sample.path.display()
+        )),
+    }
+}
+
+fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
+    let mut counts: Vec<HeadCounts> = dataset
+        .heads
+        .iter()
+        .map(|head| HeadCounts {
+            head: head.name.clone(),
+            labels: head.labels.iter().map(|l| (l.clone(), 0)).collect(),
+            missing: 0,
+        })
+        .collect();
+    for sample in &dataset.samples {
+        let labels = targets::labels(&dataset.heads, sample);
+        let applies = taxonomy.applies(&labels);
+        let of_heads = counts.iter_mut().zip(labels).zip(applies);
+        for ((counts, label), _) in of_heads.filter(|(_, applies)| *applies != Some(false)) {
+            match label.and_then(|l| counts.labels.get_mut(l)) {
+                Some((_, n)) => *n += 1,
+                None => counts.missing += 1,
+            }
+        }
+    }
+    counts
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} photos of {} persons", self.photos, self.persons)?;
+        if let Some([h, w, high, wide]) = self.sizes {
+            write!(f, ", {h}×{w} to {high}×{wide} pixels (height × width)")?;
+        }
+        writeln!(f)?;
+        for head in &self.heads {
+            let labels: Vec<String> = head
+                .labels
+                .iter()
+                .map(|(l, n)| format!("{l} {n}"))
+                .collect();
+            write!(f, "{}: {}", head.head, labels.join(", "))?;
+            match head.missing {
+                0 => writeln!(f)?,
+                n => writeln!(f, ", not known {n}")?,
+            }
+        }
+        for (what, n) in [
+            ("photos without any label", self.without_label),
+            ("photos smaller than the crop", self.smaller_than_crop),
+        ] {
+            if n > 0 {
+                writeln!(f, "{what}: {n}")?;
+            }
+        }
+        if let Some(corrections) = &self.corrections {
+            writeln!(f, "{corrections}")?;
+        }
+        writeln!(f, "fingerprint: {}", self.fingerprint)?;
+        write!(f, "faults: {}", self.faults.len())?;
+        for fault in &self.faults {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! Photos and their labels: samples, manifests and folders, splits, corrections, targets, batches.
+
+pub mod augment;
+mod broken;
+pub mod check;
+pub mod corrections;
+pub mod dataset;
+pub mod loader;
+pub mod manifest;
+pub mod passed_over;
+pub mod person_folder;
+pub(crate) mod photo_names;
+pub mod sampling;
+pub mod seen;
+pub mod split;
+pub mod split_report;
+pub mod targets;

@@ -1,0 +1,160 @@
+//! What listings and folders hold beside what is read: counted and named, so that nobody takes it for read.
+
+use super::manifest::Table;
+use crate::head::HeadSpec;
+use crate::input::is_image_name;
+use std::collections::BTreeSet;
+use std::fs::DirEntry;
+use std::path::{Path, PathBuf};
+
+/// Names that a line lists.
+const NAMED: usize = 5;
+
+/// What is passed over, a kind at a time.
+#[derive(Default)]
+struct Beside {
+    files: Vec<String>,
+    links: Vec<String>,
+    folders: Vec<String>,
+    columns: Vec<String>,
+}
+
+impl Beside {
+    /// Takes note of an entry that is not read.
+    fn add(&mut self, entry: &DirEntry, within: &Path) {
+        let path = entry.path();
+        let name = path.strip_prefix(within).unwrap_or(&path);
+        let name = name.display().to_string();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => self.folders.push(name),
+            // What a link leads to counts.
+            Ok(kind) if kind.is_symlink() && path.is_dir() => self.links.push(name),
+            _ => self.files.push(name),
+        }
+    }
+
+    /// A line for each kind.
+    fn lines(mut self, of: &Path, files: &str, folders: &str) -> Vec<String> {
+        let kinds = [
+            ("columns that are no head's", &mut self.columns),
+            (files, &mut self.files),
+            ("linked folders", &mut self.links),
+            (folders, &mut self.folders),
+        ];
+        let line = |(what, names): (&str, &mut Vec<String>)| {
+            names.sort();
+            let more = match names.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let shown: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
+            (!names.is_empty()).then(|| {
+                format!(
+                    "{}: {} {what} passed over: {}{more}",
+                    of.display(),
+                    names.len(),
+                    shown.join(", ")
+                )
+            })
+        };
+        kinds.into_iter().filter_map(line).collect()
+    }
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = DirEntry> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten()
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with('.')
+}
+
+/// What listings and person folders that can be read hold and no head of these takes, a line for each kind.
+pub fn beside_data(data: &[PathBuf], heads: &[HeadSpec]) -> Vec<String> {
+    let of_source = |path: &PathBuf| {
+        if path.is_dir() {
+            beside_people(path, heads)
+        } else {
+            beside_listing(path, heads)
+        }
+    };
+    data.iter().flat_map(of_source).collect()
+}
+
+/// Columns that are read: those of the heads, and these.
+fn others(header: Vec<String>, own: &[&str], heads: &[HeadSpec]) -> Vec<String> {
+    let is_read = |c: &str| own.contains(&c) || heads.iter().any(|h| h.column() == c);
+    let names = header.into_iter().map(|c| c.trim().to_string());
+    names.filter(|c| !is_read(c) && !c.is_empty()).collect()
+}
+
+fn beside_listing(path: &Path, heads: &[HeadSpec]) -> Vec<String> {
+    // What is read once only, a pipe say, has been read.
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let Ok((file, _)) = crate::io::read::open_within(path, crate::io::read::LISTING) else {
+        return Vec::new();
+    };
+    let header = csv::Reader::from_reader(file).headers().cloned();
+    let header = header.iter().flatten();
+    let header = header.map(|c| c.trim_start_matches('\u{feff}').to_string());
+    let beside = Beside {
+        columns: others(header.collect(), &["path", "person", "split"], heads),
+        ..Beside::default()
+    };
+    beside.lines(path, "", "")
+}
+
+fn beside_people(folder: &Path, heads: &[HeadSpec]) -> Vec<String> {
+    let listing = super::person_folder::find_listing(folder);
+    let Some((listing, table)) = listing
+        .ok()
+        .and_then(|l| Table::read(&l, 0).ok().map(|t| (l, t)))
+    else {
+        return Vec::new();
+    };
+    let path = table.header.iter().position(|c| c == "path");
+    let people: BTreeSet<&str> = table
+        .rows
+        .iter()
+        .filter_map(|row| Some(row.cells[path?].trim()))
+        .collect();
+    let images = listing.with_file_name("images");
+    let mut beside = Beside::default();
+    for entry in entries(&images).filter(|e| !is_hidden(e)) {
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|n| people.contains(n)) {
+            beside.add(&entry, &images);
+            continue;
+        }
+        for photo in entries(&entry.path()).filter(|e| !is_hidden(e)) {
+            let is_file = photo.path().is_file();
+            let is_text = photo.file_name().to_str().is_some();
+            if !(is_file && is_text && is_image_name(&photo.path())) {
+                beside.add(&photo, &images);
+            }
+        }
+    }
+    let own = ["id", "path", "person", "split", "mask"];
+    beside.columns = others(table.header.clone(), &own, heads);
+    beside.lines(
+        &listing,
+        "files that are neither JPEG nor PNG by their names",
+        "folders that no row names",
+    )
+}
+
+/// What a folder of heads holds beside TOML files, a line for each kind.
+pub fn beside_heads(folder: &Path) -> Vec<String> {
+    let mut beside = Beside::default();
+    let is_read = |e: &DirEntry| e.path().extension().is_some_and(|end| end == "toml");
+    for entry in entries(folder).filter(|e| !is_hidden(e) && !is_read(e)) {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        // The folder's own description is no head that was forgotten.
+        if !name.starts_with("readme") {
+            beside.add(&entry, folder);
+        }
+    }
+    beside.lines(folder, "files that do not end in .toml", "folders")
+}

@@ -1,0 +1,43 @@
+//! A photo by the content of its file: the same wherever it lies and whatever it is called.
+
+use crate::data::dataset::Dataset;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The SHA-256 of a file.
+pub(crate) type Content = [u8; 32];
+
+/// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will say.
+/// `tell` gets photos done and photos in all.
+pub(crate) fn contents(
+    dataset: &Dataset,
+    tell: &(dyn Fn(usize, usize) + Sync),
+) -> Vec<Option<Content>> {
+    let done = AtomicUsize::new(0);
+    let all = dataset.samples.len();
+    let samples = dataset.samples.par_iter();
+    samples
+        .map(|sample| {
+            let content = content(&sample.path);
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1, all);
+            content
+        })
+        .collect()
+}
+
+pub(crate) fn content(path: &Path) -> Option<Content> {
+    let (file, _) = crate::io::read::open_within(path, crate::input::MAX_BYTES).ok()?;
+    // A file that says it is empty may go on without end.
+    let mut file = file.take(crate::input::MAX_BYTES);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => return Some(hash.finalize().into()),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}

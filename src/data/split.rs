@@ -1,0 +1,260 @@
+//! Train, valid and test by person, so that nobody is recognised again in validation.
+
+use super::dataset::{Dataset, PersonKey, Split, person_key};
+use super::targets;
+use crate::error::{Error, Result};
+use crate::random::rng::{Purpose, keyed};
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// How the photos without a given split are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitConfig {
+    /// The part that goes to validation, from 0 to below 1.
+    pub valid: f64,
+    /// The part that goes to the test, from 0 to below 1.
+    pub test: f64,
+}
+
+impl Default for SplitConfig {
+    fn default() -> Self {
+        Self {
+            valid: 0.15,
+            test: 0.15,
+        }
+    }
+}
+
+impl SplitConfig {
+    /// Checks that something is left to train on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        for (what, part) in [("split.valid", self.valid), ("split.test", self.test)] {
+            if !(0.0..1.0).contains(&part) {
+                return Err(invalid(
+                    what,
+                    "a number from 0 to below 1",
+                    part.to_string(),
+                ));
+            }
+        }
+        if self.valid + self.test >= 1.0 {
+            let found = format!("{} + {}", self.valid, self.test);
+            return Err(invalid("split.valid + split.test", "less than 1", found));
+        }
+        Ok(())
+    }
+}
+
+/// The given side of each photo's person; `None` where none of the person's photos has one.
+///
+/// # Errors
+/// [`Error::Data`] if given splits put a person on two sides.
+pub(crate) fn given(dataset: &Dataset) -> Result<Vec<Option<Split>>> {
+    let mut given: HashMap<PersonKey, (Split, usize)> = HashMap::new();
+    for (i, sample) in dataset.samples.iter().enumerate() {
+        let Some(split) = sample.split else { continue };
+        let key = person_key(sample);
+        let (before, first) = *given.entry(key).or_insert((split, i));
+        if before != split {
+            let place = |i: usize| {
+                let s = &dataset.samples[i];
+                let line = s.row.map(|r| format!("line {r} of ")).unwrap_or_default();
+                format!("{line}{}", dataset.sources[s.source].display())
+            };
+            return Err(Error::Data {
+                path: dataset.sources[sample.source].clone(),
+                row: sample.row,
+                message: format!(
+                    "a person stands on one side of the split, {key} is in {before} ({}) and in {split} ({})",
+                    place(first),
+                    place(i)
+                ),
+            });
+        }
+    }
+    let side = |sample| given.get(&person_key(sample)).map(|(split, _)| *split);
+    Ok(dataset.samples.iter().map(side).collect())
+}
+
+/// Gives every photo a side. A photo with a given split keeps it, and the person's other photos follow; the other persons are
+/// divided by [`SplitConfig`], alike in all labels of all heads at once. Same seed, same persons, same split, whatever the order.
+///
+/// # Errors
+/// [`Error::Invalid`] if the configuration is not valid, [`Error::Data`] if given splits put a person on two sides.
+pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<()> {
+    config.validate()?;
+    let mut sides = given(dataset)?;
+    let free: Vec<bool> = sides.iter().map(Option::is_none).collect();
+    let parts = [1.0 - config.valid - config.test, config.valid, config.test];
+    let draws = keyed(seed, Purpose::Split, 0, 0);
+    for (i, part) in divide(dataset, &free, &parts, draws)
+        .into_iter()
+        .enumerate()
+    {
+        if free[i] {
+            sides[i] = Some(Split::ALL[part]);
+        }
+    }
+    for (sample, side) in dataset.samples.iter_mut().zip(sides) {
+        sample.split = side;
+    }
+    Ok(())
+}
+
+/// The fold, from 0 to below `k`, of every photo; folds are divided as splits are, and given splits play no part.
+///
+/// # Errors
+/// [`Error::Invalid`] if there are not at least two folds and a person for each.
+pub fn folds(dataset: &Dataset, k: usize, seed: u64) -> Result<Vec<usize>> {
+    let persons: std::collections::BTreeSet<_> = dataset.samples.iter().map(person_key).collect();
+    if k < 2 || k > persons.len() {
+        let expected = format!("from 2 to {}, the number of persons", persons.len());
+        return Err(invalid("folds", &expected, k.to_string()));
+    }
+    let all = vec![true; dataset.samples.len()];
+    let draws = keyed(seed, Purpose::Split, 0, 0);
+    Ok(divide(dataset, &all, &vec![1.0 / k as f64; k], draws))
+}
+
+/// Puts the photos of fold number `fold`, of those that [`folds`] gives, on the test side, and of the other persons the part `valid`
+/// on the validation side, alike in all labels; the rest is there to train on. Given splits play no part. Same seed, same persons,
+/// same sides, whatever the order.
+///
+/// # Errors
+/// As [`folds`]; [`Error::OutOfRange`] if there is no such fold, [`Error::Invalid`] if `valid` is not a number from 0 to below 1.
+pub fn assign_fold(
+    dataset: &mut Dataset,
+    k: usize,
+    fold: usize,
+    valid: f64,
+    seed: u64,
+) -> Result<()> {
+    SplitConfig { valid, test: 0.0 }.validate()?;
+    let folds = folds(dataset, k, seed)?;
+    if fold >= k {
+        return Err(Error::OutOfRange {
+            what: "fold".into(),
+            limit: k,
+            found: fold,
+        });
+    }
+    let rest: Vec<bool> = folds.iter().map(|f| *f != fold).collect();
+    // Draws of its own for each fold, else the same persons would be on the validation side of most folds.
+    let draws = keyed(seed, Purpose::Split, 1 + fold as u64, 0);
+    let parts = divide(dataset, &rest, &[1.0 - valid, valid], draws);
+    for ((sample, rest), part) in dataset.samples.iter_mut().zip(rest).zip(parts) {
+        sample.split = Some(match (rest, part) {
+            (false, _) => Split::Test,
+            (true, 0) => Split::Train,
+            (true, _) => Split::Valid,
+        });
+    }
+    Ok(())
+}
+
+/// What has to be divided of one person: how many photos carry each label. Kept sorted, so persons with equal labels compare equal.
+struct Person {
+    photos: Vec<usize>,
+    counts: BTreeMap<usize, f64>,
+    draw: u64,
+}
+
+/// The part of every photo that `takes_part`, 0 for the others.
+///
+/// Greedy, after Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data", with persons in place of
+/// photos: the persons with the rarest combination of labels come first, drawn order breaks ties, and each goes to the part that
+/// lacks most of the labels this person brings.
+fn divide(
+    dataset: &Dataset,
+    takes_part: &[bool],
+    parts: &[f64],
+    mut draws: impl RngCore,
+) -> Vec<usize> {
+    // Column 0 counts photos, so that photos without any label are divided too; then one column a label.
+    let mut offsets = vec![1];
+    for head in &dataset.heads {
+        offsets.push(offsets[offsets.len() - 1] + head.num_labels());
+    }
+    let columns = offsets[dataset.heads.len()];
+    let mut persons: BTreeMap<PersonKey, Person> = BTreeMap::new();
+    let mut totals = vec![0.0; columns];
+    for (i, sample) in dataset
+        .samples
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| takes_part[*i])
+    {
+        let person = persons.entry(person_key(sample)).or_insert(Person {
+            photos: Vec::new(),
+            counts: BTreeMap::new(),
+            draw: 0,
+        });
+        person.photos.push(i);
+        let labels = targets::labels(&dataset.heads, sample);
+        let labelled = labels
+            .iter()
+            .zip(&offsets)
+            .filter_map(|(l, o)| Some((*l)? + o));
+        for column in std::iter::once(0).chain(labelled) {
+            *person.counts.entry(column).or_insert(0.0) += 1.0;
+            totals[column] += 1.0;
+        }
+    }
+    // The keys are sorted, so a person's draw does not depend on the order of the photos.
+    let mut rarity: HashMap<Vec<usize>, usize> = HashMap::new();
+    for person in persons.values_mut() {
+        person.draw = draws.next_u64();
+        *rarity.entry(combination(person)).or_insert(0) += 1;
+    }
+    let mut order: Vec<&Person> = persons.values().collect();
+    order.sort_by_cached_key(|p| {
+        let combination = combination(p);
+        (rarity[&combination], combination, p.draw)
+    });
+    let mut placed = vec![0.0; columns];
+    let mut have = vec![vec![0.0; columns]; parts.len()];
+    let mut found = vec![0; dataset.samples.len()];
+    for person in order {
+        // What a part lacks is measured against those placed so far, this person with them, not against the end: else the largest
+        // part lacks most of the common labels for long and takes every person with a rare one. Relative to a label's total, so
+        // that a rare label weighs as much as a common one.
+        let need = |part: usize| -> f64 {
+            let lacks = |c: usize, n: f64| parts[part] * (placed[c] + n) - have[part][c];
+            let needs = person
+                .counts
+                .iter()
+                .map(|(c, n)| n * lacks(*c, *n) / totals[*c]);
+            needs.sum()
+        };
+        let mut best = (0, f64::NEG_INFINITY);
+        for part in (0..parts.len()).filter(|p| parts[*p] > 0.0) {
+            let need = need(part);
+            if need > best.1 {
+                best = (part, need);
+            }
+        }
+        for (column, count) in &person.counts {
+            placed[*column] += count;
+            have[best.0][*column] += count;
+        }
+        person.photos.iter().for_each(|i| found[*i] = best.0);
+    }
+    found
+}
+
+fn combination(person: &Person) -> Vec<usize> {
+    person.counts.keys().copied().collect()
+}
+
+fn invalid(what: &str, expected: &str, found: String) -> Error {
+    Error::Invalid {
+        what: what.into(),
+        expected: expected.into(),
+        found,
+    }
+}

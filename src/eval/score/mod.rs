@@ -1,0 +1,326 @@
+//! Scores of a model on a set of photos: per head, for the final class, and which head the final class's errors come from.
+
+mod all;
+mod coverage;
+mod errors;
+mod table;
+mod written;
+
+use super::metrics::{ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities};
+use crate::error::{Error, Result};
+use crate::model::combine::joint_log_probs;
+use crate::taxonomy::Taxonomy;
+pub use all::AllMetrics;
+pub use coverage::{Coverage, CoveragePoint, CoverageTable};
+pub use errors::{ErrorSources, HeadErrors, WrongHeads};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Above this many classes a report leaves out the confusion matrix and what is measured on the final class's probabilities.
+pub const MAX_CONFUSION: usize = 1_000;
+
+/// One photo's truth and prediction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The true label of each head; `None` where it is not known.
+    pub truth: Vec<Option<usize>>,
+    /// The predicted label of each head.
+    pub predicted: Vec<usize>,
+    /// The predicted final class. Given apart, because a decision rule may choose another one than the heads' labels make.
+    pub class: usize,
+    /// The probability of each label of each head; no list at all where they are not known.
+    pub probs: Vec<Vec<f64>>,
+    /// The probability of each final class; empty: the product of the heads'.
+    pub class_probs: Vec<f64>,
+}
+
+/// What a model scores on a set of photos.
+///
+/// ```
+/// use hydranet::Taxonomy;
+/// use hydranet::eval::score::{ScoreReport, Scored};
+/// let t = Taxonomy::new([("mask", vec!["on", "off"]), ("age", vec!["young", "old"])])?;
+/// let photo = |truth: [usize; 2], predicted: [usize; 2], class| Scored {
+///     truth: truth.map(Some).to_vec(),
+///     predicted: predicted.to_vec(),
+///     class,
+///     probs: Vec::new(),
+///     class_probs: Vec::new(),
+/// };
+/// let report = ScoreReport::new(&t, &[], &[photo([0, 1], [0, 1], 1), photo([1, 1], [1, 0], 2)])?;
+/// assert_eq!(report.class.accuracy, 0.5);
+/// assert_eq!(report.errors.heads[1].alone, 1);
+/// assert_eq!(report.errors.heads[1].accuracy_if_right, 1.0);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreReport {
+    /// Photos given.
+    pub photos: u64,
+    /// Each head's scores on the photos that have its label, in the taxonomy's order.
+    pub heads: Vec<NamedScore>,
+    /// The final class's scores on the photos that have every head's label.
+    pub class: NamedScore,
+    /// Where the final class's errors come from.
+    pub errors: ErrorSources,
+}
+
+/// The scores of one head, or of the final class. Without photos nothing was measured: then its figures are 0 here, and absent where it is
+/// written and from [`get`](Self::get).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedScore {
+    /// The head's name, or "class".
+    pub name: String,
+    /// Photos scored: those whose truth is known.
+    pub photos: u64,
+    /// Share predicted right; 0 without photos.
+    pub accuracy: f64,
+    /// Mean F1 over all declared labels, a missing one counting as 0.
+    pub macro_f1: f64,
+    /// Everything else that is measured.
+    pub more: Metrics,
+    /// One row a label, in order.
+    pub labels: Vec<LabelScore>,
+    /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels.
+    pub confusion: ConfusionMatrix,
+}
+
+/// The scores of one label.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LabelScore {
+    /// The label's or the class's name.
+    pub label: String,
+    /// Precision, recall, F1 and counts.
+    #[serde(flatten)]
+    pub metrics: ClassMetrics,
+    /// Area under the ROC curve of this label against the rest; `None` unless some photos have it and some have not, or if the
+    /// probabilities are not known.
+    pub roc_auc: Option<f64>,
+    /// Average precision of this label against the rest; `None` if no photo has it, or if the probabilities are not known.
+    pub average_precision: Option<f64>,
+}
+
+impl ScoreReport {
+    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class; photos that a head does
+    /// not apply to do not count for it. `ordered` are the
+    /// places of the heads whose labels have an order: they alone get a quadratic kappa and a mean absolute error. What is measured
+    /// on probabilities is left out where a photo comes without.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, or probabilities that are none of its heads',
+    /// [`Error::OutOfRange`] if a label or class is not one of the taxonomy's; most name the photo by its place in `photos`.
+    pub fn new(taxonomy: &Taxonomy, ordered: &[usize], photos: &[Scored]) -> Result<Self> {
+        let names = taxonomy.heads();
+        let probs = Probs::new(taxonomy, photos)?;
+        let mut heads: Vec<ConfusionMatrix> = (0..names.len())
+            .map(|h| ConfusionMatrix::new(taxonomy.labels(h).len()))
+            .collect();
+        let mut class = ConfusionMatrix::new(taxonomy.num_classes());
+        let mut if_right = vec![class.clone(); names.len()];
+        let mut sets: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
+
+        for (place, photo) in photos.iter().enumerate() {
+            check(taxonomy, photo, place)?;
+            let truth = applying(taxonomy, photo);
+            for (head, matrix) in heads.iter_mut().enumerate() {
+                if let Some(truth) = truth[head] {
+                    matrix.add(truth, photo.predicted[head])?;
+                }
+            }
+            let Some(true_class) = taxonomy.class_of(&truth) else {
+                continue;
+            };
+            let truth = taxonomy.decode(true_class)?;
+            let labels = taxonomy.decode(photo.class)?;
+            class.add(true_class, photo.class)?;
+            let wrong: Vec<usize> = (0..truth.len())
+                .filter(|h| truth[*h] != labels[*h])
+                .collect();
+            // With a head put right, one may apply that did not: then by its own label.
+            let filled = labels.iter().zip(&photo.predicted);
+            let filled: Vec<Option<usize>> = filled.map(|(l, own)| l.or(Some(*own))).collect();
+            for (head, matrix) in if_right.iter_mut().enumerate() {
+                let mut righted = filled.clone();
+                righted[head] = truth[head].or(righted[head]);
+                let righted = taxonomy.class_of(&righted).unwrap_or(photo.class);
+                matrix.add(true_class, righted)?;
+            }
+            if !wrong.is_empty() {
+                *sets.entry(wrong).or_default() += 1;
+            }
+        }
+
+        let errors = ErrorSources::new(names, &sets, &if_right);
+        let heads = heads.into_iter().zip(names).enumerate();
+        Ok(Self {
+            photos: photos.len() as u64,
+            heads: heads
+                .map(|(h, (matrix, name))| {
+                    let (probs, ordered) = (probs.heads.get(h), ordered.contains(&h));
+                    NamedScore::new(name, taxonomy.labels(h), matrix, probs, ordered)
+                })
+                .collect(),
+            class: NamedScore::new(
+                "class",
+                &taxonomy.class_names(),
+                class,
+                probs.class.as_ref(),
+                false,
+            ),
+            errors,
+        })
+    }
+}
+
+impl NamedScore {
+    fn new(
+        name: &str,
+        labels: &[String],
+        confusion: ConfusionMatrix,
+        probs: Option<&Probabilities>,
+        ordered: bool,
+    ) -> Self {
+        let unknown = vec![None; labels.len()];
+        let aucs = probs.map_or(unknown.clone(), Probabilities::roc_aucs);
+        let precisions = probs.map_or(unknown, Probabilities::average_precisions);
+        let rows = labels.iter().zip(confusion.classes());
+        let curves = aucs.into_iter().zip(precisions);
+        Self {
+            name: name.into(),
+            photos: confusion.total(),
+            accuracy: confusion.accuracy(),
+            macro_f1: confusion.macro_f1(),
+            more: Metrics::new(&confusion, probs, ordered),
+            labels: rows
+                .zip(curves)
+                .map(
+                    |((label, metrics), (roc_auc, average_precision))| LabelScore {
+                        label: label.clone(),
+                        metrics,
+                        roc_auc,
+                        average_precision,
+                    },
+                )
+                .collect(),
+            confusion,
+        }
+    }
+
+    /// One metric; `None` where it is not defined or not known.
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        let more = &self.more;
+        if self.photos == 0 {
+            return None;
+        }
+        match metric {
+            Metric::Accuracy => Some(self.accuracy),
+            Metric::MacroF1 => Some(self.macro_f1),
+            Metric::MicroF1 => Some(more.micro_f1),
+            Metric::WeightedF1 => Some(more.weighted_f1),
+            Metric::BalancedAccuracy => Some(more.balanced_accuracy),
+            Metric::Top2 => more.top_2,
+            Metric::Top3 => more.top_3,
+            Metric::Top5 => more.top_5,
+            Metric::RocAuc => more.roc_auc,
+            Metric::AveragePrecision => more.average_precision,
+            Metric::CohenKappa => more.cohen_kappa,
+            Metric::QuadraticKappa => more.quadratic_kappa,
+            Metric::MeanAbsoluteError => more.mean_absolute_error,
+            Metric::CalibrationError => more.calibration_error,
+            Metric::Brier => more.brier,
+        }
+    }
+}
+
+/// The probabilities of the photos whose truth is known: of each head, and of the final class.
+#[derive(Default)]
+struct Probs {
+    heads: Vec<Probabilities>,
+    class: Option<Probabilities>,
+}
+
+impl Probs {
+    /// Nothing if a photo comes without; no class if there are too many.
+    fn new(taxonomy: &Taxonomy, photos: &[Scored]) -> Result<Self> {
+        if photos.iter().any(|p| p.probs.is_empty()) {
+            return Ok(Self::default());
+        }
+        let mut heads: Vec<Probabilities> = (0..taxonomy.heads().len())
+            .map(|h| Probabilities::new(taxonomy.labels(h).len()))
+            .collect();
+        let classes = taxonomy.num_classes();
+        let mut class = (classes <= MAX_CONFUSION).then(|| Probabilities::new(classes));
+        for (place, photo) in photos.iter().enumerate() {
+            check(taxonomy, photo, place)?;
+            let truth = applying(taxonomy, photo);
+            for ((head, truth), row) in heads.iter_mut().zip(&truth).zip(&photo.probs) {
+                if let Some(truth) = truth {
+                    head.add(*truth, row)?;
+                }
+            }
+            let (Some(class), Some(truth)) = (&mut class, taxonomy.class_of(&truth)) else {
+                continue;
+            };
+            if !photo.class_probs.is_empty() {
+                class.add(truth, &photo.class_probs)?;
+                continue;
+            }
+            let logs: Vec<Vec<f64>> = photo
+                .probs
+                .iter()
+                .map(|row| row.iter().map(|p| p.ln()).collect())
+                .collect();
+            let joint = joint_log_probs(taxonomy, &logs)?;
+            let joint: Vec<f64> = joint.into_iter().map(f64::exp).collect();
+            class.add(truth, &joint)?;
+        }
+        Ok(Self { heads, class })
+    }
+}
+
+/// The true labels of the heads that apply.
+fn applying(taxonomy: &Taxonomy, photo: &Scored) -> Vec<Option<usize>> {
+    let applies = taxonomy.applies(&photo.truth).into_iter();
+    let pairs = applies.zip(&photo.truth);
+    pairs
+        .map(|(applies, truth)| truth.filter(|_| applies != Some(false)))
+        .collect()
+}
+
+fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {
+    let names = taxonomy.heads();
+    for (what, found) in [
+        ("true labels", photo.truth.len()),
+        ("predicted labels", photo.predicted.len()),
+    ]
+    .into_iter()
+    .chain((!photo.probs.is_empty()).then_some(("rows of probabilities", photo.probs.len())))
+    {
+        if found != names.len() {
+            return Err(Error::Invalid {
+                what: format!("{what} of photo {place}"),
+                expected: format!("one for each of {} heads", names.len()),
+                found: found.to_string(),
+            });
+        }
+    }
+    let out_of_range = |what: String, limit: usize, found: usize| {
+        Err(Error::OutOfRange {
+            what: format!("{what} of photo {place}"),
+            limit,
+            found,
+        })
+    };
+    for (head, name) in names.iter().enumerate() {
+        let limit = taxonomy.labels(head).len();
+        for found in photo.truth[head].into_iter().chain([photo.predicted[head]]) {
+            if found >= limit {
+                return out_of_range(format!("label of head `{name}`"), limit, found);
+            }
+        }
+    }
+    if photo.class >= taxonomy.num_classes() {
+        return out_of_range("class".into(), taxonomy.num_classes(), photo.class);
+    }
+    Ok(())
+}

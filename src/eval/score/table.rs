@@ -1,0 +1,148 @@
+//! A [`ScoreReport`] as text for a terminal, at most [`WIDTH`] columns wide.
+
+use super::{ErrorSources, NamedScore, ScoreReport};
+use crate::eval::metrics::ConfusionMatrix;
+use std::fmt::{Display, Formatter, Result};
+
+/// Columns a line may use.
+pub(crate) const WIDTH: usize = 100;
+
+/// A table of more labels than this shows no confusion matrix.
+const MAX_SHOWN: usize = 20;
+
+/// Columns of a label's name.
+const NAME: usize = 56;
+
+impl Display for ScoreReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(
+            f,
+            "{:<24}{:>8}{:>11}{:>11}",
+            "", "photos", "accuracy", "macro F1"
+        )?;
+        for score in self.heads.iter().chain([&self.class]) {
+            let name = shortened(&score.name, 23);
+            let (photos, accuracy, f1) = (score.photos, score.accuracy, score.macro_f1);
+            match photos {
+                0 => writeln!(f, "{name:<24}{photos:>8}{:>11}{:>11}", "–", "–")?,
+                _ => writeln!(f, "{name:<24}{photos:>8}{accuracy:>11.4}{f1:>11.4}")?,
+            }
+        }
+        let measured = |score: &&NamedScore| score.photos > 0;
+        for score in self.heads.iter().chain([&self.class]).filter(measured) {
+            writeln!(f)?;
+            score.fmt(f)?;
+        }
+        writeln!(f)?;
+        self.errors.fmt(f)
+    }
+}
+
+impl Display for NamedScore {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let name = format!("{:>4}  {}", "", shortened(&self.name, NAME));
+        writeln!(
+            f,
+            "{name:<62}{:>8}{:>10}{:>9}{:>9}",
+            "photos", "precision", "recall", "F1"
+        )?;
+        for (i, row) in self.labels.iter().enumerate() {
+            let (name, m) = (shortened(&row.label, NAME), &row.metrics);
+            let (precision, recall, f1) = (m.precision, m.recall, m.f1);
+            writeln!(
+                f,
+                "{i:>4}  {name:<NAME$}{:>8}{precision:>10.4}{recall:>9.4}{f1:>9.4}",
+                m.support
+            )?;
+        }
+        if self.labels.len() <= MAX_SHOWN {
+            let names: Vec<&str> = self.labels.iter().map(|l| l.label.as_str()).collect();
+            confusion(f, &names, &self.confusion)?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts under the labels' names if they fit in the width, else under the labels' numbers.
+fn confusion(f: &mut Formatter<'_>, names: &[&str], matrix: &ConfusionMatrix) -> Result {
+    let digits = matrix.cells().map(|(_, n)| n.to_string().len()).max();
+    let digits = digits.unwrap_or(1).max(2);
+    let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
+    let named = 6 + longest + names.len() * (longest.max(digits) + 2) <= WIDTH;
+    let (first, cell) = if named {
+        (6 + longest, longest.max(digits) + 2)
+    } else {
+        (6, digits + 2)
+    };
+    writeln!(f, "      rows: truth, columns: prediction")?;
+    let header: Vec<String> = (0..names.len())
+        .map(|i| {
+            if named {
+                names[i].into()
+            } else {
+                i.to_string()
+            }
+        })
+        .collect();
+    write!(f, "{:first$}", "")?;
+    line(f, &header, cell)?;
+    for (truth, name) in header.iter().enumerate() {
+        if named {
+            write!(f, "      {name:<longest$}")?;
+        } else {
+            write!(f, "{name:>6}")?;
+        }
+        let counts: Vec<String> = (0..names.len())
+            .map(|p| match matrix.count(truth, p) {
+                0 => "·".into(),
+                n => n.to_string(),
+            })
+            .collect();
+        line(f, &counts, cell)?;
+    }
+    Ok(())
+}
+
+fn line(f: &mut Formatter<'_>, cells: &[String], width: usize) -> Result {
+    let text: String = cells.iter().map(|c| format!("{c:>width$}")).collect();
+    writeln!(f, "{text}")
+}
+
+impl Display for ErrorSources {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        if self.heads.is_empty() {
+            return Ok(());
+        }
+        let what = format!("wrong final class: {}", self.wrong);
+        writeln!(
+            f,
+            "{what:<30}{:>12}{:>14}{:>22}{:>22}",
+            "alone", "at all", "accuracy if right", "macro F1 if right"
+        )?;
+        for head in &self.heads {
+            writeln!(
+                f,
+                "  {:<28}{:>12}{:>14}{:>22.4}{:>22.4}",
+                shortened(&head.head, 27),
+                head.alone,
+                head.at_all,
+                head.accuracy_if_right,
+                head.macro_f1_if_right
+            )?;
+        }
+        for set in &self.by_heads {
+            let heads = shortened(&set.heads.join(" + "), WIDTH - 20);
+            writeln!(f, "  only {heads}: {}", set.photos)?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` in at most `width` columns.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.into();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}

@@ -1,0 +1,11 @@
+//! Files: read with bounds, written whole, locked, and recognised for what they are.
+
+#[cfg(feature = "train")]
+pub(crate) mod files;
+pub(crate) mod hint;
+pub(crate) mod lock;
+pub(crate) mod partial;
+// Without training, few kinds of files are read.
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+pub(crate) mod read;
+pub(crate) mod recognise;

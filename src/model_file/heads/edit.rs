@@ -1,0 +1,156 @@
+//! A model file being changed, and the first values of new heads.
+
+use super::NewTensors;
+use crate::error::{Error, Result};
+use crate::head::{Head, HeadSpec};
+use crate::model::combine::Decision;
+use crate::model_file::{ModelFile, Tensors};
+use crate::random::init::first_values;
+use candle_core::{DType, Device, Shape, Tensor};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A model file being changed: first the heads, then tensors out and in.
+pub(crate) struct Edit(ModelFile);
+
+impl Edit {
+    /// With other heads. Where that makes other final classes, a joint head and a decision that were for those before are taken out;
+    /// the note says so.
+    pub(crate) fn new(file: &ModelFile, heads: Vec<HeadSpec>, mut done: Value) -> Result<Self> {
+        let mut file = file.clone();
+        let description = &mut file.description;
+        let before = std::mem::replace(&mut description.model.heads, heads);
+        let classes = description.model.taxonomy()?.class_names();
+        // Labels of the same names under other thresholds are other labels.
+        let other_borders = description.model.heads.iter().any(|new| {
+            let old = before.iter().find(|old| old.name == new.name);
+            old.is_some_and(|old| old.thresholds != new.thresholds)
+        });
+        let others = classes != description.classes || other_borders;
+        if others && description.model.joint.take().is_some() {
+            file.tensors.retain(|key, _| !key.starts_with("joint."));
+            done["removed"] = "the joint head, which was for other final classes".into();
+        }
+        if others && description.decision != Decision::default() {
+            done["decision"] = "the product again".into();
+            description.decision = Decision::default();
+        }
+        description.classes = classes;
+        description.model.validate()?;
+        description.training = noted(std::mem::take(&mut description.training), done);
+        Ok(Self(file))
+    }
+
+    /// With the decision by the product, if it was tuned to a head that is another now.
+    pub(crate) fn untuned(mut self) -> Self {
+        if self.0.description.decision.rule.is_tuned() {
+            self.0.description.decision = Decision::default();
+        }
+        self
+    }
+
+    pub(crate) fn without(mut self, head: &str) -> Self {
+        let prefix = prefix(head);
+        self.0.tensors.retain(|key, _| !key.starts_with(&prefix));
+        self
+    }
+
+    pub(crate) fn with(mut self, spec: &HeadSpec, tensors: NewTensors) -> Result<Self> {
+        let own = match tensors {
+            NewTensors::Fresh { seed } => {
+                Fresh::draw(spec, self.0.description.model.backbone.num_features(), seed)?
+            }
+            NewTensors::Given(tensors) => tensors,
+        };
+        for (key, tensor) in own {
+            let key = prefix(&spec.name) + &key;
+            if !tensor.dtype().is_float() {
+                return Err(Error::Checkpoint {
+                    origin: "the tensors given".into(),
+                    problem: format!(
+                        "tensor `{key}` is of type {:?}; expected a floating-point type",
+                        tensor.dtype()
+                    ),
+                });
+            }
+            self.0.tensors.insert(key, tensor.to_dtype(DType::F32)?);
+        }
+        Ok(self)
+    }
+
+    /// The result, if it is a whole model.
+    pub(crate) fn finish(self) -> Result<ModelFile> {
+        self.0.build()?;
+        Ok(self.0)
+    }
+}
+
+/// What the names of a head's tensors start with in a file.
+pub(crate) fn prefix(head: &str) -> String {
+    format!("heads.{head}.")
+}
+
+/// The training metadata with one entry more in its list `surgery`. It is free-form: what is no table is kept as `before`.
+fn noted(training: Value, done: Value) -> Value {
+    let mut table = match training {
+        Value::Object(table) => table,
+        Value::Null => serde_json::Map::new(),
+        other => serde_json::Map::from_iter([("before".to_string(), other)]),
+    };
+    let mut list = match table.remove("surgery") {
+        Some(Value::Array(list)) => list,
+        None | Some(Value::Null) => Vec::new(),
+        Some(other) => vec![other],
+    };
+    list.push(done);
+    table.insert("surgery".into(), Value::Array(list));
+    Value::Object(table)
+}
+
+/// A `VarBuilder`'s source that draws what a new head asks for, so that names and shapes are said in [`Head`] only.
+#[derive(Clone)]
+struct Fresh {
+    seed: u64,
+    head: String,
+    drawn: Arc<Mutex<Tensors>>,
+}
+
+impl Fresh {
+    fn draw(spec: &HeadSpec, num_features: usize, seed: u64) -> Result<Tensors> {
+        let fresh = Self {
+            seed,
+            head: spec.name.clone(),
+            drawn: Arc::default(),
+        };
+        let vb = VarBuilder::from_backend(Box::new(fresh.clone()), DType::F32, Device::Cpu);
+        Head::new(spec, num_features, 0, vb)?;
+        let drawn = fresh.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(drawn.clone())
+    }
+}
+
+impl SimpleBackend for Fresh {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        _: DType,
+        _: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let tensor = first_values(self.seed, &(prefix(&self.head) + name), &shape, init)?;
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        drawn.insert(name.into(), tensor.clone());
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name}: hydranet's layers always give a shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}

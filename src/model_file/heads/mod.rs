@@ -1,0 +1,274 @@
+//! Heads of a trained model replaced, added, removed, renamed, reset, or taken from another model.
+//!
+//! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for bit;
+//! the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
+
+mod apart;
+mod edit;
+
+pub(crate) use apart::without_backbone;
+pub use apart::{HeadsFile, backbone_sha256, heads_only, merge};
+
+use super::{ModelFile, Seen, Tensors};
+use crate::error::{Error, Result};
+use crate::head::HeadSpec;
+use candle_core::{DType, Tensor};
+use edit::{Edit, prefix};
+use serde_json::json;
+
+/// Where a head's tensors come from.
+#[derive(Clone, Debug)]
+pub enum NewTensors {
+    /// Weights drawn from ±1/√inputs, biases 0; the same seed, head name and shape give the same values. To be trained.
+    Fresh {
+        /// The seed.
+        seed: u64,
+    },
+    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as [`head_tensors`]
+    /// gives them.
+    Given(Tensors),
+}
+
+/// Where a grafted head goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// A new head after the others.
+    #[default]
+    Last,
+    /// A new head at this place; the heads from there on move back by one.
+    At(usize),
+    /// The place of this head, which is dropped.
+    Replacing(String),
+}
+
+/// How a head is taken from another model.
+#[derive(Clone, Debug, Default)]
+pub struct Graft {
+    /// Its name in the new model; none: the name it has.
+    pub rename: Option<String>,
+    /// Where it goes.
+    pub place: Place,
+    /// Take it even if the two models' backbone tensors or inputs differ, so that it sees other features than those it was trained
+    /// on. Right only if it will be trained again.
+    pub allow_other_backbone: bool,
+}
+
+/// Puts a head of `spec` in the place of head `name`. The new head may have another name and other labels.
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if `spec` is not valid or its name is another head's,
+/// [`Error::Checkpoint`] if given tensors do not fit.
+pub fn replace(
+    file: &ModelFile,
+    name: &str,
+    spec: HeadSpec,
+    tensors: NewTensors,
+) -> Result<ModelFile> {
+    let done =
+        json!({"operation": "replace", "head": name, "by": spec.name, "tensors": origin(&tensors)});
+    let place = file.description.model.head_index(name)?;
+    let mut heads = file.description.model.heads.clone();
+    heads[place] = spec.clone();
+    Edit::new(file, heads, done)?
+        .without(name)
+        .with(&spec, tensors)?
+        .untuned()
+        .finish()
+}
+
+/// Adds a head of `spec` at place `at`, or after the others. The place decides its digit of the final class.
+///
+/// # Errors
+/// [`Error::OutOfRange`] if there is no such place, [`Error::Invalid`] if `spec` is not valid or its name is another head's,
+/// [`Error::Checkpoint`] if given tensors do not fit.
+pub fn add(
+    file: &ModelFile,
+    spec: HeadSpec,
+    at: Option<usize>,
+    tensors: NewTensors,
+) -> Result<ModelFile> {
+    let mut heads = file.description.model.heads.clone();
+    let at = at.unwrap_or(heads.len());
+    if at > heads.len() {
+        return Err(Error::OutOfRange {
+            what: format!("place of the new head `{}`", spec.name),
+            limit: heads.len() + 1,
+            found: at,
+        });
+    }
+    let done =
+        json!({"operation": "add", "head": spec.name, "at": at, "tensors": origin(&tensors)});
+    heads.insert(at, spec.clone());
+    Edit::new(file, heads, done)?.with(&spec, tensors)?.finish()
+}
+
+/// Removes head `name`.
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if it is the only one.
+pub fn remove(file: &ModelFile, name: &str) -> Result<ModelFile> {
+    let place = file.description.model.head_index(name)?;
+    let mut heads = file.description.model.heads.clone();
+    heads.remove(place);
+    if heads.is_empty() {
+        return Err(Error::Invalid {
+            what: format!("removing head `{name}`"),
+            expected: "another head that remains".into(),
+            found: "the model's only head".into(),
+        });
+    }
+    let done = json!({"operation": "remove", "head": name});
+    Edit::new(file, heads, done)?.without(name).finish()
+}
+
+/// Renames head `from` to `to`. Its label is still read from the same column.
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if `to` is taken or not a name.
+pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
+    let place = file.description.model.head_index(from)?;
+    let mut heads = file.description.model.heads.clone();
+    if heads.iter().any(|h| h.name == to) {
+        return Err(Error::Invalid {
+            what: format!("new name of head `{from}`"),
+            expected: "a name no head has".into(),
+            found: format!("`{to}`"),
+        });
+    }
+    heads[place] = renamed(&heads[place], to);
+    let mut file = file.clone();
+    let conditions = heads.iter_mut().map(|h| &mut h.when);
+    for labels in conditions.chain(&mut file.description.model.impossible) {
+        if let Some(of) = labels.remove(from) {
+            labels.insert(to.into(), of);
+        }
+    }
+    let file = &file;
+    let spec = heads[place].clone();
+    let done = json!({"operation": "rename", "head": from, "to": to});
+    Edit::new(file, heads, done)?
+        .without(from)
+        .with(&spec, NewTensors::Given(head_tensors(file, from)?))?
+        .finish()
+}
+
+/// Gives head `name` fresh tensors, drawn from `seed`.
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head.
+pub fn reset(file: &ModelFile, name: &str, seed: u64) -> Result<ModelFile> {
+    let heads = file.description.model.heads.clone();
+    let spec = heads[file.description.model.head_index(name)?].clone();
+    let fresh = NewTensors::Fresh { seed };
+    let done = json!({"operation": "reset", "head": name, "tensors": origin(&fresh)});
+    Edit::new(file, heads, done)?
+        .without(name)
+        .with(&spec, fresh)?
+        .untuned()
+        .finish()
+}
+
+/// Takes head `name`, specification and tensors, from the model `from`.
+///
+/// # Errors
+/// [`Error::UnknownName`] if a head named is not there; [`Error::Invalid`] if the backbones are of different architectures, if their
+/// tensors or inputs differ and `how` does not allow it, or if the name is taken; [`Error::OutOfRange`] if there is no such place.
+pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Result<ModelFile> {
+    let (ours, theirs) = (&file.description.model, &from.description.model);
+    let spec = &theirs.heads[theirs.head_index(name)?];
+    let refuse = |expected: String, found: String| {
+        Err(Error::Invalid {
+            what: format!("the backbone head `{name}` was trained on"),
+            expected,
+            found,
+        })
+    };
+    let features = |m: &crate::ModelSpec| (m.backbone, m.backbone.num_features());
+    if features(ours) != features(theirs) {
+        let words = |(name, width)| format!("{name} with {width} features");
+        return refuse(words(features(ours)), words(features(theirs)));
+    }
+    if !how.allow_other_backbone {
+        let found = match first_difference(file, from)? {
+            Some(tensor) => format!("another `{tensor}`"),
+            None if ours.input != theirs.input => "another input (size, crop …)".into(),
+            None => String::new(),
+        };
+        if !found.is_empty() {
+            let expected = "this model's, bit for bit, since on other features the head predicts nonsense (`allow_other_backbone` takes it all the same, to be trained again)";
+            return refuse(expected.into(), found);
+        }
+    }
+    let spec = match &how.rename {
+        Some(to) if *to != spec.name => renamed(spec, to),
+        _ => spec.clone(),
+    };
+    let given = NewTensors::Given(head_tensors(from, name)?);
+    let mut grafted = match &how.place {
+        Place::Last => add(file, spec, None, given)?,
+        Place::At(at) => add(file, spec, Some(*at), given)?,
+        Place::Replacing(old) => replace(file, old, spec, given)?,
+    };
+    grafted.description.seen = Seen::of_both(&file.description, &from.description);
+    let last = grafted.description.training["surgery"]
+        .as_array_mut()
+        .and_then(|list| list.last_mut());
+    if let Some(entry) = last {
+        entry["tensors"] = json!(format!("head `{name}` of another model"));
+    }
+    Ok(grafted)
+}
+
+/// The tensors of head `name` by their names within the head: `fc.weight`, `fc.bias` …
+///
+/// [`to_bytes`](crate::model_file::to_bytes) makes them a file to put beside `heads/<name>.toml`,
+/// [`read_tensors`](crate::model_file::read_tensors) reads it.
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head.
+pub fn head_tensors(file: &ModelFile, name: &str) -> Result<Tensors> {
+    file.description.model.head_index(name)?;
+    let prefix = prefix(name);
+    let own = |(key, t): (&String, &Tensor)| Some((key.strip_prefix(&prefix)?.into(), t.clone()));
+    Ok(file.tensors.iter().filter_map(own).collect())
+}
+
+fn origin(tensors: &NewTensors) -> String {
+    match tensors {
+        NewTensors::Fresh { seed } => format!("fresh, seed {seed}"),
+        NewTensors::Given(_) => "given".into(),
+    }
+}
+
+/// The head under another name, its label still read from the same column.
+fn renamed(spec: &HeadSpec, to: &str) -> HeadSpec {
+    HeadSpec {
+        name: to.into(),
+        column: Some(spec.column().into()),
+        ..spec.clone()
+    }
+}
+
+/// The first backbone tensor, in order of name, that is not bit for bit the same in both.
+fn first_difference(a: &ModelFile, b: &ModelFile) -> Result<Option<String>> {
+    let of = |f: &ModelFile| -> Tensors {
+        let backbone = |(k, _): &(&String, &Tensor)| k.starts_with("backbone.");
+        let pair = |(k, t): (&String, &Tensor)| (k.clone(), t.clone());
+        f.tensors.iter().filter(backbone).map(pair).collect()
+    };
+    let bits = |t: &Tensor| -> Result<Vec<u32>> {
+        let values: Vec<f32> = t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        Ok(values.into_iter().map(f32::to_bits).collect())
+    };
+    let (a, b) = (of(a), of(b));
+    for name in a.keys().chain(b.keys()) {
+        let same = match (a.get(name), b.get(name)) {
+            (Some(x), Some(y)) => x.dims() == y.dims() && bits(x)? == bits(y)?,
+            _ => false,
+        };
+        if !same {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,109 @@
+//! Who a model has seen: recorded where it is trained, so that nobody it learnt from is ever called a test.
+
+use super::Description;
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
+/// read out of it; whoever has the photo or the word can ask. [`seen`](crate::data::seen) makes and asks it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Goes into every hash; follows from the data, so equal trainings write equal bytes.
+    pub salt: String,
+    /// Photos, by the SHA-256 of their files.
+    pub photos: SeenSides,
+    /// Persons, by the word that names them.
+    pub persons: SeenSides,
+    /// Whether more was seen than is recorded: the training began from a model that does not say whom it had seen, or the record would
+    /// not have fitted into a file's header.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+}
+
+/// One set for each side of the split.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeenSides {
+    /// Those the model learnt from.
+    #[serde(skip_serializing_if = "SeenSet::is_empty")]
+    pub train: SeenSet,
+    /// Those that the epoch and the settings were chosen by.
+    #[serde(skip_serializing_if = "SeenSet::is_empty")]
+    pub valid: SeenSet,
+    /// Those that were held out.
+    #[serde(skip_serializing_if = "SeenSet::is_empty")]
+    pub test: SeenSet,
+}
+
+/// A set of hashes in about 22 bits each. Asked for one that is not in it, it says yes once in 2²⁰ times; for one that is in it always.
+///
+/// A Golomb-coded set (Golomb 1966, "Run-length encodings"; Putze, Sanders and Singler 2007, "Cache-, Hash- and Space-Efficient Bloom
+/// Filters"): `n` hashes are scaled to the range from 0 to below `n` · 2²⁰ and sorted; of each the difference to the one before is
+/// written, its part above 20 bits as that many ones and a zero, then its lower 20 bits, highest bit first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenSet {
+    /// Its number of members.
+    pub count: u64,
+    /// The code, in base64 without padding.
+    pub code: String,
+}
+
+impl SeenSet {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl Seen {
+    /// The records of a model; of one that was trained and has none, one that says so.
+    pub(crate) fn of(description: &Description) -> Vec<Self> {
+        if description.seen.is_empty() && !description.training.is_null() {
+            return vec![Self {
+                incomplete: true,
+                ..Self::default()
+            }];
+        }
+        description.seen.clone()
+    }
+
+    /// What a file with nothing but a model's backbone says of itself: whom it has seen. `None` if that is nobody.
+    pub(crate) fn of_backbone(description: &Description) -> Result<Option<String>> {
+        let seen = Self::of(description);
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        let value = serde_json::json!({ "kind": "backbone", "seen": seen });
+        serde_json::to_string(&value)
+            .map(Some)
+            .map_err(super::json_error)
+    }
+
+    /// Those of a model that was made of two. Where neither has any it stays so, for then everything is asked otherwise.
+    pub(crate) fn of_both(one: &Description, other: &Description) -> Vec<Self> {
+        if one.seen.is_empty() && other.seen.is_empty() {
+            return Vec::new();
+        }
+        let mut records = Self::of(one);
+        Self::join(&mut records, &Self::of(other));
+        records
+    }
+
+    /// Bytes of its sets.
+    #[cfg(feature = "train")]
+    pub(crate) fn length(&self) -> usize {
+        let sides = [&self.photos, &self.persons].into_iter();
+        let sets = sides.flat_map(|s| [&s.train, &s.valid, &s.test]);
+        sets.map(|set| set.code.len()).sum()
+    }
+
+    /// The records of two models that became one, each once.
+    pub(crate) fn join(records: &mut Vec<Self>, others: &[Self]) {
+        for other in others {
+            if !records.contains(other) {
+                records.push(other.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Heads as nodes.
+
+use super::graph::Attribute::{Int, Ints};
+use super::graph::Graph;
+use crate::error::Result;
+use crate::head::{Head, HeadSpec, LEAST, LossKind};
+use candle_core::Tensor;
+
+/// The log-probabilities `(batch, num_labels)` of a head's labels, from the features `(batch, num_features)`; its tensors' names
+/// start with `prefix`.
+pub(crate) fn log_probs(
+    graph: &mut Graph,
+    features: &str,
+    (spec, prefix): (&HeadSpec, &str),
+    head: &Head,
+) -> Result<String> {
+    let mut x = features.to_string();
+    for (i, [weight, bias]) in head.linears()?.iter().enumerate() {
+        let layer = if spec.hidden > 0 && i == 0 {
+            "hidden"
+        } else {
+            "fc"
+        };
+        if i > 0 {
+            x = graph.node("Relu", &[&x], &[]);
+        }
+        x = linear(graph, &x, &format!("{prefix}.{layer}"), weight, bias)?;
+    }
+    let logits = match spec.loss {
+        LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),
+        LossKind::Corn => corn(graph, &x, spec.num_labels() - 1),
+        _ => x,
+    };
+    Ok(graph.node("LogSoftmax", &[&logits], &[("axis", Int(-1))]))
+}
+
+/// A linear layer; a weight `(1, inputs)` is that of all outputs.
+fn linear(
+    graph: &mut Graph,
+    x: &str,
+    name: &str,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<String> {
+    let names = ["weight", "bias"].map(|what| format!("{name}.{what}"));
+    graph.weight(
+        &names[0],
+        &[weight.dim(1)?, weight.dim(0)?],
+        &weight.t()?.flatten_all()?.to_vec1()?,
+    );
+    graph.weight(&names[1], bias.dims(), &bias.to_vec1()?);
+    let y = graph.node("MatMul", &[x, &names[0]], &[]);
+    Ok(graph.node("Add", &[&y, &names[1]], &[]))
+}
+
+/// log σ(x), and log σ(−x).
+fn log_sigmoids(graph: &mut Graph, x: &str) -> [String; 2] {
+    let negative = graph.node("Neg", &[x], &[]);
+    [negative.as_str(), x].map(|x| {
+        let y = graph.node("Softplus", &[x], &[]);
+        graph.node("Neg", &[&y], &[])
+    })
+}
+
+/// Zeros before or behind the values of each image.
+pub(crate) fn padded(graph: &mut Graph, x: &str, before: i64, behind: i64) -> String {
+    let pads = graph.ints(&[0, before, 0, behind]);
+    graph.node("Pad", &[x, &pads], &[])
+}
+
+/// Log-probabilities of labels, as `head/ordinal.rs` has them of `corn`, from `(batch, n)`: the log-probabilities of all borders below,
+/// which a triangle of ones adds up, and of not being above the next.
+fn corn(graph: &mut Graph, x: &str, n: usize) -> String {
+    let [above, not_above] = log_sigmoids(graph, x);
+    let triangle = triangle(
+        n,
+        n + 1,
+        |border, label| if border < label { 1.0 } else { 0.0 },
+    );
+    let triangle = graph.floats(&[n, n + 1], &triangle);
+    let above = graph.node("MatMul", &[&above, &triangle], &[]);
+    let not_above = padded(graph, &not_above, 0, 1);
+    let sum = graph.node("Add", &[&above, &not_above], &[]);
+    bounded(graph, &sum)
+}
+
+/// Log-probabilities of labels, as `head/ordinal.rs` has them of `coral`: an output counts as the least of those up to it.
+fn coral(graph: &mut Graph, x: &str, n: usize) -> String {
+    let later = triangle(
+        n,
+        n,
+        |k, border| if border > k { f32::INFINITY } else { 0.0 },
+    );
+    let later = graph.floats(&[n, n], &later);
+    let x = graph.reshape(x, &[1, n]);
+    let x = graph.node("Add", &[&x, &later], &[]);
+    let attributes = [("axes", Ints(&[2])), ("keepdims", Int(0))];
+    let x = graph.node("ReduceMin", &[&x], &attributes);
+    let [above, not_above] = log_sigmoids(graph, &x);
+    let above = padded(graph, &above, 1, 0);
+    let not_above = padded(graph, &not_above, 0, 1);
+    let mut sum = graph.node("Add", &[&above, &not_above], &[]);
+    if n > 1 {
+        let part = |graph: &mut Graph, from: usize| {
+            let places: Vec<i64> = (from..from + n - 1).map(|i| i as i64).collect();
+            let places = graph.ints(&places);
+            graph.node("Gather", &[&x, &places], &[("axis", Int(1))])
+        };
+        let (before, behind) = (part(graph, 0), part(graph, 1));
+        let one = graph.number(1.0);
+        let y = graph.node("Sub", &[&behind, &before], &[]);
+        let y = graph.node("Exp", &[&y], &[]);
+        let y = graph.node("Sub", &[&one, &y], &[]);
+        let y = graph.node("Log", &[&y], &[]);
+        let apart = padded(graph, &y, 1, 1);
+        sum = graph.node("Add", &[&sum, &apart], &[]);
+    }
+    bounded(graph, &sum)
+}
+
+/// A table of so many rows and columns.
+fn triangle(rows: usize, cols: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    (0..rows * cols)
+        .map(|i| value(i / cols, i % cols))
+        .collect()
+}
+
+/// No log-probability below the least there is.
+fn bounded(graph: &mut Graph, x: &str) -> String {
+    let least = graph.number(LEAST as f32);
+    graph.node("Max", &[x, &least], &[])
+}

@@ -1,0 +1,149 @@
+//! ONNX: one file that any program with an ONNX runtime can predict with.
+//!
+//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`] says,
+//! values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the head,
+//! `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's [`Decision`](crate::Decision); and
+//! `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the model's
+//! [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
+//!
+//! The network is written down by its own forward pass over a tape that does not compute. Opset 17.
+
+mod classes;
+mod curves;
+mod graph;
+mod heads;
+mod layers;
+mod steps;
+mod tokens;
+mod wire;
+
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use crate::model_file::ModelFile;
+use crate::tape::Tape;
+use candle_core::TensorId;
+use graph::Graph;
+use std::collections::HashMap;
+
+/// The input's name.
+pub const IMAGES: &str = "images";
+
+/// The name of the output with the final classes' probabilities.
+pub const JOINT: &str = "joint";
+
+/// The name of the output with the final class that is decided on.
+pub const FINAL_CLASS: &str = "final_class";
+
+/// Readers of protocol buffers take no more bytes.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+/// The bytes of an ONNX file; equal models give equal bytes.
+///
+/// # Errors
+/// [`Error::Invalid`] if the backbone is not one of this library's own, a head is named as the input or one of
+/// the other outputs, or the file would be of 2 GiB or more; [`Error::Checkpoint`] if the model is not whole.
+pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
+    let spec = &file.description.model;
+    if spec.backbone.entry().is_some() {
+        return Err(invalid(
+            "the backbone of an export to ONNX",
+            "one of hydranet's own",
+            format!("{}, a network that was plugged in", spec.backbone),
+        ));
+    }
+    let taken = [IMAGES, JOINT, FINAL_CLASS];
+    if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name.as_str())) {
+        return Err(invalid(
+            "the name of a head of an export to ONNX",
+            &format!(
+                "another than those of the file's input and other outputs, {}",
+                taken.join(", ")
+            ),
+            format!("`{}`", head.name),
+        ));
+    }
+    let model = file.build()?;
+    let (backbone, heads) = model.parts();
+    let [h, w] = spec.input.size;
+    let (mut tape, images) = Tape::recorded(spec.input.channels, (h, w))?;
+    let features = backbone.on_tape(&mut tape, &images)?;
+    let (record, result) = tape.into_record(&features)?;
+
+    let mut graph = Graph::default();
+    let names: HashMap<TensorId, String> = file
+        .tensors
+        .iter()
+        .map(|(name, tensor)| (tensor.id(), name.clone()))
+        .collect();
+    let images = normalised(&mut graph, &spec.input);
+    let features = steps::write(&mut graph, images, &record, result, &names)?;
+    let features = graph.node("Flatten", &[&features], &[]);
+    let taxonomy = spec.taxonomy()?;
+    let mut log_probs = Vec::new();
+    for (spec, head) in spec.heads.iter().zip(heads) {
+        let prefix = format!("heads.{}", spec.name);
+        let name = heads::log_probs(&mut graph, &features, (spec, &prefix), head)?;
+        graph.named("Exp", &[&name], &[&spec.name], &[]);
+        graph.output(&spec.name, Some(spec.num_labels()));
+        log_probs.push(name);
+    }
+    let joint = match (&spec.joint, heads.last()) {
+        (Some(joint), Some(head)) => {
+            let spec = joint.head(&taxonomy);
+            Some(heads::log_probs(
+                &mut graph,
+                &features,
+                (&spec, "joint"),
+                head,
+            )?)
+        }
+        _ => None,
+    };
+    let decision = &file.description.decision;
+    let of_classes = classes::log_probs(
+        &mut graph,
+        &taxonomy,
+        decision,
+        &log_probs,
+        joint.as_deref(),
+    )?;
+    graph.named("Exp", &[&of_classes], &[JOINT], &[]);
+    graph.output(JOINT, Some(taxonomy.num_classes()));
+    classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);
+    graph.output(FINAL_CLASS, None);
+
+    let description = file.description.to_json()?;
+    let names = serde_json::Value::from(file.description.classes.clone()).to_string();
+    let metadata = [("hydranet", description.as_str()), ("classes", &names)];
+    let model = graph.into_model(IMAGES, &[spec.input.channels, h, w], &metadata);
+    if model.len() > MOST_BYTES {
+        return Err(invalid(
+            "a model exported to ONNX",
+            "less than 2 GiB",
+            format!("{} bytes", model.len()),
+        ));
+    }
+    Ok(model.into_bytes())
+}
+
+/// The images as the backbone takes them: (x − 255 · mean) / (255 · std) of each channel.
+fn normalised(graph: &mut Graph, input: &InputSpec) -> String {
+    let channels = input.channels;
+    let (mean, scale): (Vec<f32>, Vec<f32>) = (0..channels)
+        .map(|c| input.norm(c))
+        .map(|(mean, std)| (255.0 * f64::from(mean), 1.0 / (255.0 * f64::from(std))))
+        .map(|(mean, scale)| (mean as f32, scale as f32))
+        .unzip();
+    let shape = [channels, 1, 1];
+    let (mean, scale) = (graph.floats(&shape, &mean), graph.floats(&shape, &scale));
+    let x = graph.node("Sub", &[IMAGES, &mean], &[]);
+    graph.node("Mul", &[&x, &scale], &[])
+}
+
+fn invalid(what: &str, expected: &str, found: String) -> Error {
+    Error::Invalid {
+        what: what.into(),
+        expected: expected.into(),
+        found,
+    }
+}

@@ -1,0 +1,234 @@
+//! A tape's steps as ONNX nodes.
+//!
+//! A map is in the graph as planes `(batch, channels, H, W)`, as rows `(batch, H, W, channels)`, or both: convolutions and poolings
+//! take planes, linear layers, layer norm and attention rows, and what lies between is turned where it has to be.
+
+use super::curves::{activate, response_norm};
+use super::graph::Attribute::{Float, Int, Ints};
+use super::graph::Graph;
+use super::layers::is_linear;
+use crate::error::Result;
+use candle_core::TensorId;
+use hydranet_tape::internal::{Record, Step};
+use std::collections::HashMap;
+
+/// A map's names in the graph.
+#[derive(Clone, Default)]
+struct Value {
+    planes: Option<String>,
+    rows: Option<String>,
+}
+
+/// Steps on their way into a graph.
+pub(crate) struct Writer<'a> {
+    pub(crate) graph: &'a mut Graph,
+    dims: &'a [[usize; 4]],
+    values: Vec<Value>,
+    /// The names of the file's tensors.
+    pub(crate) names: &'a HashMap<TensorId, String>,
+}
+
+/// Writes the steps after `images`, which are planes; gives the name of the map at `result`, rows or planes of one position.
+pub(crate) fn write(
+    graph: &mut Graph,
+    images: String,
+    record: &Record,
+    result: usize,
+    names: &HashMap<TensorId, String>,
+) -> Result<String> {
+    let images = Value {
+        planes: Some(images),
+        rows: None,
+    };
+    let mut writer = Writer {
+        graph,
+        dims: &record.dims,
+        values: vec![images],
+        names,
+    };
+    for step in &record.steps {
+        let value = writer.step(step)?;
+        writer.values.push(value);
+    }
+    Ok(writer.either(result).1)
+}
+
+impl Writer<'_> {
+    fn step(&mut self, step: &Step) -> Result<Value> {
+        Ok(match step {
+            Step::Conv { x, conv } => {
+                let (weight, params) = (&conv.weight, &conv.params);
+                let (scale, shift) = conv.epilogue.affine(weight.dim(0)?)?;
+                let (scale, shift) = (scale.as_deref(), shift.as_deref());
+                let of_rows = self.values[*x].rows.is_some() && is_linear(weight, params);
+                let x = self.form(*x, of_rows);
+                let y = if of_rows {
+                    self.linear(&x, weight, scale, shift)?
+                } else {
+                    self.conv(&x, weight, params, scale, shift)?
+                };
+                value(of_rows, activate(self.graph, y, conv.epilogue.activation))
+            }
+            Step::LayerNorm {
+                x,
+                gamma,
+                beta,
+                eps,
+            } => {
+                let x = self.rows(*x);
+                let (gamma, beta) = (self.weight(gamma, "gamma")?, self.weight(beta, "beta")?);
+                let attributes = [("axis", Int(-1)), ("epsilon", Float(*eps as f32))];
+                let inputs = [x.as_str(), &gamma, &beta];
+                let y = self.graph.node("LayerNormalization", &inputs, &attributes);
+                value(true, y)
+            }
+            Step::ResponseNorm {
+                x,
+                gamma,
+                beta,
+                eps,
+            } => {
+                let x = self.rows(*x);
+                let (gamma, beta) = (self.weight(gamma, "gamma")?, self.weight(beta, "beta")?);
+                value(true, response_norm(self.graph, [&x, &gamma, &beta], *eps))
+            }
+            Step::Activation { x, activation } => {
+                let (of_rows, x) = self.either(*x);
+                value(of_rows, activate(self.graph, x, *activation))
+            }
+            Step::Attention { x, heads } => value(true, self.attention(*x, *heads)),
+            Step::WindowAttention {
+                x,
+                layout,
+                bias,
+                filling,
+            } => value(true, self.window_attention(*x, layout, bias, filling)?),
+            Step::Merge { x } => value(true, self.merge(*x)),
+            Step::Tokens {
+                x,
+                prefix,
+                positions,
+            } => value(true, self.tokens(*x, prefix, positions)?),
+            Step::Token { x, place } => {
+                let x = self.rows(*x);
+                let place = self.graph.ints(&[*place as i64]);
+                let axis = [("axis", Int(2))];
+                value(true, self.graph.node("Gather", &[&x, &place], &axis))
+            }
+            Step::Add { x, y, .. } => {
+                let of_rows = [x, y].iter().all(|m| self.values[**m].rows.is_some());
+                let [x, y] = [x, y].map(|m| self.form(*m, of_rows));
+                value(of_rows, self.graph.node("Add", &[&x, &y], &[]))
+            }
+            Step::GlobalAvgPool { x } => match self.either(*x) {
+                (true, x) => {
+                    let attributes = [("axes", Ints(&[1, 2])), ("keepdims", Int(1))];
+                    value(true, self.graph.node("ReduceMean", &[&x], &attributes))
+                }
+                (false, x) => value(false, self.graph.node("GlobalAveragePool", &[&x], &[])),
+            },
+            Step::ScaleChannels { x, gate } => {
+                let (of_rows, x) = self.either(*x);
+                let gate = self.form(*gate, of_rows);
+                value(of_rows, self.graph.node("Mul", &[&x, &gate], &[]))
+            }
+            Step::AvgPool { x, params } => {
+                let x = self.planes(*x);
+                let attributes = [
+                    ("kernel_shape", Ints(&pair(params.kernel))),
+                    ("strides", Ints(&pair(params.stride))),
+                    ("pads", Ints(&around(params.padding))),
+                    ("ceil_mode", Int(params.ceil_mode.into())),
+                    ("count_include_pad", Int(params.count_include_pad.into())),
+                ];
+                value(false, self.graph.node("AveragePool", &[&x], &attributes))
+            }
+            Step::MaxPool {
+                x,
+                kernel,
+                stride,
+                padding,
+            } => {
+                let x = self.planes(*x);
+                let attributes = [
+                    ("kernel_shape", Ints(&pair((*kernel, *kernel)))),
+                    ("strides", Ints(&pair((*stride, *stride)))),
+                    ("pads", Ints(&around((*padding, *padding)))),
+                    ("dilations", Ints(&[1, 1])),
+                    ("ceil_mode", Int(0)),
+                ];
+                value(false, self.graph.node("MaxPool", &[&x], &attributes))
+            }
+        })
+    }
+
+    /// The number of the step being written.
+    pub(crate) fn number(&self) -> usize {
+        self.values.len()
+    }
+
+    /// (H, W, channels) of a map.
+    pub(crate) fn sides(&self, place: usize) -> (usize, usize, usize) {
+        let [_, h, w, c] = self.dims[place];
+        (h, w, c)
+    }
+
+    /// A map as planes.
+    fn planes(&mut self, place: usize) -> String {
+        let Value { planes, rows } = self.values[place].clone();
+        if let (None, Some(rows)) = (planes, rows) {
+            let turned = self.graph.transpose(&rows, &[0, 3, 1, 2]);
+            self.values[place].planes = Some(turned);
+        }
+        self.values[place].planes.clone().unwrap_or_default()
+    }
+
+    /// A map as rows.
+    pub(crate) fn rows(&mut self, place: usize) -> String {
+        let Value { planes, rows } = self.values[place].clone();
+        if let (Some(planes), None) = (planes, rows) {
+            let turned = self.graph.transpose(&planes, &[0, 2, 3, 1]);
+            self.values[place].rows = Some(turned);
+        }
+        self.values[place].rows.clone().unwrap_or_default()
+    }
+
+    fn form(&mut self, place: usize, of_rows: bool) -> String {
+        if of_rows {
+            self.rows(place)
+        } else {
+            self.planes(place)
+        }
+    }
+
+    /// A map as it is, and whether that is rows.
+    fn either(&mut self, place: usize) -> (bool, String) {
+        let of_rows = self.values[place].planes.is_none();
+        (of_rows, self.form(place, of_rows))
+    }
+}
+
+/// A map that is in the graph as rows, or as planes.
+fn value(of_rows: bool, name: String) -> Value {
+    if of_rows {
+        Value {
+            rows: Some(name),
+            planes: None,
+        }
+    } else {
+        Value {
+            planes: Some(name),
+            rows: None,
+        }
+    }
+}
+
+pub(crate) fn pair((vertical, horizontal): (usize, usize)) -> [i64; 2] {
+    [vertical as i64, horizontal as i64]
+}
+
+/// The same padding before and behind.
+fn around(padding: (usize, usize)) -> [i64; 4] {
+    let [vertical, horizontal] = pair(padding);
+    [vertical, horizontal, vertical, horizontal]
+}

@@ -1,0 +1,251 @@
+//! Prediction: where another Rust application stops reading.
+
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use crate::layers::Mode;
+use crate::model::MultiTaskModel;
+use crate::model::combine::Decision;
+use crate::model::novelty::Novelty;
+use crate::model_file::{Description, ModelFile};
+use crate::taxonomy::Taxonomy;
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+use std::path::Path;
+
+mod ensemble;
+mod manifest;
+mod opinion;
+#[cfg(feature = "image")]
+mod photos;
+
+pub use ensemble::Ensemble;
+pub use manifest::{Manifest, Views};
+pub use opinion::Average;
+pub(crate) use opinion::Opinion;
+
+/// One head's part of a prediction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadPrediction {
+    /// The head.
+    pub head: String,
+    /// Index of the label the final class has for this head; `None` if the head does not apply to it.
+    pub index: Option<usize>,
+    /// Its name.
+    pub label: Option<String>,
+    /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
+    pub probs: Vec<f64>,
+}
+
+/// What a model says of one photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The final class.
+    pub class: usize,
+    /// Its name.
+    pub name: String,
+    /// Its joint probability.
+    pub prob: f64,
+    /// Each head's label and probabilities, in the order of the heads.
+    pub heads: Vec<HeadPrediction>,
+    /// Whether `prob` is below the model's [`min_confidence`](Decision::min_confidence): better left to a person.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub abstains: bool,
+    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if the
+    /// model file has no [`Novelty`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<f64>,
+}
+
+impl Prediction {
+    /// The label of the head named `head`, if there is one and it applies.
+    pub fn label(&self, head: &str) -> Option<&str> {
+        let head = self.heads.iter().find(|h| h.head == head)?;
+        head.label.as_deref()
+    }
+
+    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        let opinion = Opinion::from_logits(taxonomy, decision, logits)?;
+        opinion.prediction(taxonomy, decision.min_confidence)
+    }
+}
+
+/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// let predictor = Arc::new(hydranet::Predictor::from_file("best.safetensors")?);
+/// let threads: Vec<_> = (0..4)
+///     .map(|_| {
+///         let predictor = predictor.clone();
+///         std::thread::spawn(move || {
+///             let [height, width] = predictor.input().size;
+///             predictor.predict_rgb(&vec![127; height * width * 3])
+///         })
+///     })
+///     .collect();
+/// for thread in threads {
+///     println!("{}", thread.join().unwrap()?.name);
+/// }
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+pub struct Predictor {
+    description: Description,
+    taxonomy: Taxonomy,
+    model: MultiTaskModel,
+    novelty: Option<Novelty>,
+}
+
+impl Predictor {
+    /// Loads a model file, or a folder that [`export::folder`](crate::model_file::folder) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(&ModelFile::read(path)?)
+    }
+
+    /// Loads a model file that nobody writes in place meanwhile, without a second copy of it in memory, see [`ModelFile::read_mapped`].
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_mapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(&ModelFile::read_mapped(path)?)
+    }
+
+    /// Loads a model from memory, for instance from `include_bytes!`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::new(&ModelFile::from_bytes(bytes, "bytes")?)
+    }
+
+    /// A predictor over a model file in memory.
+    ///
+    /// # Errors
+    /// As [`ModelFile::build`].
+    pub fn new(file: &ModelFile) -> Result<Self> {
+        let description = file.description.clone();
+        let (model, novelty) = file.parts("the model")?;
+        Ok(Self {
+            taxonomy: description.model.taxonomy()?,
+            model,
+            novelty,
+            description,
+        })
+    }
+
+    /// What the file says about the model.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Labels and final classes.
+    pub fn taxonomy(&self) -> &Taxonomy {
+        &self.taxonomy
+    }
+
+    /// The path from photo to tensor.
+    pub fn input(&self) -> &InputSpec {
+        &self.description.model.input
+    }
+
+    /// The underlying model.
+    pub fn model(&self) -> &MultiTaskModel {
+        &self.model
+    }
+
+    /// Predicts from normalised images.
+    ///
+    /// # Shapes
+    /// `images` `(batch, channels, H, W)`; one prediction an image.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if what the model says is not finite.
+    pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        self.predictions(images)?.into_iter().collect()
+    }
+
+    /// One prediction an image, or an error in its place.
+    fn predictions(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
+        let decision = &self.description.decision;
+        let words = |o: Result<Opinion>| o?.prediction(&self.taxonomy, decision.min_confidence);
+        Ok(self.opinions(images)?.into_iter().map(words).collect())
+    }
+
+    /// One opinion an image, or an error in its place.
+    pub(crate) fn opinions(&self, images: &Tensor) -> Result<Vec<Result<Opinion>>> {
+        let channels = self.input().channels;
+        if images.rank() != 4 || images.dims()[1] != channels {
+            return Err(Error::Shape {
+                what: "images".into(),
+                expected: format!("(batch, {channels}, H, W)"),
+                found: images.dims().to_vec(),
+            });
+        }
+        let features = self.model.features(images, Mode::Eval)?;
+        let logits = self.of_features(&features)?;
+        let distances = match &self.novelty {
+            Some(novelty) => novelty.distances(&features)?,
+            None => Vec::new(),
+        };
+        let decision = &self.description.decision;
+        let opinions = (0..images.dims()[0])
+            .map(|i| {
+                let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
+                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
+                let novelty = self.novelty.as_ref().zip(distances.get(i));
+                opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
+                Ok(opinion)
+            })
+            .collect();
+        Ok(opinions)
+    }
+
+    /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the
+    /// labels' log-probabilities.
+    ///
+    /// # Shapes
+    /// `images` `(batch, channels, H, W)`, normalised.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+        self.of_features(&self.model.features(images, Mode::Eval)?)
+    }
+
+    fn of_features(&self, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
+        let logits = self.model.logits(features, Mode::Eval)?;
+        logits.iter().map(|l| Ok(l.to_vec2::<f32>()?)).collect()
+    }
+
+    /// Predicts one image of the model's input size from its pixels.
+    ///
+    /// `rgb` holds `height · width · 3` bytes (· [`channels`](InputSpec::channels), if they are not 3), rows from the top, red first, already cropped and resized to
+    /// [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that for photos of any size.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of bytes is another.
+    pub fn predict_rgb(&self, rgb: &[u8]) -> Result<Prediction> {
+        let InputSpec { size, channels, .. } = *self.input();
+        let [h, w] = size;
+        let mut values = vec![0f32; channels * h * w];
+        self.input().normalise_into(rgb, &mut values)?;
+        let images = Tensor::from_vec(values, (1, channels, h, w), &Device::Cpu)?;
+        Ok(self.predict_tensor(&images)?.remove(0))
+    }
+}
+
+// Only to say in one place that they may be shared between threads.
+const fn shared<T: Send + Sync>() {}
+const _: () = shared::<Predictor>();
+const _: () = shared::<Ensemble>();
+const _: () = shared::<Error>();

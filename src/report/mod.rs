@@ -1,0 +1,3 @@
+//! What people look at: the pages of an audit and of health.
+
+pub mod audit;

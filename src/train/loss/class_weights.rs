@@ -1,0 +1,135 @@
+//! Class weights as numbers: given, or from the training split.
+
+use super::HeadLoss;
+use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::error::Result;
+use crate::head::{ClassWeightRule, ClassWeights, HeadSpec};
+use crate::train::mix::Targets;
+
+/// "balanced" class weights: photos / (labels · photos with the label), as scikit-learn; 0 for a label no photo has.
+pub fn balanced_weights(counts: &[f64]) -> Vec<f64> {
+    let total: f64 = counts.iter().sum();
+    let share = total / counts.len().max(1) as f64;
+    counts
+        .iter()
+        .map(|c| if *c == 0.0 { 0.0 } else { share / c })
+        .collect()
+}
+
+/// Class weights by the effective number of photos (Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples"):
+/// in proportion to (1 − β) / (1 − βⁿ), and together as many as there are labels; 0 for a label no photo has.
+pub fn effective_number_weights(counts: &[f64], beta: f64) -> Vec<f64> {
+    let each = counts.iter().map(|c| match (*c, beta) {
+        (0.0, _) => 0.0,
+        (_, 0.0) => 1.0,
+        // 1 − βⁿ without loss of digits for a β near 1.
+        (n, _) => (1.0 - beta) / -(n * beta.ln()).exp_m1(),
+    });
+    let each: Vec<f64> = each.collect();
+    let sum: f64 = each.iter().sum();
+    let factor = if sum > 0.0 {
+        each.len() as f64 / sum
+    } else {
+        0.0
+    };
+    each.into_iter().map(|w| w * factor).collect()
+}
+
+/// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
+/// label by its target, and as much as it counts for the head.
+pub(crate) fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
+    let mut counts = vec![0.0; head.num_labels()];
+    let rows = targets.rows.chunks_exact(targets.num_labels);
+    for (row, weight) in rows.zip(&targets.weights) {
+        for (count, t) in counts.iter_mut().zip(row) {
+            *count += f64::from(t * weight);
+        }
+    }
+    if counts.iter().all(|c| *c == 0.0) {
+        let reason = format!(
+            "no photo of it has a label for head `{}` (column `{}`)",
+            head.name,
+            head.column()
+        );
+        return Err(empty_split(dataset, Split::Train, &reason));
+    }
+    let class_weights = match &head.class_weights {
+        ClassWeights::Equal => vec![1.0; counts.len()],
+        ClassWeights::Given(w) => w.clone(),
+        ClassWeights::Rule(ClassWeightRule::Balanced) => balanced_weights(&counts),
+        ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta }) => {
+            effective_number_weights(&counts, *beta)
+        }
+    };
+    Ok(HeadLoss {
+        kind: head.loss.clone(),
+        class_weights,
+        reweight_after: head.reweight_after,
+        smoothing: head.smoothing,
+        counts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::Architecture;
+    use crate::data::dataset::{Sample, Value};
+    use crate::head::LossKind;
+    use crate::model::ModelSpec;
+    use crate::train::loss::tasks::Tasks;
+
+    #[test]
+    fn photos_count_for_labels_by_their_targets_and_not_where_those_are_missing() {
+        let head = HeadSpec {
+            thresholds: vec![30.0, 60.0],
+            soft_width: 20.0,
+            drop: vec![[90.0, 99.0]],
+            loss: LossKind::LogitAdjusted { tau: 1.0 },
+            class_weights: ClassWeights::Rule(ClassWeightRule::Balanced),
+            ..HeadSpec::new("age", ["young", "middle", "old"])
+        };
+        // The last is of another split.
+        let ages = [
+            Some(10.0),
+            Some(30.0),
+            Some(58.0),
+            Some(95.0),
+            None,
+            Some(70.0),
+            Some(10.0),
+        ];
+        let samples = ages.iter().map(|age| Sample {
+            path: "a.jpg".into(),
+            name: "a.jpg".into(),
+            person: None,
+            split: None,
+            values: vec![age.map(Value::Number)],
+            row: None,
+            source: 0,
+        });
+        let dataset = Dataset {
+            sources: vec!["list.csv".into()],
+            heads: vec![head.clone()],
+            samples: samples.collect(),
+            corrections: Vec::new(),
+            skipped: Default::default(),
+            seen: Vec::new(),
+        };
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
+        let tasks = Tasks::new(&spec).unwrap();
+        let loss = |photos: &[usize]| {
+            let samples = photos.iter().map(|i| &dataset.samples[*i]);
+            head_loss(&head, &dataset, &tasks.targets(samples)[0])
+        };
+        let one = loss(&[0, 1, 2, 3, 4, 5]).unwrap();
+        let close = |found: &[f64], expected: [f64; 3]| {
+            let mut pairs = found.iter().zip(expected);
+            assert!(pairs.all(|(f, e)| (f - e).abs() < 1e-6), "{found:?}");
+        };
+        close(&one.counts, [1.5, 1.1, 1.4]);
+        close(&one.class_weights, [4.0 / 4.5, 4.0 / 3.3, 4.0 / 4.2]);
+        assert!(loss(&[3, 4]).is_err());
+    }
+}

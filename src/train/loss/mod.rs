@@ -1,0 +1,159 @@
+//! The loss of one head, on soft targets, with class weights and missing labels.
+
+pub mod class_weights;
+mod consistency;
+mod cumulative;
+mod kinds;
+pub(crate) mod tasks;
+
+use crate::error::Result;
+use crate::head::LossKind;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+pub use consistency::Consistency;
+use kinds::Batch;
+use std::borrow::Cow;
+
+/// The settings of one head's loss, with class weights as numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadLoss {
+    /// The kind.
+    pub kind: LossKind,
+    /// Factor of each label.
+    pub class_weights: Vec<f64>,
+    /// Share of the epochs after which the class weights count; 0: from the start.
+    pub reweight_after: f64,
+    /// Label smoothing ε.
+    pub smoothing: f64,
+    /// Training photos of each label, by their targets; `ldam` and `logit_adjusted` need them. A label without photos counts as
+    /// one with one.
+    pub counts: Vec<f64>,
+}
+
+impl HeadLoss {
+    /// A loss in which all labels count and occur alike, without smoothing.
+    pub fn new(kind: LossKind, num_labels: usize) -> Self {
+        Self {
+            kind,
+            class_weights: vec![1.0; num_labels],
+            reweight_after: 0.0,
+            smoothing: 0.0,
+            counts: vec![1.0; num_labels],
+        }
+    }
+
+    /// The loss in epoch `epoch` (from 0) of `epochs`: without class weights until they count.
+    pub fn in_epoch(&self, epoch: usize, epochs: usize) -> Cow<'_, Self> {
+        if epoch as f64 >= self.reweight_after * epochs as f64 {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            class_weights: vec![1.0; self.class_weights.len()],
+            ..self.clone()
+        })
+    }
+
+    /// A target after smoothing.
+    fn smoothed(&self, target: f64) -> f64 {
+        (1.0 - self.smoothing) * target + self.smoothing / self.class_weights.len() as f64
+    }
+
+    /// What [`loss`](Self::loss) divides by: Σᵢ sᵢ Σ_c tᵢ_c w_c, over rows of targets and the photos' weights; with `corn` each
+    /// label times the number of its binary cross-entropies. A part of a batch has this share of the batch's loss.
+    pub fn total(&self, targets: &[f32], weights: &[f32]) -> f64 {
+        let labels = self.class_weights.len();
+        let terms = |c| match self.kind {
+            LossKind::Corn => cumulative::tasks(c, labels) as f64,
+            _ => 1.0,
+        };
+        let row = |row: &[f32]| -> f64 {
+            let each = row.iter().zip(&self.class_weights).enumerate();
+            each.map(|(c, (t, w))| self.smoothed(f64::from(*t)) * w * terms(c))
+                .sum()
+        };
+        let rows = targets.chunks_exact(labels).zip(weights);
+        rows.map(|(r, s)| f64::from(*s) * row(r)).sum()
+    }
+
+    /// Σᵢ sᵢ ℓᵢ / Σᵢ sᵢ Σ_c tᵢ_c w_c, with ℓ as [`LossKind`] says, in which label c has the factor w_c; t the smoothed targets, w
+    /// the class weights, s the weight of each photo, 0 where the label is missing. For cross-entropy on hard labels this is
+    /// PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met. The earth mover's distance
+    /// has no parts that belong to a label: a photo's has the factor Σ_c t_c w_c. Soft F1 is one of the whole batch.
+    ///
+    /// Value and gradient are computed together, in `f64`, on the CPU; a gradient's own gradient is not to be had.
+    ///
+    /// `None` if no photo of the batch has the label.
+    ///
+    /// # Shapes
+    /// `logits` `(batch, num_outputs)`, which are `num_labels` or, with `coral` and `corn`, one fewer; `targets`
+    /// `(batch, num_labels)`, `weights` `(batch)`; result a scalar.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn loss(
+        &self,
+        logits: &Tensor,
+        targets: &Tensor,
+        weights: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let labels = self.class_weights.len();
+        let outputs = self.kind.num_outputs(labels);
+        let photos = weights.elem_count();
+        for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {
+            if tensor.dims() != [photos, width] {
+                return Err(crate::error::Error::Shape {
+                    what: format!("the loss, {what}"),
+                    expected: format!("({photos}, {width})"),
+                    found: tensor.dims().to_vec(),
+                });
+            }
+        }
+        let smoothed = values(targets)?.into_iter().map(|t| self.smoothed(t));
+        let batch = Batch {
+            logits: &values(logits)?,
+            targets: &smoothed.collect::<Vec<_>>(),
+            weights: &values(weights)?,
+            class_weights: &self.class_weights,
+            counts: &self.counts,
+        };
+        if batch.total() <= 0.0 {
+            return Ok(None);
+        }
+        let (value, gradient) = batch.loss(&self.kind);
+        let logits = logits.to_device(&Device::Cpu)?.contiguous()?;
+        Ok(Some(logits.apply_op1(Known { value, gradient })?))
+    }
+}
+
+fn values(t: &Tensor) -> candle_core::Result<Vec<f64>> {
+    t.to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .flatten_all()?
+        .to_vec1()
+}
+
+/// A function whose value and gradient are known already.
+struct Known {
+    value: f64,
+    gradient: Vec<f64>,
+}
+
+impl CustomOp1 for Known {
+    fn name(&self) -> &'static str {
+        "hydranet-loss"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let storage = match x {
+            CpuStorage::F64(_) => CpuStorage::F64(vec![self.value]),
+            _ => CpuStorage::F32(vec![self.value as f32]),
+        };
+        Ok((storage, Shape::from(())))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let dy = dy.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let gradient: Vec<f64> = self.gradient.iter().map(|g| g * dy).collect();
+        let gradient = Tensor::from_vec(gradient, x.dims(), x.device())?;
+        Ok(Some(gradient.to_dtype(x.dtype())?))
+    }
+}

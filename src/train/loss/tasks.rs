@@ -1,0 +1,228 @@
+//! What a run trains: every head, and the joint head beside them, each with its targets.
+
+use crate::data::dataset::Sample;
+use crate::data::targets::{labels, target};
+use crate::error::Result;
+use crate::head::HeadSpec;
+use crate::model::ModelSpec;
+use crate::taxonomy::Taxonomy;
+use crate::train::mix::Targets;
+
+/// The heads, and the joint head, if there is one, as one more.
+pub(crate) struct Tasks {
+    pub(crate) taxonomy: Taxonomy,
+    /// The heads in order, the joint head last.
+    pub(crate) heads: Vec<HeadSpec>,
+    /// The labels of each final class; empty without a joint head.
+    leaves: Vec<Vec<Option<usize>>>,
+}
+
+impl Tasks {
+    pub(crate) fn new(spec: &ModelSpec) -> Result<Self> {
+        let taxonomy = spec.taxonomy()?;
+        let mut heads = spec.heads.clone();
+        let mut leaves = Vec::new();
+        if let Some(joint) = &spec.joint {
+            heads.push(joint.head(&taxonomy));
+            leaves = (0..taxonomy.num_classes())
+                .map(|class| taxonomy.decode(class))
+                .collect::<Result<_>>()?;
+        }
+        Ok(Self {
+            taxonomy,
+            heads,
+            leaves,
+        })
+    }
+
+    /// The label of each head where it is known and the head applies, and the final class for the joint head.
+    pub(crate) fn labels(&self, sample: &Sample) -> Vec<Option<usize>> {
+        let of_heads = self.heads.len() - usize::from(!self.leaves.is_empty());
+        let mut known = labels(&self.heads[..of_heads], sample);
+        let class = self.taxonomy.class_of(&known);
+        let applies = self.taxonomy.applies(&known);
+        for (label, applies) in known.iter_mut().zip(applies) {
+            *label = label.filter(|_| applies != Some(false));
+        }
+        if !self.leaves.is_empty() {
+            known.push(class);
+        }
+        known
+    }
+
+    /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they are
+    /// missing, fully. The joint head's target is the product of those of the heads that apply.
+    pub(crate) fn targets<'a>(&self, samples: impl Iterator<Item = &'a Sample>) -> Vec<Targets> {
+        let mut all: Vec<Targets> = self
+            .heads
+            .iter()
+            .map(|head| Targets {
+                rows: Vec::new(),
+                weights: Vec::new(),
+                num_labels: head.num_labels(),
+            })
+            .collect();
+        for sample in samples {
+            let known: Vec<Option<Vec<f32>>> = self
+                .heads
+                .iter()
+                .zip(&sample.values)
+                .map(|(head, value)| target(head, value.as_ref()?))
+                .collect();
+            let mut reached: Vec<f32> = Vec::with_capacity(known.len());
+            for (head, own) in known.iter().enumerate() {
+                let reach = self.reach(head, &known, &reached);
+                reached.push(reach);
+                all[head].push(own.as_deref(), reach);
+            }
+            if !self.leaves.is_empty() {
+                let joint = self.joint(&known);
+                if let Some(last) = all.last_mut() {
+                    last.push(joint.as_deref(), 1.0);
+                }
+            }
+        }
+        all
+    }
+
+    /// How much a head applies, from 0 to 1; `reached` is that of the heads before it.
+    fn reach(&self, head: usize, known: &[Option<Vec<f32>>], reached: &[f32]) -> f32 {
+        let mut all = 1f32;
+        let mut below = 1f32;
+        for (other, labels) in self.taxonomy.conditions(head) {
+            if let Some(target) = &known[*other] {
+                all *= labels.iter().map(|l| target[*l]).sum::<f32>();
+            }
+            below = below.min(reached[*other]);
+        }
+        all * below
+    }
+
+    /// The target over the final classes; `None` if it rests on one that is missing.
+    fn joint(&self, known: &[Option<Vec<f32>>]) -> Option<Vec<f32>> {
+        let of_leaf = |leaf: &Vec<Option<usize>>| {
+            let mut share = Some(1f32);
+            for (label, target) in leaf.iter().zip(known) {
+                let Some(label) = label else { continue };
+                share = match (share, target) {
+                    (Some(0.0), _) => Some(0.0),
+                    (Some(s), Some(t)) => Some(s * t[*label]),
+                    // A later head may still say that it is none of this class.
+                    (None, Some(t)) if t[*label] == 0.0 => Some(0.0),
+                    _ => None,
+                };
+            }
+            share
+        };
+        let mut row: Vec<f32> = self.leaves.iter().map(of_leaf).collect::<Option<_>>()?;
+        let sum: f32 = row.iter().sum();
+        if sum <= 0.0 {
+            return None;
+        }
+        row.iter_mut().for_each(|v| *v /= sum);
+        Some(row)
+    }
+}
+
+impl Targets {
+    /// Adds a row; a missing one weighs nothing.
+    fn push(&mut self, row: Option<&[f32]>, weight: f32) {
+        match row {
+            Some(row) if weight > 0.0 => {
+                self.rows.extend_from_slice(row);
+                self.weights.push(weight);
+            }
+            _ => {
+                self.rows.extend(std::iter::repeat_n(0.0, self.num_labels));
+                self.weights.push(0.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::Architecture;
+    use crate::data::dataset::Value;
+    use crate::model::JointSpec;
+
+    fn tasks(impossible: bool) -> Tasks {
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let age = HeadSpec {
+            thresholds: vec![30.0],
+            soft_width: 20.0,
+            ..HeadSpec::new("age", ["young", "old"])
+        };
+        let glasses = HeadSpec {
+            when: [("age".to_string(), vec!["old".to_string()])].into(),
+            ..HeadSpec::new("glasses", ["none", "near", "far"])
+        };
+        let under = |label: &str| ("age".to_string(), vec![label.to_string()]);
+        let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
+        let mut spec = ModelSpec::new(backbone, vec![age, glasses, mask], backbone.input());
+        spec.joint = Some(JointSpec::default());
+        if impossible {
+            let not = [under("young"), ("mask".into(), vec!["worn".into()])];
+            spec.impossible = vec![not.into()];
+        }
+        spec.validate().unwrap();
+        Tasks::new(&spec).unwrap()
+    }
+
+    fn sample(age: Option<f64>, glasses: Option<usize>, mask: Option<usize>) -> Sample {
+        Sample {
+            path: "a.jpg".into(),
+            name: "a.jpg".into(),
+            person: None,
+            split: None,
+            values: vec![
+                age.map(Value::Number),
+                glasses.map(Value::Label),
+                mask.map(Value::Label),
+            ],
+            row: None,
+            source: 0,
+        }
+    }
+
+    #[test]
+    fn a_head_that_does_not_apply_has_no_target_and_a_soft_border_lets_it_apply_in_part() {
+        let tasks = tasks(false);
+        // young: worn, not worn; old: none, near, far, each worn and not worn.
+        assert_eq!(tasks.taxonomy.num_classes(), 8);
+        let samples = [
+            sample(Some(10.0), Some(1), Some(0)),
+            sample(Some(60.0), Some(2), Some(1)),
+            sample(Some(35.0), Some(1), Some(0)),
+            sample(None, Some(1), Some(0)),
+            sample(Some(60.0), None, Some(0)),
+            sample(Some(10.0), None, Some(1)),
+        ];
+        let targets = tasks.targets(samples.iter());
+        assert_eq!(targets[0].weights, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(targets[1].weights, [0.0, 1.0, 0.75, 1.0, 0.0, 0.0]);
+        assert_eq!(targets[2].weights, [1.0; 6]);
+        assert_eq!(targets[3].weights, [1.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+        let row = |i: usize| &targets[3].rows[i * 8..][..8];
+        assert_eq!(row(0), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(row(1), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(row(2), [0.25, 0.0, 0.0, 0.0, 0.75, 0.0, 0.0, 0.0]);
+        assert_eq!(row(5), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let labels: Vec<_> = samples.iter().map(|s| tasks.labels(s)).collect();
+        assert_eq!(labels[0], [Some(0), None, Some(0), Some(0)]);
+        assert_eq!(labels[1], [Some(1), Some(2), Some(1), Some(7)]);
+        assert_eq!(labels[3], [None, Some(1), Some(0), None]);
+        assert_eq!(labels[4], [Some(1), None, Some(0), None]);
+    }
+
+    #[test]
+    fn an_impossible_combination_has_no_share_of_a_target() {
+        let tasks = tasks(true);
+        assert_eq!(tasks.taxonomy.num_classes(), 7);
+        let targets = tasks.targets([&sample(Some(35.0), Some(1), Some(0))].into_iter());
+        assert_eq!(targets[3].weights, [1.0]);
+        assert_eq!(targets[3].rows, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(tasks.labels(&sample(Some(10.0), None, Some(0)))[3], None);
+    }
+}

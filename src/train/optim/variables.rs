@@ -1,0 +1,237 @@
+//! Where a model's tensors come from in training: what is trained is decided here, by name, and nowhere else.
+
+use super::lora::{LORA, Lora};
+use crate::error::Result;
+use crate::model_file::Tensors;
+use crate::random::init::first_values;
+use crate::tensors::mismatch::Account;
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The tensors of a model in training. Three kinds: variables (optimised), buffers (batch-norm statistics: they move, but have no
+/// gradient), constants (everything frozen).
+#[derive(Clone)]
+pub struct Variables(Arc<Mutex<Inner>>);
+
+struct Inner {
+    given: Tensors,
+    trainable: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    may_be_new: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    seed: u64,
+    vars: BTreeMap<String, Var>,
+    /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
+    all: Tensors,
+    /// What was missing or of another shape when it was asked for.
+    account: Account,
+    /// Low-rank adaptation, if any.
+    lora: Option<Lora>,
+    /// The constants it adds to, by the weight's name.
+    bases: Tensors,
+}
+
+/// Whether a tensor is a buffer: saved, never optimised.
+pub fn is_buffer(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+impl Variables {
+    /// `given` holds the values there are; a name for which `may_be_new` holds is drawn afresh from `seed` and its name if it is
+    /// not among them; one for which `trainable` holds becomes a variable, unless it is a buffer.
+    pub fn new(
+        given: Tensors,
+        seed: u64,
+        trainable: impl Fn(&str) -> bool + Send + Sync + 'static,
+        may_be_new: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            given,
+            trainable: Box::new(trainable),
+            may_be_new: Box::new(may_be_new),
+            seed,
+            vars: BTreeMap::new(),
+            all: Tensors::new(),
+            account: Account::default(),
+            lora: None,
+            bases: Tensors::new(),
+        })))
+    }
+
+    /// Adapts weights by `lora`, if given, instead of training them.
+    pub fn with_lora(self, lora: Option<Lora>) -> Self {
+        self.lock().lora = lora;
+        self
+    }
+
+    /// Whether weights are adapted: then the model has to be built anew from [`builder`](Self::builder) after every step.
+    pub fn are_adapted(&self) -> bool {
+        !self.lock().bases.is_empty()
+    }
+
+    /// Copies of what a run needs to go on: as [`snapshot`](Self::snapshot), but adapted weights as they were, and what adapts
+    /// them.
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    pub fn state(&self) -> Result<Tensors> {
+        let mut tensors = self.snapshot()?;
+        let inner = self.lock();
+        tensors.extend(inner.bases.clone());
+        for (name, var) in &inner.vars {
+            tensors.insert(name.clone(), var.as_tensor().detach().copy()?);
+        }
+        Ok(tensors)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A `VarBuilder` over these tensors.
+    pub fn builder(&self) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, Device::Cpu)
+    }
+
+    /// After the model is built: an error if something was missing, of another shape, or never asked for.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
+    pub fn verdict(&self, origin: &str) -> Result<()> {
+        let inner = self.lock();
+        let unexpected = inner
+            .given
+            .keys()
+            .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k));
+        Account {
+            unexpected: unexpected.cloned().collect(),
+            ..inner.account.clone()
+        }
+        .verdict(origin)
+    }
+
+    /// The variables in order of name.
+    pub fn vars(&self) -> BTreeMap<String, Var> {
+        self.lock().vars.clone()
+    }
+
+    /// What training moves, sharing memory with the model: variables, and the statistics of norms.
+    pub fn moving(&self) -> Tensors {
+        let inner = self.lock();
+        let moves = |name: &str| inner.vars.contains_key(name) || is_buffer(name);
+        inner
+            .all
+            .iter()
+            .filter(|(name, _)| moves(name))
+            .map(|(name, t)| (name.clone(), t.clone()))
+            .collect()
+    }
+
+    /// The names of all tensors, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().all.keys().cloned().collect()
+    }
+
+    /// Copies of all tensors as they are now, in order of name.
+    ///
+    /// # Errors
+    /// If a tensor cannot be copied.
+    pub fn snapshot(&self) -> Result<Tensors> {
+        let inner = self.lock();
+        inner
+            .all
+            .iter()
+            .map(|(name, t)| match inner.bases.get(name) {
+                Some(base) => Ok((name.clone(), inner.adapted(name, base)?.detach())),
+                None => Ok((name.clone(), t.detach().copy()?)),
+            })
+            .collect()
+    }
+}
+
+impl Inner {
+    /// An adapted weight, a function of its factors.
+    fn adapted(&self, name: &str, base: &Tensor) -> candle_core::Result<Tensor> {
+        let [a, b] = LORA.map(|part| self.vars.get(&format!("{name}{part}")));
+        let (Some(lora), Some(a), Some(b)) = (&self.lora, a, b) else {
+            candle_core::bail!("{name}: its low-rank factors are missing")
+        };
+        let change = b.matmul(a)?.affine(lora.alpha / lora.rank as f64, 0.0)?;
+        base + change.reshape(base.shape())?
+    }
+}
+
+impl SimpleBackend for Variables {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        _: DType,
+        _: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let mut inner = self.lock();
+        // Asked again: the model is built anew over the same tensors.
+        if let Some(base) = inner.bases.get(name) {
+            return inner.adapted(name, base);
+        }
+        if let Some(tensor) = inner.all.get(name) {
+            return Ok(tensor.clone());
+        }
+        let value = match inner.given.get(name) {
+            // A copy: training must not move the tensors the caller holds.
+            Some(t) if *t.shape() == shape => t.copy()?.detach(),
+            Some(t) => {
+                let problem = (name.into(), t.dims().to_vec(), shape.dims().to_vec());
+                inner.account.misshaped.push(problem);
+                Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
+            }
+            None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
+            None => {
+                inner.account.missing.push(name.into());
+                Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
+            }
+        };
+        let lora = inner.lora.clone();
+        if let Some(lora) = lora.filter(|l| l.adapts(name, shape.dims())) {
+            let (o, i) = (shape.dims()[0], shape.dims()[1]);
+            let bound = 1.0 / (i as f64).sqrt();
+            let small = Init::Uniform {
+                lo: -bound,
+                up: bound,
+            };
+            for (part, shape, init) in [
+                (LORA[0], Shape::from((lora.rank, i)), small),
+                (LORA[1], Shape::from((o, lora.rank)), Init::Const(0.0)),
+            ] {
+                let part = format!("{name}{part}");
+                let first = match inner.given.get(&part) {
+                    Some(t) if *t.shape() == shape => t.copy()?.detach(),
+                    _ => first_values(inner.seed, &part, &shape, init)?,
+                };
+                inner.vars.insert(part, Var::from_tensor(&first)?);
+            }
+            inner.all.insert(name.into(), value.clone());
+            inner.bases.insert(name.into(), value);
+            return inner.adapted(name, &inner.bases[name]);
+        }
+        let tensor = if !is_buffer(name) && (inner.trainable)(name) {
+            let var = Var::from_tensor(&value)?;
+            inner.vars.insert(name.into(), var.clone());
+            var.as_tensor().clone()
+        } else {
+            value
+        };
+        inner.all.insert(name.into(), tensor.clone());
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name}: hydranet's layers always give a shape")
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.lock().given.contains_key(name)
+    }
+}

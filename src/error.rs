@@ -154,7 +154,31 @@ pub enum Error {
 
     /// candle reported an error.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Candle(without_backtrace(error))
+    }
+}
+
+/// With `RUST_BACKTRACE` candle makes a backtrace a part of its messages; a user is served by what is wrong alone.
+pub(crate) fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
+    use candle_core::Error::{Context, WithBacktrace, WithPath};
+    let inner = |e: Box<candle_core::Error>| Box::new(without_backtrace(*e));
+    match error {
+        WithBacktrace { inner, .. } => without_backtrace(*inner),
+        WithPath { inner: e, path } => WithPath {
+            inner: inner(e),
+            path,
+        },
+        Context { inner: e, context } => Context {
+            inner: inner(e),
+            context,
+        },
+        other => other,
+    }
 }
 
 /// A path as a part of a message: whatever its characters, it stays in its line.

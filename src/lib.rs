@@ -80,6 +80,8 @@ mod io;
 pub mod layers;
 pub mod model;
 pub mod model_file;
+#[cfg(feature = "train")]
+mod names;
 mod nearest;
 pub mod onnx;
 pub mod predict;

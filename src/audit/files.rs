@@ -2,11 +2,11 @@
 
 use super::folds::OutOfFold;
 use super::question::known;
-use super::run::Audit;
+use super::report::Audit;
 use crate::data::dataset::Dataset;
 use crate::error::Result;
+use crate::io::table::{write_csv, write_json};
 use crate::taxonomy::Taxonomy;
-use crate::train::run::{write_csv, write_json};
 use std::path::Path;
 
 pub(super) fn write(
@@ -51,7 +51,7 @@ fn write_suspects(audit: &Audit, dataset: &Dataset, path: &Path) -> Result<()> {
             format!("{:.6}", s.person_score),
             rules.join(" "),
         ];
-        row.into_iter().chain(s.listing.clone()).collect()
+        row.into_iter().chain(s.listing.clone())
     });
     let mut titles = header(&titles);
     titles.extend(dataset.listing_title());
@@ -86,7 +86,7 @@ fn write_persons(audit: &Audit, path: &Path) -> Result<()> {
             ]
         })
     });
-    write_csv(path, &header(&titles), rows)
+    write_csv(path, titles, rows)
 }
 
 /// For each photo its fold, and for each head the given label and all probabilities, in all their digits: another program finds the

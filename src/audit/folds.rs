@@ -8,7 +8,7 @@ use crate::model::combine::{argmax, log_softmax};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, FineTune};
-use crate::train::run::RunFolder;
+use crate::train::run_folder::RunFolder;
 use crate::train::trainer::{self, train};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -119,7 +119,7 @@ fn put(all: &mut [f64], place: usize, log_probs: &[f64]) {
 }
 
 /// Trains what an audit needs, each run in a folder of its own.
-pub(super) struct Trainer<'a> {
+pub(super) struct FoldTrainer<'a> {
     pub(super) config: &'a Config,
     pub(super) taxonomy: Taxonomy,
     pub(super) weights: Tensors,
@@ -128,10 +128,10 @@ pub(super) struct Trainer<'a> {
     /// Where features of a frozen backbone are kept.
     pub(super) cache: PathBuf,
     pub(super) stop: &'a AtomicBool,
-    pub(super) tell: &'a mut dyn FnMut(&Event),
+    pub(super) on_event: &'a mut dyn FnMut(&Event),
 }
 
-impl Trainer<'_> {
+impl FoldTrainer<'_> {
     /// Trains a model for each of `of` folds on the labels of `dataset`; `title` names what for. `None` if stopped.
     pub(super) fn out_of_fold(
         &mut self,
@@ -211,7 +211,7 @@ impl Trainer<'_> {
     }
 
     pub(super) fn begin(&mut self, title: &str, number: usize, of: usize) {
-        (self.tell)(&Event::Begin { title, number, of });
+        (self.on_event)(&Event::Begin { title, number, of });
     }
 
     /// Trains a model on all photos and asks it about these same photos. `None` if stopped.
@@ -256,7 +256,7 @@ impl Trainer<'_> {
             &folder,
             resume,
             self.stop,
-            &mut |event| (self.tell)(&Event::Training(event)),
+            &mut |event| (self.on_event)(&Event::Training(event)),
         )?;
         if outcome.stopped {
             return Ok(None);

@@ -1,16 +1,17 @@
 //! Labels made wrong on purpose, to measure how many of them are found.
 
 use super::persons::Agreement;
-use super::question::{known, likeliest_but, of_sample};
+use super::question::{known, likeliest_but};
 use crate::data::dataset::{Dataset, PersonKey, Value, person_key};
+use crate::data::targets::labels;
 use crate::error::{Error, Result};
+use crate::names::named;
 use crate::random::rng::{Purpose, keyed};
 use crate::taxonomy::Taxonomy;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 /// Which labels are made wrong, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -45,41 +46,15 @@ pub enum Unit {
     Photo,
 }
 
-impl FromStr for Flip {
-    type Err = Error;
+named!(Flip, "way of making labels wrong", {
+    Uniform => "uniform",
+    Confusable => "confusable",
+});
 
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "uniform" => Ok(Self::Uniform),
-            "confusable" => Ok(Self::Confusable),
-            _ => Err(unknown(
-                "way of making labels wrong",
-                name,
-                ["uniform", "confusable"],
-            )),
-        }
-    }
-}
-
-impl FromStr for Unit {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "person" => Ok(Self::Person),
-            "photo" => Ok(Self::Photo),
-            _ => Err(unknown("unit of wrong labels", name, ["person", "photo"])),
-        }
-    }
-}
-
-fn unknown(what: &'static str, found: &str, known: [&str; 2]) -> Error {
-    Error::UnknownName {
-        what,
-        found: found.into(),
-        known: known.map(String::from).to_vec(),
-    }
-}
+named!(Unit, "unit of wrong labels", {
+    Person => "person",
+    Photo => "photo",
+});
 
 impl Injection {
     /// # Errors
@@ -148,7 +123,7 @@ pub(super) fn inject(
             };
             let fits = |place: &usize| {
                 let sample = &changed.samples[*place];
-                let mut labels = of_sample(&dataset.heads, taxonomy, sample);
+                let mut labels = taxonomy.applying(&labels(&dataset.heads, sample));
                 labels[head] = Some(label);
                 taxonomy.is_possible(&labels)
             };
@@ -239,7 +214,7 @@ mod tests {
         let mut samples: Vec<Sample> = (0..160).map(sample).collect();
         if impossible {
             let taxonomy = taxonomy.as_ref().unwrap();
-            samples.retain(|s| taxonomy.is_possible(&of_sample(&heads, taxonomy, s)));
+            samples.retain(|s| taxonomy.is_possible(&labels(&heads, s)));
         }
         let dataset = Dataset {
             sources: vec!["faces.csv".into()],

@@ -5,8 +5,7 @@
 //! whose photos together say something else than they are given ([`PersonAudit`]). With labels made wrong on purpose
 //! ([`Injection`]) it measures how many of those it finds ([`Measured`]).
 //!
-//! [`confident`] is confident learning on labels and probabilities, numbers alone; [`health`] looks at photos and persons, [`page`]
-//! makes a page of it all to look at and decide.
+//! [`confident`] is confident learning on labels and probabilities, numbers alone; [`health`] looks at photos and persons.
 
 pub mod confident;
 mod files;
@@ -17,6 +16,7 @@ mod inject;
 mod measure;
 mod persons;
 mod question;
+mod report;
 mod retrain;
 mod run;
 mod table;
@@ -27,5 +27,6 @@ pub use inject::{Flip, Injected, Injection, Unit};
 pub use measure::{Found, HeadMeasure, Measured, Ranking};
 pub use persons::{Agreement, PersonAudit, PersonHead};
 pub use question::Question;
+pub use report::Audit;
 pub use retrain::{Arm, ArmScore, Retrained};
-pub use run::{Audit, AuditConfig, run};
+pub use run::{AuditConfig, Audited, run};

@@ -2,10 +2,9 @@
 
 use super::confident::Given;
 use super::folds::OutOfFold;
-use crate::data::dataset::{Dataset, Sample};
-use crate::data::targets::labels;
+use crate::data::dataset::Dataset;
+use crate::data::targets::labels_that_apply;
 use crate::error::Result;
-use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 
 /// The photos that have a label of one head, or a final class, with the probabilities of each.
@@ -99,22 +98,8 @@ pub(super) fn likeliest_but(row: &[f64], but: usize) -> usize {
 
 /// Each photo's label of each head, `None` where it is not known or the head does not apply.
 pub(super) fn known(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<Vec<Option<usize>>> {
-    let samples = dataset.samples.iter();
-    samples
-        .map(|sample| of_sample(&dataset.heads, taxonomy, sample))
+    let places = 0..dataset.samples.len();
+    places
+        .map(|place| labels_that_apply(taxonomy, dataset, place))
         .collect()
-}
-
-/// The same of one photo.
-pub(super) fn of_sample(
-    heads: &[HeadSpec],
-    taxonomy: &Taxonomy,
-    sample: &Sample,
-) -> Vec<Option<usize>> {
-    let mut known = labels(heads, sample);
-    let applies = taxonomy.applies(&known);
-    for (label, applies) in known.iter_mut().zip(applies) {
-        *label = label.filter(|_| applies != Some(false));
-    }
-    known
 }

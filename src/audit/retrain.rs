@@ -2,10 +2,11 @@
 
 use super::confident::{Quality, Rule};
 use super::finding::Examined;
-use super::folds::{OutOfFold, Trainer};
+use super::folds::{FoldTrainer, OutOfFold};
 use super::persons::{Agreement, Votes, votes};
-use super::question::{Question, known, of_sample};
+use super::question::{Question, known};
 use crate::data::dataset::{Dataset, Value};
+use crate::data::targets::labels;
 use crate::error::Result;
 use crate::eval::score::{ScoreReport, Scored};
 use crate::experiment::{PairedDifference, mean, paired_difference};
@@ -107,7 +108,7 @@ fn corrected(
         }
     }
     for (sample, as_given) in changed.samples.iter_mut().zip(&dataset.samples) {
-        if !taxonomy.is_possible(&of_sample(&dataset.heads, taxonomy, sample)) {
+        if !taxonomy.is_possible(&labels(&dataset.heads, sample)) {
             sample.values.clone_from(&as_given.values);
         }
     }
@@ -155,7 +156,7 @@ impl Suspicion<'_> {
 
 /// Trains the folds again and compares; `original` is the data from before labels were made wrong, if any were. `None` if stopped.
 pub(super) fn retrain(
-    trainer: &mut Trainer,
+    trainer: &mut FoldTrainer,
     dataset: &Dataset,
     original: Option<&Dataset>,
     given: &OutOfFold,

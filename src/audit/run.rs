@@ -2,22 +2,21 @@
 
 use super::confident::{Quality, Rule};
 use super::files;
-use super::finding::{Examined, HeadAudit, Suspect, suspects};
-use super::folds::{Event, OutOfFold, Trainer};
+use super::finding::{Examined, suspects};
+use super::folds::{Event, FoldTrainer, OutOfFold};
 use super::inject::{Flip, Injected, Injection, confusion, inject};
 use super::measure::{Measured, measure};
-use super::persons::{Agreement, PersonAudit, Votes, person_scores, persons, votes};
+use super::persons::{Agreement, Votes, person_scores, persons, votes};
 use super::question::{Question, known};
-use super::retrain::{Retrained, Suspicion, retrain};
+use super::report::Audit;
+use super::retrain::{Suspicion, retrain};
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::error::{Error, Result};
 use crate::experiment::run_logits::kept_features;
 use crate::io::lock::FolderLock;
-use crate::report::audit::{Page, PageConfig};
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, load_weights, seen_by_weights};
-use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -36,8 +35,6 @@ pub struct AuditConfig {
     pub inject: Option<Injection>,
     /// Whether the folds are trained again on corrected labels.
     pub retrain: bool,
-    /// How much the page shows.
-    pub page: PageConfig,
 }
 
 impl Default for AuditConfig {
@@ -49,36 +46,21 @@ impl Default for AuditConfig {
             agreeing: None,
             inject: None,
             retrain: false,
-            page: PageConfig::default(),
         }
     }
 }
 
-/// What an audit found: `audit.json`. `Display` gives a table for a terminal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Audit {
-    /// Photos looked at.
-    pub photos: usize,
-    /// Folds of persons.
-    pub folds: usize,
-    /// The rule by which labels are suspected.
-    pub rule: Rule,
-    /// The order of the suspects.
-    pub quality: Quality,
-    /// Each head, then the final class.
-    pub heads: Vec<HeadAudit>,
-    /// Which heads agree over the photos of a person.
-    pub agreements: Vec<Agreement>,
-    /// What was made wrong on purpose and found; everything else here is about the labels after that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Measured>,
-    /// The folds trained again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retrained: Option<Retrained>,
-    /// Photos whose label is likely wrong: head by head, the worst first.
-    pub suspects: Vec<Suspect>,
-    /// Every person, the likeliest wrong first.
-    pub persons: Vec<PersonAudit>,
+/// An audit, and what a page of it shows.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    /// What was found.
+    pub audit: Audit,
+    /// The photos looked at, with the labels that were made wrong on purpose.
+    pub dataset: Dataset,
+    /// What was asked of them.
+    pub questions: Vec<Question>,
+    /// The features of all photos by a frozen backbone, row by row, if they are kept.
+    pub features: Option<Vec<f32>>,
 }
 
 /// Audits the labels of `dataset` and writes `audit.json`, `suspects.csv`, `persons.csv` and `out_of_fold.csv` to `out`; `None` if stopped.
@@ -97,8 +79,8 @@ pub fn run(
     options: &AuditConfig,
     out: &Path,
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event),
-) -> Result<Option<Audit>> {
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Option<Audited>> {
     let taxonomy = config.model_spec()?.taxonomy()?;
     dataset.check_possible(&taxonomy)?;
     let dataset = &Dataset {
@@ -112,14 +94,14 @@ pub fn run(
     let agreements = Agreement::of_heads(dataset, &taxonomy, options.agreeing.as_deref())?;
     let folds = split::folds(dataset, options.folds, seed)?;
     let _lock = FolderLock::take(out)?;
-    let mut trainer = Trainer {
+    let mut trainer = FoldTrainer {
         config,
         taxonomy: taxonomy.clone(),
         weights: load_weights(config, heads)?,
         runs: out.join("runs"),
         cache: out.join("features"),
         stop,
-        tell,
+        on_event,
     };
     let runs = trainer.runs.clone();
     std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
@@ -204,21 +186,18 @@ pub fn run(
     }
     files::write(&audit, looked_at, &taxonomy, &found, out)?;
     let features = kept_features(config, &trainer.weights, looked_at, &trainer.cache, stop)?;
-    Page {
-        dataset: looked_at,
-        taxonomy: &taxonomy,
-        audit: Some((&audit, &questions)),
-        features: features.as_deref(),
-        health: None,
-    }
-    .write(&options.page, &out.join("audit.html"))?;
     std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, e))?;
-    Ok(Some(audit))
+    Ok(Some(Audited {
+        audit,
+        dataset: looked_at.clone(),
+        questions,
+        features,
+    }))
 }
 
 /// The data with labels made wrong; `None` if stopped.
 fn made_wrong(
-    trainer: &mut Trainer,
+    trainer: &mut FoldTrainer,
     dataset: &Dataset,
     agreements: &[Agreement],
     injection: Injection,

@@ -2,8 +2,8 @@
 
 use super::confident::Rule;
 use super::measure::Measured;
+use super::report::Audit;
 use super::retrain::Retrained;
-use super::run::Audit;
 use crate::experiment::PairedDifference;
 use std::fmt::{Display, Formatter, Result};
 

@@ -7,7 +7,9 @@ use crate::audit::confident::{Quality, Rule};
 use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
-use crate::report::audit::PageConfig;
+use crate::data::seen::check_held_out;
+use crate::report::audit::{Page, PageConfig};
+use crate::train::config::seen_by_weights;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +87,7 @@ impl Audit {
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
+        check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
         if !take_out_broken(
             &mut dataset,
             &spec.input,
@@ -108,14 +111,10 @@ impl Audit {
                 unit: self.unit,
             }),
             retrain: self.retrain,
-            page: PageConfig {
-                shown: self.shown,
-                ..PageConfig::default()
-            },
         };
         let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
         let mut progress = Progress::new("audit");
-        let audit = run(
+        let audited = run(
             &config,
             &from.heads,
             &dataset,
@@ -134,14 +133,26 @@ impl Audit {
             },
         );
         progress.end();
-        let Some(audit) = audit? else {
+        let Some(audited) = audited? else {
             say(format!(
                 "stopped; start the same command again to go on in {}",
                 self.out.display()
             ));
             return Ok(ExitCode::from(130));
         };
-        say(audit.to_string().trim_end());
+        let page = Page {
+            dataset: &audited.dataset,
+            taxonomy: &spec.taxonomy()?,
+            audit: Some((&audited.audit, &audited.questions)),
+            features: audited.features.as_deref(),
+            health: None,
+        };
+        let shown = PageConfig {
+            shown: self.shown,
+            ..PageConfig::default()
+        };
+        page.write(&shown, &self.out.join("audit.html"))?;
+        say(audited.audit.to_string().trim_end());
         say(format!(
             "page     {}\nsuspects {}, persons.csv, out_of_fold.csv, audit.json",
             self.out.join("audit.html").display(),

@@ -4,10 +4,11 @@ use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::terminal::note;
 use crate::data::dataset::Split;
+use crate::data::loader::LoaderConfig;
 use crate::data::seen::record_valid;
 use crate::data::targets::labels_that_apply;
 use crate::eval::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
-use crate::eval::evaluate::{Queue, features};
+use crate::eval::evaluate::features;
 use crate::{Error, ModelFile, OutputLock};
 use clap::Args;
 use std::path::PathBuf;
@@ -76,8 +77,8 @@ impl Calibrate {
         let of = valid.len() + train.len();
         let mut run = |indices: &[usize], before: usize| {
             let mut tell = |done| progress.show("calibrate", before + done, of);
-            let queue = Queue::new(QUEUE_MIB);
-            features(&model, &spec.input, &dataset, indices, queue, &mut tell)
+            let loading = LoaderConfig::new(QUEUE_MIB);
+            features(&model, &spec.input, &dataset, indices, loading, &mut tell)
         };
         let of_valid = run(&valid, 0)?;
         let of_train = if train.is_empty() {

@@ -4,6 +4,7 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::output::{Progress, say, say_json};
 use super::sides::SplitFiles;
+use super::terminal::note;
 use crate::data::check::check;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
@@ -51,15 +52,24 @@ impl Check {
         }
         show_passed_over(&self.data, &self.config.heads, &spec.heads);
         let good = report.faults.is_empty();
+        let mut dataset = None;
+        if good {
+            let mut on_sides = Dataset::open(&self.data, &spec.heads)?;
+            self.split_files.apply(&mut on_sides)?;
+            on_sides.put_on_sides(
+                &config.train.split,
+                config.train.seed,
+                &config.train.corrections,
+            )?;
+            report.copies(&on_sides).iter().for_each(note);
+            dataset = Some(on_sides);
+        }
         if self.json {
             say_json(&report)?;
         } else {
             say(&report);
-            if good {
-                let mut dataset = Dataset::open(&self.data, &spec.heads)?;
-                self.split_files.apply(&mut dataset)?;
-                dataset.put_on_sides(&config.train)?;
-                say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
+            if let Some(dataset) = &dataset {
+                say(SplitReport::new(dataset, &spec.taxonomy()?)?);
             }
         }
         Ok(if good {

@@ -3,9 +3,11 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use crate::data::dataset::Split;
+use crate::data::loader::LoaderConfig;
 use crate::data::seen::record_valid;
-use crate::eval::decide::{DRAWS, Decided, RuleScore, classes, compare, tuned, untuned};
-use crate::eval::evaluate::{Queue, features, logits, score};
+use crate::data::targets::classes;
+use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
+use crate::eval::evaluate::{features, logits, score};
 use crate::{Decision, DecisionRule, Error, ModelFile, OutputLock};
 use clap::Args;
 use std::path::PathBuf;
@@ -55,8 +57,8 @@ impl Decide {
                 return Ok(Vec::new());
             }
             let mut tell = |done| progress.show("decide", before + done, of);
-            let queue = Queue::new(QUEUE_MIB);
-            let kept = features(&model, &spec.input, &dataset, indices, queue, &mut tell)?;
+            let loading = LoaderConfig::new(QUEUE_MIB);
+            let kept = features(&model, &spec.input, &dataset, indices, loading, &mut tell)?;
             logits(&model, &kept)
         };
         let of_valid = run(&valid, 0)?;

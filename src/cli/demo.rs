@@ -6,7 +6,8 @@ use super::portraits::{PortraitConfig, write_portraits};
 use super::sides::SplitFiles;
 use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
-use crate::eval::evaluate::{Queue, features, logits, score};
+use crate::data::loader::LoaderConfig;
+use crate::eval::evaluate::{features, logits, score};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,7 +77,7 @@ impl Demo {
             &spec.input,
             &dataset,
             &test,
-            Queue::new(64),
+            LoaderConfig::new(64),
             &mut |_| (),
         )?;
         let (predictions, report) = score(

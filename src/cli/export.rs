@@ -3,8 +3,8 @@
 use super::folders::Folders;
 use super::output::{Progress, say};
 use super::sides::{DataArgs, SplitFiles};
+use crate::data::loader::LoaderConfig;
 use crate::eval::cost::{CostRow, compare_models};
-use crate::eval::evaluate::Queue;
 use crate::onnx;
 use crate::{ModelFile, OutputLock, WeightDType, write_atomically};
 use clap::Args;
@@ -94,8 +94,8 @@ impl Export {
         let (dataset, indices, _) = data.select(&[&file.description], &self.split)?;
         let mut progress = Progress::new("compare");
         let mut tell = |done| progress.show("compare", done, 2 * indices.len());
-        let queue = Queue::new(QUEUE_MIB);
-        let rows = compare_models([file, smaller], &dataset, &indices, queue, &mut tell)?;
+        let loading = LoaderConfig::new(QUEUE_MIB);
+        let rows = compare_models([file, smaller], &dataset, &indices, loading, &mut tell)?;
         progress.end();
         Ok(Some(rows))
     }

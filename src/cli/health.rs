@@ -3,6 +3,7 @@
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
 use super::sides::DataArgs;
+use super::terminal::note;
 use crate::ModelFile;
 use crate::audit::health::{HealthConfig, Looker, health};
 use crate::data::dataset::Dataset;
@@ -63,7 +64,11 @@ impl Health {
                 let spec = config.model_spec()?;
                 let mut dataset = Dataset::open(&self.data.data, &spec.heads)?;
                 self.data.split_files.apply(&mut dataset)?;
-                show_corrections(&dataset.put_on_sides(&config.train)?);
+                show_corrections(&dataset.put_on_sides(
+                    &config.train.split,
+                    config.train.seed,
+                    &config.train.corrections,
+                )?);
                 (spec, dataset, looker)
             }
         };
@@ -77,6 +82,7 @@ impl Health {
             &mut |done, of| progress.show("health", done, of),
         )?;
         progress.end();
+        report.equal_across_sides.iter().for_each(note);
         report.write(&self.out)?;
         let page = Page {
             dataset: &dataset,

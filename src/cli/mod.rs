@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         }
         // Help and version are results like any other.
         Err(e) => {
-            terminal::delivered(e.print());
+            terminal::delivered(terminal::open().and_then(|()| e.print()));
             terminal::flush();
             return ExitCode::SUCCESS;
         }
@@ -155,13 +155,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // candle appends a backtrace to its messages; a user is served by the first line.
-            let text = error.to_string();
-            let text = match error {
-                crate::Error::Candle(_) => text.lines().next().unwrap_or_default(),
-                _ => text.trim_end(),
-            };
-            terminal::note(format!("error: {text}"));
+            terminal::note(format!("error: {}", error.to_string().trim_end()));
             ExitCode::FAILURE
         }
     }

@@ -5,9 +5,9 @@ use super::predict::ViewArgs;
 use super::sides::DataArgs;
 use crate::data::seen::Sides;
 use crate::eval::evaluate::score_ensemble;
+use crate::eval::predictions::write_predictions;
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
 use crate::model_file::{Seen, SeenSides};
-use crate::train::run;
 use crate::{ModelFile, WeightDType};
 use clap::Args;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Evaluate {
             Vec::new()
         };
         if let Some(out) = &self.out {
-            run::write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
+            write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
         }
         if self.json {
             say_json(&Evaluated {

@@ -4,7 +4,7 @@ pub(crate) use super::stop::stop_on_ctrl_c;
 use super::terminal::note;
 pub(crate) use super::terminal::say;
 use crate::data::corrections::CorrectionsReport;
-use crate::train::run::EpochRecord;
+use crate::train::run_folder::EpochRecord;
 use crate::train::trainer::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;

@@ -134,10 +134,10 @@ impl Predict {
             }
         }
         if paths.is_empty() {
-            return Err(Error::EmptySplit {
-                split: "asked-for".into(),
-                origin: list(&self.paths),
-                reason: "there is no JPEG or PNG file in it".into(),
+            return Err(Error::Invalid {
+                what: list(&self.paths),
+                expected: "a JPEG or PNG file in it".into(),
+                found: "none".into(),
             });
         }
         let more = More::of(ensemble);

@@ -13,7 +13,7 @@ pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
             // Whoever closes a terminal or ends a service may ask more than once; only a hand on the keyboard means it twice.
             match (STOP.swap(true, Ordering::Relaxed), by_hand) {
                 (false, _) => note("\nstopping after this step; Ctrl-C once more to stop at once"),
-                (true, true) => std::process::exit(130),
+                (true, true) => super::terminal::exit(130),
                 (true, false) => {}
             }
         });
@@ -35,20 +35,51 @@ fn listen(heard: fn(bool)) {
     }
 }
 
-/// Whether the end of the terminal is ignored, as `nohup` arranges it: then it stays so. Where that cannot be seen, it is left as it is.
+/// Whether the end of the terminal is ignored, as `nohup` arranges it: then it stays so.
 #[cfg(unix)]
 fn hang_up_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    seen_by_proc().unwrap_or_else(seen_by_a_child)
+}
+
+/// As Linux shows it.
+#[cfg(unix)]
+fn seen_by_proc() -> Option<bool> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:"))?;
     // Signal n is bit n − 1, and SIGHUP is 1.
-    match ignored.map(|hex| u64::from_str_radix(hex.trim(), 16)) {
-        Some(Ok(bits)) => bits & 1 == 1,
-        _ => true,
-    }
+    Some(u64::from_str_radix(ignored.trim(), 16).ok()? & 1 == 1)
+}
+
+/// As everywhere else: a child ignores what its parent ignores, and one that hangs up on itself outlives it only then.
+#[cfg(unix)]
+fn seen_by_a_child() -> bool {
+    let mut child = std::process::Command::new("/bin/sh");
+    child
+        .args(["-c", "kill -HUP $$"])
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 #[cfg(not(unix))]
 fn listen(heard: fn(bool)) {
     // Fails only if a handler is set already, and then it is this one.
     let _ = ctrlc::set_handler(move || heard(true));
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_sees_what_linux_shows() {
+        assert_eq!(seen_by_proc(), Some(seen_by_a_child()));
+        // The same under `nohup`: this test once more, with the signal ignored.
+        if seen_by_proc() == Some(false) {
+            let name = std::thread::current().name().unwrap().to_string();
+            let mut again = std::process::Command::new("/bin/sh");
+            again.args(["-c", "trap '' HUP; exec \"$0\" --exact \"$1\""]);
+            let out = again.arg(std::env::current_exe().unwrap()).arg(name);
+            assert!(out.output().unwrap().status.success());
+        }
+    }
 }

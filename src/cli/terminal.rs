@@ -7,19 +7,35 @@ use std::io::{ErrorKind, IsTerminal, Result, Write};
 /// Prints a line of a result to standard output. A closed pipe ends the program quietly: whoever reads has read enough. Any other
 /// failure ends it with a message: half a result must not pass for a whole one.
 pub(crate) fn say(text: impl Display) {
-    let text = text.to_string();
-    delivered(writeln!(std::io::stdout().lock(), "{}", printable(&text)));
+    print(&printable(&text.to_string()));
 }
 
 /// As [`say`], of data in CSV: to a file or another program as they are, and to a terminal as text.
 pub(crate) fn say_data(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let text = if out.is_terminal() {
-        printable(text)
+    if std::io::stdout().is_terminal() {
+        print(&printable(text));
     } else {
-        text.into()
-    };
-    delivered(writeln!(out, "{text}"));
+        print(text);
+    }
+}
+
+fn print(text: &str) {
+    delivered(open().and_then(|()| writeln!(std::io::stdout().lock(), "{text}")));
+}
+
+/// Fails where standard output was closed before the program began: what is written to it then is lost without an error.
+pub(crate) fn open() -> Result<()> {
+    if hydranet_kernels::stdout_was_closed() {
+        Err(std::io::Error::other("it is closed"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Ends the program at once, and leaves no lock files behind.
+pub(crate) fn exit(code: i32) -> ! {
+    crate::OutputLock::remove_all();
+    std::process::exit(code)
 }
 
 /// Sees to it that all that was printed has arrived.
@@ -31,12 +47,12 @@ pub(crate) fn flush() {
 pub(crate) fn delivered(written: Result<()>) {
     match written {
         Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(e) => {
             note(format!(
                 "error: cannot write to standard output: {e}; what was printed is not whole"
             ));
-            std::process::exit(1);
+            exit(1);
         }
     }
 }

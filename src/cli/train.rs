@@ -10,8 +10,9 @@ use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
 use crate::model_file::Tensors;
 use crate::train::config::{Config, load_weights, seen_by_weights};
+use crate::train::dry_run::{Part, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
-use crate::train::optim::plan::{Part, dry_run};
+use crate::train::loss::unseen::without_photos;
 use crate::train::trainer::{Outcome, train};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,7 @@ impl Train {
         let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
+        without_photos(&spec, &dataset)?.iter().for_each(note);
         let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
         let width = names.max().unwrap_or(0).max(8);
@@ -250,6 +252,10 @@ fn prepare(
     show_passed_over(data, heads, &dataset.heads);
     split_files.apply(&mut dataset)?;
     follow(&mut dataset, seen_by_weights(config, heads)?)?;
-    show_corrections(&dataset.put_on_sides(&config.train)?);
+    show_corrections(&dataset.put_on_sides(
+        &config.train.split,
+        config.train.seed,
+        &config.train.corrections,
+    )?);
     Ok(dataset)
 }

@@ -14,7 +14,7 @@ const STRETCH: usize = 256;
 const NAMED: usize = 10;
 
 impl Dataset {
-    /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `tell` gets photos done and photos in all.
+    /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos in all.
     /// Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and scores
     /// pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that broke
     /// while it trained. `None` if stopped.
@@ -26,12 +26,12 @@ impl Dataset {
         input: &InputSpec,
         skip: bool,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<Vec<Fault>>> {
         let places: Vec<usize> = (0..self.samples.len())
             .filter(|i| self.samples[*i].split.is_some())
             .collect();
-        let found = self.look(&places, input, skip, stop, tell)?;
+        let found = self.look(&places, input, skip, stop, progress)?;
         Ok(found.map(|(broken, faults)| {
             self.skipped = broken.into_iter().collect();
             faults
@@ -48,10 +48,10 @@ impl Dataset {
         input: &InputSpec,
         skip: bool,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<Vec<Fault>>> {
         let places: Vec<usize> = (0..self.samples.len()).collect();
-        let found = self.look(&places, input, skip, stop, tell)?;
+        let found = self.look(&places, input, skip, stop, progress)?;
         Ok(found.map(|(broken, faults)| {
             self.take_out(&broken.into_iter().collect());
             faults
@@ -72,7 +72,7 @@ impl Dataset {
         input: &InputSpec,
         skip: bool,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<(Vec<usize>, Vec<Fault>)>> {
         let done = AtomicUsize::new(0);
         let mut found: Vec<(usize, Fault)> = Vec::new();
@@ -82,16 +82,18 @@ impl Dataset {
             }
             found.par_extend(part.par_iter().filter_map(|i| {
                 let sample = &self.samples[*i];
-                let fault = check::open(sample, input).err().map(|message| Fault {
-                    source: sample.source,
-                    listing: self.sources[sample.source].clone(),
-                    row: sample.row,
-                    message,
-                });
+                let fault = check::open(sample, input, |_| ())
+                    .err()
+                    .map(|message| Fault {
+                        source: sample.source,
+                        listing: self.sources[sample.source].clone(),
+                        row: sample.row,
+                        message,
+                    });
                 done.fetch_add(1, Ordering::Relaxed);
                 Some((*i, fault?))
             }));
-            tell(done.load(Ordering::Relaxed), places.len());
+            progress(done.load(Ordering::Relaxed), places.len());
         }
         let (broken, faults): (Vec<usize>, Vec<Fault>) = found.into_iter().unzip();
         if !skip && !faults.is_empty() {

@@ -2,13 +2,15 @@
 
 use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
+use super::seen::{Content, copies};
 use super::targets;
 use crate::error::Result;
-use crate::input::InputSpec;
+use crate::input::{InputSpec, PhotoFile};
 use crate::model::ModelSpec;
 use crate::taxonomy::Taxonomy;
 use rayon::prelude::*;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -49,6 +51,18 @@ pub struct CheckReport {
     /// What corrections did, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrections: Option<CorrectionsReport>,
+    /// Of each photo, `None` for one that cannot be read.
+    #[serde(skip)]
+    contents: Vec<Option<Content>>,
+}
+
+impl CheckReport {
+    /// What to say of photos that are equal to the byte and stand on two sides, if there are any, now that these photos, which are those
+    /// that were looked at, stand on sides.
+    #[doc(hidden)]
+    pub fn copies(&self, dataset: &Dataset) -> Option<String> {
+        copies(dataset, &self.contents)
+    }
 }
 
 /// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is told photos done and photos
@@ -70,13 +84,13 @@ pub fn check(
     faults.extend(dataset.contradictions(&taxonomy));
     let done = AtomicUsize::new(0);
     let total = dataset.samples.len();
-    let sizes: Vec<std::result::Result<[usize; 2], Fault>> = dataset
+    let looked: Vec<std::result::Result<_, Fault>> = dataset
         .samples
         .par_iter()
         .map(|sample| {
-            let size = open(sample, input);
+            let looked = open(sample, input, |bytes| Content::from(Sha256::digest(bytes)));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            size.map_err(|message| Fault {
+            looked.map_err(|message| Fault {
                 source: sample.source,
                 listing: dataset.sources[sample.source].clone(),
                 row: sample.row,
@@ -86,10 +100,15 @@ pub fn check(
         .collect();
     let mut range: Option<[usize; 4]> = None;
     let mut smaller_than_crop = 0;
-    for size in sizes {
-        let [height, width] = match size {
-            Ok(size) => size,
+    let mut contents = Vec::with_capacity(total);
+    for looked in looked {
+        let [height, width] = match looked {
+            Ok((size, content)) => {
+                contents.push(Some(content));
+                size
+            }
             Err(fault) => {
+                contents.push(None);
                 faults.push(fault);
                 continue;
             }
@@ -121,16 +140,23 @@ pub fn check(
         fingerprint: dataset.fingerprint(),
         corrections: (!dataset.corrections.is_empty()).then_some(corrected),
         sources: dataset.sources,
+        contents,
     })
 }
 
-/// Height and width of a photo, or why it cannot be used.
-pub(crate) fn open(sample: &Sample, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
+/// Height and width of a photo, and what `of` makes of its file's bytes; or why it cannot be used.
+pub(crate) fn open<T>(
+    sample: &Sample,
+    input: &InputSpec,
+    of: fn(&[u8]) -> T,
+) -> std::result::Result<([usize; 2], T), String> {
     // A decoder that panics on a hostile file must not hide the other faults.
     let opened = std::panic::catch_unwind(|| {
-        let photo = input.hold(&sample.path)?;
+        let file = PhotoFile::read(&sample.path)?;
+        let made = of(file.bytes());
+        let photo = file.photo(input.channels, std::slice::from_ref(input))?;
         input.prepare(&photo)?;
-        Ok([photo.height, photo.width])
+        Ok(([photo.height, photo.width], made))
     });
     match opened {
         Ok(size) => size.map_err(|e: crate::Error| e.to_string()),

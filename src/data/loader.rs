@@ -1,14 +1,38 @@
 //! Photos decoded ahead on worker threads, in a fixed order and within a budget of memory.
 
 use super::augment::AugmentConfig;
+use super::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::random::rng::{Purpose, keyed};
-use std::collections::BTreeMap;
+use candle_core::{Device, Tensor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
+
+/// Photos that a finished model is run on at once; has no effect on the results.
+pub(crate) const EVAL_BATCH: usize = 32;
+
+/// Worker threads that decode, and bytes they may decode ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct LoaderConfig {
+    /// Threads, at least one.
+    pub workers: usize,
+    /// Bytes of normalised photos held at once, or one photo if that is more.
+    pub bytes: usize,
+}
+
+impl LoaderConfig {
+    /// One worker for each of the threads there are, and a budget in MiB.
+    pub fn new(mib: usize) -> Self {
+        Self {
+            workers: rayon::current_num_threads(),
+            bytes: mib << 20,
+        }
+    }
+}
 
 /// A photo to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,91 +54,53 @@ pub struct Decoded {
     pub pixels: Vec<f32>,
 }
 
+/// The jobs that load these samples.
+pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
+    indices
+        .iter()
+        .map(|i| Job {
+            index: *i,
+            again: 0,
+            path: dataset.samples[*i].path.clone(),
+        })
+        .collect()
+}
+
+/// A batch tensor from loaded photos.
+///
+/// # Shapes
+/// Result `(batch, channels, H, W)`.
+///
+/// # Errors
+/// If the photos are not of the input's size.
+pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
+    let [h, w] = input.size;
+    let pixels: Vec<f32> = photos
+        .iter()
+        .flat_map(|p| p.pixels.iter().copied())
+        .collect();
+    Ok(Tensor::from_vec(
+        pixels,
+        (photos.len(), input.channels, h, w),
+        &Device::Cpu,
+    )?)
+}
+
 /// Yields the photos of its jobs in their order, whatever the number of workers, and the same bytes too. A photo that cannot be
 /// loaded is an error in its place. Dropping the loader stops the workers after the photo each is at.
+///
+/// Of n workers each loads every n-th photo and sends it through a channel of its own, from which they are taken in turn.
 pub struct Loader {
-    shared: Arc<Shared>,
+    channels: Vec<Receiver<Result<Decoded>>>,
     workers: Vec<JoinHandle<()>>,
-}
-
-type Load = dyn Fn(&Job) -> Result<Vec<f32>> + Send + Sync;
-
-struct Shared {
-    jobs: Vec<Job>,
-    load: Box<Load>,
-    item_bytes: usize,
-    budget_bytes: usize,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// The next job to be taken by a worker.
-    next_job: usize,
+    jobs: usize,
     /// The next job to be yielded.
-    next_out: usize,
-    ready: BTreeMap<usize, Result<Decoded>>,
-    bytes: usize,
-    peak_bytes: usize,
-    stopped: bool,
-}
-
-impl Shared {
-    /// A worker's panic is caught before it could poison the lock; if it ever were, the state is still whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        while let Some(position) = self.take() {
-            let job = &self.jobs[position];
-            let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)(job))).unwrap_or_else(|_| {
-                Err(Error::Image {
-                    path: job.path.clone(),
-                    reason: "the decoder panicked; the file is probably broken".into(),
-                })
-            });
-            let decoded = loaded.map(|pixels| Decoded {
-                index: job.index,
-                pixels,
-            });
-            self.lock().ready.insert(position, decoded);
-            self.changed.notify_all();
-        }
-    }
-
-    /// The next job, once there is room for its pixels. The one that is waited for is taken at once: nothing that is ready could
-    /// make room for it.
-    fn take(&self) -> Option<usize> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped || state.next_job == self.jobs.len() {
-                return None;
-            }
-            let full = state.bytes + self.item_bytes > self.budget_bytes;
-            if !full || state.next_job == state.next_out {
-                let position = state.next_job;
-                state.next_job += 1;
-                state.bytes += self.item_bytes;
-                state.peak_bytes = state.peak_bytes.max(state.bytes);
-                return Some(position);
-            }
-            state = self.wait(state);
-        }
-    }
+    next: usize,
 }
 
 impl Loader {
-    /// Starts `workers` threads (at least one). Their finished photos take up to `budget_bytes`, or one photo if that is more;
-    /// each worker holds one decoded file besides. With `augment` none, every photo is prepared as for prediction; else it is
-    /// changed by draws keyed by seed, epoch, sample and how often it came before.
+    /// Starts the threads; each of them holds one decoded file beside the photos. With `augment` none, every photo is prepared as for
+    /// prediction; else it is changed by draws keyed by seed, epoch, sample and how often it came before.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `spec` or `augment` is not valid, [`Error::Io`] if no thread can be started.
@@ -124,8 +110,7 @@ impl Loader {
         augment: Option<AugmentConfig>,
         seed: u64,
         epoch: usize,
-        workers: usize,
-        budget_bytes: usize,
+        config: LoaderConfig,
     ) -> Result<Self> {
         augment.iter().try_for_each(AugmentConfig::validate)?;
         let input = spec.clone();
@@ -140,7 +125,7 @@ impl Loader {
                 None => input.prepare(&photo),
             }
         };
-        Self::with(jobs, spec, rgb, workers, budget_bytes)
+        Self::with(jobs, spec, rgb, config)
     }
 
     /// As [`start`](Self::start), with the prepared pixels of a job from `rgb`.
@@ -148,8 +133,7 @@ impl Loader {
         jobs: Vec<Job>,
         spec: &InputSpec,
         rgb: impl Fn(&Job) -> Result<Vec<u8>> + Send + Sync + 'static,
-        workers: usize,
-        budget_bytes: usize,
+        config: LoaderConfig,
     ) -> Result<Self> {
         spec.validate()?;
         let spec = spec.clone();
@@ -159,69 +143,77 @@ impl Loader {
             spec.normalise_into(&rgb(job)?, &mut pixels)?;
             Ok(pixels)
         };
-        let item_bytes = values * size_of::<f32>();
-        Self::run(jobs, Box::new(load), item_bytes, workers, budget_bytes)
+        Self::run(jobs, load, values * size_of::<f32>(), config)
     }
 
     fn run(
         jobs: Vec<Job>,
-        load: Box<Load>,
-        item_bytes: usize,
-        workers: usize,
-        budget_bytes: usize,
+        load: impl Fn(&Job) -> Result<Vec<f32>> + Send + Sync + 'static,
+        photo_bytes: usize,
+        config: LoaderConfig,
     ) -> Result<Self> {
+        // Photos in all: one that each worker is at, and those in its channel.
+        let held = (config.bytes / photo_bytes).min(jobs.len()).max(1);
+        let workers = config.workers.clamp(1, held);
         let mut loader = Self {
-            shared: Arc::new(Shared {
-                jobs,
-                load,
-                item_bytes,
-                budget_bytes,
-                state: Mutex::default(),
-                changed: Condvar::new(),
-            }),
+            channels: Vec::new(),
             workers: Vec::new(),
+            jobs: jobs.len(),
+            next: 0,
         };
-        for i in 0..workers.max(1) {
-            let shared = Arc::clone(&loader.shared);
+        let shared = Arc::new((jobs, load));
+        for first in 0..workers {
+            let (sender, receiver) = sync_channel(held / workers - 1);
+            let shared = Arc::clone(&shared);
+            let work = move || {
+                let (jobs, load) = &*shared;
+                for job in jobs.iter().skip(first).step_by(workers) {
+                    // Nobody takes it where the loader was dropped.
+                    if sender.send(decoded(job, load)).is_err() {
+                        return;
+                    }
+                }
+            };
             let worker = std::thread::Builder::new()
-                .name(format!("loader {i}"))
-                .spawn(move || shared.work())
-                .map_err(|e| Error::io("start", format!("loader thread {i}"), e))?;
+                .name(format!("loader {first}"))
+                .spawn(work)
+                .map_err(|e| Error::io("start", format!("loader thread {first}"), e))?;
+            loader.channels.push(receiver);
             loader.workers.push(worker);
         }
         Ok(loader)
     }
+}
 
-    /// The most bytes of photos that were in flight at once so far: being loaded, or finished and not yet yielded.
-    pub fn peak_bytes(&self) -> usize {
-        self.shared.lock().peak_bytes
-    }
+/// A photo loaded; a decoder that panics is an error.
+fn decoded(job: &Job, load: &impl Fn(&Job) -> Result<Vec<f32>>) -> Result<Decoded> {
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(job)));
+    let pixels = loaded.unwrap_or_else(|_| {
+        Err(Error::Image {
+            path: job.path.clone(),
+            reason: "the decoder panicked; the file is probably broken".into(),
+        })
+    })?;
+    Ok(Decoded {
+        index: job.index,
+        pixels,
+    })
 }
 
 impl Iterator for Loader {
     type Item = Result<Decoded>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut state = self.shared.lock();
-        let position = state.next_out;
-        if position == self.shared.jobs.len() {
+        if self.next == self.jobs {
             return None;
         }
-        let decoded = loop {
-            match state.ready.remove(&position) {
-                Some(decoded) => break decoded,
-                None => state = self.shared.wait(state),
-            }
-        };
-        state.next_out += 1;
-        state.bytes -= self.shared.item_bytes;
-        drop(state);
-        self.shared.changed.notify_all();
-        Some(decoded)
+        let channel = &self.channels[self.next % self.channels.len()];
+        self.next += 1;
+        channel.recv().ok()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.shared.jobs.len() - self.shared.lock().next_out;
+        let left = self.jobs - self.next;
         (left, Some(left))
     }
 }
@@ -230,8 +222,7 @@ impl ExactSizeIterator for Loader {}
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        self.shared.lock().stopped = true;
-        self.shared.changed.notify_all();
+        self.channels.clear();
         for worker in self.workers.drain(..) {
             // A worker catches its panics, so there is nothing to learn from the result.
             let _ = worker.join();
@@ -261,20 +252,28 @@ mod tests {
         Ok(vec![job.index as f32])
     }
 
+    fn config(workers: usize, bytes: usize) -> LoaderConfig {
+        LoaderConfig { workers, bytes }
+    }
+
     #[test]
     fn photos_come_in_order_and_within_the_budget() {
-        for (workers, budget) in [(1, 12), (4, 12), (4, 1000), (8, 0)] {
-            let mut loader = Loader::run(jobs(40), Box::new(slow), 4, workers, budget).unwrap();
+        for (workers, bytes) in [(1, 12), (4, 12), (4, 1000), (8, 0)] {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&begun);
+            let load = move |job: &Job| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                slow(job)
+            };
+            let mut loader = Loader::run(jobs(40), load, 4, config(workers, bytes)).unwrap();
             assert_eq!(loader.len(), 40);
-            let mut found = Vec::new();
-            for decoded in loader.by_ref() {
-                let decoded = decoded.unwrap();
-                assert_eq!(decoded.pixels, [decoded.index as f32]);
-                found.push(decoded.index);
+            for place in 0..40 {
+                let decoded = loader.next().unwrap().unwrap();
+                assert_eq!((decoded.index, decoded.pixels[0]), (place, place as f32));
                 std::thread::sleep(Duration::from_micros(500));
+                let held = begun.load(Ordering::SeqCst) - (place + 1);
+                assert!(held <= (bytes / 4).max(1), "{workers} {bytes}: {held}");
             }
-            assert!(found.into_iter().eq(0..40));
-            assert!(loader.peak_bytes() <= budget.max(4), "{workers} {budget}");
             assert!(loader.next().is_none());
         }
     }
@@ -285,7 +284,7 @@ mod tests {
             2 => panic!("as a broken decoder would"),
             _ => slow(job),
         };
-        let loader = Loader::run(jobs(6), Box::new(load), 4, 2, 8).unwrap();
+        let loader = Loader::run(jobs(6), load, 4, config(2, 8)).unwrap();
         let found: Vec<Result<Decoded>> = loader.collect();
         assert_eq!(found.len(), 6);
         for (i, decoded) in found.iter().enumerate() {
@@ -306,7 +305,7 @@ mod tests {
             counter.fetch_add(1, Ordering::SeqCst);
             slow(job)
         };
-        let mut loader = Loader::run(jobs(100_000), Box::new(load), 4, 4, 40).unwrap();
+        let mut loader = Loader::run(jobs(100_000), load, 4, config(4, 40)).unwrap();
         assert!(loader.next().unwrap().is_ok());
         drop(loader);
         // The workers have ended: the counter and everything else they held is let go of.

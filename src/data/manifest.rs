@@ -1,6 +1,6 @@
 //! Listings in CSV: a column `path`, a column a head, and optionally `person` and `split`.
 
-use super::dataset::{Fault, Sample, Split, Value};
+use super::sample::{Fault, Sample, Split, Value};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::recognise::what_it_is;

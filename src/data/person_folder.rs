@@ -7,11 +7,12 @@
 //!
 //! For prediction, a listing `info.csv` (`ImageID,ans`) names the photos, and a copy of it takes the answers.
 
-use super::dataset::{Fault, Sample};
 use super::manifest::{Columns, Table};
-use crate::error::{Error, Result, write_atomically};
+use super::sample::{Fault, Sample};
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
+use crate::io::table::write_csv;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -207,16 +208,7 @@ pub fn write_result(path: &Path, listing: &[String], answers: &[usize]) -> Resul
             found: answers.len().to_string(),
         });
     }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |e: csv::Error| Error::io("write", path, e.into());
-    writer.write_record(["ImageID", "ans"]).map_err(failed)?;
-    for (id, answer) in listing.iter().zip(answers) {
-        writer
-            .write_record([id.as_str(), &answer.to_string()])
-            .map_err(failed)?;
-    }
-    let bytes = writer
-        .into_inner()
-        .map_err(|e| Error::io("write", path, e.into_error()))?;
-    write_atomically(path, &bytes)
+    let rows = listing.iter().zip(answers);
+    let rows = rows.map(|(id, answer)| [id.clone(), answer.to_string()]);
+    write_csv(path, ["ImageID", "ans"], rows)
 }

@@ -1,7 +1,7 @@
 //! Which photos an epoch takes, and in what order.
 
 use super::dataset::{Dataset, Split, empty_split, person_key};
-use super::targets::labels;
+use super::targets::{classes, labels};
 use crate::error::{Error, Result};
 use crate::model::ModelSpec;
 use crate::random::rng::{Purpose, keyed};
@@ -101,7 +101,8 @@ impl Sampler {
                 weighted(&keys, *power, dataset)?
             }
             Sampling::ByClass { power } => {
-                weighted(&classes(spec, dataset, train)?, *power, dataset)?
+                let classes = classes(&spec.taxonomy()?, dataset, train);
+                weighted(&classes, *power, dataset)?
             }
             Sampling::OnePhotoAPerson => {
                 let mut persons: Vec<Vec<usize>> = Vec::new();
@@ -154,17 +155,6 @@ impl Sampler {
         order.shuffle(&mut keyed(seed, Purpose::Shuffle, epoch as u64, 0));
         order
     }
-}
-
-/// The final class of each photo, where the label of every head that applies is known.
-pub(crate) fn classes(
-    spec: &ModelSpec,
-    dataset: &Dataset,
-    train: &[usize],
-) -> Result<Vec<Option<usize>>> {
-    let taxonomy = spec.taxonomy()?;
-    let class = |i: &usize| taxonomy.class_of(&labels(&spec.heads, &dataset.samples[*i]));
-    Ok(train.iter().map(class).collect())
 }
 
 fn weighted(keys: &[Option<usize>], power: f64, dataset: &Dataset) -> Result<Draws> {

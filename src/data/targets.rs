@@ -31,12 +31,40 @@ pub fn labels_that_apply(
     dataset: &Dataset,
     index: usize,
 ) -> Vec<Option<usize>> {
-    let known = labels(&dataset.heads, &dataset.samples[index]);
-    let applies = taxonomy.applies(&known).into_iter();
-    let pairs = applies.zip(&known);
-    pairs
-        .map(|(applies, label)| label.filter(|_| applies != Some(false)))
-        .collect()
+    taxonomy.applying(&labels(&dataset.heads, &dataset.samples[index]))
+}
+
+/// The final class of each of these samples, where the label of every head that applies is known.
+pub fn classes(taxonomy: &Taxonomy, dataset: &Dataset, indices: &[usize]) -> Vec<Option<usize>> {
+    let class = |i: &usize| taxonomy.class_of(&labels(&dataset.heads, &dataset.samples[*i]));
+    indices.iter().map(class).collect()
+}
+
+/// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Targets {
+    /// `(batch, num_labels)`, row after row; each row sums to 1, or is 0 where the label is missing.
+    pub rows: Vec<f32>,
+    /// `(batch)`.
+    pub weights: Vec<f32>,
+    /// Labels a row.
+    pub num_labels: usize,
+}
+
+impl Targets {
+    /// Adds a row; a missing one weighs nothing.
+    pub(crate) fn push(&mut self, row: Option<&[f32]>, weight: f32) {
+        match row {
+            Some(row) if weight > 0.0 => {
+                self.rows.extend_from_slice(row);
+                self.weights.push(weight);
+            }
+            _ => {
+                self.rows.extend(std::iter::repeat_n(0.0, self.num_labels));
+                self.weights.push(0.0);
+            }
+        }
+    }
 }
 
 /// The training target: one weight a label, together 1. `None` if the number lies in a dropped band of the head, both ends

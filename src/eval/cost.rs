@@ -1,8 +1,9 @@
 //! What a smaller file costs: two models on the same photos.
 
-use super::evaluate::{Queue, features, logits, score};
+use super::evaluate::{features, logits, score};
 use super::score::NamedScore;
 use crate::data::dataset::Dataset;
+use crate::data::loader::LoaderConfig;
 use crate::error::Result;
 use crate::model_file::ModelFile;
 use serde::Serialize;
@@ -32,15 +33,15 @@ pub fn compare_models(
     models: [&ModelFile; 2],
     dataset: &Dataset,
     indices: &[usize],
-    queue: Queue,
+    loading: LoaderConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<CostRow>> {
     let mut outcomes = Vec::new();
     for (place, file) in models.into_iter().enumerate() {
         let model = file.build()?;
         let spec = &file.description.model;
-        let mut tell = |done| progress(place * indices.len() + done);
-        let kept = features(&model, &spec.input, dataset, indices, queue, &mut tell)?;
+        let mut of_both = |done| progress(place * indices.len() + done);
+        let kept = features(&model, &spec.input, dataset, indices, loading, &mut of_both)?;
         let decision = &file.description.decision;
         let logits = logits(&model, &kept)?;
         outcomes.push(score(

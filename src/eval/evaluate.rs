@@ -2,7 +2,7 @@
 
 use super::score::{MAX_CONFUSION, ScoreReport, Scored};
 use crate::data::dataset::Dataset;
-use crate::data::loader::{Decoded, Job, Loader};
+use crate::data::loader::{EVAL_BATCH, Loader, LoaderConfig, jobs, stack};
 use crate::data::targets::labels;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
@@ -11,61 +11,7 @@ use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
 use crate::predict::{Ensemble, Opinion, Prediction};
 use crate::taxonomy::Taxonomy;
-use candle_core::{Device, Tensor};
-
-/// Photos a step of evaluation; has no effect on the results.
-pub(crate) const BATCH: usize = 32;
-
-/// Worker threads that decode, and bytes they may decode ahead.
-#[derive(Clone, Copy, Debug)]
-pub struct Queue {
-    /// Threads.
-    pub workers: usize,
-    /// Bytes of normalised photos held at once.
-    pub bytes: usize,
-}
-
-impl Queue {
-    /// One worker for each of the threads there are, and a budget in MiB.
-    pub fn new(mib: usize) -> Self {
-        Self {
-            workers: rayon::current_num_threads(),
-            bytes: mib << 20,
-        }
-    }
-}
-
-/// The jobs that load these samples.
-pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
-    indices
-        .iter()
-        .map(|i| Job {
-            index: *i,
-            again: 0,
-            path: dataset.samples[*i].path.clone(),
-        })
-        .collect()
-}
-
-/// A batch tensor from loaded photos.
-///
-/// # Shapes
-/// Result `(batch, channels, H, W)`.
-///
-/// # Errors
-/// If the photos are not of the input's size.
-pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
-    let [h, w] = input.size;
-    let pixels: Vec<f32> = photos
-        .iter()
-        .flat_map(|p| p.pixels.iter().copied())
-        .collect();
-    Ok(Tensor::from_vec(
-        pixels,
-        (photos.len(), input.channels, h, w),
-        &Device::Cpu,
-    )?)
-}
+use candle_core::Tensor;
 
 /// The features of these samples, in their order; `progress` is told the photos done.
 ///
@@ -73,28 +19,23 @@ pub fn stack(photos: &[Decoded], input: &InputSpec) -> Result<Tensor> {
 /// Result `(indices, num_features)`.
 ///
 /// # Errors
-/// [`Error::Image`] naming a photo that cannot be read; [`Error::EmptySplit`] if there is none.
+/// [`Error::Image`] naming a photo that cannot be read; [`Error::Invalid`] if there is none.
 pub fn features(
     model: &MultiTaskModel,
     input: &InputSpec,
     dataset: &Dataset,
     indices: &[usize],
-    queue: Queue,
+    loading: LoaderConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Tensor> {
-    let mut loader = Loader::start(
-        jobs(dataset, indices),
-        input,
-        None,
-        0,
-        0,
-        queue.workers,
-        queue.bytes,
-    )?;
+    let mut loader = Loader::start(jobs(dataset, indices), input, None, 0, 0, loading)?;
     let mut all = Vec::new();
     let mut done = 0;
     loop {
-        let photos = loader.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+        let photos = loader
+            .by_ref()
+            .take(input.at_once(EVAL_BATCH))
+            .collect::<Result<Vec<_>>>()?;
         if photos.is_empty() {
             break;
         }
@@ -103,10 +44,10 @@ pub fn features(
         progress(done);
     }
     if all.is_empty() {
-        return Err(Error::EmptySplit {
-            split: "asked-for".into(),
-            origin: "the data".into(),
-            reason: "there is no photo to compute features of".into(),
+        return Err(Error::Invalid {
+            what: "the photos to compute features of".into(),
+            expected: "at least one".into(),
+            found: "none".into(),
         });
     }
     Ok(Tensor::cat(&all, 0)?)
@@ -161,7 +102,7 @@ pub fn score_ensemble(
     progress: &mut dyn FnMut(usize),
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
     let mut opinions = Vec::with_capacity(indices.len());
-    for indices in indices.chunks(BATCH) {
+    for indices in indices.chunks(EVAL_BATCH) {
         let paths: Vec<_> = indices.iter().map(|i| &dataset.samples[*i].path).collect();
         for opinion in ensemble.opinions_of_files(&paths)? {
             opinions.push(opinion?);

@@ -5,4 +5,5 @@ pub mod cost;
 pub mod decide;
 pub mod evaluate;
 pub mod metrics;
+pub mod predictions;
 pub mod score;

@@ -4,12 +4,10 @@ use super::changes::{Change, differences, title};
 use super::figure::Figure;
 use super::runs::{FinishedRun, Side};
 use super::statistics::{PairedDifference, mean, paired_difference, spread};
-use super::table::to_csv;
-use crate::error::{Error, Result, write_atomically};
-use crate::train::run::write_json;
+use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Variants against a baseline. `Display` gives tables for a terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,17 +130,6 @@ impl Comparison {
             figures: tables.collect(),
             notes: notes(runs),
         })
-    }
-}
-
-impl Comparison {
-    /// Writes `results.json` and `results.csv` to a folder.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join("results.json"), self)?;
-        write_atomically(&folder.join("results.csv"), to_csv(self)?.as_bytes())
     }
 }
 

@@ -4,9 +4,10 @@ use super::run_logits::held_out;
 use crate::data::dataset::{Dataset, Split};
 use crate::error::Result;
 use crate::eval::evaluate::score;
+use crate::eval::predictions::write_predictions;
 use crate::eval::score::ScoreReport;
+use crate::io::table::write_json;
 use crate::train::config::Config;
-use crate::train::run::{write_json, write_predictions};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 

@@ -5,13 +5,14 @@ use super::figure::Figure;
 use super::file::{ExperimentFile, GiveUp};
 use crate::data::corrections::{Corrections, CorrectionsReport};
 use crate::data::dataset::{Dataset, Sample, Split};
+use crate::data::seen::check_held_out;
 use crate::data::split;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::model_file::Tensors;
 use crate::tensors::hash::hexadecimal;
-use crate::train::config::{Config, load_weights};
+use crate::train::config::{Config, load_weights, seen_by_weights};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -117,6 +118,13 @@ impl Plan {
         for (place, set) in std::iter::once(&none).chain(changed).enumerate() {
             let variant = resolve(file, set, place, origin, &variants)?;
             variants.push(variant);
+        }
+        let mut looked_at = BTreeSet::new();
+        for variant in &variants {
+            if looked_at.insert(&variant.config.model.weights) {
+                let seen = seen_by_weights(&variant.config, &file.heads)?;
+                check_held_out(&variant.dataset, seen)?;
+            }
         }
         if !leave_readable(&mut variants, look)? {
             return Ok(None);

@@ -3,7 +3,7 @@
 use super::changes::Change;
 use super::code::Code;
 use crate::error::{Error, Result};
-use crate::train::run::write_json;
+use crate::io::table::write_json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;

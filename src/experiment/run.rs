@@ -11,8 +11,8 @@ use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
 use crate::error::{Error, Result};
 use crate::io::lock::FolderLock;
+use crate::io::table::write_json;
 use crate::train::config::{load_weights, seen_by_weights};
-use crate::train::run::write_json;
 use crate::train::trainer;
 use crate::train::trainer::train;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub fn run(
     plan: &Plan,
     out: &Path,
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event),
+    on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let _lock = FolderLock::take(out)?;
     let folder = out.join("runs");
@@ -98,7 +98,7 @@ pub fn run(
         } else if bench.is_given_up(place)? {
             State::GivenUp
         } else if bench.fits(place) {
-            bench.go(place, stop, tell)?
+            bench.go(place, stop, on_event)?
         } else {
             match bench.waiting(place) {
                 State::ToDo => State::NoTime,
@@ -148,13 +148,13 @@ impl Bench<'_> {
         &mut self,
         place: usize,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(&Event),
+        on_event: &mut dyn FnMut(&Event),
     ) -> Result<State> {
         let (plan, run) = (self.plan, &self.plan.runs[place]);
         let folder = self.folder(run);
         let resumed = folder.join("state.safetensors").is_file();
         let title = &plan.variants[run.variant].title;
-        tell(&Event::Begin {
+        on_event(&Event::Begin {
             run,
             title,
             place: place + 1,
@@ -195,7 +195,7 @@ impl Bench<'_> {
             resumed,
             &halt,
             &mut |event| {
-                tell(&Event::Training(event));
+                on_event(&Event::Training(event));
                 if stop.load(Ordering::Relaxed) || deadline.is_over() {
                     halt.store(true, Ordering::Relaxed);
                 }
@@ -219,7 +219,7 @@ impl Bench<'_> {
         record.write(&folder)?;
         let state = State::of(&record);
         if state != State::Stopped {
-            tell(&Event::Ended(&record));
+            on_event(&Event::Ended(&record));
         }
         self.records[place] = Some(record);
         Ok(state)

@@ -1,11 +1,12 @@
 //! What a finished run's model says of photos.
 
 use crate::data::dataset::{Dataset, Split};
+use crate::data::features::{Extractor, Features, Key, View};
+use crate::data::loader::LoaderConfig;
 use crate::error::Result;
-use crate::eval::evaluate::{Queue, features, logits};
+use crate::eval::evaluate::{features, logits};
 use crate::model_file::{Description, ModelFile};
 use crate::train::config::Config;
-use crate::train::features::{Extractor, Features, Key, View};
 use candle_core::Tensor;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -34,7 +35,7 @@ pub(crate) fn held_out(
     };
     let file = ModelFile::read(folder.join(name))?;
     let (model, spec) = (file.build()?, &file.description.model);
-    let queue = Queue::new(config.train.queue_mib);
+    let loading = LoaderConfig::new(config.train.queue_mib);
     let all = if config.train.stays_frozen() {
         let cache = config.train.feature_cache.as_deref().unwrap_or(cache);
         let extractor = Extractor::new(spec, &file.tensors)?;
@@ -52,12 +53,12 @@ pub(crate) fn held_out(
             .map(|photo| Key(photo, plain))
             .zip(paths)
             .collect();
-        if !kept.complete(&wanted, &model, queue, stop, &mut |_, _| ())? {
+        if !kept.complete(&wanted, &model, loading, stop, &mut |_, _| ())? {
             return Ok(None);
         }
         gathered(&kept, &wanted)?
     } else {
-        features(&model, &spec.input, dataset, indices, queue, &mut |_| ())?
+        features(&model, &spec.input, dataset, indices, loading, &mut |_| ())?
     };
     let logits = logits(&model, &all)?;
     Ok(Some(HeldOut {

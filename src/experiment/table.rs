@@ -2,8 +2,10 @@
 
 use super::comparison::{Cell, Comparison};
 use super::runs::Side;
-use crate::error::{Error, Result};
+use crate::error::{Result, write_atomically};
+use crate::io::table::{self, write_json};
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 
 /// Columns of a variant's name in a terminal.
 const NAME: usize = 27;
@@ -50,11 +52,28 @@ impl Display for Comparison {
 /// The rows of all figures: figure, variant, runs, mean, spread, pairs, difference, its interval, verdict.
 ///
 /// # Errors
-/// [`Error::Io`] if the rows cannot be written.
+/// [`Error::Io`](crate::Error::Io) if the rows cannot be written.
 pub fn to_csv(comparison: &Comparison) -> Result<String> {
-    let fail = |e: String| Error::io("write", "results.csv", std::io::Error::other(e));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = [
+    let number = |v: Option<f64>| v.map(|v| format!("{v:.6}")).unwrap_or_default();
+    let rows = comparison.figures.iter().flat_map(|table| {
+        table.rows.iter().enumerate().map(move |(place, row)| {
+            let d = row.difference;
+            [
+                table.figure.to_string(),
+                place.to_string(),
+                comparison.variants[place].title.clone(),
+                row.runs.to_string(),
+                number(row.mean),
+                number(row.spread),
+                d.map(|d| d.pairs.to_string()).unwrap_or_default(),
+                number(d.map(|d| d.mean)),
+                number(d.and_then(|d| d.low)),
+                number(d.and_then(|d| d.high)),
+                row.verdict.text().to_string(),
+            ]
+        })
+    });
+    let titles = [
         "figure",
         "variant",
         "title",
@@ -67,33 +86,18 @@ pub fn to_csv(comparison: &Comparison) -> Result<String> {
         "high",
         "verdict",
     ];
-    writer
-        .write_record(header)
-        .map_err(|e| fail(e.to_string()))?;
-    let number = |v: Option<f64>| v.map(|v| format!("{v:.6}")).unwrap_or_default();
-    for table in &comparison.figures {
-        for (place, row) in table.rows.iter().enumerate() {
-            let d = row.difference;
-            let record = [
-                table.figure.to_string(),
-                place.to_string(),
-                comparison.variants[place].title.clone(),
-                row.runs.to_string(),
-                number(row.mean),
-                number(row.spread),
-                d.map(|d| d.pairs.to_string()).unwrap_or_default(),
-                number(d.map(|d| d.mean)),
-                number(d.and_then(|d| d.low)),
-                number(d.and_then(|d| d.high)),
-                row.verdict.text().to_string(),
-            ];
-            writer
-                .write_record(record)
-                .map_err(|e| fail(e.to_string()))?;
-        }
+    table::to_csv(titles, rows)
+}
+
+impl Comparison {
+    /// Writes `results.json` and `results.csv` to a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join("results.json"), self)?;
+        write_atomically(&folder.join("results.csv"), to_csv(self)?.as_bytes())
     }
-    let bytes = writer.into_inner().map_err(|e| fail(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| fail(e.to_string()))
 }
 
 /// One Markdown table a figure.

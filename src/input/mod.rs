@@ -134,6 +134,12 @@ impl InputSpec {
         }
     }
 
+    /// How many of `most` photos are held as numbers at once: such as together take at most 128 MiB, and at least one.
+    pub(crate) fn at_once(&self, most: usize) -> usize {
+        let photo = self.channels * self.size[0] * self.size[1] * size_of::<f32>();
+        ((128 << 20) / photo.max(1)).clamp(1, most.max(1))
+    }
+
     /// Writes `(x / 255 − mean) / std`, turning pixels into planes.
     ///
     /// # Shapes

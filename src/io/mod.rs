@@ -9,3 +9,5 @@ pub(crate) mod partial;
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) mod read;
 pub(crate) mod recognise;
+#[cfg(feature = "train")]
+pub(crate) mod table;

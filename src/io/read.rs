@@ -1,9 +1,11 @@
 //! Reading files that users name: a file is needed, its size is bounded, and what is wrong with it is said.
 
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 const MIB: u64 = 1 << 20;
 /// The largest settings, heads and experiments, written by hand.
@@ -17,6 +19,9 @@ pub(crate) const WEIGHTS: u64 = 128 * 1024 * MIB;
 
 /// The most that is read beyond the size a file says it has.
 const UNSAID: u64 = 1024 * MIB;
+
+/// What pipes have given that this process was handed. They can be read once, and some files are asked for more than once.
+static GIVEN: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 /// Opens a file for reading, and says how large it is. What is no file is refused before it is opened, for a pipe without a writer would
 /// never open and a device never end.
@@ -56,11 +61,24 @@ pub(crate) fn open_within(path: &Path, most: u64) -> Result<(File, u64)> {
     }
 }
 
-/// The content of a file of at most `most` bytes.
+/// The content of a file of at most `most` bytes; that of a pipe is kept, and given again.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+    if path.is_file() || !is_given(path) {
+        return read(path, most);
+    }
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = given.get(path) {
+        return Ok(bytes.clone());
+    }
+    let bytes = read(path, most)?;
+    given.insert(path.into(), bytes.clone());
+    Ok(bytes)
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let (file, size) = open_within(path, most)?;
     let mut bytes = Vec::new();
     let failed = |e| Error::io("read", path, e);
@@ -109,7 +127,14 @@ pub(crate) fn missing(path: &Path, error: io::Error) -> Error {
     if error.kind() != ErrorKind::NotFound {
         return Error::io("read", path, error);
     }
-    match crate::io::hint::for_missing(path) {
+    let hint = match path.read_link() {
+        Ok(to) => Some(format!(
+            "it is a link to `{}`, which is not there",
+            to.display()
+        )),
+        Err(_) => crate::io::hint::for_missing(path),
+    };
+    match hint {
         Some(hint) => {
             let text = format!("{error}; {hint}");
             Error::io("read", path, io::Error::new(ErrorKind::NotFound, text))

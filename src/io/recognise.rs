@@ -1,80 +1,178 @@
 //! What a file is that was given in place of another, told by its first bytes: a name says more than "damaged".
 
-/// What a file of some other kind begins with, and what it is then.
-const BEGINNINGS: [(&[u8], &str); 26] = [
-    (b"version https://git-lfs", LFS),
-    (b"PK\x03\x04", ZIP),
-    (b"PK\x05\x06", "an empty zip archive"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG photo"),
-    (b"\xff\xd8\xff", "a JPEG photo"),
-    (b"GIF8", "a GIF picture"),
-    (b"%PDF-", "a PDF document"),
-    (
-        b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, as Keras writes them (.h5)",
-    ),
-    (b"\x93NUMPY", "an array of NumPy (.npy)"),
-    (b"GGUF", "a GGUF file, as llama.cpp reads them"),
-    (b"hydrfeat", "a file of features that hydranet kept"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"BZh", "a bzip2 archive; unpack it first"),
-    (b"\xfd7zXZ\0", "an xz archive; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
-    (b"Rar!\x1a\x07", "a rar archive; unpack it first"),
-    (b"SQLite format 3\0", "a SQLite database"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program of Windows"),
-    (b"\xff\xfe", UTF16),
-    (b"\xfe\xff", UTF16),
-    (b"\x80\x02", PICKLE),
-    (b"\x80\x03", PICKLE),
-    (b"\x80\x04", PICKLE),
-    (b"\x80\x05", PICKLE),
-];
+/// A kind of file, and what is to be done with one that was given in place of a model, weights, settings or a table, and in place of a
+/// photo. Empty: nothing that would help.
+struct Kind {
+    name: &'static str,
+    as_data: &'static str,
+    as_photo: &'static str,
+}
 
-const LFS: &str =
-    "a Git-LFS pointer, not the file itself; run `git lfs pull` in the repository it is from";
-const ZIP: &str = "a zip archive; PyTorch's weights (.pth) are such, which are given as model.weights, and tables of Excel (.xlsx), which are saved as CSV first";
-const PICKLE: &str =
-    "a pickle of Python; PyTorch's weights (.pth) may be such, which are given as model.weights";
-const UTF16: &str = "text in UTF-16; save it in UTF-8";
-const PARTS: &str = "the index of weights that are split into several files; give one file that holds them all, saved with one shard in Python";
-const HTML: &str =
-    "an HTML page, probably the error or login page of a download; fetch the file again";
+/// A kind of picture or document, and how it becomes a photo.
+const fn picture(name: &'static str, as_photo: &'static str) -> Kind {
+    Kind {
+        name,
+        as_data: "",
+        as_photo,
+    }
+}
+
+/// What programs for other data read.
+const fn data(name: &'static str, as_data: &'static str) -> Kind {
+    Kind {
+        name,
+        as_data,
+        as_photo: "",
+    }
+}
+
+/// A kind with which the same is to be done whatever it was given for.
+const fn any(name: &'static str, advice: &'static str) -> Kind {
+    Kind {
+        name,
+        as_data: advice,
+        as_photo: advice,
+    }
+}
+
+const TO_PNG: &str = "convert it to PNG";
+const TO_EITHER: &str = "convert it to PNG or JPEG";
+const UNPACK: &str = "unpack it first";
+const FETCH: &str = "fetch the file again";
+
+const HEIC: Kind = picture(
+    "a HEIC picture, as telephones save them",
+    "convert it to JPEG",
+);
+const TIFF: Kind = picture("a TIFF or a camera's raw picture", TO_EITHER);
+const JPEG_XL: Kind = picture("a JPEG XL picture", TO_EITHER);
+const JPEG_2000: Kind = picture("a JPEG 2000 picture", TO_EITHER);
+const AVIF: Kind = picture("an AVIF picture", TO_EITHER);
+const PICKLE: Kind = data(
+    "a pickle of Python",
+    "PyTorch's weights (.pth) may be such, which are given as model.weights",
+);
+const UTF16: Kind = data("text in UTF-16", "save it in UTF-8");
+
+/// Where in a file what stands, and what the file is then.
+const MARKS: [(usize, &[u8], Kind); 43] = [
+    (
+        0,
+        b"version https://git-lfs",
+        any(
+            "a Git-LFS pointer, not the file itself",
+            "run `git lfs pull` in the repository it is from",
+        ),
+    ),
+    (
+        0,
+        b"PK\x03\x04",
+        Kind {
+            name: "a zip archive",
+            as_data: "PyTorch's weights (.pth) are such, which are given as model.weights, and tables of Excel (.xlsx), which are saved as CSV first",
+            as_photo: UNPACK,
+        },
+    ),
+    (0, b"PK\x05\x06", any("an empty zip archive", "")),
+    (0, b"\x89PNG\r\n\x1a\n", picture("a PNG photo", "")),
+    (0, b"\xff\xd8\xff", picture("a JPEG photo", "")),
+    (0, b"GIF8", picture("a GIF picture", TO_PNG)),
+    (4, b"ftypavif", AVIF),
+    (4, b"ftypavis", AVIF),
+    (4, b"ftyphei", HEIC),
+    (4, b"ftyphev", HEIC),
+    (4, b"ftypmif1", HEIC),
+    (4, b"ftypmsf1", HEIC),
+    (
+        4,
+        b"ftyp",
+        picture("a video", "take single pictures from it"),
+    ),
+    (0, b"II*\0", TIFF),
+    (0, b"MM\0*", TIFF),
+    (0, b"II+\0", TIFF),
+    (0, b"MM\0+", TIFF),
+    (0, b"\0\0\0\x0cJXL ", JPEG_XL),
+    (0, b"\xff\x0a", JPEG_XL),
+    (0, b"\0\0\0\x0cjP  ", JPEG_2000),
+    (0, b"\xff\x4f\xff\x51", JPEG_2000),
+    (
+        0,
+        b"8BPS",
+        picture("a Photoshop document", "save it as PNG or JPEG"),
+    ),
+    (
+        0,
+        b"%PDF",
+        picture("a PDF document", "save its pictures as PNG or JPEG"),
+    ),
+    (
+        0,
+        b"\x89HDF\r\n\x1a\n",
+        data("an HDF5 file, as Keras writes them (.h5)", ""),
+    ),
+    (0, b"\x93NUMPY", data("an array of NumPy (.npy)", "")),
+    (0, b"GGUF", data("a GGUF file, as llama.cpp reads them", "")),
+    (
+        0,
+        b"hydrfeat",
+        data("a file of features that hydranet kept", ""),
+    ),
+    (0, b"\x1f\x8b", any("a gzip archive", UNPACK)),
+    (0, b"BZh", any("a bzip2 archive", UNPACK)),
+    (0, b"\xfd7zXZ\0", any("an xz archive", UNPACK)),
+    (0, b"\x28\xb5\x2f\xfd", any("a zstd archive", UNPACK)),
+    (0, b"7z\xbc\xaf\x27\x1c", any("a 7z archive", UNPACK)),
+    (0, b"Rar!\x1a\x07", any("a rar archive", UNPACK)),
+    (257, b"ustar", any("a tar archive", UNPACK)),
+    (0, b"SQLite format 3\0", data("a SQLite database", "")),
+    (0, b"\x7fELF", data("a program", "")),
+    (0, b"MZ", data("a program of Windows", "")),
+    (0, b"\xff\xfe", UTF16),
+    (0, b"\xfe\xff", UTF16),
+    (0, b"\x80\x02", PICKLE),
+    (0, b"\x80\x03", PICKLE),
+    (0, b"\x80\x04", PICKLE),
+    (0, b"\x80\x05", PICKLE),
+];
 
 /// Bytes at the start of a file that are looked at.
 const LOOKED_AT: usize = 4096;
 
-/// What the bytes are if they are plainly of a kind that hydranet does not take for a model, weights or a table, in words that end in what
-/// to do where something is to be done.
-pub(crate) fn what_it_is(bytes: &[u8]) -> Option<String> {
+/// What a file is, if it is plainly of a kind that hydranet takes for no model, weights, table or text of its own.
+fn kind(bytes: &[u8]) -> Option<Kind> {
     if bytes.is_empty() {
-        return Some(
-            "an empty file (0 bytes); was it cut off when it was fetched or copied?".into(),
-        );
+        return Some(any(
+            "an empty file (0 bytes)",
+            "was it cut off when it was fetched or copied?",
+        ));
     }
     let start = &bytes[..bytes.len().min(LOOKED_AT)];
     if start.len() > 8 && start.iter().all(|b| *b == 0) {
-        return Some("nothing but zeros where it begins; was its download or copy interrupted, or the disk full?".into());
+        return Some(any(
+            "nothing but zeros where it begins",
+            "was its download or copy interrupted, or the disk full?",
+        ));
     }
-    let known = |(beginning, what): &(&[u8], &str)| {
-        start.starts_with(beginning).then(|| (*what).to_string())
-    };
-    if let Some(what) = BEGINNINGS.iter().find_map(known) {
-        return Some(what);
+    let at = |i: usize, what: &[u8]| start.get(i..).is_some_and(|b| b.starts_with(what));
+    if let Some((.., kind)) = MARKS.into_iter().find(|(i, mark, _)| at(*i, mark)) {
+        return Some(kind);
     }
-    if start.get(257..262) == Some(b"ustar") {
-        return Some("a tar archive; unpack it first".into());
+    if at(0, b"RIFF") && at(8, b"WEBP") {
+        return Some(picture("a WebP picture", TO_EITHER));
     }
-    if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
-        return Some("a WebP photo".into());
+    if at(0, b"BM") && at(6, &[0; 4]) {
+        return Some(picture("a BMP", TO_PNG));
+    }
+    // Behind it stands the number of its pictures; of a safetensors file it is a length, and zeros follow.
+    if at(0, &[0, 0, 1, 0]) && start.get(4).is_some_and(|n| *n > 0) {
+        return Some(picture("an icon (ICO)", TO_PNG));
     }
     // A protobuf whose first field is a small version and whose second is the producer's name.
     if let [8, 1..=20, 0x12, length, producer @ ..] = start
         && producer.get(..usize::from(*length)).is_some_and(is_text)
     {
-        return Some("an ONNX file; hydranet writes such and reads none".into());
+        return Some(data("an ONNX file", "hydranet writes such and reads none"));
     }
     of_text(start)
 }
@@ -83,22 +181,31 @@ fn is_text(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| (b' '..=b'~').contains(b))
 }
 
-fn of_text(start: &[u8]) -> Option<String> {
+fn of_text(start: &[u8]) -> Option<Kind> {
     let text = String::from_utf8_lossy(start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let lower: String = text.chars().take(64).collect::<String>().to_lowercase();
+    let lower: String = text.chars().take(1024).collect::<String>().to_lowercase();
     let starts = |words: &[&str]| words.iter().any(|w| lower.starts_with(w));
+    if starts(&["<svg"]) || (starts(&["<?xml"]) && lower.contains("<svg")) {
+        return Some(picture("an SVG drawing", TO_PNG));
+    }
     if starts(&["<!doctype", "<html", "<head", "<body", "<!--"]) {
-        return Some(HTML.into());
+        return Some(any(
+            "an HTML page, probably the error or login page of a download",
+            FETCH,
+        ));
     }
     if starts(&["<?xml", "<error"]) {
-        return Some("an XML text, probably the error of a download; fetch the file again".into());
+        return Some(any("an XML text, probably the error of a download", FETCH));
     }
     if is_json(text) {
         return Some(if text.contains("\"weight_map\"") {
-            PARTS.into()
+            data(
+                "the index of weights that are split into several files",
+                "give one file that holds them all, saved with one shard in Python",
+            )
         } else {
-            "a text in JSON".into()
+            data("a text in JSON", "")
         });
     }
     None
@@ -111,29 +218,49 @@ fn is_json(text: &str) -> bool {
         || after('[').is_some_and(|t| t.starts_with('{'))
 }
 
+fn advised(name: &str, advice: &str) -> String {
+    match advice {
+        "" => name.into(),
+        advice => format!("{name}; {advice}"),
+    }
+}
+
+/// What the bytes are if they are plainly of a kind that hydranet does not take for a model, weights or a table, in words that end in what
+/// to do where something is to be done.
+pub(crate) fn what_it_is(bytes: &[u8]) -> Option<String> {
+    kind(bytes).map(|k| advised(k.name, k.as_data))
+}
+
 /// As [`what_it_is`], and any text besides: of files that are never text.
 pub(crate) fn what_instead_of_binary(bytes: &[u8]) -> Option<String> {
-    what_it_is(bytes).or_else(|| {
-        let start = &bytes[..bytes.len().min(LOOKED_AT)];
-        if start.len() <= 8 {
-            return None; // Not even the length that a safetensors file begins with.
+    what_it_is(bytes).or_else(|| any_text(bytes))
+}
+
+/// The same of a file that should be a photo.
+#[cfg(feature = "image")]
+pub(crate) fn what_instead_of_photo(bytes: &[u8]) -> Option<String> {
+    kind(bytes)
+        .map(|k| advised(k.name, k.as_photo))
+        .or_else(|| any_text(bytes))
+}
+
+fn any_text(bytes: &[u8]) -> Option<String> {
+    let start = &bytes[..bytes.len().min(LOOKED_AT)];
+    // A character may be cut in two at the end of what is looked at.
+    let whole = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        Err(e) if e.error_len().is_none() => {
+            std::str::from_utf8(&start[..e.valid_up_to()]).unwrap_or("\0")
         }
-        // A character may be cut in two at the end of what is looked at.
-        let whole = match std::str::from_utf8(start) {
-            Ok(text) => text,
-            Err(e) if e.error_len().is_none() => {
-                std::str::from_utf8(&start[..e.valid_up_to()]).unwrap_or("\0")
-            }
-            Err(_) => "\0",
-        };
-        let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-        let line = whole.lines().find(|l| !l.trim().is_empty())?;
-        let begins: String = line.trim().chars().take(40).collect();
-        whole
-            .chars()
-            .all(plain)
-            .then(|| format!("a text that begins with `{begins}`"))
-    })
+        Err(_) => "\0",
+    };
+    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    let line = whole.lines().find(|l| !l.trim().is_empty())?;
+    let begins: String = line.trim().chars().take(40).collect();
+    whole
+        .chars()
+        .all(plain)
+        .then(|| format!("a text that begins with `{begins}`"))
 }
 
 /// What to say of bytes that are not JSON.

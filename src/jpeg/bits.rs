@@ -109,6 +109,16 @@ impl<'a> Bits<'a> {
     pub(crate) fn left(&self) -> u64 {
         (8 * self.data.len() as u64).saturating_sub(self.spent()) / 8
     }
+
+    /// Whether what is left is at most `most` bytes behind a byte that is filled up as encoders fill it: with ones, or with zeros and
+    /// nothing but zeros behind it.
+    pub(crate) fn is_padding(&self, most: u64) -> bool {
+        let fill = self.count % 8;
+        let bits = self.peek(8) >> (8 - fill);
+        let rest = &self.data[self.spent().div_ceil(8) as usize..];
+        let zeros = bits == 0 && rest.iter().all(|&b| b == 0);
+        rest.len() as u64 <= most && (bits == (1 << fill) - 1 || zeros)
+    }
 }
 
 /// The signed number that `n` bits stand for: those that begin with 0 are negative.

@@ -39,6 +39,10 @@ impl Layout {
 /// Zero bytes in a row from which they are taken for an erased stretch, see [`crate::scan`].
 const ZEROS: usize = 16;
 
+/// The most bytes behind the last unit that are no sign of damage. Codes that are lost or changed put the rest of the data out of step,
+/// and hardly ever leave so little in a place where the bits before it are those that fill up a byte.
+const SURPLUS: u64 = 16;
+
 /// Decodes the scan whose data begin at `pos`, and gives where they end.
 pub(crate) fn decode(
     bytes: &[u8],
@@ -87,7 +91,9 @@ pub(crate) fn decode(
         units.finish().map_err(|fault| {
             Error::Damaged(format!("{} in {}", fault.words(), layout.place(end - 1)))
         })?;
-        if bits.left() > 0 {
+        // Behind the last unit of the picture some encoders and transports leave a few bytes, of which libjpeg only warns.
+        let last = end == total && marker == Some(markers::EOI);
+        if bits.left() > 0 && !(last && bits.is_padding(SURPLUS)) {
             return Err(Error::Damaged(format!(
                 "{} bytes are left over behind the coded data that end in {}",
                 bits.left(),

@@ -17,7 +17,7 @@
 //! # What is seen of damage
 //!
 //! Every unit of every scan must be there, every code must exist, every coefficient must be one that a picture of 8 bits can have, and
-//! nothing may be left over before the next marker; every coefficient of a progressive picture must be sent to its last bit; a stretch
+//! nothing may be left over before the next marker, but a few bytes before the last; every coefficient of a progressive picture must be sent to its last bit; a stretch
 //! of zero bytes must be one that the tables in use can mean. Damage which leaves all of that whole cannot be told from a picture, for
 //! JPEG has no check sum: changed bits of single values; now and then a stretch of codes replaced by as many others; and in the last
 //! scans of a progressive picture, which hold the lowest bits as they are, stretches that move coefficients by one step.
@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod band;
 mod bits;
 mod colour;
 mod decode;

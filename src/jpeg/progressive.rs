@@ -1,6 +1,7 @@
 //! Progressive scans (T.81, G).
 
 use crate::Error;
+use crate::band::Band;
 use crate::bits::Bits;
 use crate::entropy::{self, Units};
 use crate::error::Fault;
@@ -76,49 +77,41 @@ fn shifted(value: i32, low: u8) -> Result<i16, Fault> {
 }
 
 /// First scans of the other coefficients (T.81, G.1.2.2).
-struct Ac<'s> {
-    table: Table,
-    across: usize,
-    blocks: &'s mut [Block],
-    first: usize,
-    last: usize,
-    low: u8,
-    /// Blocks yet to come in which nothing is sent.
-    run: u32,
-}
+struct Ac<'s>(Band<'s>);
 
 impl Units for Ac<'_> {
     fn restart(&mut self) {
-        self.run = 0;
+        self.0.run = 0;
     }
 
     fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault> {
-        if self.run > 0 {
-            self.run -= 1;
+        let band = &mut self.0;
+        if band.run > 0 {
+            band.run -= 1;
             return Ok(());
         }
-        let block = &mut self.blocks[row * self.across + column];
-        let mut k = self.first;
-        while k <= self.last {
+        let block = &mut band.blocks[row * band.across + column];
+        let mut k = band.first;
+        while k <= band.last {
             bits.fill();
-            let (symbol, value) = self.table.pair(bits)?;
+            let (symbol, value) = band.table.pair(bits)?;
             if symbol & 15 == 0 {
                 let run = u32::from(symbol >> 4);
                 if run == 15 {
                     k += 16;
                     continue;
                 }
-                self.run = (1 << run) - 1 + bits.number(run);
+                band.run = (1 << run) - 1 + bits.number(run);
                 return Ok(());
             }
             k += usize::from(symbol >> 4);
-            if k > self.last {
+            if k > band.last {
                 return Err(Fault::Index);
             }
-            block[k] = shifted(value, self.low)?;
+            block[k] = shifted(value, band.low)?;
             k += 1;
         }
-        if k > self.last + 1 {
+        if k > band.last + 1 {
             Err(Fault::Index)
         } else {
             Ok(())
@@ -126,11 +119,7 @@ impl Units for Ac<'_> {
     }
 
     fn finish(&self) -> Result<(), Fault> {
-        if self.run == 0 {
-            Ok(())
-        } else {
-            Err(Fault::Run)
-        }
+        self.0.finish()
     }
 }
 
@@ -210,28 +199,18 @@ pub(crate) fn decode(
     let (index, table) = (scan.parts[0].index, specs[0].table());
     let across = frame.components[index].padded_across;
     let blocks = stored[index].blocks.as_mut_slice();
-    let (first_k, last_k, low) = (scan.first, scan.last, scan.low);
+    let band = Band {
+        table,
+        across,
+        blocks,
+        first: scan.first,
+        last: scan.last,
+        low: scan.low,
+        run: 0,
+    };
     if first {
-        let mut units = Ac {
-            table,
-            across,
-            blocks,
-            first: first_k,
-            last: last_k,
-            low,
-            run: 0,
-        };
-        entropy::decode(bytes, pos, &layout, &mut units)
+        entropy::decode(bytes, pos, &layout, &mut Ac(band))
     } else {
-        let mut units = Refine {
-            table,
-            across,
-            blocks,
-            first: first_k,
-            last: last_k,
-            low,
-            run: 0,
-        };
-        entropy::decode(bytes, pos, &layout, &mut units)
+        entropy::decode(bytes, pos, &layout, &mut Refine(band))
     }
 }

@@ -1,21 +1,11 @@
 //! Later scans of a progressive picture, which send one more bit of coefficients (T.81, G.1.2.3).
 
+use crate::band::Band;
 use crate::bits::Bits;
 use crate::entropy::Units;
 use crate::error::Fault;
-use crate::huffman::Table;
-use crate::stored::Block;
 
-pub(crate) struct Refine<'s> {
-    pub(crate) table: Table,
-    pub(crate) across: usize,
-    pub(crate) blocks: &'s mut [Block],
-    pub(crate) first: usize,
-    pub(crate) last: usize,
-    pub(crate) low: u8,
-    /// Blocks yet to come in which nothing new is sent, this one included.
-    pub(crate) run: u32,
-}
+pub(crate) struct Refine<'s>(pub(crate) Band<'s>);
 
 /// New coefficients of one sign, with none left out between them, from which a block is taken for overwritten.
 ///
@@ -33,21 +23,22 @@ fn correct(bits: &mut Bits<'_>, coefficient: &mut i16, bit: i16) {
 
 impl Units for Refine<'_> {
     fn restart(&mut self) {
-        self.run = 0;
+        self.0.run = 0;
     }
 
     fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault> {
-        let block = &mut self.blocks[row * self.across + column][self.first..=self.last];
-        let bit = 1i16 << self.low;
+        let band = &mut self.0;
+        let block = &mut band.blocks[row * band.across + column][band.first..=band.last];
+        let bit = 1i16 << band.low;
         let mut k = 0;
         let (mut alike, mut last) = (0, 0);
-        while self.run == 0 && k < block.len() {
+        while band.run == 0 && k < block.len() {
             bits.fill();
-            let symbol = self.table.symbol(bits)?;
+            let symbol = band.table.symbol(bits)?;
             let mut zeros = symbol >> 4;
             let new = match symbol & 15 {
                 0 if zeros < 15 => {
-                    self.run = (1 << zeros) + bits.number(u32::from(zeros));
+                    band.run = (1 << zeros) + bits.number(u32::from(zeros));
                     break;
                 }
                 0 => None,
@@ -80,20 +71,16 @@ impl Units for Refine<'_> {
                 }
             }
         }
-        if self.run > 0 {
+        if band.run > 0 {
             for coefficient in block[k..].iter_mut().filter(|c| **c != 0) {
                 correct(bits, coefficient, bit);
             }
-            self.run -= 1;
+            band.run -= 1;
         }
         Ok(())
     }
 
     fn finish(&self) -> Result<(), Fault> {
-        if self.run == 0 {
-            Ok(())
-        } else {
-            Err(Fault::Run)
-        }
+        self.0.finish()
     }
 }

@@ -27,6 +27,8 @@ pub mod rounded;
 mod rows;
 mod shared;
 mod simd;
+#[cfg(feature = "mimalloc")]
+mod stdout;
 pub mod tasks;
 pub mod transpose;
 pub mod update;
@@ -39,3 +41,5 @@ pub use memmap2::Mmap;
 #[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
 pub use simd::instruction_set;
+#[cfg(feature = "mimalloc")]
+pub use stdout::stdout_was_closed;

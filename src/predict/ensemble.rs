@@ -282,10 +282,8 @@ mod photos {
             paths: &[impl AsRef<Path> + Sync],
         ) -> Result<Vec<Result<Prediction>>> {
             let mut all = Vec::with_capacity(paths.len());
-            for paths in paths.chunks(BATCH) {
-                let opinions = self.opinions_of_files(paths)?;
-                all.extend(opinions.into_iter().map(|o| self.words(&o?)));
-            }
+            let opinions = self.opinions_of_files(paths)?.into_iter();
+            all.extend(opinions.map(|o| self.words(&o?)));
             Ok(all)
         }
 
@@ -298,8 +296,24 @@ mod photos {
             self.words(&self.opinions(vec![views])?.remove(0)?)
         }
 
-        /// Opinions of a few photo files, in their order.
+        /// Opinions of photo files, in their order.
         pub(crate) fn opinions_of_files(
+            &self,
+            paths: &[impl AsRef<Path> + Sync],
+        ) -> Result<Vec<Result<Opinion>>> {
+            // All views of a photo, by all members, are held at once.
+            let views = self.views.count();
+            let at_once = |m: &crate::Predictor| m.input().at_once(BATCH * views) / views;
+            let least = self.members.iter().map(at_once).min().unwrap_or(1);
+            let at_once = (least / self.members.len()).max(1);
+            let mut all = Vec::with_capacity(paths.len());
+            for paths in paths.chunks(at_once) {
+                all.extend(self.opinions_of_few(paths)?);
+            }
+            Ok(all)
+        }
+
+        fn opinions_of_few(
             &self,
             paths: &[impl AsRef<Path> + Sync],
         ) -> Result<Vec<Result<Opinion>>> {

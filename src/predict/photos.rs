@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Photos a pass through the network; has no effect on the results.
+/// Photos a pass through the network at most; has no effect on the results.
 pub(super) const BATCH: usize = 32;
 
 /// A photo's planes, normalised.
@@ -64,7 +64,7 @@ impl Predictor {
         of_photo(self.predict_rgb(&pixels), path)
     }
 
-    /// Predicts photo files, in their order, 32 at a time; they are decoded on all threads, one at a time on each. One that cannot be read
+    /// Predicts photo files, in their order, at most 32 at a time; they are decoded on all threads, one at a time on each. One that cannot be read
     /// is an error in its place and does not stop the rest.
     ///
     /// # Errors
@@ -74,8 +74,8 @@ impl Predictor {
         paths: &[impl AsRef<Path> + Sync],
     ) -> Result<Vec<Result<Prediction>>> {
         let mut all = Vec::with_capacity(paths.len());
-        for paths in paths.chunks(BATCH) {
-            let spec = self.input();
+        let spec = self.input();
+        for paths in paths.chunks(spec.at_once(BATCH)) {
             let opened = opened(spec, paths, |p| planes(spec, &spec.prepare(p)?));
             let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
             for photo in opened {
@@ -112,7 +112,7 @@ impl Predictor {
     pub fn predict_photos(&self, photos: &[Photo]) -> Result<Vec<Prediction>> {
         let spec = self.input();
         let mut all = Vec::with_capacity(photos.len());
-        for photos in photos.chunks(BATCH) {
+        for photos in photos.chunks(spec.at_once(BATCH)) {
             let prepared = photos
                 .par_iter()
                 .map(|p| planes(spec, &spec.prepare(p)?))

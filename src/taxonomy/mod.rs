@@ -143,6 +143,14 @@ impl Taxonomy {
         }
     }
 
+    /// These labels without those of heads that do not apply.
+    pub fn applying(&self, labels: &[Option<usize>]) -> Vec<Option<usize>> {
+        let pairs = self.applies(labels).into_iter().zip(labels);
+        pairs
+            .map(|(applies, label)| label.filter(|_| applies != Some(false)))
+            .collect()
+    }
+
     /// Whether what is known of labels, one a head, is no combination that was declared impossible.
     pub fn is_possible(&self, labels: &[Option<usize>]) -> bool {
         self.tree

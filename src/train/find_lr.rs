@@ -2,10 +2,13 @@
 //! 2015, "Cyclical Learning Rates for Training Neural Networks").
 
 use super::config::Config;
-use super::run::RunFolder;
-use super::trainer::{Event, Run};
+use super::event::Event;
+use super::run_folder::RunFolder;
+use super::step::{At, step};
+use super::trainer::Trainer;
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
+use crate::io::table::write_rows;
 use crate::model_file::Tensors;
 use serde::Serialize;
 use std::path::Path;
@@ -44,34 +47,47 @@ pub fn find_lr(
     folder: &Path,
     steps: usize,
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event),
+    on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<Trial>> {
     let folder = RunFolder::create(folder, false)?;
     let path = folder.path("lr.csv");
-    let mut run = Run::new(config, weights, dataset, folder, false)?;
-    if !run.keep_features(stop, tell)? {
+    let mut trainer = Trainer::new(config, weights, dataset, folder, false)?;
+    if !trainer.prepare(stop, on_event)? {
         return Ok(Vec::new());
     }
     let [from, to] = FACTORS;
     let (mut trials, mut average, mut least) = (Vec::new(), 0.0, f64::INFINITY);
     let rates = &config.train;
-    let (mut epoch, mut step) = (0, 0);
-    'search: while step < steps {
-        let batches = run.batches(epoch);
-        let mut loader = run.loader(epoch, &batches, 0)?;
-        for batch in batches.iter().take(steps - step) {
+    let of_epoch = trainer.batches.steps();
+    'search: for epoch in 0..steps.div_ceil(of_epoch) {
+        let mut batches = trainer.batches.epoch(epoch, 0)?;
+        for number in 0..of_epoch.min(steps - trials.len()) {
             if stop.load(Ordering::Relaxed) {
                 break 'search;
             }
-            let factor = from * (to / from).powf(step as f64 / (steps - 1).max(1) as f64);
-            let loss = match run.step(epoch, step, factor, batch, loader.as_mut()) {
+            let done = trials.len();
+            let factor = from * (to / from).powf(done as f64 / (steps - 1).max(1) as f64);
+            let batch = batches.load(number)?;
+            let (photos, balancer) = (batch.photos, &mut trainer.progress.balancing);
+            let at = At {
+                epoch,
+                step: done,
+                lr: factor,
+            };
+            let loss = match step(
+                &mut trainer.network,
+                &trainer.objective,
+                balancer,
+                batch,
+                at,
+            ) {
                 Ok(loss) => loss,
                 // Where the search was bound to end.
                 Err(Error::NotFinite { .. }) => break 'search,
                 Err(e) => return Err(e),
             };
             average = SMOOTHING * average + (1.0 - SMOOTHING) * loss;
-            let smoothed = average / (1.0 - SMOOTHING.powi(step as i32 + 1));
+            let smoothed = average / (1.0 - SMOOTHING.powi(done as i32 + 1));
             trials.push(Trial {
                 factor,
                 lr_backbone: factor * rates.lr_backbone,
@@ -79,12 +95,11 @@ pub fn find_lr(
                 loss,
                 smoothed,
             });
-            step += 1;
-            tell(&Event::Step {
+            on_event(&Event::Step {
                 epoch: 1,
-                step,
+                step: done + 1,
                 steps,
-                photos: batch.photos.len(),
+                photos,
                 loss,
             });
             least = f64::min(least, smoothed);
@@ -92,20 +107,8 @@ pub fn find_lr(
                 break 'search;
             }
         }
-        epoch += 1;
     }
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let written = trials.iter().try_for_each(|trial| csv.serialize(trial));
-    let bytes = match written {
-        Ok(()) => csv.into_inner().unwrap_or_default(),
-        Err(e) => {
-            return Err(Error::Config {
-                origin: path.display().to_string(),
-                message: e.to_string(),
-            });
-        }
-    };
-    write_atomically(&path, &bytes)?;
+    write_rows(&path, &trials)?;
     Ok(trials)
 }
 

@@ -1,20 +1,22 @@
-//! Fine-tuning: data, losses, mixing, optimisers, metrics, the trainer.
+//! Fine-tuning: losses, mixing, optimisers, balancing, configuration, the trainer.
+//!
+//! A batch goes from the loader through [`mix`] into a step, whose loss ([`loss`]) goes backward to the optimiser ([`optim`]);
+//! [`trainer`] has the loop around it.
 
 pub mod balancing;
-mod build;
+mod batch_norm;
+mod batches;
 pub mod config;
-pub(crate) mod features;
+pub mod dry_run;
+mod event;
 pub mod find_lr;
+mod kept;
 pub mod loss;
+mod memory;
 pub mod mix;
-mod mixing;
+mod network;
 pub mod optim;
-mod resume;
-pub mod run;
-mod setup;
-mod source;
-mod statistics;
+pub mod run_folder;
 mod step;
 pub mod trainer;
-mod unseen;
 mod validation;

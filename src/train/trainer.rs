@@ -1,68 +1,28 @@
 //! The training loop.
 
-use super::build::build;
-use super::config::{Config, TrainConfig};
+use super::batch_norm::with_new_statistics;
+use super::batches::Batches;
+use super::config::Config;
+pub use super::event::Event;
+use super::kept::Identified;
+use super::loss::objective::Objective;
 use super::loss::tasks::Tasks;
-use super::loss::{Consistency, HeadLoss};
-use super::mixing::Mix;
-use super::optim::Optimizer;
-use super::optim::average::{Average, share};
-use super::optim::plan::Plan;
+use super::memory;
+use super::network::Network;
+use super::optim::average::Averages;
 use super::optim::schedule;
-use super::optim::variables::Variables;
-use super::run::{EpochRecord, Progress, RunFolder, write_predictions};
-use super::source::Source;
-use super::unseen::Unseen;
+use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
+use super::step::{At, step};
+use super::validation::Validation;
 use crate::data::dataset::Dataset;
-use crate::data::sampling::Sampler;
-use crate::data::seen::Record;
-use crate::error::{Error, Result, write_atomically};
-use crate::eval::decide;
-use crate::eval::evaluate::{Queue, logits};
+use crate::data::seen::{Content, Record, contents, copies};
+use crate::error::{Error, Result};
 use crate::eval::score::ScoreReport;
-use crate::model::combine::Decision;
-use crate::model::{ModelSpec, MultiTaskModel};
-use crate::model_file::{Description, ModelFile, Tensors};
+use crate::model_file::Tensors;
+use serde_json::json;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What a run tells while it goes on.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// Features of a frozen backbone were looked for in the file they are kept in.
-    Found {
-        /// Those that are there.
-        found: usize,
-        /// Those that are needed: one a photo and view.
-        of: usize,
-        /// The file.
-        file: &'a Path,
-    },
-    /// Features of a frozen backbone are computed.
-    Features {
-        /// Photos done.
-        done: usize,
-        /// Photos to do.
-        of: usize,
-    },
-    /// A step is done.
-    Step {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Step within the epoch, from 1.
-        step: usize,
-        /// Steps an epoch.
-        steps: usize,
-        /// Photos of this step.
-        photos: usize,
-        /// Joint loss of this step.
-        loss: f64,
-    },
-    /// An epoch is done and everything saved.
-    Epoch(&'a EpochRecord),
-    /// Something that should be known before training goes on, in words.
-    Warning(&'a str),
-}
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -88,63 +48,151 @@ pub fn train(
     out: &Path,
     resume: bool,
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event),
+    on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let folder = RunFolder::create(out, resume)?;
-    let mut run = Run::new(config, weights, dataset, folder, resume)?;
-    let stopped = |run: Run| {
-        Ok(Outcome {
-            stopped: true,
-            progress: run.progress,
-            scores: None,
-        })
-    };
-    for unseen in Unseen::all(&run.tasks.heads, &run.losses) {
-        tell(&Event::Warning(&unseen.to_string()));
+    let mut trainer = Trainer::new(config, weights, dataset, folder, resume)?;
+    for unseen in trainer.objective.unseen() {
+        on_event(&Event::Warning(&unseen.to_string()));
     }
-    if !run.keep_features(stop, tell)? {
-        run.save_state()?;
-        return stopped(run);
+    if !trainer.prepare(stop, on_event)? {
+        trainer.save()?;
+        return Ok(trainer.outcome(true, None));
     }
-    while !run.finished() {
-        if !run.epoch(stop, tell)? {
-            return stopped(run);
+    while !trainer.finished() {
+        if !trainer.epoch(stop, on_event)? {
+            return Ok(trainer.outcome(true, None));
         }
     }
-    run.finish()
+    trainer.progress.finished = true;
+    trainer.save()?;
+    let scores = trainer.validation.finish(&trainer.models.folder)?;
+    Ok(trainer.outcome(false, scores))
 }
 
-pub(super) struct Run<'a> {
-    pub(super) config: &'a Config,
-    pub(super) plan: Plan,
-    pub(super) spec: ModelSpec,
-    pub(super) tasks: Tasks,
-    /// The loss between joint head and heads and its factor, if there is one.
-    pub(super) consistency: Option<(f64, Consistency)>,
-    pub(super) dataset: &'a Dataset,
-    pub(super) folder: RunFolder,
-    pub(super) train: Vec<usize>,
-    pub(super) sampler: Sampler,
-    pub(super) mixes: Vec<Mix>,
-    pub(super) valid: Vec<usize>,
-    pub(super) losses: Vec<HeadLoss>,
-    pub(super) variables: Variables,
-    pub(super) model: MultiTaskModel,
-    pub(super) optimizer: Optimizer,
-    /// How the final class is decided.
-    pub(super) decision: Decision,
-    /// The exponential moving average, if one is kept.
-    pub(super) ema: Average,
-    /// The average over the last epochs.
-    pub(super) last: Average,
-    pub(super) source: Source,
-    pub(super) queue: Queue,
+/// A run.
+pub(super) struct Trainer<'a> {
+    config: &'a Config,
+    /// What is trained.
+    pub(super) network: Network<'a>,
+    /// Where batches come from.
+    pub(super) batches: Batches<'a>,
+    /// What is learned towards.
+    pub(super) objective: Objective,
+    /// What is averaged.
+    averages: Averages,
+    /// What is measured.
+    validation: Validation<'a>,
+    /// What is written.
+    models: Models,
+    /// Where it stands.
     pub(super) progress: Progress,
-    /// Whom the model will have seen.
-    pub(super) seen: Record,
 }
 
-impl Run<'_> {
+impl<'a> Trainer<'a> {
+    /// A run that begins, or goes on.
+    ///
+    /// # Errors
+    /// If configuration, data and weights do not go together, or a run that goes on began otherwise.
+    pub(super) fn new(
+        config: &'a Config,
+        weights: Tensors,
+        dataset: &'a Dataset,
+        folder: RunFolder,
+        resume: bool,
+    ) -> Result<Self> {
+        let spec = config.model_spec()?;
+        check_corrections(config, dataset)?;
+        let tasks = Rc::new(Tasks::new(&spec)?);
+        let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
+        dataset.check_possible(&tasks.taxonomy)?;
+        let train = &batches.train;
+        let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train)?;
+        let heads = tasks.heads.len();
+        let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
+        let start = if resume {
+            Start::resume(&folder, config, dataset, weights, heads)?
+        } else {
+            Start::begin(&folder, config, dataset, weights, heads)?
+        };
+        let mut progress = start.progress;
+        let models = Models::new(
+            folder,
+            config,
+            (&spec, &validation.decision),
+            dataset,
+            (&progress.data, train.len()),
+            json!(objective.unseen()),
+        )?;
+        let epoch = progress.epoch_saved();
+        let mut network = Network::new(config, spec, start.given, epoch, batches.steps())?;
+        network
+            .groups
+            .check_shared(&config.train, &network.variables)?;
+        memory::check(&config.train, &network.spec.input, &network.model)?;
+        let mut averages = Averages::new(config.train.ema);
+        if let Some(state) = &start.state {
+            let steps = progress.optimizer_steps;
+            network.optimizer.restore(state, steps)?;
+            averages.restore(state, steps, progress.averaged)?;
+        }
+        if validation.photos.is_empty() {
+            // States of before have a score of 0 where nothing was measured.
+            progress.best = None;
+        }
+        Ok(Self {
+            config,
+            network,
+            batches,
+            objective,
+            averages,
+            validation,
+            models,
+            progress,
+        })
+    }
+
+    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped.
+    pub(super) fn prepare(
+        &mut self,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<bool> {
+        let (config, dataset) = (&self.config.train, self.batches.dataset);
+        if !config.keeps_features() {
+            self.record(&contents(dataset, &|_, _| ()), on_event)?;
+            return Ok(true);
+        }
+        let tensors = self.network.variables.snapshot()?;
+        let network = (&self.network.spec, &tensors);
+        let photos = [&self.batches.train[..], &self.validation.photos];
+        let Some(mut found) = Identified::new(config, network, dataset, photos, stop)? else {
+            return Ok(false);
+        };
+        self.record(&found.contents(dataset), on_event)?;
+        let (model, loading) = (&self.network.model, self.batches.loading);
+        let Some((kept, valid)) = found.complete(config, model, loading, stop, on_event)? else {
+            return Ok(false);
+        };
+        self.batches.kept = Some(kept);
+        self.validation.features = Some(valid);
+        Ok(true)
+    }
+
+    fn record(
+        &mut self,
+        contents: &[Option<Content>],
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
+        let dataset = self.batches.dataset;
+        if let Some(warning) = copies(dataset, contents) {
+            on_event(&Event::Warning(&warning));
+        }
+        let seen = Record::new(dataset, &self.progress.data, contents)?;
+        self.models.record(seen.0);
+        Ok(())
+    }
+
     fn finished(&self) -> bool {
         let p = &self.progress;
         let patience = self.config.train.patience;
@@ -155,187 +203,131 @@ impl Run<'_> {
         p.epochs >= self.config.train.epochs || stale
     }
 
-    /// Trains one epoch, from where it stands to its end; false if stopped, with everything saved.
-    fn epoch(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(&Event)) -> Result<bool> {
-        let config = &self.config.train;
+    /// Trains one epoch, from where it stands to its end; false if stopped. Everything is saved.
+    fn epoch(&mut self, stop: &AtomicBool, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let epoch = self.progress.epochs;
-        if self.progress.steps == 0 && self.plan.changes(epoch) {
-            self.unfreeze(epoch)?;
+        if self.progress.steps == 0 {
+            self.network.enter(epoch)?;
         }
-        let batches = self.batches(epoch);
-        let steps = batches.len();
-        let first = self.progress.steps;
-        let mut loader = self.loader(epoch, &batches, first)?;
-        for (step, batch) in batches.iter().enumerate().skip(first) {
-            if stop.load(Ordering::Relaxed) {
-                self.save_state()?;
-                return Ok(false);
-            }
-            let lr = schedule::factor(
-                epoch * steps + step,
-                config.epochs * steps,
-                config.warm_up,
-                config.final_lr,
-            );
-            let loss = self.step(epoch, step, lr, batch, loader.as_mut())?;
-            if config.ema > 0.0 {
-                let moving = self.variables.moving();
-                self.ema.take(&moving, |count| share(config.ema, count))?;
-            }
-            self.progress.steps = step + 1;
-            self.progress.loss_sum += loss;
-            tell(&Event::Step {
-                epoch: epoch + 1,
-                step: step + 1,
-                steps,
-                photos: batch.photos.len(),
-                loss,
-            });
+        if !self.steps(epoch, stop, on_event)? {
+            self.save()?;
+            return Ok(false);
         }
-        drop(loader);
-        let train_loss = self.progress.loss_sum / steps as f64;
-        let mut tensors = self.tensors()?;
-        let mut record = self.validate(epoch + 1, train_loss, &tensors)?;
-        if epoch + config.average_last >= config.epochs {
-            // The average over the epochs so far is taken where it is better.
-            self.last.take(&tensors, |count| 1.0 / (count + 1) as f64)?;
-            if self.last.count() > 1 {
-                let averaged = self.with_new_statistics(epoch, self.last.tensors()?)?;
-                let of_average = self.validate(epoch + 1, train_loss, &averaged)?;
-                // Where nothing is measured it is what was asked for.
-                if of_average.macro_f1.is_none() || of_average.beats(&record) {
-                    (record, tensors) = (of_average, averaged);
-                }
-            }
-        }
-        self.progress.epochs += 1;
-        self.progress.steps = 0;
-        self.progress.loss_sum = 0.0;
-        let better = self.progress.improves(&record);
-        if better {
-            self.progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
-        }
-        let file = self.model_file(&record, tensors)?;
-        file.write(self.folder.path("last.safetensors"))?;
-        if better {
-            file.write(self.folder.path("best.safetensors"))?;
-        }
-        (record.head_weights, record.gradients) = self.progress.balancing.end_epoch();
-        self.progress.records.push(record);
-        let heads: Vec<String> = self.tasks.heads.iter().map(|h| h.name.clone()).collect();
-        self.folder.write_metrics(&heads, &self.progress.records)?;
-        self.save_state()?;
+        let (record, tensors) = self.measure(epoch)?;
+        self.end_epoch(record, tensors)?;
+        self.save()?;
         if let Some(record) = self.progress.records.last() {
-            tell(&Event::Epoch(record));
+            on_event(&Event::Epoch(record));
         }
         Ok(true)
     }
 
-    /// Trains what `epoch` adds, too.
-    fn unfreeze(&mut self, epoch: usize) -> Result<()> {
-        let steps = steps_of(self.config, self.sampler.photos());
-        let given = self.variables.snapshot()?;
-        let (variables, model, mut optimizer) =
-            build(self.config, &self.spec, &self.plan, given, epoch, steps)?;
-        std::mem::swap(&mut self.optimizer, &mut optimizer);
-        self.optimizer.take_over(optimizer);
-        (self.variables, self.model) = (variables, model);
-        Ok(())
-    }
-
-    /// The tensors that are scored and saved: the averages, where there are any.
-    pub(super) fn tensors(&self) -> Result<Tensors> {
-        let mut tensors = self.variables.snapshot()?;
-        tensors.extend(self.ema.tensors()?);
-        Ok(tensors)
-    }
-
-    fn model_file(&self, record: &EpochRecord, tensors: Tensors) -> Result<ModelFile> {
-        // Where features are kept changes nothing in the model, nor does what is measured.
-        let config = TrainConfig {
-            feature_cache: None,
-            report_gradients: 0,
-            ..self.config.train.clone()
-        };
-        let mut training = serde_json::json!({
-            "config": config,
-            "weights": self.config.model.weights,
-            "data": self.progress.data,
-            "photos": self.train.len(),
-            "valid": record,
-        });
-        if !self.dataset.skipped.is_empty() {
-            training["skipped"] = serde_json::json!(self.dataset.skipped.len());
-        }
-        let unseen = Unseen::all(&self.tasks.heads, &self.losses);
-        if !unseen.is_empty() {
-            training["without_photos"] = serde_json::json!(unseen);
-        }
-        if !self.dataset.corrections.is_empty() {
-            training["corrections"] = serde_json::json!(self.dataset.corrections);
-        }
-        let mut description = Description::new(self.spec.clone(), training)?;
-        description.decision = self.decision.clone();
-        description.seen = self.seen.0.clone();
-        Ok(ModelFile {
-            description,
-            tensors,
-        })
-    }
-
-    fn save_state(&mut self) -> Result<()> {
-        let (mut kept, steps) = self.optimizer.state()?;
-        for (prefix, average) in [("ema.", &self.ema), ("last.", &self.last)] {
-            let tensors = average.tensors()?.into_iter();
-            kept.extend(tensors.map(|(name, t)| (format!("{prefix}{name}"), t)));
-        }
-        self.progress.optimizer_steps = steps;
-        self.progress.averaged = self.last.count();
-        self.folder
-            .write_state(&self.progress, self.variables.state()?, kept)
-    }
-
-    /// After the last epoch: scores and predictions of the best model on the validation split.
-    fn finish(mut self) -> Result<Outcome> {
-        self.progress.finished = true;
-        self.save_state()?;
-        let mut scores = None;
-        if !self.valid.is_empty() {
-            let best = self.folder.path("best.safetensors");
-            let mut file = ModelFile::read(&best)?;
-            let model = file.build()?;
-            let logits = logits(&model, &self.valid_features(&model)?)?;
-            if self.decision.rule.is_tuned() {
-                let taxonomy = &self.tasks.taxonomy;
-                let classes = decide::classes(taxonomy, self.dataset, &self.valid);
-                self.decision = decide::tuned(self.decision, taxonomy, &logits, &classes)?;
-                file.description.decision = self.decision.clone();
-                file.write(&best)?;
+    /// The steps of an epoch; false if stopped.
+    fn steps(
+        &mut self,
+        epoch: usize,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<bool> {
+        let config = &self.config.train;
+        let (first, steps) = (self.progress.steps, self.batches.steps());
+        let mut batches = self.batches.epoch(epoch, first)?;
+        for number in first..steps {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
             }
-            let (predictions, report) = self.score(&self.decision, &logits)?;
-            let (taxonomy, path) = (
-                &self.tasks.taxonomy,
-                self.folder.path("valid_predictions.csv"),
-            );
-            write_predictions(&path, taxonomy, self.dataset, &self.valid, &predictions)?;
-            let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Config {
-                origin: "scores.json".into(),
-                message: e.to_string(),
-            })?;
-            write_atomically(&self.folder.path("scores.json"), &json)?;
-            scores = Some(report);
+            let (done, all) = (epoch * steps + number, config.epochs * steps);
+            let at = At {
+                epoch,
+                step: number,
+                lr: schedule::factor(done, all, config.warm_up, config.final_lr),
+            };
+            let batch = batches.load(number)?;
+            let photos = batch.photos;
+            let balancer = &mut self.progress.balancing;
+            let loss = step(&mut self.network, &self.objective, balancer, batch, at)?;
+            self.averages.after_step(&self.network.variables)?;
+            self.progress.steps = number + 1;
+            self.progress.loss_sum += loss;
+            on_event(&Event::Step {
+                epoch: epoch + 1,
+                step: number + 1,
+                steps,
+                photos,
+                loss,
+            });
         }
-        Ok(Outcome {
-            stopped: false,
+        Ok(true)
+    }
+
+    /// The figures of an epoch, and the tensors they are of: among the last epochs those of the average, where that is better.
+    fn measure(&mut self, epoch: usize) -> Result<(EpochRecord, Tensors)> {
+        let config = &self.config.train;
+        let loss = self.progress.loss_sum / self.batches.steps() as f64;
+        let tensors = self.averages.over(&self.network.variables)?;
+        let measure = |tensors: &Tensors| {
+            let validation = &self.validation;
+            validation.measure(&self.objective, epoch + 1, loss, tensors)
+        };
+        let record = measure(&tensors)?;
+        if epoch + config.average_last >= config.epochs
+            && let Some(averaged) = self.averages.after_epoch(&tensors)?
+        {
+            let averaged = with_new_statistics(&self.network, &self.batches, epoch, averaged)?;
+            let of_average = measure(&averaged)?;
+            // Where nothing is measured it is what was asked for.
+            if of_average.macro_f1.is_none() || of_average.beats(&record) {
+                return Ok((of_average, averaged));
+            }
+        }
+        Ok((record, tensors))
+    }
+
+    /// Takes an epoch's figures in, and writes its model.
+    fn end_epoch(&mut self, mut record: EpochRecord, tensors: Tensors) -> Result<()> {
+        let progress = &mut self.progress;
+        progress.epochs += 1;
+        (progress.steps, progress.loss_sum) = (0, 0.0);
+        let better = progress.improves(&record);
+        if better {
+            progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
+        }
+        self.models.write(&record, tensors, better)?;
+        (record.head_weights, record.gradients) = progress.balancing.end_epoch();
+        progress.records.push(record);
+        let heads = self.objective.tasks.heads.iter();
+        let heads: Vec<String> = heads.map(|h| h.name.clone()).collect();
+        self.models.folder.write_metrics(&heads, &progress.records)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let (mut state, steps) = self.network.optimizer.state()?;
+        state.extend(self.averages.state()?);
+        self.progress.optimizer_steps = steps;
+        self.progress.averaged = self.averages.epochs();
+        let model = self.network.variables.state()?;
+        let folder = &self.models.folder;
+        folder.write_state(&self.progress, model, state)
+    }
+
+    fn outcome(self, stopped: bool, scores: Option<ScoreReport>) -> Outcome {
+        Outcome {
+            stopped,
             progress: self.progress,
             scores,
-        })
+        }
     }
 }
 
-/// Steps an epoch of `photos` photos has.
-pub(super) fn steps_of(config: &Config, photos: usize) -> usize {
-    let batch = config.train.batch;
-    // One photo alone has no partner to mix with and hardly any statistics.
-    photos / batch + usize::from(photos % batch > 1)
+/// Refuses data that was corrected by other files than the configuration names.
+fn check_corrections(config: &Config, dataset: &Dataset) -> Result<()> {
+    let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
+    if applied.iter().copied().eq(&config.train.corrections) {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        what: "train.corrections".into(),
+        expected: format!("{applied:?}, as were applied to the data"),
+        found: format!("{:?}", config.train.corrections),
+    })
 }

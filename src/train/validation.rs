@@ -1,108 +1,128 @@
 //! The figures of an epoch, on the validation split.
 
-use super::run::EpochRecord;
-use super::source::Source;
-use super::trainer::Run;
+use super::config::TrainConfig;
+use super::loss::objective::Objective;
+use super::loss::tasks::Tasks;
+use super::run_folder::{EpochRecord, RunFolder};
+use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::loader::LoaderConfig;
+use crate::data::targets::classes;
 use crate::error::Result;
+use crate::eval::decide;
 use crate::eval::evaluate::{features, logits, score};
+use crate::eval::predictions::write_predictions;
 use crate::eval::score::{NamedScore, ScoreReport};
+use crate::io::table::write_json;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::combine::Decision;
+use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Tensors};
-use crate::predict::Prediction;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
+use std::rc::Rc;
 
-impl Run<'_> {
-    /// A model of these tensors, as constants.
-    fn frozen(&self, tensors: &Tensors) -> Result<ModelFile> {
-        let description = Description::new(self.spec.clone(), serde_json::Value::Null)?;
-        Ok(ModelFile {
-            description,
-            tensors: tensors.clone(),
+/// The validation split, and how the final class is decided on it.
+pub(super) struct Validation<'a> {
+    dataset: &'a Dataset,
+    spec: ModelSpec,
+    tasks: Rc<Tasks>,
+    /// The photos.
+    pub(super) photos: Vec<usize>,
+    /// Their features by a frozen backbone, once they are computed: `(photos, num_features)`.
+    pub(super) features: Option<Tensor>,
+    loading: LoaderConfig,
+    /// Not tuned yet.
+    pub(super) decision: Decision,
+}
+
+impl<'a> Validation<'a> {
+    /// Of a run that learns from the photos `train`.
+    ///
+    /// # Errors
+    /// [`Error::EmptySplit`](crate::Error::EmptySplit) if a decision is to be tuned on no photo.
+    pub(super) fn new(
+        config: &TrainConfig,
+        spec: &ModelSpec,
+        tasks: Rc<Tasks>,
+        dataset: &'a Dataset,
+        train: &[usize],
+    ) -> Result<Self> {
+        let photos = dataset.indices(Split::Valid);
+        let rule = config.decision;
+        if rule.is_tuned() && photos.is_empty() {
+            let reason = format!("train.decision={} is tuned on it", rule.name());
+            return Err(empty_split(dataset, Split::Valid, &reason));
+        }
+        let decision = decide::untuned(
+            rule,
+            &tasks.taxonomy,
+            spec.joint.as_ref().map(|j| j.share),
+            &classes(&tasks.taxonomy, dataset, train),
+        )?;
+        Ok(Self {
+            dataset,
+            spec: spec.clone(),
+            tasks,
+            photos,
+            features: None,
+            loading: LoaderConfig::new(config.queue_mib),
+            decision,
         })
     }
 
-    /// The features of the validation split.
-    ///
     /// # Shapes
-    /// Result `(valid, num_features)`.
-    pub(super) fn valid_features(&self, model: &MultiTaskModel) -> Result<Tensor> {
-        match &self.source {
-            Source::Kept(kept) => kept.valid(),
-            Source::Photos => features(
+    /// Result `(photos, num_features)`.
+    fn features(&self, model: &MultiTaskModel) -> Result<Tensor> {
+        match &self.features {
+            Some(kept) => Ok(kept.clone()),
+            None => features(
                 model,
                 &self.spec.input,
                 self.dataset,
-                &self.valid,
-                self.queue,
+                &self.photos,
+                self.loading,
                 &mut |_| (),
             ),
         }
     }
 
-    /// The predictions of the validation split, and their scores.
-    pub(super) fn score(
+    /// The figures of a model of these tensors.
+    ///
+    /// # Errors
+    /// If a photo cannot be read.
+    pub(super) fn measure(
         &self,
-        decision: &Decision,
-        logits: &[Vec<Vec<f32>>],
-    ) -> Result<(Vec<Prediction>, ScoreReport)> {
-        let taxonomy = &self.tasks.taxonomy;
-        score(taxonomy, decision, self.dataset, &self.valid, logits)
-    }
-
-    pub(super) fn validate(
-        &self,
+        objective: &Objective,
         epoch: usize,
         train_loss: f64,
         tensors: &Tensors,
     ) -> Result<EpochRecord> {
-        if self.valid.is_empty() {
-            let none = vec![None; self.spec.heads.len()];
-            return Ok(EpochRecord {
-                epoch,
-                train_loss,
-                valid_loss: None,
-                macro_f1: None,
-                accuracy: None,
-                head_accuracy: none.clone(),
-                head_macro_f1: none,
-                head_weights: Vec::new(),
-                gradients: None,
-            });
+        let none = vec![None; self.spec.heads.len()];
+        let unmeasured = EpochRecord {
+            epoch,
+            train_loss,
+            valid_loss: None,
+            macro_f1: None,
+            accuracy: None,
+            head_accuracy: none.clone(),
+            head_macro_f1: none,
+            head_weights: Vec::new(),
+            gradients: None,
+        };
+        if self.photos.is_empty() {
+            return Ok(unmeasured);
         }
-        let model = self.frozen(tensors)?.build()?;
-        let features = self.valid_features(&model)?;
+        let file = ModelFile {
+            description: Description::new(self.spec.clone(), serde_json::Value::Null)?,
+            tensors: tensors.clone(),
+        };
+        let model = file.build()?;
+        let features = self.features(&model)?;
         let outputs = model.outputs(&features, Mode::Eval)?;
         let logits = logits(&model, &features)?;
-        let (_, report) = self.score(&self.decision, &logits)?;
-        let (mut valid_loss, mut labelled) = (0.0, false);
-        let samples = || self.valid.iter().map(|s| &self.dataset.samples[*s]);
-        let known: Vec<Vec<Option<usize>>> = samples().map(|s| self.tasks.labels(s)).collect();
-        for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
-            let labels = known.iter().map(|k| k[i]);
-            let n = head.num_labels();
-            let one_hot: Vec<f32> = labels
-                .clone()
-                .flat_map(|l| (0..n).map(move |c| if l == Some(c) { 1.0 } else { 0.0 }))
-                .collect();
-            let weights: Vec<f32> = labels
-                .map(|l| if l.is_some() { 1.0 } else { 0.0 })
-                .collect();
-            let rows = known.len();
-            let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
-            if let Some(l) = loss.loss(
-                &outputs[i],
-                &one_hot,
-                &Tensor::from_vec(weights, rows, &Device::Cpu)?,
-            )? {
-                valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
-                labelled = true;
-            }
-        }
-        if let Some((factor, consistency)) = &self.consistency {
-            valid_loss += factor * f64::from(consistency.loss(&outputs)?.to_scalar::<f32>()?);
-        }
+        let (taxonomy, dataset) = (&self.tasks.taxonomy, self.dataset);
+        let (_, report) = score(taxonomy, &self.decision, dataset, &self.photos, &logits)?;
+        let samples = self.photos.iter().map(|s| &dataset.samples[*s]);
+        let known: Vec<_> = samples.map(|s| self.tasks.labels(s)).collect();
         let measured = |score: &NamedScore, figure: f64| (score.photos > 0).then_some(figure);
         let figures = |of: fn(&NamedScore) -> f64| -> Vec<Option<f64>> {
             report.heads.iter().map(|h| measured(h, of(h))).collect()
@@ -112,15 +132,40 @@ impl Run<'_> {
         let mean = || of_heads.iter().sum::<f64>() / of_heads.len() as f64;
         let of_class = measured(&report.class, report.class.macro_f1);
         Ok(EpochRecord {
-            epoch,
-            train_loss,
-            valid_loss: labelled.then_some(valid_loss),
+            valid_loss: objective.loss_of_labels(&outputs, &known)?,
             macro_f1: of_class.or_else(|| (!of_heads.is_empty()).then(mean)),
             accuracy: measured(&report.class, report.class.accuracy),
             head_accuracy: figures(|h| h.accuracy),
             head_macro_f1,
-            head_weights: Vec::new(),
-            gradients: None,
+            ..unmeasured
         })
+    }
+
+    /// Scores the best model, writes scores and predictions to the run's folder, and tunes the file's decision first where it is one
+    /// that is tuned. `None` without photos.
+    ///
+    /// # Errors
+    /// If a photo cannot be read or a file cannot be written.
+    pub(super) fn finish(&self, folder: &RunFolder) -> Result<Option<ScoreReport>> {
+        if self.photos.is_empty() {
+            return Ok(None);
+        }
+        let (taxonomy, dataset, photos) = (&self.tasks.taxonomy, self.dataset, &self.photos);
+        let best = folder.path("best.safetensors");
+        let mut file = ModelFile::read(&best)?;
+        let model = file.build()?;
+        let logits = logits(&model, &self.features(&model)?)?;
+        let mut decision = self.decision.clone();
+        if decision.rule.is_tuned() {
+            let classes = classes(taxonomy, dataset, photos);
+            decision = decide::tuned(decision, taxonomy, &logits, &classes)?;
+            file.description.decision = decision.clone();
+            file.write(&best)?;
+        }
+        let (predictions, report) = score(taxonomy, &decision, dataset, photos, &logits)?;
+        let path = folder.path("valid_predictions.csv");
+        write_predictions(&path, taxonomy, dataset, photos, &predictions)?;
+        write_json(&folder.path("scores.json"), &report)?;
+        Ok(Some(report))
     }
 }

@@ -1,6 +1,7 @@
 //! What a pickle would cost, told before it is paid: candle's reader copies a value each time it is remembered or recalled, so a few
 //! bytes can name more values than memory holds, or values nested deeper than the stack.
 
+use crate::error::without_backtrace;
 use candle_core::pickle::{Object, Stack};
 
 /// Values a pickle may make, copies included; a large training state has a hundred thousand.
@@ -165,7 +166,7 @@ impl Guard {
 pub(super) fn unpickle(bytes: &mut &[u8]) -> Result<Object, String> {
     let broken = |e: candle_core::Error| {
         // The message may hold a whole value.
-        let e: String = e.to_string().chars().take(200).collect();
+        let e: String = without_backtrace(e).to_string().chars().take(200).collect();
         format!("its pickle cannot be read: {e}; is it cut off?")
     };
     let (mut stack, mut guard) = (Stack::empty(), Guard::default());

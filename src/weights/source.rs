@@ -51,7 +51,15 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
                 known.join(", ")
             }
         ),
-        found: format!("`{source}`"),
+        found: match PathBuf::from(source).join("best.safetensors") {
+            best if best.is_file() => {
+                format!(
+                    "`{source}`, a run's folder; its model is {}",
+                    best.display()
+                )
+            }
+            _ => format!("`{source}`"),
+        },
     })
 }
 

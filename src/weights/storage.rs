@@ -1,5 +1,6 @@
 //! A tensor as PyTorch's pickles describe it: a view of a storage.
 
+use crate::error::without_backtrace;
 use crate::model_file::Tensors;
 use candle_core::pickle::Object;
 use candle_core::{DType, Device, Tensor};
@@ -206,7 +207,7 @@ impl Stored {
         Tensor::from_raw_buffer(&bytes, dtype, &self.size, &Device::Cpu)
             .and_then(|t| t.to_dtype(DType::F32))
             .map(Some)
-            .map_err(|e| e.to_string())
+            .map_err(|e| without_backtrace(e).to_string())
     }
 }
 

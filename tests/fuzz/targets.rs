@@ -1,5 +1,5 @@
 //! What is fuzzed: each target takes any bytes and must give a value or an error, never a panic. `cargo fuzz` runs them through
-//! `fuzz_targets/`, and `tests/fuzz_corpus.rs` replays the corpus and some damage of it on every `cargo test`.
+//! `fuzz_targets/`, and `tests/input/fuzz_corpus.rs` replays the corpus and some damage of it on every `cargo test`.
 
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;

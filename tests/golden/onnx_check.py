@@ -4,7 +4,7 @@
     python tests/golden/onnx_check.py
     python tests/golden/onnx_check.py MODEL.safetensors FOLDER   # and a trained model on 100 photos of a folder
 
-Writes `onnx.json`: of each graph a digest and the greatest difference of a probability. `tests/onnx.rs` compares the digests.
+Writes `onnx.json`: of each graph a digest and the greatest difference of a probability. `tests/model_file/onnx.rs` compares the digests.
 Made with onnx 1.23.2, onnxruntime 1.32.0.
 """
 

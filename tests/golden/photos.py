@@ -1,4 +1,4 @@
-"""Makes the photo fixtures of tests/photos.rs. Pillow and numpy; run from this folder: python photos.py"""
+"""Makes the photo fixtures of tests/input/photos.rs. Pillow and numpy; run from this folder: python photos.py"""
 
 import numpy as np
 from PIL import Image, __version__

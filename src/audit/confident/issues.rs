@@ -4,12 +4,10 @@ use super::joint::ConfidentJoint;
 use super::quality::Quality;
 use super::smallest_k::SmallestK;
 use super::{Given, ROWS, Real};
-use crate::error::{Error, Result};
+use crate::names::named;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 /// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a label that
 /// is the likeliest one.
@@ -31,51 +29,14 @@ pub enum Rule {
     LowSelfConfidence,
 }
 
-impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::PruneByClass,
-        Self::PruneByNoiseRate,
-        Self::Both,
-        Self::ConfidentLearning,
-        Self::LowNormalizedMargin,
-        Self::LowSelfConfidence,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PruneByClass => "prune_by_class",
-            Self::PruneByNoiseRate => "prune_by_noise_rate",
-            Self::Both => "both",
-            Self::ConfidentLearning => "confident_learning",
-            Self::LowNormalizedMargin => "low_normalized_margin",
-            Self::LowSelfConfidence => "low_self_confidence",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Rule {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(|r| r.name().to_string()).to_vec();
-        Self::ALL
-            .into_iter()
-            .find(|r| r.name() == name)
-            .ok_or_else(|| Error::UnknownName {
-                what: "rule for wrong labels",
-                found: name.into(),
-                known: known(),
-            })
-    }
-}
+named!(Rule, "rule for wrong labels", {
+    PruneByClass => "prune_by_class",
+    PruneByNoiseRate => "prune_by_noise_rate",
+    Both => "both",
+    ConfidentLearning => "confident_learning",
+    LowNormalizedMargin => "low_normalized_margin",
+    LowSelfConfidence => "low_self_confidence",
+});
 
 impl<T: Real> Given<'_, T> {
     /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label as

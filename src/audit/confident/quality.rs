@@ -3,11 +3,9 @@
 use super::real::sum;
 use super::smallest_k::by_value;
 use super::{Given, ROWS, Real, greatest};
-use crate::error::{Error, Result};
+use crate::names::named;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
 /// A score of a label, from 0 (surely wrong) to 1 (surely right). With p the probabilities of K classes and y the given label:
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,45 +21,11 @@ pub enum Quality {
     ConfidenceWeightedEntropy,
 }
 
-impl Quality {
-    /// All of them.
-    pub const ALL: [Self; 3] = [
-        Self::SelfConfidence,
-        Self::NormalizedMargin,
-        Self::ConfidenceWeightedEntropy,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SelfConfidence => "self_confidence",
-            Self::NormalizedMargin => "normalized_margin",
-            Self::ConfidenceWeightedEntropy => "confidence_weighted_entropy",
-        }
-    }
-}
-
-impl fmt::Display for Quality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Quality {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || Self::ALL.map(|q| q.name().to_string()).to_vec();
-        Self::ALL
-            .into_iter()
-            .find(|q| q.name() == name)
-            .ok_or_else(|| Error::UnknownName {
-                what: "score of a label",
-                found: name.into(),
-                known: known(),
-            })
-    }
-}
+named!(Quality, "score of a label", {
+    SelfConfidence => "self_confidence",
+    NormalizedMargin => "normalized_margin",
+    ConfidenceWeightedEntropy => "confidence_weighted_entropy",
+});
 
 impl<T: Real> Given<'_, T> {
     /// The score of every photo's label.

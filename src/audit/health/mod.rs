@@ -185,6 +185,10 @@ pub fn health(
         .probs
         .as_ref()
         .map(|probs| crop::compare(dataset, &read.places, probs, config.listed));
+    let mut contents = vec![None; dataset.samples.len()];
+    for (place, bytes) in read.places.iter().zip(&read.bytes) {
+        contents[*place] = Some(*bytes);
+    }
     let people: HashSet<_> = dataset.samples.iter().map(person_key).collect();
     Ok(HealthReport {
         photos: dataset.samples.len(),
@@ -194,6 +198,7 @@ pub fn health(
         summaries,
         findings,
         copies,
+        equal_across_sides: crate::data::seen::copies(dataset, &contents),
         alike: persons,
         crop: crop.flatten(),
         shifts: sides::shifts(dataset),

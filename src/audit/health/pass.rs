@@ -16,7 +16,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-/// Photos held at once.
+/// Photos held at once at most.
 const CHUNK: usize = 64;
 
 /// The network that looks at the photos.
@@ -125,7 +125,9 @@ pub(super) fn read(
     };
     let (mut rows, mut width) = (Vec::new(), 0);
     let of = dataset.samples.len();
-    for (chunk, samples) in dataset.samples.chunks(CHUNK).enumerate() {
+    let held = inputs.iter().map(|i| i.at_once(CHUNK)).min();
+    let held = held.unwrap_or(CHUNK);
+    for (chunk, samples) in dataset.samples.chunks(held).enumerate() {
         let looked: Vec<Result<One>> = samples
             .par_iter()
             .map(|sample| look(&sample.path, &inputs))
@@ -133,7 +135,7 @@ pub(super) fn read(
         let mut planes: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
         let mut count = 0;
         for (i, one) in looked.into_iter().enumerate() {
-            let place = chunk * CHUNK + i;
+            let place = chunk * held + i;
             match one {
                 Ok(one) => {
                     read.places.push(place);
@@ -172,7 +174,7 @@ pub(super) fn read(
                 }
             }
         }
-        progress(chunk * CHUNK + samples.len(), of);
+        progress(chunk * held + samples.len(), of);
     }
     if looker.is_some() && width > 0 {
         read.features = Some(Features {

@@ -8,8 +8,9 @@ use super::{HealthConfig, Measures, Robust, Shift};
 use crate::data::dataset::{Dataset, Fault, Split};
 use crate::data::photo_names::LISTING;
 use crate::data::split_report::SplitReport;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::Result;
 use crate::io::lock::FolderLock;
+use crate::io::table::{write_csv, write_json};
 use crate::tensors::hash::hexadecimal;
 use serde::Serialize;
 use std::fmt;
@@ -84,6 +85,10 @@ pub struct HealthReport {
     pub shifts: Vec<Shift>,
     /// Photos and persons with each label on each side.
     pub sides: SplitReport,
+    /// What to say of photos that are equal to the byte and stand on two sides.
+    #[serde(skip)]
+    #[doc(hidden)]
+    pub equal_across_sides: Option<String>,
     /// A row a photo; written to `health.csv`.
     #[serde(skip)]
     pub all: Vec<PhotoHealth>,
@@ -174,14 +179,7 @@ impl HealthReport {
     /// [`Error::Io`].
     pub fn write(&self, folder: &Path) -> Result<()> {
         let _lock = FolderLock::take(folder)?;
-        let json = serde_json::to_vec_pretty(self).map_err(|e| Error::Config {
-            origin: "health.json".into(),
-            message: e.to_string(),
-        })?;
-        write_atomically(&folder.join("health.json"), &json)?;
-        let path = folder.join("health.csv");
-        let fail = |e: String| Error::io("write", &path, std::io::Error::other(e));
-        let mut writer = csv::Writer::from_writer(Vec::new());
+        write_json(&folder.join("health.json"), self)?;
         let titles = [
             "path",
             "person",
@@ -197,10 +195,8 @@ impl HealthReport {
             "findings",
         ];
         let listings = self.all.iter().any(|p| p.listing.is_some());
-        writer
-            .write_record(titles.into_iter().chain(listings.then_some(LISTING)))
-            .map_err(|e| fail(e.to_string()))?;
-        for photo in &self.all {
+        let titles = titles.into_iter().chain(listings.then_some(LISTING));
+        let rows = self.all.iter().map(|photo| {
             let m = &photo.measures;
             let row = [
                 photo.name.clone(),
@@ -216,11 +212,9 @@ impl HealthReport {
                 hexadecimal(m.pixels),
                 photo.findings.join(" "),
             ];
-            let row = row.into_iter().chain(photo.listing.clone());
-            writer.write_record(row).map_err(|e| fail(e.to_string()))?;
-        }
-        let bytes = writer.into_inner().map_err(|e| fail(e.to_string()))?;
-        write_atomically(&path, &bytes)
+            row.into_iter().chain(photo.listing.clone())
+        });
+        write_csv(&folder.join("health.csv"), titles, rows)
     }
 }
 

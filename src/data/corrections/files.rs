@@ -3,6 +3,7 @@
 use super::{Action, Correction, Subject, VERSION};
 use crate::data::manifest::Table;
 use crate::error::{Error, Result};
+use crate::io::table;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -296,25 +297,10 @@ pub(crate) fn to_toml<'a>(entries: impl IntoIterator<Item = &'a Correction>) -> 
 }
 
 pub(crate) fn to_csv<'a>(entries: impl IntoIterator<Item = &'a Correction>) -> Result<String> {
-    let failed = |message: String| Error::Config {
-        origin: "corrections".into(),
-        message,
+    let titles = std::iter::once("version").chain(KEYS);
+    let cells = |mut row: Row| {
+        let cells = KEYS.map(|key| row.cell(key).and_then(Option::take).unwrap_or_default());
+        std::iter::once(VERSION.to_string()).chain(cells)
     };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = std::iter::once("version").chain(KEYS);
-    writer
-        .write_record(header)
-        .map_err(|e| failed(e.to_string()))?;
-    for mut row in rows(entries)? {
-        let mut cells = vec![VERSION.to_string()];
-        for key in KEYS {
-            let cell = row.cell(key).and_then(|c| c.take());
-            cells.push(cell.unwrap_or_default());
-        }
-        writer
-            .write_record(&cells)
-            .map_err(|e| failed(e.to_string()))?;
-    }
-    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
+    table::to_csv(titles, rows(entries)?.into_iter().map(cells))
 }

@@ -38,12 +38,12 @@ mod slots;
 pub use report::{CorrectionsReport, Note, NoteKind};
 
 use super::dataset::Dataset;
+pub use super::sample::CorrectionsFile;
 use crate::error::{Error, Result};
 use crate::io::recognise::what_it_is;
 use crate::tensors::hash::hexadecimal;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The version of the format this crate reads and writes.
 pub const VERSION: u32 = 1;
@@ -140,18 +140,6 @@ pub struct Correction {
     pub was: Option<String>,
     /// Anything worth remembering.
     pub note: Option<String>,
-}
-
-/// A file of corrections, as it was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CorrectionsFile {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: String,
-    /// Number of its entries.
-    pub entries: usize,
 }
 
 /// Corrections of one or more files, in their order: of two entries that say different things of the same, the later one holds.

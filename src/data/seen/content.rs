@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) type Content = [u8; 32];
 
 /// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will say.
-/// `tell` gets photos done and photos in all.
+/// `progress` gets photos done and photos in all.
 pub(crate) fn contents(
     dataset: &Dataset,
-    tell: &(dyn Fn(usize, usize) + Sync),
+    progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Option<Content>> {
     let done = AtomicUsize::new(0);
     let all = dataset.samples.len();
@@ -22,7 +22,7 @@ pub(crate) fn contents(
     samples
         .map(|sample| {
             let content = content(&sample.path);
-            tell(done.fetch_add(1, Ordering::Relaxed) + 1, all);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
             content
         })
         .collect()

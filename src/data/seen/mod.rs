@@ -11,8 +11,8 @@ mod settle;
 mod split_file;
 
 pub(crate) use content::{Content, contents};
-pub use record::record_valid;
 pub(crate) use record::{Record, copies};
+pub use record::{check_held_out, record_valid};
 pub use settle::{Sides, follow, settle};
 pub use split_file::apply_split_file;
 

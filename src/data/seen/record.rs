@@ -1,6 +1,6 @@
 //! The record that a training makes.
 
-use super::content::{Content, content};
+use super::content::{Content, content, contents};
 use super::golomb::encode;
 use super::{Known, Of, hash};
 use crate::data::dataset::{Dataset, Split};
@@ -52,7 +52,8 @@ impl Record {
         fingerprint: &str,
         contents: &[Option<Content>],
     ) -> Result<Self> {
-        in_conflict(dataset, contents)?;
+        let advice = "put them on train, leave the sides open, or start from other weights";
+        in_conflict(dataset, contents, advice)?;
         let salt = salt("hydranet: who a model has seen\n", fingerprint);
         let mut photos = SeenSides::default();
         let mut persons = SeenSides::default();
@@ -130,6 +131,27 @@ pub fn record_valid(
     Ok(())
 }
 
+/// Refuses weights to start from that have learnt from any of the photos, where each of these is held out once: before anything is
+/// trained.
+///
+/// # Errors
+/// [`Error::Invalid`] with the number of these photos and the first of them.
+pub fn check_held_out(dataset: &Dataset, seen: Vec<Seen>) -> Result<()> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let mut held_out = Dataset {
+        seen,
+        ..dataset.clone()
+    };
+    for sample in &mut held_out.samples {
+        sample.split = Some(Split::Test);
+    }
+    let contents = contents(&held_out, &|_, _| ());
+    let advice = "every photo is held out once here, so start from other weights";
+    in_conflict(&held_out, &contents, advice)
+}
+
 /// Sixteen digits that follow from the data.
 fn salt(purpose: &str, fingerprint: &str) -> String {
     let mut salt = Sha256::new();
@@ -155,7 +177,7 @@ fn set(sides: &mut SeenSides, side: Split) -> &mut SeenSet {
 ///
 /// # Errors
 /// [`Error::Invalid`] with their number and the first of them.
-pub(crate) fn in_conflict(dataset: &Dataset, contents: &[Option<Content>]) -> Result<()> {
+fn in_conflict(dataset: &Dataset, contents: &[Option<Content>], advice: &str) -> Result<()> {
     if dataset.seen.is_empty() {
         return Ok(());
     }
@@ -179,7 +201,9 @@ pub(crate) fn in_conflict(dataset: &Dataset, contents: &[Option<Content>]) -> Re
     let (row, listing) = (sample.row, &dataset.sources[sample.source]);
     Err(Error::Invalid {
         what: "the split".into(),
-        expected: "photos to validate and test on that the weights which the training starts from (model.weights) have not learnt from; put them on train, leave the sides open, or start from other weights".into(),
+        expected: format!(
+            "photos to validate and test on that the weights which the training starts from (model.weights) have not learnt from; {advice}"
+        ),
         found: format!(
             "{} of {} photos that stand on another side now; the first is `{}` ({}{}), on {} then and {} now",
             wrong.len(),

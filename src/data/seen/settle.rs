@@ -4,11 +4,10 @@ use super::Known;
 use super::content::contents;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::{Dataset, PersonKey, Split, person_key};
-use crate::data::split;
+use crate::data::split::{self, SplitConfig};
 use crate::error::{Error, Result};
 use crate::model_file::{Description, Seen};
-use crate::train::config::TrainConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -85,10 +84,10 @@ pub fn settle(
     dataset: &mut Dataset,
     models: &[&Description],
     corrections: &Corrections,
-    tell: &(dyn Fn(usize, usize) + Sync),
+    progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Sides> {
     let given = split::given(dataset)?;
-    let contents = contents(dataset, tell);
+    let contents = contents(dataset, progress);
     let mut sides = Sides::default();
     let mut used: Vec<Option<Split>> = vec![None; dataset.samples.len()];
     let mut unknown = vec![false; dataset.samples.len()];
@@ -169,6 +168,14 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
     Ok(())
 }
 
+/// Of a training's configuration what the sides followed from.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SplitThen {
+    seed: u64,
+    split: SplitConfig,
+}
+
 /// The sides of a model without a record by the split of its configuration, and whether the data is what it was then.
 fn computed_again(
     dataset: &Dataset,
@@ -176,7 +183,7 @@ fn computed_again(
     corrections: &Corrections,
 ) -> Result<Option<(Vec<Option<Split>>, bool)>> {
     let config = model.training["config"].clone();
-    let Ok(config) = serde_json::from_value::<TrainConfig>(config) else {
+    let Ok(config) = serde_json::from_value::<SplitThen>(config) else {
         return Ok(None);
     };
     let mut then = dataset.clone();

@@ -1,8 +1,9 @@
 //! Rules for the final class side by side, on photos that none was tuned on.
 
+use super::all_log_probs;
 use super::offsets::Counts;
-use super::{all_log_probs, classes};
 use crate::data::dataset::{Dataset, person_key};
+use crate::data::targets::classes;
 use crate::error::{Error, Result};
 use crate::model::combine::Decision;
 use crate::random::rng::{Purpose, keyed};
@@ -45,7 +46,7 @@ pub const DRAWS: usize = 2000;
 /// Scores decisions on photos with these logits; the first one is what the others are compared to.
 ///
 /// # Errors
-/// [`Error::EmptySplit`] if no photo's final class is known; as [`Decision::log_probs`].
+/// [`Error::Invalid`] if no photo's final class is known; as [`Decision::log_probs`].
 pub fn compare(
     taxonomy: &Taxonomy,
     decided: &[Decided],
@@ -57,10 +58,10 @@ pub fn compare(
     let truth = classes(taxonomy, dataset, indices);
     let known: Vec<usize> = (0..indices.len()).filter(|i| truth[*i].is_some()).collect();
     if known.is_empty() {
-        return Err(Error::EmptySplit {
-            split: "scored".into(),
-            origin: "the data".into(),
-            reason: "the final class of no photo on it is known".into(),
+        return Err(Error::Invalid {
+            what: "the photos to compare decisions on".into(),
+            expected: "some whose final class is known".into(),
+            found: "none".into(),
         });
     }
     let mut persons = BTreeMap::new();

@@ -6,17 +6,9 @@ mod offsets;
 pub use compare::{DRAWS, Decided, RuleScore, compare};
 pub use offsets::{class_offsets, label_offsets};
 
-use crate::data::dataset::Dataset;
-use crate::data::targets::labels;
 use crate::error::{Error, Result};
 use crate::model::combine::{Decision, DecisionRule, log_softmax};
 use crate::taxonomy::Taxonomy;
-
-/// The final class of each of these samples, where it is known.
-pub fn classes(taxonomy: &Taxonomy, dataset: &Dataset, indices: &[usize]) -> Vec<Option<usize>> {
-    let class = |i: &usize| taxonomy.class_of(&labels(&dataset.heads, &dataset.samples[*i]));
-    indices.iter().map(class).collect()
-}
 
 /// For each final class log P(class) − Σ log P(label of each head that applies), how much likelier it is than if its labels were
 /// independent: with it the product of heads becomes P(class) · Π P(label | photo) / P(label), the naive Bayes rule for parts that are

@@ -1,10 +1,8 @@
 //! All metrics of a head or of the final class, by name.
 
 use super::{ConfusionMatrix, Probabilities};
-use crate::error::{Error, Result};
+use crate::names::named;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
 /// Everything measured beyond accuracy and macro F1. `None` (`null` in JSON): not defined, or not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -103,47 +101,25 @@ pub enum Metric {
     Brier,
 }
 
+named!(Metric, "metric", {
+    Accuracy => "accuracy",
+    MacroF1 => "macro_f1",
+    MicroF1 => "micro_f1",
+    WeightedF1 => "weighted_f1",
+    BalancedAccuracy => "balanced_accuracy",
+    Top2 => "top_2",
+    Top3 => "top_3",
+    Top5 => "top_5",
+    RocAuc => "roc_auc",
+    AveragePrecision => "average_precision",
+    CohenKappa => "cohen_kappa",
+    QuadraticKappa => "quadratic_kappa",
+    MeanAbsoluteError => "mean_absolute_error",
+    CalibrationError => "calibration_error",
+    Brier => "brier",
+});
+
 impl Metric {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 15] = [
-        Self::Accuracy,
-        Self::MacroF1,
-        Self::MicroF1,
-        Self::WeightedF1,
-        Self::BalancedAccuracy,
-        Self::Top2,
-        Self::Top3,
-        Self::Top5,
-        Self::RocAuc,
-        Self::AveragePrecision,
-        Self::CohenKappa,
-        Self::QuadraticKappa,
-        Self::MeanAbsoluteError,
-        Self::CalibrationError,
-        Self::Brier,
-    ];
-
-    /// The name, as in `scores.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::MacroF1 => "macro_f1",
-            Self::MicroF1 => "micro_f1",
-            Self::WeightedF1 => "weighted_f1",
-            Self::BalancedAccuracy => "balanced_accuracy",
-            Self::Top2 => "top_2",
-            Self::Top3 => "top_3",
-            Self::Top5 => "top_5",
-            Self::RocAuc => "roc_auc",
-            Self::AveragePrecision => "average_precision",
-            Self::CohenKappa => "cohen_kappa",
-            Self::QuadraticKappa => "quadratic_kappa",
-            Self::MeanAbsoluteError => "mean_absolute_error",
-            Self::CalibrationError => "calibration_error",
-            Self::Brier => "brier",
-        }
-    }
-
     /// Whether less is better.
     pub fn is_error(self) -> bool {
         matches!(
@@ -155,24 +131,5 @@ impl Metric {
     /// Whether it is only for labels in order.
     pub fn needs_order(self) -> bool {
         matches!(self, Self::QuadraticKappa | Self::MeanAbsoluteError)
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|m| m.name() == name);
-        named.ok_or_else(|| Error::UnknownName {
-            what: "metric",
-            found: name.into(),
-            known: Self::ALL.map(|m| m.name().to_string()).to_vec(),
-        })
     }
 }

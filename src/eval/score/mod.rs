@@ -121,7 +121,7 @@ impl ScoreReport {
 
         for (place, photo) in photos.iter().enumerate() {
             check(taxonomy, photo, place)?;
-            let truth = applying(taxonomy, photo);
+            let truth = taxonomy.applying(&photo.truth);
             for (head, matrix) in heads.iter_mut().enumerate() {
                 if let Some(truth) = truth[head] {
                     matrix.add(truth, photo.predicted[head])?;
@@ -252,7 +252,7 @@ impl Probs {
         let mut class = (classes <= MAX_CONFUSION).then(|| Probabilities::new(classes));
         for (place, photo) in photos.iter().enumerate() {
             check(taxonomy, photo, place)?;
-            let truth = applying(taxonomy, photo);
+            let truth = taxonomy.applying(&photo.truth);
             for ((head, truth), row) in heads.iter_mut().zip(&truth).zip(&photo.probs) {
                 if let Some(truth) = truth {
                     head.add(*truth, row)?;
@@ -276,15 +276,6 @@ impl Probs {
         }
         Ok(Self { heads, class })
     }
-}
-
-/// The true labels of the heads that apply.
-fn applying(taxonomy: &Taxonomy, photo: &Scored) -> Vec<Option<usize>> {
-    let applies = taxonomy.applies(&photo.truth).into_iter();
-    let pairs = applies.zip(&photo.truth);
-    pairs
-        .map(|(applies, truth)| truth.filter(|_| applies != Some(false)))
-        .collect()
 }
 
 fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {

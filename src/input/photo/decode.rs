@@ -5,9 +5,9 @@ use super::budget::{MAX_MEMORY, Room};
 use super::channels::{divide, premultiply};
 use super::file::PhotoFile;
 use super::jpeg::{self, Jpeg};
-use super::kind;
 use super::png::{self, Png};
 use crate::error::{Error, Result};
+use crate::io::recognise::what_instead_of_photo;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use std::borrow::Cow;
@@ -57,11 +57,9 @@ impl<'a> Header<'a> {
             Self::Jpeg(Jpeg::read(bytes, channels)?)
         } else if bytes.starts_with(png::SIGNATURE) {
             Self::Png(Png::read(bytes, channels)?)
-        } else if bytes.is_empty() {
-            return Err("the file is empty (0 bytes)".into());
         } else {
-            return Err(match kind::of(bytes) {
-                Some(kind) => format!("JPEG or PNG is needed, the content is {kind}"),
+            return Err(match what_instead_of_photo(bytes) {
+                Some(found) => format!("JPEG or PNG is needed, the content is {found}"),
                 None => "the content is neither JPEG nor PNG".into(),
             });
         };

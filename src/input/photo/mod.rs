@@ -8,7 +8,6 @@ mod file;
 mod found;
 mod inflate;
 mod jpeg;
-mod kind;
 mod orientation;
 mod png;
 mod png_pixels;

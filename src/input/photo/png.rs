@@ -1,8 +1,9 @@
 //! PNG, whole or not at all: the chunks are walked and checked, and what is decoded goes row by row to its place. Nothing but the photo,
 //! a few rows and a window of 32 KiB is kept, and no chunk is inflated but the pixels.
 //!
-//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing or surplus
-//! rows, a missing end chunk, critical chunks that are not known, pixels in several places. Of an animation the still picture counts.
+//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing rows, a
+//! missing end chunk, critical chunks that are not known, pixels in several places. Passed over, as libpng does: what is surplus behind
+//! the pixels and behind the end chunk. Of an animation the still picture counts.
 //! `eXIf` is obeyed wherever it stands: behind the pixels its meaning is the same. Text chunks such as `Raw profile type exif` are not
 //! part of the specification and are not looked at, nor are colour profiles.
 
@@ -33,6 +34,8 @@ pub(super) struct Png<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
     interlaced: bool,
+    /// Bytes of all rows, inflated.
+    raw: u64,
     pixels: Pixels<'a>,
     orientation: Orientation,
     /// From the first chunk of pixels on.
@@ -127,6 +130,7 @@ impl<'a> Png<'a> {
             width: width as usize,
             height: height as usize,
             interlaced: interlaced == 1,
+            raw: 0,
             pixels: Pixels::new(colour, depth)?,
             orientation: Orientation::UPRIGHT,
             data: &[],
@@ -172,11 +176,11 @@ impl<'a> Png<'a> {
             }
         }
         png.pixels.check()?;
-        let raw: u64 = png
+        png.raw = png
             .passes()
             .map(|(_, [h, w])| h as u64 * (1 + png.pixels.row_bytes(w) as u64))
             .sum();
-        if packed * BEST_RATIO < raw {
+        if packed * BEST_RATIO < png.raw {
             return Err(format!(
                 "the PNG is truncated or its header wrong: {packed} bytes of pixels (IDAT) cannot hold {height}×{width} pixels (height × width)"
             ));
@@ -223,7 +227,7 @@ impl<'a> Png<'a> {
                 above[..bytes].copy_from_slice(now);
             }
         }
-        inflate.finish()?;
+        inflate.finish(self.raw)?;
         Ok(canvas.photo())
     }
 }

@@ -4,15 +4,23 @@ use crate::error::{Error, Result};
 use crate::io::partial::is_at;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Times that a lock is tried for whose file another process takes away when it ends.
 const TRIES: usize = 100;
+
+/// The lock files of this process, for an end at which nothing is dropped.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A file or folder that nobody else makes or changes until this value is gone: a command takes it before it reads what it will
 /// write, so that of two at once none is lost without a word.
 ///
 /// The lock is the operating system's, on `.NAME.lock` beside it; it goes away with the process, however that ends, and a file that
-/// stays means nothing.
+/// stays behind a killed one means nothing and goes with the next lock.
 #[derive(Debug)]
 pub struct OutputLock(Option<(File, PathBuf)>);
 
@@ -38,7 +46,10 @@ impl OutputLock {
             options.write(true).create(true).truncate(false);
             let file = options.open(&lock).map_err(failed)?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, &lock) => return Ok(Self(Some((file, lock)))),
+                Ok(()) if is_at(&file, &lock) => {
+                    held().push(lock.clone());
+                    return Ok(Self(Some((file, lock))));
+                }
                 // It was the lock of a process that has just ended.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -55,6 +66,13 @@ impl OutputLock {
         Ok(Self(None))
     }
 
+    /// Removes the lock files of this process, which is about to end without dropping anything.
+    pub fn remove_all() {
+        for path in held().drain(..) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
     /// Locks several.
     ///
     /// # Errors
@@ -67,8 +85,12 @@ impl OutputLock {
 impl Drop for OutputLock {
     fn drop(&mut self) {
         if let Some((_, path)) = &self.0 {
-            // While it is held: who comes after finds that the file has lost its name, and takes a new one.
-            let _ = std::fs::remove_file(path);
+            let mut held = held();
+            if let Some(place) = held.iter().position(|held| held == path) {
+                held.swap_remove(place);
+                // While it is locked: who comes after finds that the file has lost its name, and takes a new one.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }

@@ -88,11 +88,17 @@ pub fn read(folder: impl AsRef<Path>) -> Result<ModelFile> {
     let folder = folder.as_ref();
     let heads = folder.join(HEADS);
     if !heads.is_file() {
+        let best = folder.join("best.safetensors");
+        let found = if best.is_file() {
+            format!("a run's folder; its model is {}", best.display())
+        } else {
+            format!(
+                "a folder without {HEADS}; expected one that `hydranet export --hugging-face` wrote"
+            )
+        };
         return Err(Error::Checkpoint {
             origin: folder.display().to_string(),
-            problem: format!(
-                "a folder without {HEADS}; expected one that `hydranet export --hugging-face` wrote"
-            ),
+            problem: found,
         });
     }
     let heads = HeadsFile::read(heads)?;

@@ -57,7 +57,7 @@ impl Balancer {
     }
 
     /// Whether the heads' gradients are put together one by one.
-    pub(in crate::train) fn operates(&self) -> bool {
+    pub(in crate::train) fn projects(&self) -> bool {
         matches!(self.method, Method::PcGrad)
     }
 

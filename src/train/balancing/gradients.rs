@@ -1,87 +1,13 @@
 //! The gradients of one step: of the joint loss, and of each head's where they are asked for.
 
 use super::Balancer;
-use super::pc_grad::{orders, surgery};
+use super::pc_grad::{orders, project};
 use crate::error::Result;
+use crate::train::loss::joint::Losses;
 use crate::train::optim::Optimizer;
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::Tensor;
 use hydranet_tape::internal::with_values;
-use hydranet_tape::scale;
 use rayon::prelude::*;
-
-/// One head's loss of some rows of a batch.
-pub(in crate::train) struct HeadPart {
-    /// The loss; where no row has the head's label, a number that depends on the head's variables.
-    pub loss: Tensor,
-    /// The share of these rows in the loss of the batch; 0 where none has the label.
-    pub share: f64,
-    /// The head's weight.
-    pub weight: f64,
-}
-
-/// The heads' losses of some rows of a batch.
-pub(in crate::train) struct Losses {
-    /// One a head.
-    pub heads: Vec<HeadPart>,
-    /// A loss that is no head's, and its factor, if there is one.
-    pub beside: Option<(Tensor, f64)>,
-    /// Where the graph is cut at the features: them, and the copy that the heads were given.
-    pub cut: Option<(Tensor, Var)>,
-}
-
-impl Losses {
-    /// Each head's share of its loss of the batch; `None` for a head that takes no part.
-    ///
-    /// # Errors
-    /// If a loss cannot be read.
-    pub(in crate::train) fn values(&self) -> Result<Vec<Option<f64>>> {
-        let value = |head: &HeadPart| -> Result<Option<f64>> {
-            if head.share * head.weight > 0.0 {
-                Ok(Some(head.share * f64::from(head.loss.to_scalar::<f32>()?)))
-            } else {
-                Ok(None)
-            }
-        };
-        self.heads.iter().map(value).collect()
-    }
-
-    /// Σ weight · factor · loss, and what is beside.
-    ///
-    /// # Shapes
-    /// Result a scalar.
-    ///
-    /// # Errors
-    /// If a head has no factor.
-    pub(in crate::train) fn joint(&self, factors: &[f64]) -> Result<Tensor> {
-        let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for (head, factor) in self.heads.iter().zip(factors) {
-            joint = (joint + head.scaled(head.weight * head.share * factor)?)?;
-        }
-        if let Some((loss, factor)) = &self.beside {
-            joint = (joint + scale(loss, vec![*factor as f32])?)?;
-        }
-        Ok(joint)
-    }
-
-    /// The gradients of a function of the losses, through the cut if there is one. Backward can be run again and again.
-    fn backward(&self, of: &Tensor) -> Result<GradStore> {
-        let mut grads = of.backward()?;
-        if let Some((features, copy)) = &self.cut
-            && let Some(gradient) = grads.remove(copy)
-        {
-            grads.extend((features * gradient)?.sum_all()?.backward()?)?;
-        }
-        Ok(grads)
-    }
-}
-
-impl HeadPart {
-    /// Not `loss * factor`: candle drops the gradient of a multiplication by 0 instead of making it 0.
-    fn scaled(&self, factor: f64) -> Result<Tensor> {
-        Ok(scale(&self.loss, vec![factor as f32])?)
-    }
-}
 
 /// Gradients by variable, in the optimiser's order; `None` where there is no way to a variable.
 type Found = Vec<Option<Tensor>>;
@@ -94,7 +20,7 @@ pub(in crate::train) struct Gradients {
     heads: Vec<Found>,
     /// Each head's loss of the batch.
     pub(super) losses: Vec<Option<f64>>,
-    /// The factors of the heads' losses, or with gradient surgery of their gradients on the backbone.
+    /// The factors of the heads' losses, or with projected gradients of their gradients on the backbone.
     pub(super) factors: Vec<f64>,
     /// Squared norm of the gradient of each head's loss at the features, where the graph is cut there.
     pub(super) at_features: Vec<f64>,
@@ -106,7 +32,7 @@ impl Gradients {
     /// None yet, for so many heads. `measured`: each head's gradient is found, though the step may not need it.
     pub(in crate::train) fn new(balancer: &Balancer, heads: usize, measured: bool) -> Self {
         Self {
-            by_head: measured || balancer.operates(),
+            by_head: measured || balancer.projects(),
             joint: Vec::new(),
             heads: vec![Vec::new(); heads],
             losses: vec![None; heads],
@@ -135,7 +61,7 @@ impl Gradients {
             };
         }
         // The training step's own pass comes first: what is measured after it cannot change it.
-        if !balancer.operates() {
+        if !balancer.projects() {
             let joint = losses.backward(&losses.joint(&self.factors)?)?;
             add(&mut self.joint, optimizer.find(&joint))?;
         }
@@ -154,7 +80,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// The step's gradient of every variable; with gradient surgery the heads' gradients on the backbone are put together so, in
+    /// The step's gradient of every variable; with projected gradients the heads' gradients on the backbone are put together so, in
     /// orders drawn for (seed, epoch, step), and each head's own variables keep theirs.
     ///
     /// # Errors
@@ -172,8 +98,8 @@ impl Gradients {
         if self.by_head {
             self.products = Some(products(&self.heads, &shared)?);
         }
-        if let (true, Some(products)) = (balancer.operates(), &self.products) {
-            self.factors = surgery(products, &orders(self.heads.len(), seed, epoch, step));
+        if let (true, Some(products)) = (balancer.projects(), &self.products) {
+            self.factors = project(products, &orders(self.heads.len(), seed, epoch, step));
             for (head, factor) in std::mem::take(&mut self.heads)
                 .into_iter()
                 .zip(&self.factors)

@@ -18,16 +18,17 @@ mod pc_grad;
 mod report;
 mod uncertainty;
 
+use crate::error::{Error, Result};
 pub use adam::Adam;
 pub use balancer::Balancer;
 pub use dynamic_average::DynamicAverage;
 pub use famo::Famo;
 pub use grad_norm::GradNorm;
-pub(super) use gradients::{Gradients, HeadPart, Losses};
+pub(super) use gradients::Gradients;
 pub use method::Method;
-pub use pc_grad::surgery;
+pub use pc_grad::project;
 pub use report::GradientReport;
-pub(super) use report::{cells, header};
+pub(super) use report::pairs;
 use serde::{Deserialize, Serialize};
 pub use uncertainty::Uncertainty;
 
@@ -59,8 +60,8 @@ pub enum Balancing {
         #[serde(default = "fortieth")]
         lr: f64,
     },
-    /// What of a head's gradient on the backbone points against another's is taken out of it (gradient surgery, Yu et al. 2020), see
-    /// [`surgery`].
+    /// What of a head's gradient on the backbone points against another's is taken out of it (PCGrad, Yu et al. 2020), see
+    /// [`project`].
     PcGrad,
     /// So that the logarithms of the losses fall alike (FAMO; Liu, Feng, Stone and Liu 2023), see [`Famo`].
     Famo {
@@ -93,5 +94,35 @@ impl Balancing {
     /// Whether it is [`Balancing::Fixed`].
     pub fn is_fixed(&self) -> bool {
         *self == Self::Fixed
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting that is out of range.
+    pub(super) fn validate(self) -> Result<()> {
+        let check = |what: &str, value: f64, zero: bool| {
+            let least = if zero { "of at least" } else { "above" };
+            if (0.0..=1e6).contains(&value) && (zero || value > 0.0) {
+                return Ok(());
+            }
+            Err(Error::Invalid {
+                what: format!("train.balancing.{what}"),
+                expected: format!("a number {least} 0, at most 1000000"),
+                found: value.to_string(),
+            })
+        };
+        match self {
+            Self::Fixed | Self::Uncertainty | Self::PcGrad => Ok(()),
+            Self::DynamicAverage { temperature } => {
+                check("dynamic_average.temperature", temperature, false)
+            }
+            Self::GradNorm { alpha, lr } => {
+                check("grad_norm.alpha", alpha, true)?;
+                check("grad_norm.lr", lr, false)
+            }
+            Self::Famo { lr, decay } => {
+                check("famo.lr", lr, false)?;
+                check("famo.decay", decay, true)
+            }
+        }
     }
 }

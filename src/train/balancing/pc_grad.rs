@@ -1,9 +1,9 @@
-//! Gradient surgery.
+//! Gradients projected off each other.
 
 use crate::random::rng::{Purpose, keyed};
 use rand::seq::SliceRandom;
 
-/// Gradient surgery (PCGrad; Yu et al. 2020, "Gradient Surgery for Multi-Task Learning"): each head's gradient gᵢ is projected, one
+/// PCGrad (Yu et al. 2020, "Gradient Surgery for Multi-Task Learning"): each head's gradient gᵢ is projected, one
 /// after the other in the order given, off every other head's gⱼ with which it has a negative product by then,
 /// gᵢ − (gᵢ·gⱼ / |gⱼ|²) gⱼ, and the results are added up.
 ///
@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 /// all there is to know: the work is on a few numbers, not on as many vectors as there are heads.
 ///
 /// `products` holds gᵢ·gⱼ, a row a head; `orders` the other heads for each head. A gradient of 0 is nobody's obstacle.
-pub fn surgery(products: &[Vec<f64>], orders: &[Vec<usize>]) -> Vec<f64> {
+pub fn project(products: &[Vec<f64>], orders: &[Vec<usize>]) -> Vec<f64> {
     let heads = products.len();
     let mut factors = vec![0.0; heads];
     for (head, others) in orders.iter().enumerate() {

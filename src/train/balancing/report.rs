@@ -1,6 +1,5 @@
 //! What an epoch tells of its heads' balance.
 
-use crate::train::run::EpochRecord;
 use serde::{Deserialize, Serialize};
 
 /// A mean that grows number by number.
@@ -39,7 +38,7 @@ pub struct GradientReport {
 }
 
 /// The pairs of so many heads, in the order of [`GradientReport::cosines`].
-pub(super) fn pairs(heads: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(in crate::train) fn pairs(heads: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..heads).flat_map(move |a| (a + 1..heads).map(move |b| (a, b)))
 }
 
@@ -52,33 +51,4 @@ impl GradientReport {
         let names = pairs(heads.len()).map(|(a, b)| (heads[a].as_str(), heads[b].as_str()));
         names.zip(&self.cosines).map(|((a, b), c)| (a, b, *c))
     }
-}
-
-/// Titles of the columns of `metrics.csv` that these epochs have beyond the usual ones.
-pub(in crate::train) fn header(heads: &[String], records: &[EpochRecord]) -> Vec<String> {
-    let mut titles = Vec::new();
-    if records.iter().any(|r| !r.head_weights.is_empty()) {
-        titles.extend(heads.iter().map(|h| format!("{h}_weight")));
-    }
-    if records.iter().any(|r| r.gradients.is_some()) {
-        titles.extend(heads.iter().map(|h| format!("{h}_gradient")));
-        let pairs = pairs(heads.len());
-        titles.extend(pairs.map(|(a, b)| format!("{}_{}_cosine", heads[a], heads[b])));
-    }
-    titles
-}
-
-/// The cells of an epoch under [`header`]; empty ones where there is no figure.
-pub(in crate::train) fn cells(
-    heads: &[String],
-    records: &[EpochRecord],
-    record: &EpochRecord,
-) -> Vec<String> {
-    let gradients = record.gradients.iter();
-    let figures = gradients.flat_map(|g| g.norms.iter().chain(&g.cosines));
-    let figures = record.head_weights.iter().chain(figures);
-    let cell = |figure: &Option<f64>| figure.map(|f| format!("{f:.6}")).unwrap_or_default();
-    let mut cells: Vec<String> = figures.map(cell).collect();
-    cells.resize(header(heads, records).len(), String::new());
-    cells
 }

@@ -15,25 +15,26 @@ use crate::model::combine::DecisionRule;
 use crate::model::{JointSpec, ModelSpec};
 use crate::taxonomy::Labels;
 use crate::train::balancing::Balancing;
+use crate::train::mix::MixRule;
 use crate::train::optim::OptimizerKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-mod balancing;
 mod blame;
 mod features;
 mod files;
 mod fit_heads;
 mod lines;
-mod mix;
+mod mixing;
 mod plugged;
+mod shared;
 mod validate;
 mod weights;
 
 pub use files::read_head;
 use files::{parse, read_table};
-pub use mix::{MixKind, MixRule, Partner};
+pub(super) use shared::SHARED;
 pub use weights::{load_weights, seen_by_weights};
 
 /// How much of the backbone is trained. The heads always are.

@@ -10,8 +10,9 @@ use crate::weights::shapes;
 
 /// Greatest factor, learning rate or norm: far beyond anything of use, and far below what overflows in `f32`.
 const GREATEST: f64 = 1e6;
-/// Most memory that the photos of a batch may take as numbers: 64 GiB.
-const MAX_BATCH_BYTES: usize = 64 << 30;
+/// Most memory that the photos of a batch, or of the part of one that is computed at once, may take as numbers: 1 GiB. What a network
+/// makes of them takes a multiple.
+const MAX_BATCH_BYTES: usize = 1 << 30;
 /// Greatest rank of low-rank adaptation: that of the largest layers there are; more would only be a slower full fine-tuning.
 const MAX_RANK: usize = 1024;
 /// Most memory that batches waiting for a step may take: 1 TiB.
@@ -20,6 +21,10 @@ const MAX_QUEUE_MIB: usize = 1 << 20;
 impl TrainConfig {
     /// Refuses batches that no memory holds.
     pub(super) fn validate_memory(&self, input: &InputSpec) -> Result<()> {
+        if self.keeps_features() {
+            // Then a batch is one of features.
+            return Ok(());
+        }
         let photos = self.batch.div_ceil(self.accumulate.max(1));
         let [height, width] = input.size;
         let bytes = [input.channels, height, width, 4]
@@ -31,10 +36,13 @@ impl TrainConfig {
         Err(Error::Invalid {
             what: "train.batch with model.input.size".into(),
             expected: format!(
-                "photos of together at most {} GiB; train.accumulate computes a batch in parts",
+                "photos of together at most {} GiB; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
                 MAX_BATCH_BYTES >> 30
             ),
-            found: format!("{photos} of {height} × {width} pixels, {} GiB", bytes >> 30),
+            found: format!(
+                "{photos} of {height} × {width} pixels, {:.1} GiB",
+                bytes as f64 / f64::from(1 << 30)
+            ),
         })
     }
 

@@ -1,10 +1,11 @@
 //! Class weights as numbers: given, or from the training split.
 
 use super::HeadLoss;
+use super::tasks::Tasks;
 use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::targets::Targets;
 use crate::error::Result;
 use crate::head::{ClassWeightRule, ClassWeights, HeadSpec};
-use crate::train::mix::Targets;
 
 /// "balanced" class weights: photos / (labels · photos with the label), as scikit-learn; 0 for a label no photo has.
 pub fn balanced_weights(counts: &[f64]) -> Vec<f64> {
@@ -35,9 +36,22 @@ pub fn effective_number_weights(counts: &[f64], beta: f64) -> Vec<f64> {
     each.into_iter().map(|w| w * factor).collect()
 }
 
+/// The losses of all heads, from the training photos at these places.
+pub(super) fn head_losses(
+    tasks: &Tasks,
+    dataset: &Dataset,
+    train: &[usize],
+) -> Result<Vec<HeadLoss>> {
+    let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
+    let pairs = tasks.heads.iter().zip(&targets);
+    pairs
+        .map(|(head, targets)| head_loss(head, dataset, targets))
+        .collect()
+}
+
 /// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
 /// label by its target, and as much as it counts for the head.
-pub(crate) fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
+fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
     let mut counts = vec![0.0; head.num_labels()];
     let rows = targets.rows.chunks_exact(targets.num_labels);
     for (row, weight) in rows.zip(&targets.weights) {

@@ -3,8 +3,11 @@
 pub mod class_weights;
 mod consistency;
 mod cumulative;
+pub(super) mod joint;
 mod kinds;
-pub(crate) mod tasks;
+pub(super) mod objective;
+pub(super) mod tasks;
+pub(crate) mod unseen;
 
 use crate::error::Result;
 use crate::head::LossKind;

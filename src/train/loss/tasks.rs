@@ -1,12 +1,11 @@
 //! What a run trains: every head, and the joint head beside them, each with its targets.
 
 use crate::data::dataset::Sample;
-use crate::data::targets::{labels, target};
+use crate::data::targets::{Targets, labels, target};
 use crate::error::Result;
 use crate::head::HeadSpec;
 use crate::model::ModelSpec;
 use crate::taxonomy::Taxonomy;
-use crate::train::mix::Targets;
 
 /// The heads, and the joint head, if there is one, as one more.
 pub(crate) struct Tasks {
@@ -38,14 +37,10 @@ impl Tasks {
     /// The label of each head where it is known and the head applies, and the final class for the joint head.
     pub(crate) fn labels(&self, sample: &Sample) -> Vec<Option<usize>> {
         let of_heads = self.heads.len() - usize::from(!self.leaves.is_empty());
-        let mut known = labels(&self.heads[..of_heads], sample);
-        let class = self.taxonomy.class_of(&known);
-        let applies = self.taxonomy.applies(&known);
-        for (label, applies) in known.iter_mut().zip(applies) {
-            *label = label.filter(|_| applies != Some(false));
-        }
+        let labels = labels(&self.heads[..of_heads], sample);
+        let mut known = self.taxonomy.applying(&labels);
         if !self.leaves.is_empty() {
-            known.push(class);
+            known.push(self.taxonomy.class_of(&labels));
         }
         known
     }
@@ -121,22 +116,6 @@ impl Tasks {
         }
         row.iter_mut().for_each(|v| *v /= sum);
         Some(row)
-    }
-}
-
-impl Targets {
-    /// Adds a row; a missing one weighs nothing.
-    fn push(&mut self, row: Option<&[f32]>, weight: f32) {
-        match row {
-            Some(row) if weight > 0.0 => {
-                self.rows.extend_from_slice(row);
-                self.weights.push(weight);
-            }
-            _ => {
-                self.rows.extend(std::iter::repeat_n(0.0, self.num_labels));
-                self.weights.push(0.0);
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Averages of weights over a run: exponential (EMA), and over its last epochs (SWA).
 
+use super::variables::Variables;
 use crate::error::Result;
 use crate::model_file::Tensors;
 use candle_core::{Device, Tensor};
@@ -79,6 +80,101 @@ impl Average {
         average.take(tensors, |_| 1.0)?;
         average.count = count;
         Ok(average)
+    }
+}
+
+/// The averages of a run.
+#[derive(Default)]
+pub(in crate::train) struct Averages {
+    /// The rate of the exponential one; 0: none is kept.
+    decay: f64,
+    ema: Average,
+    /// Over the last epochs.
+    last: Average,
+}
+
+/// What the names of saved averages begin with.
+const SAVED: [&str; 2] = ["ema.", "last."];
+
+impl Averages {
+    /// None yet.
+    pub(in crate::train) fn new(decay: f64) -> Self {
+        Self {
+            decay,
+            ..Self::default()
+        }
+    }
+
+    /// Goes on from what [`state`](Self::state) saved, after so many steps and averaged epochs.
+    ///
+    /// # Errors
+    /// If tensors are not `f32`.
+    pub(in crate::train) fn restore(
+        &mut self,
+        saved: &Tensors,
+        steps: u64,
+        epochs: u64,
+    ) -> Result<()> {
+        let part = |prefix: &str| -> Tensors {
+            let of = |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.into(), t.clone()));
+            saved.iter().filter_map(of).collect()
+        };
+        self.ema = Average::restore(&part(SAVED[0]), steps)?;
+        self.last = Average::restore(&part(SAVED[1]), epochs)?;
+        Ok(())
+    }
+
+    /// Takes the weights after a step in.
+    ///
+    /// # Errors
+    /// As [`Average::take`].
+    pub(in crate::train) fn after_step(&mut self, variables: &Variables) -> Result<()> {
+        if self.decay > 0.0 {
+            let decay = self.decay;
+            self.ema
+                .take(&variables.moving(), |count| share(decay, count))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the tensors of one of the last epochs in; gives their average, if there are several.
+    ///
+    /// # Errors
+    /// As [`Average::take`].
+    pub(in crate::train) fn after_epoch(&mut self, tensors: &Tensors) -> Result<Option<Tensors>> {
+        self.last.take(tensors, |count| 1.0 / (count + 1) as f64)?;
+        match self.last.count() {
+            0 | 1 => Ok(None),
+            _ => Ok(Some(self.last.tensors()?)),
+        }
+    }
+
+    /// Epochs that are averaged so far.
+    pub(in crate::train) fn epochs(&self) -> u64 {
+        self.last.count()
+    }
+
+    /// The tensors that are scored and saved: those of the variables, and the averages where there are any.
+    ///
+    /// # Errors
+    /// If tensors cannot be copied.
+    pub(in crate::train) fn over(&self, variables: &Variables) -> Result<Tensors> {
+        let mut tensors = variables.snapshot()?;
+        tensors.extend(self.ema.tensors()?);
+        Ok(tensors)
+    }
+
+    /// What [`restore`](Self::restore) needs.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub(in crate::train) fn state(&self) -> Result<Tensors> {
+        let mut saved = Tensors::new();
+        for (prefix, average) in SAVED.into_iter().zip([&self.ema, &self.last]) {
+            let tensors = average.tensors()?.into_iter();
+            saved.extend(tensors.map(|(name, t)| (format!("{prefix}{name}"), t)));
+        }
+        Ok(saved)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Low-rank adaptation: its settings.
 
-use super::plan::matches;
+use super::pattern::matches;
 use crate::weights::Shapes;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! Optimisers: one pass over each variable a step.
 
 pub mod average;
+pub mod groups;
 pub mod lora;
-pub mod plan;
+pub mod pattern;
 pub mod schedule;
 pub mod variables;
 

@@ -1,0 +1,121 @@
+//! One photo and what is known about it.
+
+use crate::error::Error;
+use crate::names::named;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a cell says about one head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// The index of a label.
+    Label(usize),
+    /// A finite number, for a head with thresholds.
+    Number(f64),
+}
+
+/// The side of a split that a photo stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// To choose the epoch and the settings by.
+    Valid,
+    /// To measure the final model on.
+    Test,
+}
+
+named!(Split, "split", {
+    Train => "train",
+    Valid => "valid",
+    Test => "test",
+});
+
+/// One photo and what is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Where the photo lies.
+    pub path: PathBuf,
+    /// The photo as its listing writes it.
+    pub name: String,
+    /// The person on it, if known. The same word in two sources is the same person.
+    pub person: Option<String>,
+    /// The side of the split, if given or assigned.
+    pub split: Option<Split>,
+    /// One value a head, in the order of the heads; `None`: not known.
+    pub values: Vec<Option<Value>>,
+    /// Line in the listing, counted from 1 with the header.
+    pub row: Option<u64>,
+    /// Index into [`Dataset::sources`].
+    pub source: usize,
+}
+
+/// Who is on a photo: the unit of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PersonKey<'a> {
+    /// A known person.
+    Person(&'a str),
+    /// Nobody known: the photo, by source and name, stands for a person of its own.
+    Photo(usize, &'a str),
+}
+
+impl fmt::Display for PersonKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(person) => write!(f, "person `{person}`"),
+            Self::Photo(_, name) => write!(f, "photo `{name}`"),
+        }
+    }
+}
+
+/// The person on a photo, or the photo itself where the person is not known.
+pub fn person_key(sample: &Sample) -> PersonKey<'_> {
+    match &sample.person {
+        Some(person) => PersonKey::Person(person),
+        None => PersonKey::Photo(sample.source, &sample.name),
+    }
+}
+
+/// A row that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Index of the source in the order given.
+    pub source: usize,
+    /// The listing.
+    pub listing: PathBuf,
+    /// Line in the listing, counted from 1 with the header.
+    pub row: Option<u64>,
+    /// What is wrong, expected and found.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Error::from(self.clone()).fmt(f)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Data {
+            path: fault.listing,
+            row: fault.row,
+            message: fault.message,
+        }
+    }
+}
+
+/// A file of corrections, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectionsFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Number of its entries.
+    pub entries: usize,
+}

@@ -1,0 +1,49 @@
+//! Predictions as a table.
+
+use crate::data::dataset::Dataset;
+use crate::data::targets::labels_that_apply;
+use crate::error::Result;
+use crate::io::table::write_csv;
+use crate::predict::Prediction;
+use crate::taxonomy::Taxonomy;
+use std::path::Path;
+
+/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, and the
+/// probability of each of its labels; of several listings also which one the photo is of, last.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io).
+pub fn write_predictions(
+    path: &Path,
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    predictions: &[Prediction],
+) -> Result<()> {
+    let mut header: Vec<String> = ["path", "class", "name", "prob"].map(String::from).to_vec();
+    for (i, head) in taxonomy.heads().iter().enumerate() {
+        header.extend([head.clone(), format!("{head}_truth")]);
+        header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
+    }
+    header.extend(dataset.listing_title());
+    let rows = indices.iter().zip(predictions).map(|(i, p)| {
+        let sample = &dataset.samples[*i];
+        let mut row = vec![
+            sample.name.clone(),
+            p.class.to_string(),
+            p.name.clone(),
+            format!("{:.6}", p.prob),
+        ];
+        let known = labels_that_apply(taxonomy, dataset, *i);
+        for (head, h) in p.heads.iter().enumerate() {
+            let truth = known[head]
+                .map(|t| taxonomy.labels(head)[t].clone())
+                .unwrap_or_default();
+            row.extend([h.label.clone().unwrap_or_default(), truth]);
+            row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
+        }
+        row.extend(dataset.listing(sample));
+        row
+    });
+    write_csv(path, &header, rows)
+}

@@ -1,0 +1,410 @@
+//! Where the batches of an epoch come from: photos, loaded ahead, or features that are kept, mixed, with their targets.
+
+use super::config::TrainConfig;
+use super::kept::Kept;
+use super::loss::tasks::Tasks;
+use super::mix::{Draw, Mixer, StepMix};
+use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::loader::{Job, Loader, LoaderConfig};
+use crate::data::sampling::Sampler;
+use crate::data::targets::Targets;
+use crate::error::Result;
+use crate::input::InputSpec;
+use crate::model::ModelSpec;
+use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// What goes into the model.
+pub(super) enum Inputs {
+    /// `(batch, channels, H, W)`.
+    Photos(Tensor),
+    /// `(batch, num_features)`, of a frozen backbone.
+    Features(Tensor),
+}
+
+impl Inputs {
+    /// Some rows of the batch.
+    pub(super) fn rows(&self, rows: &Range<usize>) -> Result<Self> {
+        Ok(match self {
+            Self::Photos(all) => Self::Photos(all.narrow(0, rows.start, rows.len())?),
+            Self::Features(all) => Self::Features(all.narrow(0, rows.start, rows.len())?),
+        })
+    }
+}
+
+/// What a step learns from.
+pub(super) struct Batch {
+    pub inputs: Inputs,
+    /// One a head.
+    pub targets: Vec<Targets>,
+    /// How many photos there are.
+    pub photos: usize,
+}
+
+/// The batches of a run.
+pub(super) struct Batches<'a> {
+    config: &'a TrainConfig,
+    pub(super) dataset: &'a Dataset,
+    input: InputSpec,
+    tasks: Rc<Tasks>,
+    /// The photos of the training split.
+    pub(super) train: Vec<usize>,
+    sampler: Sampler,
+    mixer: Mixer,
+    /// The features of a frozen backbone, once they are computed.
+    pub(super) kept: Option<Kept>,
+    pub(super) loading: LoaderConfig,
+}
+
+impl<'a> Batches<'a> {
+    /// Of the training split.
+    ///
+    /// # Errors
+    /// [`Error::EmptySplit`](crate::Error::EmptySplit) if it has too few photos, or none that a setting asks for.
+    pub(super) fn new(
+        config: &'a TrainConfig,
+        spec: &ModelSpec,
+        tasks: Rc<Tasks>,
+        dataset: &'a Dataset,
+    ) -> Result<Self> {
+        let train = dataset.indices(Split::Train);
+        let sampler = Sampler::new(&config.sampling, spec, dataset, &train)?;
+        if sampler.photos() < 2 {
+            return Err(empty_split(
+                dataset,
+                Split::Train,
+                "training needs at least two photos, or persons with sampling=one_photo_a_person; look at the `split` column or train.split",
+            ));
+        }
+        Ok(Self {
+            mixer: Mixer::new(config, spec, dataset, &train)?,
+            input: spec.input.clone(),
+            kept: None,
+            loading: LoaderConfig::new(config.queue_mib),
+            config,
+            dataset,
+            tasks,
+            train,
+            sampler,
+        })
+    }
+
+    /// Steps an epoch has.
+    pub(super) fn steps(&self) -> usize {
+        let (photos, batch) = (self.sampler.photos(), self.config.batch);
+        // One photo alone has no partner to mix with and hardly any statistics.
+        photos / batch + usize::from(photos % batch > 1)
+    }
+
+    /// The batches of an epoch, loaded ahead from step `first` on.
+    ///
+    /// # Errors
+    /// If the loader cannot be started.
+    pub(super) fn epoch(&self, epoch: usize, first: usize) -> Result<EpochBatches<'_>> {
+        let draw = |photos: &[usize], step| self.mixer.draw(photos, Draw { epoch, step });
+        self.drawn(epoch, first, &draw)
+    }
+
+    /// The same photos, none of them mixed.
+    ///
+    /// # Errors
+    /// As [`epoch`](Self::epoch).
+    pub(super) fn unmixed(&self, epoch: usize) -> Result<EpochBatches<'_>> {
+        self.drawn(epoch, 0, &|_, _| None)
+    }
+
+    fn drawn(
+        &self,
+        epoch: usize,
+        first: usize,
+        mix: &dyn Fn(&[usize], usize) -> Option<StepMix>,
+    ) -> Result<EpochBatches<'_>> {
+        let order = self.sampler.order(self.config.seed, epoch);
+        let chunks = order.chunks(self.config.batch).take(self.steps());
+        let steps = chunks.enumerate().map(|(step, photos)| Step {
+            mix: mix(photos, step),
+            photos: photos.to_vec(),
+        });
+        let steps: Vec<Step> = steps.collect();
+        Ok(EpochBatches {
+            source: match &self.kept {
+                Some(kept) => Source::Kept(kept),
+                None => Source::Photos(self.loader(epoch, &steps, first)?),
+            },
+            batches: self,
+            epoch,
+            steps,
+        })
+    }
+
+    /// Loads the photos of steps ahead, from step `first` on.
+    fn loader(&self, epoch: usize, steps: &[Step], first: usize) -> Result<Loader> {
+        let mut drawn = BTreeMap::new();
+        let mut jobs = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            for place in step.photos.iter().chain(step.partners()) {
+                let index = self.train[*place];
+                let again = drawn.entry(index).or_insert(0);
+                if number >= first {
+                    jobs.push(Job {
+                        index,
+                        again: *again,
+                        path: self.dataset.samples[index].path.clone(),
+                    });
+                }
+                *again += 1;
+            }
+        }
+        let config = self.config;
+        Loader::start(
+            jobs,
+            &self.input,
+            Some(config.augment),
+            config.seed,
+            epoch,
+            self.loading,
+        )
+    }
+
+    /// Each head's targets of photos, places in `train`.
+    pub(super) fn targets(&self, photos: &[usize]) -> Vec<Targets> {
+        let samples = photos.iter().map(|p| &self.dataset.samples[self.train[*p]]);
+        self.tasks.targets(samples)
+    }
+}
+
+/// The photos of one step, places in `train`, and what is mixed with them.
+struct Step {
+    photos: Vec<usize>,
+    mix: Option<StepMix>,
+}
+
+impl Step {
+    /// The photos that are loaded to be mixed in.
+    fn partners(&self) -> &[usize] {
+        self.mix.as_ref().map_or(&[], |mix| &mix.partners)
+    }
+}
+
+enum Source<'a> {
+    Photos(Loader),
+    Kept(&'a Kept),
+}
+
+/// The batches of one epoch, to be taken in their order.
+pub(super) struct EpochBatches<'a> {
+    batches: &'a Batches<'a>,
+    epoch: usize,
+    steps: Vec<Step>,
+    source: Source<'a>,
+}
+
+impl EpochBatches<'_> {
+    /// The batch of a step: that after the one before, or the first that is loaded.
+    ///
+    /// # Errors
+    /// If a photo cannot be read.
+    pub(super) fn load(&mut self, number: usize) -> Result<Batch> {
+        let (batches, epoch) = (self.batches, self.epoch);
+        let step = &self.steps[number];
+        let mut targets = batches.targets(&step.photos);
+        let other_targets = batches.targets(step.partners());
+        let mut mix = |values: &mut [f32], others: &mut dyn Iterator<Item = Result<Vec<f32>>>| {
+            let at = Draw {
+                epoch,
+                step: number,
+            };
+            let Some(mix) = &step.mix else {
+                return Ok(());
+            };
+            let batch = (values, targets.as_mut_slice());
+            let mixer = &batches.mixer;
+            mixer.mix(mix, at, &step.photos, batch, others, &other_targets)
+        };
+        let n = step.photos.len();
+        let inputs = match &mut self.source {
+            Source::Kept(kept) => {
+                let features = kept.rows(epoch, &step.photos)?;
+                let mut values: Vec<f32> = features.flatten_all()?.to_vec1()?;
+                let others = match step.partners() {
+                    [] => Vec::new(),
+                    partners => kept.rows(epoch, partners)?.to_vec2()?,
+                };
+                mix(&mut values, &mut others.into_iter().map(Ok))?;
+                Inputs::Features(Tensor::from_vec(values, features.shape(), &Device::Cpu)?)
+            }
+            Source::Photos(loader) => {
+                let photos = loader.by_ref().take(n).collect::<Result<Vec<_>>>()?;
+                let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
+                let others = loader.take(step.partners().len());
+                mix(&mut pixels, &mut others.map(|p| Ok(p?.pixels)))?;
+                let InputSpec { channels, size, .. } = batches.input;
+                let shape = (n, channels, size[0], size[1]);
+                Inputs::Photos(Tensor::from_vec(pixels, shape, &Device::Cpu)?)
+            }
+        };
+        Ok(Batch {
+            inputs,
+            targets,
+            photos: n,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::portraits::{PortraitConfig, write_portraits};
+    use crate::data::targets::classes;
+    use crate::train::config::Config;
+    use crate::train::mix::{Mixing, Patch};
+    use std::path::Path;
+
+    /// The batches of 20 drawn people, photos as they are; `mix` gets the name of the first photo's class.
+    fn with_batches(
+        mix: impl Fn(&str) -> String,
+        settings: &[&str],
+        check: impl FnOnce(&Batches, &[Option<usize>]),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let portraits = PortraitConfig {
+            people: 20,
+            seed: 1,
+            size: (48, 48),
+        };
+        let data = write_portraits(&dir.path().join("faces"), &portraits).unwrap();
+        let heads = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/heads"));
+        let load = |more: &[String]| {
+            let base = [
+                "model.input.size=[32,32]",
+                "model.weights=",
+                "train.batch=8",
+                "train.augment.flip=0",
+            ];
+            let base = base.iter().chain(settings).map(ToString::to_string);
+            let all: Vec<String> = base.chain(more.iter().cloned()).collect();
+            Config::load(heads, None, &all).unwrap()
+        };
+        let spec = load(&[]).model_spec().unwrap();
+        let dataset = Dataset::open(&[data], &spec.heads).unwrap();
+        let train = dataset.indices(Split::Train);
+        let taxonomy = spec.taxonomy().unwrap();
+        let classes = classes(&taxonomy, &dataset, &train);
+        let name = taxonomy.class_name(classes[0].unwrap()).unwrap();
+        let config = load(&[format!("train.mix={}", mix(&name))]);
+        let tasks = Rc::new(Tasks::new(&spec).unwrap());
+        check(
+            &Batches::new(&config.train, &spec, tasks, &dataset).unwrap(),
+            &classes,
+        );
+    }
+
+    /// The photos and targets of the first step of an epoch.
+    fn first(mut epoch: EpochBatches) -> (Vec<Vec<f32>>, Vec<Targets>) {
+        let batch = epoch.load(0).unwrap();
+        let Inputs::Photos(pixels) = batch.inputs else {
+            panic!("features where photos were asked for");
+        };
+        let all: Vec<f32> = pixels.flatten_all().unwrap().to_vec1().unwrap();
+        let rows = all.chunks_exact(all.len() / batch.photos);
+        (rows.map(<[f32]>::to_vec).collect(), batch.targets)
+    }
+
+    #[test]
+    fn aimed_mixing_pastes_half_of_a_photo_of_the_named_class_and_half_of_its_targets() {
+        let mix = |name: &str| format!("[{{kind='half_paste',partner={{classes=['{name}']}}}}]");
+        with_batches(mix, &[], |batches, classes| {
+            let epoch = batches.epoch(0, 0).unwrap();
+            let of_class = classes.iter().filter(|c| **c == classes[0]).count();
+            assert!(of_class < classes.len());
+            for step in &epoch.steps {
+                assert_eq!(step.partners().len(), step.photos.len());
+                for (photo, partner) in step.photos.iter().zip(step.partners()) {
+                    assert_eq!(classes[*partner], classes[0]);
+                    assert!(photo != partner || of_class == 1);
+                }
+            }
+            let partners = epoch.steps[0].partners().to_vec();
+            let theirs = batches.targets(&partners);
+            let others: Vec<Vec<f32>> = partners
+                .iter()
+                .map(|p| {
+                    let path = &batches.dataset.samples[batches.train[*p]].path;
+                    let prepared = batches.input.prepare(&batches.input.hold(path).unwrap());
+                    let mut pixels = vec![0.0; 3 * 32 * 32];
+                    let input = &batches.input;
+                    input
+                        .normalise_into(&prepared.unwrap(), &mut pixels)
+                        .unwrap();
+                    pixels
+                })
+                .collect();
+            let (mixed, targets) = first(epoch);
+            let (plain, own) = first(batches.unmixed(0).unwrap());
+            let half = (0..4).find(|which| {
+                let patch = Mixing::Paste(Patch::half(*which, [32, 32]));
+                let mut expected = plain.clone();
+                for (image, other) in expected.iter_mut().zip(&others) {
+                    patch.mix_in(image, other);
+                }
+                expected == mixed
+            });
+            assert!(half.is_some());
+            assert_ne!(mixed, plain);
+            for ((found, own), theirs) in targets.iter().zip(&own).zip(&theirs) {
+                for (i, value) in found.rows.iter().enumerate() {
+                    assert_eq!(*value, 0.5 * own.rows[i] + 0.5 * theirs.rows[i]);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn photos_mixed_within_their_class_or_label_keep_its_targets() {
+        for (partner, kept) in [
+            ("'same_class'", &[0, 1, 2][..]),
+            ("{same_label='gender'}", &[1]),
+        ] {
+            let mix = |_: &str| format!("[{{kind={{mix_up={{alpha=2.0}}}},partner={partner}}}]");
+            with_batches(mix, &["train.batch=16"], |batches, _| {
+                let (mixed, targets) = first(batches.epoch(0, 0).unwrap());
+                let (plain, own) = first(batches.unmixed(0).unwrap());
+                let changed = mixed.iter().zip(&plain).filter(|(a, b)| a != b).count();
+                assert!(changed >= 2, "{partner}: {changed}");
+                for (head, (found, own)) in targets.iter().zip(&own).enumerate() {
+                    let apart = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-6;
+                    let moved = found.rows.iter().zip(&own.rows).any(apart);
+                    assert_eq!(moved, !kept.contains(&head), "{partner}, head {head}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn ways_of_mixing_alternate_by_their_probabilities_and_end_before_the_last_epochs() {
+        let mix = |_: &str| {
+            "[{kind={cut_mix={}},probability=0.5},{kind={mix_up={}},probability=0.2}]".to_string()
+        };
+        with_batches(
+            mix,
+            &["train.epochs=60", "train.mix_off=10"],
+            |batches, _| {
+                let draw = |epoch, step| batches.mixer.draw(&[0, 1], Draw { epoch, step });
+                let mut counts = [0f64; 3];
+                for epoch in 0..50 {
+                    for step in 0..40 {
+                        counts[draw(epoch, step).map_or(2, |mix| mix.rule)] += 1.0;
+                    }
+                }
+                for (count, share) in counts.iter().zip([0.5, 0.2, 0.3]) {
+                    // Five standard errors.
+                    let tolerance = 5.0 * (share * (1.0 - share) / 2000f64).sqrt();
+                    assert!((count / 2000.0 - share).abs() < tolerance, "{counts:?}");
+                }
+                assert!((50..60).all(|epoch| draw(epoch, 0).is_none()));
+            },
+        );
+    }
+}

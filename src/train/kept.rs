@@ -1,0 +1,137 @@
+//! The features of a frozen backbone, computed once for all epochs.
+
+use super::config::TrainConfig;
+use super::event::Event;
+use crate::data::dataset::Dataset;
+use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
+use crate::data::loader::LoaderConfig;
+use crate::data::seen::Content;
+use crate::error::Result;
+use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model_file::Tensors;
+use candle_core::Tensor;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// Features of the training split, and which of them belong to which photo.
+pub(super) struct Kept {
+    features: Features,
+    /// For each view one row for each photo.
+    views: Vec<Vec<usize>>,
+}
+
+impl Kept {
+    /// The features of photos, as places in the training split. The views take turns, epoch by epoch.
+    ///
+    /// # Shapes
+    /// Result `(photos, num_features)`.
+    pub(super) fn rows(&self, epoch: usize, photos: &[usize]) -> Result<Tensor> {
+        let rows = &self.views[epoch % self.views.len()];
+        self.features.gather(photos.iter().map(|i| rows[*i]))
+    }
+}
+
+/// The photos of a run, known by their content, before their features are computed.
+pub(super) struct Identified<'a> {
+    features: Features,
+    paths: Vec<&'a Path>,
+    photos: Vec<Fingerprint>,
+    /// How many of them are of the training split; those of the validation split follow.
+    train: usize,
+}
+
+impl<'a> Identified<'a> {
+    /// Looks at the photos `train` and `valid`; `None` if stopped.
+    ///
+    /// # Errors
+    /// If a photo or the file of kept features cannot be read.
+    pub(super) fn new(
+        config: &TrainConfig,
+        (spec, tensors): (&ModelSpec, &Tensors),
+        dataset: &'a Dataset,
+        [train, valid]: [&[usize]; 2],
+        stop: &AtomicBool,
+    ) -> Result<Option<Self>> {
+        let mut features = Features::open(
+            config.feature_cache.as_deref(),
+            Extractor::new(spec, tensors)?,
+            spec.backbone.num_features(),
+        )?;
+        let paths = train.iter().chain(valid);
+        let paths: Vec<&Path> = paths.map(|i| dataset.samples[*i].path.as_path()).collect();
+        let photos = features.identify(&paths, stop)?;
+        Ok(photos.map(|photos| Self {
+            features,
+            paths,
+            photos,
+            train: train.len(),
+        }))
+    }
+
+    /// The SHA-256 of every photo of a data set; `None` for one that cannot be read.
+    pub(super) fn contents(&mut self, dataset: &Dataset) -> Vec<Option<Content>> {
+        let all = dataset.samples.iter();
+        let all: Vec<&Path> = all.map(|s| s.path.as_path()).collect();
+        self.features.contents(&all)
+    }
+
+    /// Computes what is missing; gives the features of the training split, and those of the validation split. `None` if stopped.
+    ///
+    /// # Shapes
+    /// Validation `(valid, num_features)`.
+    ///
+    /// # Errors
+    /// If a photo cannot be read.
+    pub(super) fn complete(
+        mut self,
+        config: &TrainConfig,
+        model: &MultiTaskModel,
+        loading: LoaderConfig,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<Option<(Kept, Tensor)>> {
+        let features = &mut self.features;
+        let plain = features.view(View::Plain);
+        let views: Vec<usize> = std::iter::once(plain)
+            .chain((1..config.feature_views).map(|number| {
+                features.view(View::Augmented {
+                    seed: config.seed,
+                    number,
+                    augment: config.augment,
+                })
+            }))
+            .collect();
+        let photos: Vec<_> = self.photos.iter().zip(&self.paths).collect();
+        let (train, valid) = photos.split_at(self.train);
+        let of_train = views
+            .iter()
+            .flat_map(|view| train.iter().map(|p| (p, *view)));
+        let wanted = of_train.chain(valid.iter().map(|p| (p, plain)));
+        let wanted: Vec<(Key, &Path)> = wanted
+            .map(|((photo, path), view)| (Key(**photo, view), **path))
+            .collect();
+        if let Some(file) = features.path() {
+            let known = |(key, _): &&(Key, &Path)| features.place(key).is_some();
+            let (found, of) = (wanted.iter().filter(known).count(), wanted.len());
+            on_event(&Event::Found { found, of, file });
+        }
+        let whole = features.complete(&wanted, model, loading, stop, &mut |done, of| {
+            on_event(&Event::Features { done, of });
+        })?;
+        if !whole {
+            return Ok(None);
+        }
+        let mut rows = wanted.iter().filter_map(|(key, _)| features.place(key));
+        let views = views
+            .iter()
+            .map(|_| rows.by_ref().take(self.train).collect())
+            .collect();
+        let valid: Vec<usize> = rows.collect();
+        let valid = features.gather(valid.into_iter())?;
+        let kept = Kept {
+            features: self.features,
+            views,
+        };
+        Ok(Some((kept, valid)))
+    }
+}

@@ -1,0 +1,166 @@
+//! What a run learns towards: each head's loss, and the one between joint head and heads.
+
+use super::class_weights::head_losses;
+use super::joint::{HeadPart, Losses};
+use super::tasks::Tasks;
+use super::unseen::Unseen;
+use super::{Consistency, HeadLoss};
+use crate::data::dataset::Dataset;
+use crate::data::targets::Targets;
+use crate::error::Result;
+use crate::model::ModelSpec;
+use candle_core::{Device, Tensor};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The losses of a run.
+pub(in crate::train) struct Objective {
+    pub(in crate::train) tasks: Rc<Tasks>,
+    losses: Vec<HeadLoss>,
+    /// The loss between joint head and heads and its factor, if there is one.
+    consistency: Option<(f64, Consistency)>,
+}
+
+/// What a head is trained towards in one step.
+pub(in crate::train) struct HeadTarget<'a> {
+    loss: Cow<'a, HeadLoss>,
+    targets: Targets,
+    /// What the loss of the whole batch is divided by: each part takes its share of the mean.
+    total: f64,
+}
+
+impl Objective {
+    /// Of the photos `train`, whose labels class weights may follow from.
+    ///
+    /// # Errors
+    /// [`Error::EmptySplit`](crate::Error::EmptySplit) if no photo has a label of a head.
+    pub(in crate::train) fn new(
+        spec: &ModelSpec,
+        tasks: Rc<Tasks>,
+        dataset: &Dataset,
+        train: &[usize],
+    ) -> Result<Self> {
+        let losses = head_losses(&tasks, dataset, train)?;
+        let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
+            Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
+            _ => None,
+        };
+        Ok(Self {
+            tasks,
+            losses,
+            consistency,
+        })
+    }
+
+    /// Labels that no photo in training has.
+    pub(in crate::train) fn unseen(&self) -> Vec<Unseen> {
+        Unseen::all(&self.tasks.heads, &self.losses)
+    }
+
+    /// What the heads are trained towards by a batch in `epoch` of `epochs`.
+    pub(in crate::train) fn head_targets(
+        &self,
+        targets: Vec<Targets>,
+        epoch: usize,
+        epochs: usize,
+    ) -> Vec<HeadTarget<'_>> {
+        let heads = self.losses.iter().zip(targets);
+        heads
+            .map(|(loss, targets)| {
+                let loss = loss.in_epoch(epoch, epochs);
+                let total = loss.total(&targets.rows, &targets.weights);
+                HeadTarget {
+                    loss,
+                    targets,
+                    total,
+                }
+            })
+            .collect()
+    }
+
+    /// The heads' losses of some rows of a batch of `photos`.
+    ///
+    /// # Shapes
+    /// `outputs` `(rows, num_outputs)` of each head, the joint head's last.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub(in crate::train) fn losses(
+        &self,
+        outputs: &[Tensor],
+        targets: &[HeadTarget],
+        rows: &Range<usize>,
+        photos: usize,
+    ) -> Result<Losses> {
+        let heads = self.tasks.heads.iter().zip(outputs).zip(targets);
+        let heads = heads.map(|((head, outputs), of_head)| {
+            let n = of_head.targets.num_labels;
+            let weights = &of_head.targets.weights[rows.clone()];
+            let rows = &of_head.targets.rows[rows.start * n..rows.end * n];
+            let share = of_head.loss.total(rows, weights) / of_head.total;
+            let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
+            let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
+            let (loss, share) = match of_head.loss.loss(outputs, &rows, &weights)? {
+                Some(loss) => (loss, share),
+                // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
+                // a gradient always means a cut graph.
+                None => (outputs.sum_all()?, 0.0),
+            };
+            Ok(HeadPart {
+                loss,
+                share,
+                weight: head.weight,
+            })
+        });
+        let beside = match &self.consistency {
+            Some((factor, consistency)) => {
+                let share = rows.len() as f64 / photos as f64;
+                Some((consistency.loss(outputs)?, factor * share))
+            }
+            None => None,
+        };
+        Ok(Losses {
+            heads: heads.collect::<Result<_>>()?,
+            beside,
+            cut: None,
+        })
+    }
+
+    /// The joint loss of photos with these labels of each head, the joint head's last; `None` if nothing is known of them.
+    ///
+    /// # Shapes
+    /// `outputs` `(photos, num_outputs)` of each head.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub(in crate::train) fn loss_of_labels(
+        &self,
+        outputs: &[Tensor],
+        known: &[Vec<Option<usize>>],
+    ) -> Result<Option<f64>> {
+        let (mut sum, mut labelled) = (0.0, false);
+        for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
+            let labels = known.iter().map(|k| k[i]);
+            let n = head.num_labels();
+            let one_hot: Vec<f32> = labels
+                .clone()
+                .flat_map(|l| (0..n).map(move |c| if l == Some(c) { 1.0 } else { 0.0 }))
+                .collect();
+            let weights: Vec<f32> = labels
+                .map(|l| if l.is_some() { 1.0 } else { 0.0 })
+                .collect();
+            let rows = known.len();
+            let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
+            let weights = Tensor::from_vec(weights, rows, &Device::Cpu)?;
+            if let Some(loss) = loss.loss(&outputs[i], &one_hot, &weights)? {
+                sum += head.weight * f64::from(loss.to_scalar::<f32>()?);
+                labelled = true;
+            }
+        }
+        if let Some((factor, consistency)) = &self.consistency {
+            sum += factor * f64::from(consistency.loss(outputs)?.to_scalar::<f32>()?);
+        }
+        Ok(labelled.then_some(sum))
+    }
+}

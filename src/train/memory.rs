@@ -1,0 +1,130 @@
+//! Whether a training step fits into memory, told before the first.
+
+use super::config::{FineTune, TrainConfig};
+use crate::backbone::Activations;
+use crate::error::{Error, Result};
+use crate::input::InputSpec;
+use crate::model::MultiTaskModel;
+use crate::tape::Tape;
+
+/// What a machine has that does not tell: 64 GiB.
+const USUAL: u64 = 64 << 30;
+
+/// Refuses a step that this machine's memory does not hold. Networks that are not made of a tape's steps are not known.
+pub(super) fn check(config: &TrainConfig, input: &InputSpec, model: &MultiTaskModel) -> Result<()> {
+    if config.keeps_features() {
+        return Ok(());
+    }
+    let Ok(bytes) = of_photo(config, input, model) else {
+        return Ok(());
+    };
+    let most = of_machine().unwrap_or(USUAL);
+    let photos = config
+        .batch
+        .div_ceil(config.accumulate.clamp(1, (config.batch / 2).max(1)));
+    let needed = bytes.saturating_mul(photos as u64);
+    if needed <= most {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let [height, width] = input.size;
+    Err(Error::Invalid {
+        what: "train.batch with model.input.size".into(),
+        expected: format!(
+            "a step that the {:.1} GiB of memory of this machine hold; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
+            gib(most)
+        ),
+        found: format!(
+            "{photos} photos of {height} × {width} pixels at once, which take {:.1} GiB at least",
+            gib(needed)
+        ),
+    })
+}
+
+/// The least bytes that a photo takes in a step: all maps of the network where all of it is trained, else the two greatest.
+fn of_photo(
+    config: &TrainConfig,
+    input: &InputSpec,
+    model: &MultiTaskModel,
+) -> candle_core::Result<u64> {
+    let [height, width] = input.size;
+    let (mut tape, images) = Tape::recorded(input.channels, (height, width))?;
+    let features = model.parts().0.on_tape(&mut tape, &images)?;
+    let (record, _) = tape.into_record(&features)?;
+    let sizes = record
+        .dims
+        .iter()
+        .map(|d| d.iter().product::<usize>() as u64 * 4);
+    let mut sizes: Vec<u64> = sizes.collect();
+    if config.fine_tune != FineTune::Full {
+        sizes.sort_unstable();
+        return Ok(sizes.iter().rev().take(2).sum());
+    }
+    let all: u64 = sizes.iter().sum();
+    Ok(match config.activations {
+        Activations::F32 => all,
+        Activations::Bf16 => all / 2,
+    })
+}
+
+/// The memory of this machine, or less where its processes may take less, as Linux tells.
+fn of_machine() -> Option<u64> {
+    let about = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = about.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let total = total
+        .trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        << 10;
+    let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let allowed = allowed.and_then(|text| text.trim().parse().ok());
+    Some(allowed.unwrap_or(total).min(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::Architecture;
+    use crate::head::HeadSpec;
+    use crate::model::ModelSpec;
+    use candle_core::{DType, Device};
+    use candle_nn::VarBuilder;
+
+    #[test]
+    fn a_step_is_known_by_the_maps_of_its_photos_and_refused_where_no_memory_holds_it() {
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"])];
+        let spec = ModelSpec::new(backbone, heads, backbone.input());
+        let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let model = MultiTaskModel::new(&spec, 0.0, &zeros).unwrap();
+        let full = TrainConfig::default();
+        let last = TrainConfig {
+            fine_tune: FineTune::LastStages(1),
+            ..TrainConfig::default()
+        };
+        let of = |config: &TrainConfig, side: usize| {
+            let input = InputSpec {
+                size: [side, side],
+                ..spec.input.clone()
+            };
+            (of_photo(config, &input, &model).unwrap(), input)
+        };
+        // timm counts 6.74 million values of its convolutions at 224 × 224.
+        let (bytes, usual) = of(&full, 224);
+        assert!((27_000_000..60_000_000).contains(&bytes), "{bytes}");
+        assert!(of(&last, 224).0 < bytes / 2);
+        check(&full, &usual, &model).unwrap();
+        let (bytes, large) = of(&full, 4096);
+        assert!(bytes > 8 << 30, "{bytes}");
+        let huge = TrainConfig {
+            batch: 65_536,
+            ..full
+        };
+        let message = check(&huge, &large, &model).unwrap_err().to_string();
+        for word in ["train.batch", "model.input.size", "accumulate", "4096"] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

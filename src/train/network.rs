@@ -1,0 +1,116 @@
+//! What is trained: a model, the variables under it, and their optimiser.
+
+use super::batches::Inputs;
+use super::config::Config;
+use super::optim::Optimizer;
+use super::optim::groups::ParamGroups;
+use super::optim::variables::Variables;
+use crate::error::Result;
+use crate::layers::Mode;
+use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model_file::Tensors;
+use candle_core::Tensor;
+
+/// A model in training.
+pub(super) struct Network<'a> {
+    pub(super) config: &'a Config,
+    pub(super) spec: ModelSpec,
+    pub(super) groups: ParamGroups,
+    pub(super) variables: Variables,
+    pub(super) model: MultiTaskModel,
+    pub(super) optimizer: Optimizer,
+    /// Steps an epoch has.
+    pub(super) steps: usize,
+}
+
+impl<'a> Network<'a> {
+    /// The model over `given`, with what `epoch` trains as variables.
+    ///
+    /// # Errors
+    /// If the tensors given do not fit the model, or settings name none of them.
+    pub(super) fn new(
+        config: &'a Config,
+        spec: ModelSpec,
+        given: Tensors,
+        epoch: usize,
+        steps: usize,
+    ) -> Result<Self> {
+        let groups = ParamGroups::new(config);
+        let random_backbone = config.model.weights.is_none();
+        let of_epoch = groups.clone();
+        let variables = Variables::new(
+            given,
+            config.train.seed,
+            move |name| of_epoch.is_trained(name, epoch),
+            move |name| random_backbone || !name.starts_with("backbone."),
+        )
+        .with_lora(config.train.lora.clone());
+        let model = model(config, &spec, &variables, config.train.drop_path)?;
+        let origin = config.model.weights.as_deref();
+        variables.verdict(origin.unwrap_or("the weights given"))?;
+        groups.check(&variables.names())?;
+        let of_vars = variables.vars().into_iter().map(|(name, var)| {
+            let group = groups.group(&name, var.rank(), epoch, steps);
+            (name, (var, group))
+        });
+        let optimizer = Optimizer::new(config.train.optimizer, of_vars.collect());
+        Ok(Self {
+            config,
+            spec,
+            groups,
+            variables,
+            model,
+            optimizer,
+            steps,
+        })
+    }
+
+    /// Trains what `epoch` adds, too, if it adds anything.
+    ///
+    /// # Errors
+    /// If tensors cannot be copied.
+    pub(super) fn enter(&mut self, epoch: usize) -> Result<()> {
+        if !self.groups.changes(epoch) {
+            return Ok(());
+        }
+        let given = self.variables.snapshot()?;
+        let mut before = Self::new(self.config, self.spec.clone(), given, epoch, self.steps)?;
+        std::mem::swap(self, &mut before);
+        self.optimizer.take_over(before.optimizer);
+        Ok(())
+    }
+
+    /// # Shapes
+    /// Result `(batch, num_features)`.
+    pub(super) fn features(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {
+        match inputs {
+            Inputs::Photos(photos) => Ok(self.model.features(photos, mode)?),
+            Inputs::Features(features) => Ok(features.clone()),
+        }
+    }
+
+    /// A step of the optimiser: `lr` times the learning rates, gradients times `factor`.
+    ///
+    /// # Errors
+    /// If a gradient is not of its variable's shape.
+    pub(super) fn update(&mut self, gradients: &[Tensor], lr: f64, factor: f64) -> Result<()> {
+        self.optimizer.step(gradients, lr, factor)?;
+        if self.variables.are_adapted() {
+            let drop_path = self.config.train.drop_path;
+            self.model = model(self.config, &self.spec, &self.variables, drop_path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The model over these variables.
+pub(super) fn model(
+    config: &Config,
+    spec: &ModelSpec,
+    variables: &Variables,
+    drop_path: f64,
+) -> Result<MultiTaskModel> {
+    let mut model = MultiTaskModel::new(spec, drop_path as f32, &variables.builder())?;
+    model.set_activations(config.train.activations);
+    Ok(model)
+}

@@ -1,0 +1,200 @@
+//! The run folder: what a training run leaves behind, and what it needs to go on.
+//!
+//! `config.toml`, `split.csv`, `metrics.csv`, `best.safetensors`, `last.safetensors`, `state.safetensors`,
+//! `valid_predictions.csv`, `scores.json`; of a run that was stopped within an epoch also `epoch.safetensors`, the state at its
+//! beginning. Every file is written to a sibling, then renamed.
+
+mod beginning;
+mod metrics;
+mod models;
+mod progress;
+mod record;
+mod start;
+
+use super::config::Config;
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result, write_atomically};
+use crate::io::lock::FolderLock;
+use crate::io::table::write_csv;
+use crate::model_file::{Tensors, read_tensors, to_bytes};
+pub use beginning::Beginning;
+pub(super) use models::Models;
+pub use progress::Progress;
+pub use record::EpochRecord;
+pub(super) use start::Start;
+use std::path::{Path, PathBuf};
+
+/// Where a run stands.
+const STATE: &str = "state.safetensors";
+/// Where it stood at the beginning of the epoch within which it was stopped.
+const EPOCH: &str = "epoch.safetensors";
+
+/// A run's folder, which this process alone writes to.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: FolderLock,
+}
+
+impl RunFolder {
+    /// Creates the folder if need be, and locks it. One that holds a run already is refused unless `resume`.
+    ///
+    /// # Errors
+    /// As [`FolderLock::take`], and [`Error::Invalid`] if there is a run and `resume` is false.
+    pub fn create(path: &Path, resume: bool) -> Result<Self> {
+        let folder = Self {
+            _lock: FolderLock::take(path)?,
+            path: path.to_path_buf(),
+        };
+        let holds_run = folder.path(STATE).exists();
+        if holds_run && !resume {
+            return Err(Error::Invalid {
+                what: format!("--out {}", path.display()),
+                expected: "a new folder, or --resume to go on with the run in it".into(),
+                found: "a folder that holds a run".into(),
+            });
+        }
+        if resume && !holds_run {
+            return Err(Error::Invalid {
+                what: format!("--resume with --out {}", path.display()),
+                expected: "a folder that holds a run (state.safetensors)".into(),
+                found: "none".into(),
+            });
+        }
+        Ok(folder)
+    }
+
+    /// The path of one of its files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes the resolved configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        write_atomically(&self.path("config.toml"), config.to_toml()?.as_bytes())
+    }
+
+    /// Writes which photo stands on which side.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_split(&self, dataset: &Dataset) -> Result<()> {
+        let rows = dataset.samples.iter().map(|s| {
+            let split = s.split.map(|s| s.name()).unwrap_or_default();
+            let mut row = vec![
+                s.name.clone(),
+                s.person.clone().unwrap_or_default(),
+                split.to_string(),
+            ];
+            row.extend(dataset.listing(s));
+            row
+        });
+        let mut header = ["path", "person", "split"].map(String::from).to_vec();
+        header.extend(dataset.listing_title());
+        write_csv(&self.path("split.csv"), &header, rows)
+    }
+
+    /// Writes the epochs' figures; `heads` are the names of the heads, and of the joint head, if there is one, last.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_metrics(&self, heads: &[String], records: &[EpochRecord]) -> Result<()> {
+        let rows = records.iter().map(|r| metrics::cells(heads, records, r));
+        write_csv(
+            &self.path("metrics.csv"),
+            metrics::titles(heads, records),
+            rows,
+        )
+    }
+
+    /// Writes where the run stands.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_state(
+        &self,
+        progress: &Progress,
+        model: Tensors,
+        optimizer: Tensors,
+    ) -> Result<()> {
+        let mut tensors: Tensors = model
+            .into_iter()
+            .map(|(n, t)| (format!("model.{n}"), t))
+            .collect();
+        tensors.extend(
+            optimizer
+                .into_iter()
+                .map(|(n, t)| (format!("optimizer.{n}"), t)),
+        );
+        let text =
+            serde_json::to_string(progress).map_err(|e| self.broken(STATE, e.to_string()))?;
+        let bytes = to_bytes(&tensors, Some(text))?;
+        let (state, epoch) = (self.path(STATE), self.path(EPOCH));
+        if progress.steps == 0 {
+            let _ = std::fs::remove_file(&epoch);
+        } else if progress.epochs > 0 && !epoch.exists() {
+            // What stands there is of the end of the epoch before.
+            std::fs::hard_link(&state, &epoch)
+                .or_else(|_| std::fs::copy(&state, &epoch).map(drop))
+                .map_err(|e| Error::io("write", &epoch, e))?;
+        }
+        write_atomically(&state, &bytes)
+    }
+
+    /// Reads where the run stands: progress, the model's tensors, the optimiser's.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Checkpoint`].
+    pub fn read_state(&self) -> Result<(Progress, Tensors, Tensors)> {
+        self.read(STATE)
+    }
+
+    /// As [`read_state`](Self::read_state), where the run stood at the beginning of the epoch behind `epochs`, within which it was
+    /// stopped.
+    ///
+    /// # Errors
+    /// As [`read_state`](Self::read_state), and [`Error::Invalid`] if that was not kept.
+    pub(super) fn read_epoch(&self, epochs: usize) -> Result<(Progress, Tensors, Tensors)> {
+        if self.path(EPOCH).is_file() {
+            let state = self.read(EPOCH)?;
+            if (state.0.epochs, state.0.steps) == (epochs, 0) {
+                return Ok(state);
+            }
+        }
+        Err(Error::Invalid {
+            what: "--resume with --skip-broken".into(),
+            expected: format!(
+                "the same broken photos as when epoch {} began, or the state of then ({EPOCH}) to begin it again",
+                epochs + 1
+            ),
+            found: "other broken photos, and no such state".into(),
+        })
+    }
+
+    fn read(&self, name: &str) -> Result<(Progress, Tensors, Tensors)> {
+        let path = self.path(name);
+        let bytes = crate::io::read::bytes(&path, crate::io::read::WEIGHTS)?;
+        let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
+        let text = metadata
+            .get("hydranet")
+            .ok_or_else(|| self.broken(name, "it has no description".into()))?;
+        let progress = serde_json::from_str(text).map_err(|e| self.broken(name, e.to_string()))?;
+        let part = |prefix: &str| {
+            tensors
+                .iter()
+                .filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())))
+                .collect()
+        };
+        Ok((progress, part("model."), part("optimizer.")))
+    }
+
+    fn broken(&self, name: &str, problem: String) -> Error {
+        Error::Checkpoint {
+            origin: self.path(name).display().to_string(),
+            problem,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The model files of a run: of the last epoch, and of the best.
+
+use super::{EpochRecord, RunFolder};
+use crate::data::dataset::Dataset;
+use crate::error::Result;
+use crate::model::ModelSpec;
+use crate::model::combine::Decision;
+use crate::model_file::{Description, ModelFile, Seen, Tensors};
+use crate::train::config::{Config, TrainConfig};
+use serde_json::json;
+
+/// Writes models with all that is said about them.
+pub(in crate::train) struct Models {
+    pub folder: RunFolder,
+    description: Description,
+}
+
+impl Models {
+    /// Of a run on `photos` photos of a data set with the fingerprint `data`; `unseen` are labels that none of them has.
+    ///
+    /// # Errors
+    /// If the specification is not valid.
+    pub(in crate::train) fn new(
+        folder: RunFolder,
+        config: &Config,
+        (spec, decision): (&ModelSpec, &Decision),
+        dataset: &Dataset,
+        (data, photos): (&str, usize),
+        unseen: serde_json::Value,
+    ) -> Result<Self> {
+        // Where features are kept changes nothing in the model, nor does what is measured.
+        let settings = TrainConfig {
+            feature_cache: None,
+            report_gradients: 0,
+            ..config.train.clone()
+        };
+        let mut training = json!({
+            "config": settings,
+            "weights": config.model.weights,
+            "data": data,
+            "photos": photos,
+        });
+        if !dataset.skipped.is_empty() {
+            training["skipped"] = json!(dataset.skipped.len());
+        }
+        if unseen.as_array().is_some_and(|all| !all.is_empty()) {
+            training["without_photos"] = unseen;
+        }
+        if !dataset.corrections.is_empty() {
+            training["corrections"] = json!(dataset.corrections);
+        }
+        let mut description = Description::new(spec.clone(), training)?;
+        description.decision = decision.clone();
+        Ok(Self {
+            folder,
+            description,
+        })
+    }
+
+    /// Records whom the models will have seen.
+    pub(in crate::train) fn record(&mut self, seen: Vec<Seen>) {
+        self.description.seen = seen;
+    }
+
+    /// Writes the model of an epoch as the last one, and if it is better than all before as the best.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub(in crate::train) fn write(
+        &self,
+        record: &EpochRecord,
+        tensors: Tensors,
+        better: bool,
+    ) -> Result<()> {
+        let mut description = self.description.clone();
+        description.training["valid"] = json!(record);
+        let file = ModelFile {
+            description,
+            tensors,
+        };
+        file.write(self.folder.path("last.safetensors"))?;
+        if better {
+            file.write(self.folder.path("best.safetensors"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! A run that begins, or goes on where it stopped.
+
+use super::beginning::Beginning;
+use super::{Progress, RunFolder};
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::model_file::Tensors;
+use crate::train::balancing::Balancer;
+use crate::train::config::Config;
+
+/// What a run starts with.
+pub(in crate::train) struct Start {
+    pub progress: Progress,
+    /// The model's tensors.
+    pub given: Tensors,
+    /// The optimiser's, and the averages', of a run that goes on.
+    pub state: Option<Tensors>,
+}
+
+impl Start {
+    /// Writes configuration and split of a run of so many heads that begins with `weights`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::train) fn begin(
+        folder: &RunFolder,
+        config: &Config,
+        dataset: &Dataset,
+        weights: Tensors,
+        heads: usize,
+    ) -> Result<Self> {
+        let began = Beginning::new(config, dataset)?;
+        folder.write_config(config)?;
+        folder.write_split(dataset)?;
+        let progress = Progress {
+            data: dataset.fingerprint(),
+            began: Some(began),
+            skipped: skipped(dataset),
+            balancing: Balancer::new(config.train.balancing, heads),
+            ..Progress::default()
+        };
+        Ok(Self {
+            progress,
+            given: weights,
+            state: None,
+        })
+    }
+
+    /// Reads where a run stands. Where other photos are passed over than before the batches are others: an epoch that has begun begins
+    /// again, as it was then.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what is not as it was when it began.
+    pub(in crate::train) fn resume(
+        folder: &RunFolder,
+        config: &Config,
+        dataset: &Dataset,
+        weights: Tensors,
+        heads: usize,
+    ) -> Result<Self> {
+        let (progress, given, state) = folder.read_state()?;
+        let now = Beginning::new(config, dataset)?;
+        if let Some(then) = &progress.began {
+            now.check(then, &folder.path("config.toml"), &progress.in_words())?;
+        }
+        if progress.data != dataset.fingerprint() {
+            return Err(Error::Invalid {
+                what: "--resume".into(),
+                expected: "the same listings as before; photos that broke since are left in them and passed over with --skip-broken".into(),
+                found: "other photos, labels or splits".into(),
+            });
+        }
+        if let Some(then) = &progress.began {
+            now.check_rows(then)?;
+        }
+        progress.balancing.check(config.train.balancing)?;
+        let skipped = skipped(dataset);
+        let (mut progress, given, state) = match (progress.epochs, progress.steps) {
+            (0, 1..) if progress.skipped != skipped => {
+                return Self::begin(folder, config, dataset, weights, heads);
+            }
+            (epochs, 1..) if progress.skipped != skipped => folder.read_epoch(epochs)?,
+            _ => (progress, given, state),
+        };
+        progress.skipped = skipped;
+        Ok(Self {
+            progress,
+            given,
+            state: Some(state),
+        })
+    }
+}
+
+/// The photos that are passed over.
+fn skipped(dataset: &Dataset) -> Vec<String> {
+    let mut names = dataset.unique_names();
+    let skipped = dataset.skipped.iter();
+    skipped.map(|i| std::mem::take(&mut names[*i])).collect()
+}

@@ -1,0 +1,198 @@
+//! What the command does with finished models: smaller ones, ensembles, calibration, heads apart.
+
+use crate::common::tiny;
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(folder: &Path, args: &str) -> Output {
+    let program = env!("CARGO_BIN_EXE_hydranet");
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(args.split_whitespace());
+    command.output().unwrap()
+}
+
+fn works(folder: &Path, args: &str) -> String {
+    let output = run(folder, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// One line of error that has these words.
+fn fails(folder: &Path, args: &str, words: &[&str]) {
+    let output = run(folder, args);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{args}");
+    assert!(!errors.contains("panicked"), "{args}: {errors}");
+    for word in words {
+        assert!(errors.contains(word), "{args}: no `{word}` in {errors}");
+    }
+}
+
+/// Two models with other backbones, and portraits on three sides.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = PortraitConfig {
+        people: 20,
+        size: (48, 40),
+        ..PortraitConfig::default()
+    };
+    write_portraits(folder.path(), &config).unwrap();
+    for seed in [1, 2] {
+        let mut file = tiny::build(seed);
+        file.description.model.heads[2].labels = ["under_30", "30_to_59", "60_and_over"]
+            .map(String::from)
+            .into();
+        file.description.classes = file.description.model.taxonomy().unwrap().class_names();
+        let path = folder.path().join(format!("{seed}.safetensors"));
+        file.write(path).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_smaller_file_is_written_and_its_cost_measured() {
+    let folder = folder();
+    let at = folder.path();
+    let args = "export --model 1.safetensors --dtype int8 --out small --data portraits.csv";
+    let said = works(at, args);
+    for word in ["in int8", "mask", "gender", "age", "class", "→", "changed"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let size = |name: &str| std::fs::metadata(at.join(name)).unwrap().len();
+    assert!(size("small") * 3 < size("1.safetensors"));
+    assert!(works(at, "inspect --model small").contains("int8"));
+    let said = works(at, "export --model small --dtype f32 --out wide");
+    assert!(said.contains("not measured"), "{said}");
+    assert_eq!(size("wide"), size("1.safetensors"));
+    let predict = |model: &str| works(at, &format!("predict --model {model} images"));
+    assert_eq!(predict("small"), predict("wide"));
+    fails(
+        at,
+        "export --model 1.safetensors --dtype int4 --out x",
+        &["int4", "int8"],
+    );
+    let wrong =
+        "export --model 1.safetensors --dtype f16 --out x --data portraits.csv --split tset";
+    fails(at, wrong, &["tset"]);
+    assert!(!at.join("x").exists());
+}
+
+#[test]
+fn an_ensemble_predicts_and_is_scored_like_a_model() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::create_dir(at.join("all")).unwrap();
+    let said = works(
+        at,
+        "ensemble 1.safetensors 2.safetensors --average logit --flip --out all/m.json",
+    );
+    assert!(said.contains("2 models by logit, 2 views"), "{said}");
+    let rows = works(at, "predict --model all/m.json images");
+    let photos = std::fs::read_dir(at.join("images")).unwrap().count();
+    assert_eq!(rows.lines().count(), photos + 1);
+    assert_ne!(rows, works(at, "predict --model 1.safetensors images"));
+    let args = "evaluate --model all/m.json --data portraits.csv --split all --coverage --json";
+    let scores: serde_json::Value = serde_json::from_str(&works(at, args)).unwrap();
+    assert_eq!(scores["photos"], photos);
+    assert_eq!(scores["coverage"][3]["name"], "class");
+    let table = works(
+        at,
+        "evaluate --model 1.safetensors --data portraits.csv --five-crops --coverage",
+    );
+    assert!(table.contains("risk area"), "{table}");
+    works(at, "heads remove --model 1.safetensors --out fewer age");
+    fails(
+        at,
+        "ensemble 1.safetensors fewer --out x",
+        &["model 2", "6 final classes"],
+    );
+    fails(
+        at,
+        "ensemble 1.safetensors --average mean --out x",
+        &["mean", "vote"],
+    );
+    fails(
+        at,
+        "ensemble 1.safetensors --five-crops 2 --out x",
+        &["five_crops"],
+    );
+    assert!(!at.join("x").exists());
+    std::fs::remove_file(at.join("2.safetensors")).unwrap();
+    fails(at, "predict --model all/m.json images", &["2.safetensors"]);
+}
+
+#[test]
+fn a_calibrated_model_abstains_and_tells_novelty() {
+    let folder = folder();
+    let at = folder.path();
+    let of = "calibrate --model 1.safetensors --data portraits.csv --out";
+    let said = works(at, &format!("{of} c --min-confidence 0.5"));
+    for word in [
+        "temperature",
+        "mask",
+        "class",
+        "abstains below 0.5000",
+        "tells novelty",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let rows = works(at, "predict --model c images");
+    assert!(rows.lines().next().unwrap().ends_with(",abstains,novelty"));
+    let said = works(at, "inspect --model c");
+    for word in ["abstains below 0.5", "novelty", "calibration"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let said = works(at, &format!("{of} d --no-novelty --json"));
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["novelty"], false);
+    assert_eq!(report["temperatures"].as_array().unwrap().len(), 4);
+    fails(
+        at,
+        &format!("{of} x --min-confidence 1.5"),
+        &["min_confidence", "1.5"],
+    );
+    fails(
+        at,
+        &format!("{of} x --for-accuracy 1.5"),
+        &["accuracy", "1.5"],
+    );
+    assert!(!at.join("x").exists());
+}
+
+#[test]
+fn heads_go_from_one_file_to_another_and_back() {
+    let folder = folder();
+    let at = folder.path();
+    let said = works(at, "heads extract --model 1.safetensors --out heads");
+    assert!(said.contains("for the backbone"), "{said}");
+    works(at, "heads attach --backbone 1.safetensors --out back heads");
+    let bytes = |name: &str| std::fs::read(at.join(name)).unwrap();
+    assert!(bytes("back") == bytes("1.safetensors"));
+    fails(
+        at,
+        "heads attach --backbone 2.safetensors --out x heads",
+        &["SHA-256", "mask"],
+    );
+    works(at, "heads rename --model 1.safetensors --out r mask cover");
+    works(at, "heads remove --model r --out r1 gender");
+    works(at, "heads remove --model r1 --out r2 age");
+    let said = works(at, "heads merge 1.safetensors r2 --out all");
+    assert!(
+        said.contains("mask, gender, age, cover, 54 final classes"),
+        "{said}"
+    );
+    fails(
+        at,
+        "heads merge 1.safetensors back --out x",
+        &["`mask`", "rename"],
+    );
+    fails(at, "predict --model heads images", &["attach"]);
+    fails(
+        at,
+        "heads attach --backbone 1.safetensors --out x 1.safetensors",
+        &["extract"],
+    );
+    assert!(!at.join("x").exists());
+}

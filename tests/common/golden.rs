@@ -1,0 +1,64 @@
+//! Reading golden files, and how far a tensor is from one.
+
+use super::differences::flat;
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+fn path(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+pub fn json(name: &str) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
+}
+
+/// The tensors of a safetensors file in the types they are stored in.
+pub fn tensors(name: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
+}
+
+/// max |ours − golden| / max |golden|; infinite if shapes differ or a value is not finite.
+pub fn distance(ours: &Tensor, golden: &Tensor) -> f64 {
+    if ours.dims() != golden.dims() {
+        return f64::INFINITY;
+    }
+    let (ours, golden) = (flat(ours), flat(golden));
+    if !ours.iter().all(|v| v.is_finite()) {
+        return f64::INFINITY;
+    }
+    let greatest = golden.iter().fold(0f64, |m, v| m.max(v.abs()));
+    let off = ours
+        .iter()
+        .zip(&golden)
+        .fold(0f64, |m, (a, b)| m.max((a - b).abs()));
+    if greatest > 0.0 { off / greatest } else { off }
+}
+
+/// `[L2 norm, sum, first 8 elements]` of ours beside the golden ones: the greatest difference, each on its own scale; our norm alone
+/// where the golden values are 0.
+pub fn summary_error(ours: &Tensor, golden: &Tensor) -> f64 {
+    let (values, golden) = (flat(ours), flat(golden));
+    let n = values.len() as f64;
+    let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    if golden[0] == 0.0 {
+        return norm;
+    }
+    let mut off = [0f64; 10];
+    off[0] = (norm - golden[0]) / golden[0];
+    // A sum of n values of either sign is of the size of their norm at the least, and of √n norms at the most.
+    off[1] = (values.iter().sum::<f64>() - golden[1]) / (golden[0] * n.sqrt()).max(golden[1].abs());
+    for i in 0..8 {
+        let ours = values.get(i).copied().unwrap_or(0.0);
+        off[2 + i] = (ours - golden[2 + i]) / (golden[0] / n.sqrt()).max(golden[2 + i].abs());
+    }
+    off.iter().fold(0f64, |m, v| {
+        if v.is_nan() {
+            f64::INFINITY
+        } else {
+            m.max(v.abs())
+        }
+    })
+}

@@ -1,0 +1,16 @@
+//! What several rooms' tests share.
+
+// No room uses all of it.
+#![allow(dead_code)]
+
+pub mod differences;
+#[cfg(feature = "cli")]
+pub mod drawn;
+pub mod golden;
+pub mod on_tape;
+#[cfg(feature = "cli")]
+pub mod recorded;
+#[cfg(feature = "cli")]
+pub mod runs;
+#[cfg(feature = "cli")]
+pub mod tiny;

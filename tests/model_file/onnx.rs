@@ -1,0 +1,373 @@
+//! Export to ONNX. What ONNX Runtime makes of the files is checked by `tests/golden/onnx_check.py`; `tests/golden/onnx.json` holds
+//! the digests of the graphs it checked, so that no other graph goes unnoticed.
+
+use crate::onnx_cases::{CASES, adapted, model, outputs, photos};
+use crate::onnx_file::{Model, read};
+use candle_core::{DType, Device, Tensor};
+use hydranet::onnx::to_bytes;
+use hydranet::{Architecture, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Whether a constant is of the model's tensors.
+fn is_weight(name: &str) -> bool {
+    ["backbone.", "heads.", "joint.", "step"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// SHA-256 of everything but the metadata and the values of weights, which may differ in their last bits between instruction sets.
+fn digest(bytes: &[u8]) -> String {
+    let model = read(bytes);
+    let mut hash = Sha256::new();
+    for node in &model.nodes {
+        hash.update(&node.bytes);
+    }
+    for (name, constant) in &model.constants {
+        hash.update(format!("{name} {:?} {}", constant.shape, constant.is_float));
+        if !is_weight(name) {
+            hash.update(&constant.bytes);
+        }
+    }
+    hash.update(format!("{:?} {:?}", model.inputs, model.outputs));
+    hexadecimal(&hash.finalize())
+}
+
+/// What is wrong with a graph, whatever the model.
+fn faults(model: &Model) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut known: BTreeSet<&str> = model.inputs.iter().map(|(n, _)| n.as_str()).collect();
+    for (name, constant) in &model.constants {
+        let size = if constant.is_float { 4 } else { 8 };
+        if constant.bytes.len() != size * constant.shape.iter().product::<usize>() {
+            faults.push(format!("{name}: {:?} has not its bytes", constant.shape));
+        }
+        if !known.insert(name) {
+            faults.push(format!("{name} twice"));
+        }
+        if is_weight(name) && !constant.floats().iter().all(|v| v.is_finite()) {
+            faults.push(format!("{name} is not finite"));
+        }
+    }
+    let mut read = BTreeSet::new();
+    for node in &model.nodes {
+        for input in &node.inputs {
+            if !known.contains(input.as_str()) {
+                faults.push(format!(
+                    "{} reads `{input}`, which is not there yet",
+                    node.op
+                ));
+            }
+            read.insert(input.as_str());
+        }
+        for output in &node.outputs {
+            if output.is_empty() || !known.insert(output) {
+                faults.push(format!("{} gives `{output}`, which there is", node.op));
+            }
+        }
+    }
+    for (name, _) in &model.outputs {
+        if !known.contains(name.as_str()) {
+            faults.push(format!("no node gives {name}"));
+        }
+        read.insert(name);
+    }
+    let unread = known.iter().filter(|name| !read.contains(*name));
+    faults.extend(unread.map(|name| format!("nothing reads {name}")));
+    faults
+}
+
+#[test]
+fn every_kind_of_network_is_a_graph_with_all_its_weights() {
+    let mut failed = Vec::new();
+    let mut ops = BTreeSet::new();
+    for case in CASES {
+        let file = model(case);
+        let bytes = to_bytes(&file).unwrap();
+        let onnx = read(&bytes);
+        let name = format!("{case:?}");
+        failed.extend(faults(&onnx).iter().map(|f| format!("{name}: {f}")));
+        ops.extend(onnx.nodes.iter().map(|n| n.op.clone()));
+        assert_eq!((onnx.ir_version, &onnx.opset), (8, &(String::new(), 17)));
+
+        let shape = |sides: &[usize]| {
+            let sides = sides.iter().map(ToString::to_string);
+            ["batch".to_string()].into_iter().chain(sides).collect()
+        };
+        let (_, h, w, c) = *case;
+        assert_eq!(onnx.inputs, [("images".into(), shape(&[c, h, w]))]);
+        let classes = file.description.classes.len();
+        let widths = [3, 2, 4, 3, 2, classes].map(|width| shape(&[width]));
+        let names = ["mask", "gender", "age", "light", "size", "joint"].map(String::from);
+        let mut expected: Vec<(String, Vec<String>)> = names.into_iter().zip(widths).collect();
+        expected.push(("final_class".into(), shape(&[])));
+        assert_eq!(onnx.outputs, expected);
+
+        // Weights of RepVGG's branches are one, and tables of biases are spread out.
+        let merged = case.0.starts_with("repvgg");
+        let own = |name: &str| !(merged && name.starts_with("backbone."));
+        let weights = file.tensors.iter();
+        for (tensor, t) in weights.filter(|(n, _)| n.ends_with("weight") && own(n)) {
+            // Those of a norm are in the convolution's.
+            if t.rank() == 1 && !onnx.constants.contains_key(tensor) {
+                continue;
+            }
+            match onnx.constants.get(tensor) {
+                Some(c) if c.shape.iter().product::<usize>() == t.elem_count() => {}
+                Some(c) => failed.push(format!("{name}: {tensor} has shape {:?}", c.shape)),
+                None => failed.push(format!("{name}: no {tensor}")),
+            }
+        }
+        if merged {
+            let convolutions = onnx.nodes.iter().filter(|n| n.op == "Conv").count();
+            assert_eq!(convolutions, 22, "one a block");
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    for op in ["AveragePool", "Clip", "Conv", "Erf", "HardSwish", "Pad"] {
+        assert!(ops.contains(op), "{op} is in none of {ops:?}");
+    }
+}
+
+#[test]
+fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
+    let checked: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&std::fs::read_to_string(golden().join("onnx.json")).unwrap())
+            .unwrap();
+    assert_eq!(checked.len(), CASES.len() + 1, "{:?}", checked.keys());
+    let mut changed = Vec::new();
+    for case in CASES {
+        let now = digest(&to_bytes(&model(case)).unwrap());
+        if checked[&label(case)]["sha256"] != now.as_str() {
+            changed.push(label(case));
+        }
+        assert!(checked[&label(case)]["difference"].as_f64().unwrap() < 1e-4);
+    }
+    // Of the first one every byte.
+    let now = hexadecimal(&Sha256::digest(to_bytes(&model(&CASES[0])).unwrap()));
+    if checked["bytes"]["sha256"] != now.as_str() {
+        changed.push("the bytes of the first".into());
+    }
+    assert!(
+        changed.is_empty(),
+        "run tests/golden/onnx_check.py: other graphs than it checked of {changed:?}"
+    );
+}
+
+#[test]
+fn weights_are_those_of_the_file_or_folded_with_what_follows() {
+    let file = model(&CASES[0]);
+    let onnx = read(&to_bytes(&file).unwrap());
+    let values = |name: &str| -> Vec<f64> {
+        let t = file.tensors[name].to_dtype(DType::F64).unwrap();
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let [gamma, beta, mean, var] = ["weight", "bias", "running_mean", "running_var"]
+        .map(|n| values(&format!("backbone.bn1.{n}")));
+    let weight = values("backbone.conv_stem.weight");
+    let folded = &onnx.constants["backbone.conv_stem.weight"];
+    assert_eq!(folded.shape, [32, 3, 3, 3]);
+    for (i, v) in folded.floats().into_iter().enumerate() {
+        let o = i / 27;
+        let expected = weight[i] * gamma[o] / (var[o] + 1e-3).sqrt();
+        assert!((f64::from(v) - expected).abs() <= 1e-7 * expected.abs());
+    }
+    let bias = onnx.constants["backbone.conv_stem.bias"].floats();
+    for (o, v) in bias.into_iter().enumerate() {
+        let expected = beta[o] - mean[o] * gamma[o] / (var[o] + 1e-3).sqrt();
+        assert!((f64::from(v) - expected).abs() <= 1e-7, "{v} {expected}");
+    }
+    // Inputs first, and not another bit.
+    let weight = file.tensors["heads.mask.fc.weight"].t().unwrap();
+    let exported = &onnx.constants["heads.mask.fc.weight"];
+    assert_eq!(exported.shape, weight.dims());
+    let weight: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!(exported.floats(), weight);
+}
+
+#[test]
+fn classes_are_the_labels_that_the_taxonomy_says() {
+    // The plain space, and a tree in which heads do not always apply and combinations are impossible.
+    for case in [&CASES[0], &CASES[9]] {
+        let file = model(case);
+        let onnx = read(&to_bytes(&file).unwrap());
+        let taxonomy = file.description.model.taxonomy().unwrap();
+        let classes = taxonomy.num_classes();
+        let table = onnx.constants.values().find(|c| c.shape == [5, classes]);
+        let places = table.unwrap().ints();
+        let first = [0, 3, 5, 9, 12];
+        for class in 0..classes {
+            let labels: Vec<Option<usize>> = (0..5)
+                .map(|head| places[head * classes + class] as usize)
+                .enumerate()
+                .map(|(head, place)| (place < 14).then(|| place - first[head]))
+                .collect();
+            assert_eq!(taxonomy.class_of(&labels), Some(class), "{labels:?}");
+            assert_eq!(taxonomy.decode(class).unwrap(), labels);
+        }
+    }
+    assert!(
+        model(&CASES[9])
+            .description
+            .model
+            .taxonomy()
+            .unwrap()
+            .is_tree()
+    );
+}
+
+#[test]
+fn the_file_says_what_the_model_is() {
+    let file = model(&CASES[0]);
+    let bytes = to_bytes(&file).unwrap();
+    let onnx = read(&bytes);
+    assert_eq!(onnx.metadata.len(), 2);
+    let said: Description = serde_json::from_str(&onnx.metadata["hydranet"]).unwrap();
+    assert_eq!(said, file.description);
+    let classes: Vec<String> = serde_json::from_str(&onnx.metadata["classes"]).unwrap();
+    assert_eq!(classes, file.description.classes);
+    assert!(bytes == to_bytes(&model(&CASES[0])).unwrap());
+    let mut other = file;
+    other.description.training = "other".into();
+    assert!(bytes != to_bytes(&other).unwrap());
+}
+
+fn refused(file: &ModelFile, words: &[&str]) {
+    let message = match to_bytes(file) {
+        Err(e @ Error::Invalid { .. }) => e.to_string(),
+        other => panic!("{:?}", other.map(|b| b.len())),
+    };
+    for word in words {
+        assert!(message.contains(word), "no `{word}` in: {message}");
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_in_words() {
+    for taken in ["images", "joint", "final_class"] {
+        let mut file = model(&CASES[0]);
+        file.description.model.heads[0].name = taken.into();
+        refused(&file, &[&format!("`{taken}`"), "name of a head", "ONNX"]);
+    }
+    let entry = hydranet::backbone::adapter::entries()[0];
+    let spec = ModelSpec::new(
+        Architecture::from_name(entry.name).unwrap(),
+        vec![HeadSpec::new("mask", ["worn", "not_worn"])],
+        InputSpec::default(),
+    );
+    let plugged = ModelFile {
+        description: Description::new(spec, serde_json::Value::Null).unwrap(),
+        tensors: Default::default(),
+    };
+    refused(&plugged, &[entry.name, "plugged in", "ONNX"]);
+
+    let mut broken = model(&CASES[0]);
+    broken.tensors.remove("backbone.conv_stem.weight");
+    let error = to_bytes(&broken).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+}
+
+#[test]
+fn the_command_writes_the_same_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("m.safetensors"), dir.path().join("m.onnx"));
+    let file = model(&CASES[0]);
+    file.write(&from).unwrap();
+    let run = |model: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        command.args(["export", "--model"]).arg(model);
+        command.arg("--onnx").arg(&to).output().unwrap()
+    };
+    let out = run(&from);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{said}");
+    for line in [
+        "images (batch, 3, 32, 32)",
+        "age (batch, 4)",
+        "joint (batch, 144)",
+        "final_class (batch)",
+    ] {
+        assert!(said.contains(line), "no `{line}` in {said}");
+    }
+    assert!(std::fs::read(&to).unwrap() == to_bytes(&file).unwrap());
+    std::fs::remove_file(&to).unwrap();
+    let out = run(&to);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        !out.status.success() && said.contains("cannot read"),
+        "{said}"
+    );
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn label((backbone, h, w, c): &(&str, usize, usize, usize)) -> String {
+    format!("{backbone}.{c}x{h}x{w}")
+}
+
+/// Photos 0 to 255 and what hydranet says of them, beside the model.
+fn write_case(folder: &Path, name: &str, file: &ModelFile, photos: &Tensor) {
+    std::fs::write(folder.join(format!("{name}.onnx")), to_bytes(file).unwrap()).unwrap();
+    let mut tensors: HashMap<String, Tensor> = outputs(file, photos).into_iter().collect();
+    tensors.insert("images".into(), photos.clone());
+    let path = folder.join(format!("{name}.safetensors"));
+    candle_core::safetensors::save(&tensors, path).unwrap();
+}
+
+/// Run by `tests/golden/onnx_check.py`, which says where the files go.
+#[test]
+#[ignore = "writes files for tests/golden/onnx_check.py"]
+fn models_are_written_for_the_script() {
+    let folder = PathBuf::from(std::env::var("HYDRANET_ONNX").expect("run onnx_check.py"));
+    let mut digests = BTreeMap::new();
+    for case in CASES {
+        let (_, h, w, c) = *case;
+        let photos = photos(5, h, w, c);
+        let file = model(case);
+        let plain = to_bytes(&file).unwrap();
+        let file = adapted(file, &photos);
+        // Other heads, the same graph.
+        assert_eq!(digest(&to_bytes(&file).unwrap()), digest(&plain));
+        digests.insert(label(case), digest(&plain));
+        if case == &CASES[0] {
+            digests.insert("bytes".into(), hexadecimal(&Sha256::digest(&plain)));
+        }
+        write_case(&folder, &label(case), &file, &photos);
+    }
+    let digests = serde_json::to_vec(&digests).unwrap();
+    std::fs::write(folder.join("digests.json"), digests).unwrap();
+
+    let (Ok(path), Ok(images)) = (
+        std::env::var("HYDRANET_MODEL"),
+        std::env::var("HYDRANET_PHOTOS"),
+    ) else {
+        return;
+    };
+    let file = ModelFile::read(path).unwrap();
+    let input = &file.description.model.input;
+    let paths = hydranet::input::find_images(Path::new(&images))
+        .unwrap()
+        .images;
+    let [h, w] = input.size;
+    let rows: Vec<Tensor> = paths
+        .iter()
+        .step_by((paths.len() / 100).max(1))
+        .take(100)
+        .map(|path| {
+            let pixels = input.prepare(&input.open(path).unwrap()).unwrap();
+            let pixels: Vec<f32> = pixels.into_iter().map(f32::from).collect();
+            let rows = Tensor::from_vec(pixels, (1, h, w, input.channels), &Device::Cpu);
+            rows.unwrap().permute((0, 3, 1, 2)).unwrap()
+        })
+        .collect();
+    let photos = Tensor::cat(&rows, 0).unwrap();
+    write_case(&folder, "photos", &file, &photos);
+}

@@ -1,7 +1,7 @@
 //! Whether a training step fits into memory, told before the first.
 
 use super::config::{FineTune, TrainConfig};
-use crate::backbone::Activations;
+use crate::backbone::SavedActivations;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::MultiTaskModel;
@@ -62,8 +62,8 @@ fn of_photo(
     }
     let all: u64 = sizes.iter().sum();
     Ok(match config.activations {
-        Activations::F32 => all,
-        Activations::Bf16 => all / 2,
+        SavedActivations::F32 => all,
+        SavedActivations::Bf16 => all / 2,
     })
 }
 

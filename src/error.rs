@@ -205,20 +205,3 @@ impl Error {
         }
     }
 }
-
-/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never half of it:
-/// to a sibling first, then renamed.
-///
-/// # Errors
-/// [`Error::Io`] if the folder does not exist or cannot be written.
-pub fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    write_atomically_with(path, |file| std::io::Write::write_all(file, bytes)).map(drop)
-}
-
-/// As [`write_atomically`], with what `write` writes; gives the file, open for reading too.
-pub(crate) fn write_atomically_with(
-    path: &std::path::Path,
-    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
-) -> Result<std::fs::File> {
-    crate::io::partial::write(path, write)
-}

@@ -80,7 +80,6 @@ mod io;
 pub mod layers;
 pub mod model;
 pub mod model_file;
-#[cfg(feature = "train")]
 mod names;
 mod nearest;
 pub mod onnx;
@@ -96,16 +95,13 @@ pub mod train;
 pub mod weights;
 
 pub use backbone::{Architecture, Backbone, SavedActivations};
-pub use error::{Error, Result, write_atomically};
-#[doc(hidden)]
-pub use escape::{printable, printable_json};
+pub use error::{Error, Result};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
 pub use io::lock::FolderLock;
-#[doc(hidden)]
-pub use io::lock::OutputLock;
+pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};
 pub use model::novelty::{Novelty, NoveltySpec};

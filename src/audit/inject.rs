@@ -35,6 +35,11 @@ pub enum Flip {
     Confusable,
 }
 
+named!(Flip, "way of making labels wrong", {
+    Uniform => "uniform",
+    Confusable => "confusable",
+});
+
 /// What is made wrong together, on heads whose label agrees over a person's photos.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,11 +50,6 @@ pub enum Unit {
     /// Each photo for itself.
     Photo,
 }
-
-named!(Flip, "way of making labels wrong", {
-    Uniform => "uniform",
-    Confusable => "confusable",
-});
 
 named!(Unit, "unit of wrong labels", {
     Person => "person",

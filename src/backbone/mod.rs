@@ -8,6 +8,7 @@ mod inverted;
 mod mobilenet;
 mod repvgg;
 mod resnet;
+mod shapes;
 mod swin;
 mod vit;
 

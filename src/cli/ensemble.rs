@@ -1,8 +1,9 @@
 //! `hydranet ensemble`: several models as one.
 
 use super::output::say;
-use super::predict::ViewArgs;
-use crate::{Average, Ensemble, Error, Manifest, OutputLock, Predictor, Result};
+use super::views::ViewArgs;
+use crate::io::lock::OutputLock;
+use crate::{Average, Ensemble, Error, Manifest, Predictor, Result};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;

@@ -1,11 +1,12 @@
 //! `hydranet heads`.
 
 use super::output::say;
+use crate::io::lock::OutputLock;
 use crate::model_file::heads;
 use crate::model_file::heads::{Graft, HeadsFile, NewTensors, Place};
+use crate::model_file::pretrained::{load_for, seen};
 use crate::train::config::read_head;
-use crate::weights::{load_for, seen};
-use crate::{ModelFile, OutputLock, Result};
+use crate::{ModelFile, Result};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -23,6 +23,7 @@ mod sides;
 mod stop;
 mod terminal;
 mod train;
+mod views;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -111,7 +112,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
             let text = e.render().to_string();
-            match crate::printable(&text) {
+            match crate::escape::printable(&text) {
                 std::borrow::Cow::Borrowed(_) => drop(e.print()),
                 // An argument may be the name of somebody's file.
                 spelt => terminal::note(spelt.trim_end()),

@@ -1,8 +1,8 @@
 //! `hydranet evaluate` and `inspect`: what is done with a finished model.
 
 use super::output::{Progress, say, say_json};
-use super::predict::ViewArgs;
 use super::sides::DataArgs;
+use super::views::ViewArgs;
 use crate::data::seen::Sides;
 use crate::eval::evaluate::score_ensemble;
 use crate::eval::predictions::write_predictions;

@@ -16,17 +16,19 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> crate::Result<()> {
         origin: "JSON output".into(),
         message: e.to_string(),
     })?;
-    say(crate::printable_json(&text));
+    say(crate::escape::printable_json(&text));
     Ok(())
 }
 
-/// A CSV cell.
-pub(crate) fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into()
-    }
+/// A line of CSV.
+pub(crate) fn csv_line<T: AsRef<[u8]>>(
+    cells: impl IntoIterator<Item = T>,
+) -> crate::Result<String> {
+    let failed = |e: std::io::Error| crate::Error::io("write", "standard output", e);
+    let mut line = csv::Writer::from_writer(Vec::new());
+    line.write_record(cells).map_err(|e| failed(e.into()))?;
+    let line = line.into_inner().map_err(|e| failed(e.into_error()))?;
+    Ok(String::from_utf8_lossy(&line).trim_end_matches('\n').into())
 }
 
 /// Says what corrections did, if there are any.
@@ -83,7 +85,7 @@ impl Progress {
             }
         }
         if let Some(bar) = &self.bar {
-            bar.set_message(crate::printable(&self.what).into_owned());
+            bar.set_message(crate::escape::printable(&self.what).into_owned());
             bar.set_length(of as u64);
             bar.set_position(done as u64);
         } else if self.last.elapsed() > Duration::from_secs(10) {
@@ -104,7 +106,7 @@ impl Progress {
     /// Prints a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(crate::printable(text)),
+            Some(bar) => bar.println(crate::escape::printable(text)),
             None => note(text),
         }
     }

@@ -1,47 +1,19 @@
 //! `hydranet predict`.
 
-use super::output::{Progress, quoted, say};
+use super::output::{Progress, csv_line, say};
 use super::sides::list;
 use super::terminal::{note, say_data};
+use super::views::ViewArgs;
 use crate::data::person_folder;
+use crate::escape::printable_json;
 use crate::input::find_images;
-use crate::{Ensemble, Error, Prediction, Views, printable_json};
+use crate::{Ensemble, Error, Prediction};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Photos after which results are printed.
 const BATCH: usize = 32;
-
-/// What of a photo is predicted.
-#[derive(Args)]
-pub(super) struct ViewArgs {
-    /// Predict each photo mirrored too, and average.
-    #[arg(long)]
-    flip: bool,
-    /// Predict the middle and the four corners of each photo in place of the whole, and average; SHARE is their part of its height and width.
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.875")]
-    five_crops: Option<f64>,
-}
-
-impl ViewArgs {
-    pub(super) fn views(&self) -> Option<Views> {
-        let views = Views {
-            flip: self.flip,
-            five_crops: self.five_crops,
-        };
-        (views != Views::default()).then_some(views)
-    }
-
-    /// The models of a file, seen as the arguments say, or as the file says if they say nothing.
-    pub(super) fn open(&self, model: &Path) -> crate::Result<Ensemble> {
-        let ensemble = Ensemble::from_file(model)?;
-        match self.views() {
-            Some(views) => ensemble.with_views(views),
-            None => Ok(ensemble),
-        }
-    }
-}
 
 /// Arguments of `hydranet predict`.
 #[derive(Args)]
@@ -142,7 +114,7 @@ impl Predict {
         }
         let more = More::of(ensemble);
         if !self.json {
-            say_data(&more.header(ensemble));
+            say_data(&more.header(ensemble)?);
         }
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
@@ -154,7 +126,7 @@ impl Predict {
                         value["path"] = path.into();
                         say(printable_json(&value.to_string()));
                     }
-                    Ok(p) => say_data(&more.row(&path, &p)),
+                    Ok(p) => say_data(&more.row(&path, &p)?),
                     Err(e) => {
                         faults += 1;
                         note(format!("error: {e}"));
@@ -186,35 +158,34 @@ impl More {
         Self { abstains, novelty }
     }
 
-    fn header(&self, ensemble: &Ensemble) -> String {
+    fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
         let taxonomy = ensemble.taxonomy();
-        let mut header = "path,class,name,prob".to_string();
+        let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
         for (i, head) in taxonomy.heads().iter().enumerate() {
-            header += &format!(",{head}");
-            let labels = taxonomy.labels(i).iter();
-            header.extend(labels.map(|l| format!(",{}", quoted(&format!("{head}_{l}")))));
+            cells.push(head.clone());
+            cells.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
         }
         for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
             if has {
-                header += &format!(",{name}");
+                cells.push(name.into());
             }
         }
-        header
+        csv_line(cells)
     }
 
-    fn row(&self, path: &str, p: &Prediction) -> String {
-        let (path, name) = (quoted(path), quoted(&p.name));
-        let mut row = format!("{path},{},{name},{:.6}", p.class, p.prob);
+    fn row(&self, path: &str, p: &Prediction) -> crate::Result<String> {
+        let (class, prob) = (p.class.to_string(), format!("{:.6}", p.prob));
+        let mut cells = vec![path.into(), class, p.name.clone(), prob];
         for head in &p.heads {
-            row += &format!(",{}", quoted(head.label.as_deref().unwrap_or_default()));
-            row.extend(head.probs.iter().map(|p| format!(",{p:.6}")));
+            cells.push(head.label.clone().unwrap_or_default());
+            cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
         }
         if self.abstains {
-            row += &format!(",{}", p.abstains);
+            cells.push(p.abstains.to_string());
         }
         if self.novelty {
-            row += &format!(",{:.4}", p.novelty.unwrap_or_default());
+            cells.push(format!("{:.4}", p.novelty.unwrap_or_default()));
         }
-        row
+        csv_line(cells)
     }
 }

@@ -1,6 +1,6 @@
 //! What is printed: results, which must arrive or the program fails, and progress, which nobody need read.
 
-use crate::printable;
+use crate::escape::printable;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
 
@@ -34,7 +34,7 @@ pub(crate) fn open() -> Result<()> {
 
 /// Ends the program at once, and leaves no lock files behind.
 pub(crate) fn exit(code: i32) -> ! {
-    crate::OutputLock::remove_all();
+    crate::io::lock::OutputLock::remove_all();
     std::process::exit(code)
 }
 

@@ -9,7 +9,7 @@ use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
-use crate::predict::{Ensemble, Opinion, Prediction};
+use crate::predict::{Ensemble, Prediction, Scores};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 
@@ -82,13 +82,16 @@ pub fn score(
     indices: &[usize],
     logits: &[Vec<Vec<f32>>],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let opinion = |l: &Vec<Vec<f32>>| Opinion::from_logits(taxonomy, decision, l);
-    let opinions = logits.iter().map(opinion).collect::<Result<Vec<_>>>()?;
+    let of_photo = |l: &Vec<Vec<f32>>| Scores::from_logits(taxonomy, decision, l);
+    let scores = logits.iter().map(of_photo).collect::<Result<Vec<_>>>()?;
     // The product is worked out where it is needed, not kept.
     let kept = *decision != Decision::default();
-    let report = score_opinions(taxonomy, dataset, indices, &opinions, kept)?;
-    let words = |o: &Opinion| o.prediction(taxonomy, decision.min_confidence);
-    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+    let report = report_of(taxonomy, dataset, indices, &scores, kept)?;
+    let to_prediction = |s: &Scores| s.to_prediction(taxonomy, decision.min_confidence);
+    Ok((
+        scores.iter().map(to_prediction).collect::<Result<_>>()?,
+        report,
+    ))
 }
 
 /// The same of an ensemble; `progress` is told the photos done.
@@ -101,39 +104,42 @@ pub fn score_ensemble(
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let mut opinions = Vec::with_capacity(indices.len());
+    let mut scores = Vec::with_capacity(indices.len());
     for indices in indices.chunks(EVAL_BATCH) {
         let paths: Vec<_> = indices.iter().map(|i| &dataset.samples[*i].path).collect();
-        for opinion in ensemble.opinions_of_files(&paths)? {
-            opinions.push(opinion?);
+        for of_photo in ensemble.scores_of_files(&paths)? {
+            scores.push(of_photo?);
         }
-        progress(opinions.len());
+        progress(scores.len());
     }
-    let report = score_opinions(ensemble.taxonomy(), dataset, indices, &opinions, true)?;
-    let words = |o: &Opinion| ensemble.words(o);
-    Ok((opinions.iter().map(words).collect::<Result<_>>()?, report))
+    let report = report_of(ensemble.taxonomy(), dataset, indices, &scores, true)?;
+    let to_prediction = |s: &Scores| ensemble.to_prediction(s);
+    Ok((
+        scores.iter().map(to_prediction).collect::<Result<_>>()?,
+        report,
+    ))
 }
 
-fn score_opinions(
+fn report_of(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     indices: &[usize],
-    opinions: &[Opinion],
+    scores: &[Scores],
     kept: bool,
 ) -> Result<ScoreReport> {
     let kept = kept && taxonomy.num_classes() <= MAX_CONFUSION;
     let exp = |logs: &Vec<f64>| logs.iter().map(|p| p.exp()).collect::<Vec<f64>>();
-    let scored: Vec<Scored> = opinions
+    let scored: Vec<Scored> = scores
         .iter()
         .zip(indices)
-        .map(|(opinion, i)| Scored {
+        .map(|(scores, i)| Scored {
             truth: labels(&dataset.heads, &dataset.samples[*i]),
             // Each head by itself; the final class is given beside it.
-            predicted: opinion.heads.iter().map(|p| argmax(p)).collect(),
-            class: opinion.class,
-            probs: opinion.heads.iter().map(exp).collect(),
+            predicted: scores.heads.iter().map(|p| argmax(p)).collect(),
+            class: scores.class,
+            probs: scores.heads.iter().map(exp).collect(),
             class_probs: if kept {
-                exp(&opinion.classes)
+                exp(&scores.classes)
             } else {
                 Vec::new()
             },

@@ -2,8 +2,9 @@
 
 use super::comparison::{Cell, Comparison};
 use super::runs::Side;
-use crate::error::{Result, write_atomically};
+use crate::error::Result;
 use crate::io::table::{self, write_json};
+use crate::io::write_atomically;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! From a photo to the pixels a backbone sees. Needs the feature `image`.
 
-use super::InputSpec;
 use super::photo::{HeldPhoto, MAX_BYTES, Photo, PhotoFile, Region};
+use super::spec::InputSpec;
 use crate::error::{Error, Result};
 use std::path::Path;
 

@@ -11,3 +11,7 @@ pub(crate) mod read;
 pub(crate) mod recognise;
 #[cfg(feature = "train")]
 pub(crate) mod table;
+
+pub use partial::write_atomically;
+#[cfg(feature = "train")]
+pub(crate) use partial::write_atomically_with;

@@ -12,8 +12,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Times that a writer tries to have a file of its own that nobody else looks at.
 const TRIES: usize = 100;
 
-/// Writes what `write` writes to `path`, so that a reader sees the old file or the new one; gives the file, open for reading too.
-pub(crate) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<File> {
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never half of it:
+/// to a sibling first, then renamed.
+///
+/// # Errors
+/// [`Error::Io`] if the folder does not exist or cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically_with(path, |file| io::Write::write_all(file, bytes)).map(drop)
+}
+
+/// As [`write_atomically`], with what `write` writes; gives the file, open for reading too.
+pub(crate) fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<File> {
     let failed = |e| Error::io("write", path, e);
     // A link stays one, and what is no file, a device or a pipe, is written into.
     let target = path.canonicalize().ok().filter(|_| path.is_symlink());
@@ -111,7 +123,7 @@ pub(crate) fn remove_left(folder: &Path, is_it: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether this is a name that [`write`] gives: `NAME.PROCESS-COUNT.partial`.
+/// Whether this is a name that [`write_atomically`] gives: `NAME.PROCESS-COUNT.partial`.
 pub(crate) fn is_partial(name: &str) -> bool {
     let stem = name.strip_suffix(".partial").unwrap_or_default();
     let end = stem.rfind('.').map(|dot| &name[dot + 1..]);
@@ -148,7 +160,7 @@ mod tests {
             .open(at("a.1-3.partial"))
             .unwrap();
         writer.try_lock().unwrap();
-        write(&at("a"), |file| io::Write::write_all(file, b"whole")).unwrap();
+        write_atomically(&at("a"), b"whole").unwrap();
         let mut names: Vec<String> = std::fs::read_dir(&dir)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())

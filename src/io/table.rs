@@ -1,6 +1,7 @@
 //! Tables in CSV and values in JSON, written whole.
 
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
+use crate::io::write_atomically;
 use serde::Serialize;
 use std::path::Path;
 

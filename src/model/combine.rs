@@ -1,6 +1,7 @@
 //! From the heads' logits to the final class: the joint probability, and the decision by it.
 
 use crate::error::{Error, Result};
+use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
@@ -62,29 +63,16 @@ pub enum DecisionRule {
     LabelOffsets,
 }
 
+named!(DecisionRule, "decision", {
+    Product => "product",
+    Prior => "prior",
+    Joint => "joint",
+    Fused => "fused",
+    ClassOffsets => "class_offsets",
+    LabelOffsets => "label_offsets",
+});
+
 impl DecisionRule {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Product,
-        Self::Prior,
-        Self::Joint,
-        Self::Fused,
-        Self::ClassOffsets,
-        Self::LabelOffsets,
-    ];
-
-    /// Its name in settings and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Prior => "prior",
-            Self::Joint => "joint",
-            Self::Fused => "fused",
-            Self::ClassOffsets => "class_offsets",
-            Self::LabelOffsets => "label_offsets",
-        }
-    }
-
     /// Whether it needs a joint head.
     pub fn needs_joint(self) -> bool {
         matches!(self, Self::Joint | Self::Fused)
@@ -96,22 +84,9 @@ impl DecisionRule {
     }
 }
 
-impl std::str::FromStr for DecisionRule {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|r| r.name() == name);
-        named.ok_or_else(|| Error::UnknownName {
-            what: "decision",
-            found: name.into(),
-            known: Self::ALL.map(|r| r.name().to_string()).to_vec(),
-        })
-    }
-}
-
 /// A decision in a file, but for the plain product.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Decision", deny_unknown_fields)]
 struct Table {
     rule: DecisionRule,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -141,17 +116,10 @@ fn is_one(v: &f64) -> bool {
 impl Serialize for Decision {
     fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         if *self == Self::default() {
-            return self.rule.serialize(to);
+            self.rule.serialize(to)
+        } else {
+            Table::serialize(self, to)
         }
-        let table = Table {
-            rule: self.rule,
-            joint_share: self.joint_share,
-            log_prior: self.log_prior.clone(),
-            offsets: self.offsets.clone(),
-            temperature: self.temperature,
-            min_confidence: self.min_confidence,
-        };
-        table.serialize(to)
     }
 }
 
@@ -183,15 +151,7 @@ impl<'de> serde::de::Visitor<'de> for NameOrTable {
         self,
         map: A,
     ) -> std::result::Result<Decision, A::Error> {
-        let table = Table::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(Decision {
-            rule: table.rule,
-            joint_share: table.joint_share,
-            log_prior: table.log_prior,
-            offsets: table.offsets,
-            temperature: table.temperature,
-            min_confidence: table.min_confidence,
-        })
+        Table::deserialize(serde::de::value::MapAccessDeserializer::new(map))
     }
 }
 

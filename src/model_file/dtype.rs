@@ -1,12 +1,10 @@
 //! How the weights of a backbone are kept in a model file: in full, in half the bytes, or in a quarter.
 
-use super::Tensors;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::names::named;
+use crate::tensors::{Quantised, SCALE, Stored, Tensors, unfit};
 use candle_core::{DType, Device, Tensor};
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The type of the backbone's weights in a model file. Only what has two axes or more is kept in a lesser type; biases, norms, their
@@ -27,20 +25,14 @@ pub enum WeightDType {
     Int8,
 }
 
+named!(WeightDType, "type of weights", {
+    F32 => "f32",
+    F16 => "f16",
+    Bf16 => "bf16",
+    Int8 => "int8",
+});
+
 impl WeightDType {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
-
-    /// Its name in settings and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        }
-    }
-
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
     }
@@ -104,162 +96,5 @@ impl WeightDType {
             }
         }
         Ok(stored)
-    }
-}
-
-impl std::str::FromStr for WeightDType {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|d| d.name() == name);
-        named.ok_or_else(|| Error::UnknownName {
-            what: "type of weights",
-            found: name.into(),
-            known: Self::ALL.map(|d| d.name().to_string()).to_vec(),
-        })
-    }
-}
-
-/// What the name of a quantised tensor's scales ends in.
-const SCALE: &str = ".scale";
-
-fn unfit(name: &str, what: &str) -> Error {
-    Error::Checkpoint {
-        origin: "the model".into(),
-        problem: format!("tensor `{name}` has {what}"),
-    }
-}
-
-/// One tensor of a file.
-pub(crate) enum Stored {
-    Tensor(Tensor),
-    Int8 { shape: Vec<usize>, q: Vec<u8> },
-}
-
-impl safetensors::View for &Stored {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Stored::Tensor(t) => safetensors::View::dtype(t),
-            Stored::Int8 { .. } => Dtype::I8,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        match self {
-            Stored::Tensor(t) => t.dims(),
-            Stored::Int8 { shape, .. } => shape,
-        }
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self {
-            Stored::Tensor(t) => safetensors::View::data(t),
-            Stored::Int8 { q, .. } => Cow::Borrowed(q),
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        match self {
-            Stored::Tensor(t) => safetensors::View::data_len(t),
-            Stored::Int8 { q, .. } => q.len(),
-        }
-    }
-}
-
-/// A tensor as whole numbers, bytes of `i8`, and a scale for each place of its first axis.
-struct Quantised {
-    shape: Vec<usize>,
-    q: Vec<u8>,
-    scale: Vec<f32>,
-}
-
-impl Quantised {
-    fn new(name: &str, tensor: &Tensor) -> Result<Self> {
-        let shape = tensor.dims().to_vec();
-        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-        if !values.iter().all(|v| v.is_finite()) {
-            return Err(unfit(name, "values that are not finite"));
-        }
-        let channel = shape[1..].iter().product::<usize>().max(1);
-        let (mut q, mut scale) = (Vec::with_capacity(values.len()), Vec::new());
-        for channel in values.chunks(channel) {
-            let greatest = channel.iter().fold(0f32, |m, v| m.max(v.abs()));
-            let s = sixteen_digits_up(greatest / 127.0);
-            // A channel of zeros has the scale 0.
-            let step = if s > 0.0 { 1.0 / f64::from(s) } else { 0.0 };
-            q.extend(channel.iter().map(|v| {
-                let whole = (f64::from(*v) * step).round_ties_even();
-                (whole.clamp(-127.0, 127.0) as i8) as u8
-            }));
-            scale.push(s);
-        }
-        Ok(Self { shape, q, scale })
-    }
-
-    fn values(&self) -> Vec<f32> {
-        values(&self.q, &self.scale)
-    }
-}
-
-fn values(q: &[u8], scale: &[f32]) -> Vec<f32> {
-    let channel = (q.len() / scale.len().max(1)).max(1);
-    let channels = q.chunks(channel).zip(scale);
-    channels
-        .flat_map(|(q, s)| q.iter().map(move |q| f32::from(*q as i8) * s))
-        .collect()
-}
-
-/// The least `f32` of 16 binary digits that is not below `v`, of a `v` ≥ 0.
-fn sixteen_digits_up(v: f32) -> f32 {
-    f32::from_bits((v.to_bits() + 0xFF) & !0xFF)
-}
-
-/// Makes the quantised tensors among `others` `f32`, with the scales that are taken out of `tensors`; those without fitting scales stay.
-pub(crate) fn dequantise(
-    tensors: &mut Tensors,
-    others: Vec<(&str, TensorView<'_>)>,
-    origin: &str,
-) -> Result<BTreeMap<String, Dtype>> {
-    let mut left = BTreeMap::new();
-    for (name, view) in others {
-        let scales = format!("{name}{SCALE}");
-        let fits = |t: &&Tensor| Some(t.dims()) == view.shape().get(..1);
-        let scale = tensors.get(&scales).filter(fits);
-        match (view.dtype(), scale) {
-            (Dtype::I8, Some(scale)) => {
-                let scale = scale.to_vec1::<f32>()?;
-                if let Some(wrong) = scale.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
-                    return Err(Error::Checkpoint {
-                        origin: origin.into(),
-                        problem: format!(
-                            "tensor `{scales}` has the scale {wrong}; expected finite numbers of at least 0; did the training diverge?"
-                        ),
-                    });
-                }
-                let values = values(view.data(), &scale);
-                let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu)?;
-                tensors.remove(&scales);
-                tensors.insert(name.into(), tensor);
-            }
-            (other, _) => drop(left.insert(name.into(), other)),
-        }
-    }
-    Ok(left)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scales_have_sixteen_digits_and_are_not_below() {
-        for v in [0.0f32, 1.0, 0.1, 1e-30, 3.402e38 / 128.0, 0.003_921_57] {
-            let s = sixteen_digits_up(v);
-            assert!(s >= v && s <= v * (1.0 + 1.0 / 32_768.0), "{v} {s}");
-            for q in 1..=127u8 {
-                let product = f32::from(q) * s;
-                assert_eq!(f64::from(product), f64::from(q) * f64::from(s));
-            }
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! Who a model has seen: recorded where it is trained, so that nobody it learnt from is ever called a test.
 
-use super::Description;
-use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
 /// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
@@ -57,39 +55,6 @@ impl SeenSet {
 }
 
 impl Seen {
-    /// The records of a model; of one that was trained and has none, one that says so.
-    pub(crate) fn of(description: &Description) -> Vec<Self> {
-        if description.seen.is_empty() && !description.training.is_null() {
-            return vec![Self {
-                incomplete: true,
-                ..Self::default()
-            }];
-        }
-        description.seen.clone()
-    }
-
-    /// What a file with nothing but a model's backbone says of itself: whom it has seen. `None` if that is nobody.
-    pub(crate) fn of_backbone(description: &Description) -> Result<Option<String>> {
-        let seen = Self::of(description);
-        if seen.is_empty() {
-            return Ok(None);
-        }
-        let value = serde_json::json!({ "kind": "backbone", "seen": seen });
-        serde_json::to_string(&value)
-            .map(Some)
-            .map_err(super::json_error)
-    }
-
-    /// Those of a model that was made of two. Where neither has any it stays so, for then everything is asked otherwise.
-    pub(crate) fn of_both(one: &Description, other: &Description) -> Vec<Self> {
-        if one.seen.is_empty() && other.seen.is_empty() {
-            return Vec::new();
-        }
-        let mut records = Self::of(one);
-        Self::join(&mut records, &Self::of(other));
-        records
-    }
-
     /// Bytes of its sets.
     #[cfg(feature = "train")]
     pub(crate) fn length(&self) -> usize {

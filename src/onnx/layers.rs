@@ -104,8 +104,3 @@ impl Writer<'_> {
         Ok(y)
     }
 }
-
-/// Whether a convolution is a linear layer at every position.
-pub(crate) fn is_linear(weight: &Tensor, params: &Conv2dParams) -> bool {
-    matches!(weight.dims(), [_, _] | [_, _, 1, 1]) && *params == Conv2dParams::default()
-}

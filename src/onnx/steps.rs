@@ -6,9 +6,9 @@
 use super::curves::{activate, response_norm};
 use super::graph::Attribute::{Float, Int, Ints};
 use super::graph::Graph;
-use super::layers::is_linear;
 use crate::error::Result;
-use candle_core::TensorId;
+use crate::tape::Conv2dParams;
+use candle_core::{Tensor, TensorId};
 use hydranet_tape::internal::{Record, Step};
 use std::collections::HashMap;
 
@@ -221,6 +221,11 @@ fn value(of_rows: bool, name: String) -> Value {
             rows: None,
         }
     }
+}
+
+/// Whether a convolution is a linear layer at every position.
+fn is_linear(weight: &Tensor, params: &Conv2dParams) -> bool {
+    matches!(weight.dims(), [_, _] | [_, _, 1, 1]) && *params == Conv2dParams::default()
 }
 
 pub(crate) fn pair((vertical, horizontal): (usize, usize)) -> [i64; 2] {

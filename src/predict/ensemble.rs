@@ -1,8 +1,9 @@
 //! Several models, and several views of a photo, as one predictor.
 
+use super::Predictor;
 use super::manifest::{Manifest, Views};
-use super::opinion::{Average, Opinion};
-use super::{Prediction, Predictor};
+use super::prediction::Prediction;
+use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
@@ -63,18 +64,18 @@ impl Ensemble {
             let same = member.taxonomy().heads() == first.taxonomy().heads()
                 && member.description().classes == *classes;
             if !same {
-                let words = |p: &Predictor| {
+                let described = |p: &Predictor| {
                     let heads = p.taxonomy().heads().join(", ");
                     format!("{heads} with {} final classes", p.taxonomy().num_classes())
                 };
-                let found = if words(member) == words(first) {
+                let found = if described(member) == described(first) {
                     "other labels".into()
                 } else {
-                    words(member)
+                    described(member)
                 };
                 return Err(Error::Invalid {
                     what: format!("the heads of model {} of the ensemble", place + 1),
-                    expected: format!("those of model 1, {}", words(first)),
+                    expected: format!("those of model 1, {}", described(first)),
                     found,
                 });
             }
@@ -83,11 +84,14 @@ impl Ensemble {
                 // Labels are told from numbers by them.
                 let both = !own.thresholds.is_empty() && !expected.thresholds.is_empty();
                 if own.labels != expected.labels || both && own.thresholds != expected.thresholds {
-                    let words = |h: &HeadSpec| format!("{:?} by {:?}", h.labels, h.thresholds);
+                    let described = |h: &HeadSpec| format!("{:?} by {:?}", h.labels, h.thresholds);
                     return Err(Error::Invalid {
                         what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
-                        expected: format!("labels and thresholds of model 1, {}", words(expected)),
-                        found: words(own),
+                        expected: format!(
+                            "labels and thresholds of model 1, {}",
+                            described(expected)
+                        ),
+                        found: described(own),
                     });
                 }
             }
@@ -182,27 +186,27 @@ impl Ensemble {
         let mut all = Vec::new();
         for member in &self.members {
             for view in &views {
-                all.push(member.opinions(view)?);
+                all.push(member.scores(view)?);
             }
         }
         let pooled = self.pooled(all).into_iter();
-        pooled.map(|o| self.words(&o?)).collect()
+        pooled.map(|s| self.to_prediction(&s?)).collect()
     }
 
-    /// A prediction in words.
-    pub(crate) fn words(&self, opinion: &Opinion) -> Result<Prediction> {
-        opinion.prediction(self.taxonomy(), self.min_confidence())
+    /// Scores with the names that they belong to.
+    pub(crate) fn to_prediction(&self, scores: &Scores) -> Result<Prediction> {
+        scores.to_prediction(self.taxonomy(), self.min_confidence())
     }
 
-    /// One opinion a photo, of lists with one a photo; an error of any is one of the photo.
-    fn pooled(&self, all: Vec<Vec<Result<Opinion>>>) -> Vec<Result<Opinion>> {
+    /// The pooled scores of each photo, of lists with an entry a photo; an error of any is one of the photo.
+    fn pooled(&self, all: Vec<Vec<Result<Scores>>>) -> Vec<Result<Scores>> {
         let photos = all.first().map_or(0, Vec::len);
         let mut lists: Vec<_> = all.into_iter().map(Vec::into_iter).collect();
         let mut pool = || {
             // All are taken, so that the next photo's stand first.
             let of_photo: Vec<_> = lists.iter_mut().filter_map(Iterator::next).collect();
             let of_photo = of_photo.into_iter().collect::<Result<_>>()?;
-            Ok(Opinion::pooled(of_photo, self.average, &self.offsets))
+            Ok(Scores::pooled(of_photo, self.average, &self.offsets))
         };
         (0..photos).map(|_| pool()).collect()
     }
@@ -211,7 +215,7 @@ impl Ensemble {
 #[cfg(feature = "image")]
 mod photos {
     use super::super::photos::{BATCH, of_photo, opened, planes, stack};
-    use super::{Ensemble, Opinion, Path, Prediction, Result, Views};
+    use super::{Ensemble, Path, Prediction, Result, Scores, Views};
     use crate::input::{InputSpec, Photo, Region};
     use rayon::prelude::*;
 
@@ -282,8 +286,8 @@ mod photos {
             paths: &[impl AsRef<Path> + Sync],
         ) -> Result<Vec<Result<Prediction>>> {
             let mut all = Vec::with_capacity(paths.len());
-            let opinions = self.opinions_of_files(paths)?.into_iter();
-            all.extend(opinions.map(|o| self.words(&o?)));
+            let scores = self.scores_of_files(paths)?.into_iter();
+            all.extend(scores.map(|s| self.to_prediction(&s?)));
             Ok(all)
         }
 
@@ -293,30 +297,26 @@ mod photos {
         /// [`Error::Image`](crate::Error::Image) if it cannot be resized.
         pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
             let views = self.views_of(photo)?;
-            self.words(&self.opinions(vec![views])?.remove(0)?)
+            self.to_prediction(&self.scores(vec![views])?.remove(0)?)
         }
 
-        /// Opinions of photo files, in their order.
-        pub(crate) fn opinions_of_files(
+        /// Scores of photo files, in their order.
+        pub(crate) fn scores_of_files(
             &self,
             paths: &[impl AsRef<Path> + Sync],
-        ) -> Result<Vec<Result<Opinion>>> {
+        ) -> Result<Vec<Result<Scores>>> {
             // All views of a photo, by all members, are held at once.
-            let views = self.views.count();
+            let views = self.views.count() * self.members.len();
             let at_once = |m: &crate::Predictor| m.input().at_once(BATCH * views) / views;
-            let least = self.members.iter().map(at_once).min().unwrap_or(1);
-            let at_once = (least / self.members.len()).max(1);
+            let at_once = self.members.iter().map(at_once).min().unwrap_or(1).max(1);
             let mut all = Vec::with_capacity(paths.len());
             for paths in paths.chunks(at_once) {
-                all.extend(self.opinions_of_few(paths)?);
+                all.extend(self.scores_of_few(paths)?);
             }
             Ok(all)
         }
 
-        fn opinions_of_few(
-            &self,
-            paths: &[impl AsRef<Path> + Sync],
-        ) -> Result<Vec<Result<Opinion>>> {
+        fn scores_of_few(&self, paths: &[impl AsRef<Path> + Sync]) -> Result<Vec<Result<Scores>>> {
             // Members read all channels that any of them looks at.
             let channels = self.members.iter().map(|m| m.input().channels).max();
             let reader = InputSpec {
@@ -327,11 +327,11 @@ mod photos {
             for views in opened(&reader, paths, |photo| self.views_of(photo)) {
                 outcomes.push(views.map(|views| photos.push(views)));
             }
-            let mut opinions = self.opinions(photos)?.into_iter();
+            let mut scores = self.scores(photos)?.into_iter();
             let mut all = Vec::with_capacity(outcomes.len());
             for (outcome, path) in outcomes.into_iter().zip(paths) {
                 match outcome {
-                    Ok(()) => all.extend(opinions.next().map(|o| of_photo(o, path.as_ref()))),
+                    Ok(()) => all.extend(scores.next().map(|s| of_photo(s, path.as_ref()))),
                     Err(e) => all.push(Err(e)),
                 }
             }
@@ -344,8 +344,8 @@ mod photos {
             self.members.par_iter().map(of).collect()
         }
 
-        /// One opinion a photo, from each member's views of each.
-        fn opinions(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Result<Opinion>>> {
+        /// The scores of each photo, from each member's views of it.
+        fn scores(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Result<Scores>>> {
             if photos.is_empty() {
                 return Ok(Vec::new());
             }
@@ -354,7 +354,7 @@ mod photos {
                 for view in 0..self.views.count() {
                     let take = |p: &mut Vec<Vec<Vec<f32>>>| std::mem::take(&mut p[place][view]);
                     let planes = photos.iter_mut().map(take).collect();
-                    all.push(member.opinions(&stack(member.input(), planes)?)?);
+                    all.push(member.scores(&stack(member.input(), planes)?)?);
                 }
             }
             Ok(self.pooled(all))

@@ -1,8 +1,9 @@
 //! What an ensemble is made of: views, and a file that names its models.
 
-use super::Average;
-use crate::error::{Error, Result, write_atomically};
+use super::scores::Average;
+use crate::error::{Error, Result};
 use crate::io::recognise::what_instead_of_binary;
+use crate::io::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ pub struct Manifest {
     pub kind: String,
     /// Version of the format: 1.
     pub format: u32,
-    /// How opinions become one.
+    /// How the models' scores become one.
     #[serde(default)]
     pub average: Average,
     /// The views of a photo each model sees.

@@ -4,78 +4,24 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
-use crate::model::combine::Decision;
 use crate::model::novelty::Novelty;
 use crate::model_file::{Description, ModelFile};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
-use serde::Serialize;
 use std::path::Path;
 
 mod ensemble;
 mod manifest;
-mod opinion;
 #[cfg(feature = "image")]
 mod photos;
+mod prediction;
+mod scores;
 
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
-pub use opinion::Average;
-pub(crate) use opinion::Opinion;
-
-/// One head's part of a prediction.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HeadPrediction {
-    /// The head.
-    pub head: String,
-    /// Index of the label the final class has for this head; `None` if the head does not apply to it.
-    pub index: Option<usize>,
-    /// Its name.
-    pub label: Option<String>,
-    /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
-    pub probs: Vec<f64>,
-}
-
-/// What a model says of one photo.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The final class.
-    pub class: usize,
-    /// Its name.
-    pub name: String,
-    /// Its joint probability.
-    pub prob: f64,
-    /// Each head's label and probabilities, in the order of the heads.
-    pub heads: Vec<HeadPrediction>,
-    /// Whether `prob` is below the model's [`min_confidence`](Decision::min_confidence): better left to a person.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub abstains: bool,
-    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if the
-    /// model file has no [`Novelty`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub novelty: Option<f64>,
-}
-
-impl Prediction {
-    /// The label of the head named `head`, if there is one and it applies.
-    pub fn label(&self, head: &str) -> Option<&str> {
-        let head = self.heads.iter().find(|h| h.head == head)?;
-        head.label.as_deref()
-    }
-
-    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
-    ///
-    /// # Errors
-    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
-    pub fn from_logits(
-        taxonomy: &Taxonomy,
-        decision: &Decision,
-        logits: &[Vec<f32>],
-    ) -> Result<Self> {
-        let opinion = Opinion::from_logits(taxonomy, decision, logits)?;
-        opinion.prediction(taxonomy, decision.min_confidence)
-    }
-}
+pub use prediction::{HeadPrediction, Prediction};
+pub use scores::Average;
+pub(crate) use scores::Scores;
 
 /// A trained model, ready to predict; can be shared between threads, which call it at once without a lock.
 ///
@@ -104,7 +50,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model file, or a folder that [`export::folder`](crate::model_file::folder) wrote.
+    /// Loads a model file, or a folder that [`folder`](crate::model_file::folder) wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
@@ -177,12 +123,17 @@ impl Predictor {
     /// One prediction an image, or an error in its place.
     fn predictions(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
         let decision = &self.description.decision;
-        let words = |o: Result<Opinion>| o?.prediction(&self.taxonomy, decision.min_confidence);
-        Ok(self.opinions(images)?.into_iter().map(words).collect())
+        let to_prediction =
+            |s: Result<Scores>| s?.to_prediction(&self.taxonomy, decision.min_confidence);
+        Ok(self
+            .scores(images)?
+            .into_iter()
+            .map(to_prediction)
+            .collect())
     }
 
-    /// One opinion an image, or an error in its place.
-    pub(crate) fn opinions(&self, images: &Tensor) -> Result<Vec<Result<Opinion>>> {
+    /// The scores of each image, or an error in their place.
+    pub(crate) fn scores(&self, images: &Tensor) -> Result<Vec<Result<Scores>>> {
         let channels = self.input().channels;
         if images.rank() != 4 || images.dims()[1] != channels {
             return Err(Error::Shape {
@@ -198,16 +149,16 @@ impl Predictor {
             None => Vec::new(),
         };
         let decision = &self.description.decision;
-        let opinions = (0..images.dims()[0])
+        let scores = (0..images.dims()[0])
             .map(|i| {
                 let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
+                let mut scores = Scores::from_logits(&self.taxonomy, decision, &photo)?;
                 let novelty = self.novelty.as_ref().zip(distances.get(i));
-                opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
-                Ok(opinion)
+                scores.novelty = novelty.map(|(n, distance)| n.share(*distance));
+                Ok(scores)
             })
             .collect();
-        Ok(opinions)
+        Ok(scores)
     }
 
     /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the

@@ -1,6 +1,7 @@
 //! Predicting photos: files, decoded ones, those of the crate `image`. Needs the feature `image`.
 
-use super::{Prediction, Predictor};
+use super::Predictor;
+use super::prediction::Prediction;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Photo};
 use candle_core::{Device, Tensor};

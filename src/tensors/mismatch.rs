@@ -9,7 +9,7 @@ const SHOWN: usize = 6;
 
 /// The tensors that do not fit.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct TensorMismatch {
     /// Asked for and not there.
     pub missing: Vec<String>,
     /// There and never asked for.
@@ -18,10 +18,10 @@ pub(crate) struct Account {
     pub misshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
 }
 
-impl Account {
+impl TensorMismatch {
     /// Nothing missing, nothing left over, every shape as expected; or an error that lists what is not, grouped by block, with the
     /// nearest names.
-    pub fn verdict(&self, origin: &str) -> Result<()> {
+    pub fn check(&self, origin: &str) -> Result<()> {
         let mut problems = Vec::new();
         let mut tell = |names: &[String], what: &str, others: &[String], where_: &str| {
             if names.is_empty() {

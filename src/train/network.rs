@@ -47,7 +47,7 @@ impl<'a> Network<'a> {
         .with_lora(config.train.lora.clone());
         let model = model(config, &spec, &variables, config.train.drop_path)?;
         let origin = config.model.weights.as_deref();
-        variables.verdict(origin.unwrap_or("the weights given"))?;
+        variables.check(origin.unwrap_or("the weights given"))?;
         groups.check(&variables.names())?;
         let of_vars = variables.vars().into_iter().map(|(name, var)| {
             let group = groups.group(&name, var.rank(), epoch, steps);

@@ -5,194 +5,47 @@
 //! and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see
 //! [`adapt`].
 
-mod ancestry;
 mod channels;
 mod guard;
 mod names;
 mod pickle;
 mod positions;
 mod prefixes;
-mod source;
+pub(crate) mod source;
 mod storage;
 
-pub use ancestry::seen;
+pub use crate::tensors::Shapes;
 pub use channels::adapt_input_conv;
 
-use crate::backbone::Architecture;
 use crate::error::{Error, Result};
-use crate::model::ModelSpec;
-use crate::model_file::folder;
-use crate::model_file::{KEY, Tensors, check_values, read_floats};
-use crate::tensors::mismatch::Account;
-use candle_core::{DType, Device, Shape, Tensor};
-use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
+use crate::io::read::{WEIGHTS, bytes};
+use crate::tensors::{KEY, TensorMismatch, Tensors, check_values, read_floats};
+use candle_core::Tensor;
 use names::{Scheme, Target, joined};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Shapes by name.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
-
-/// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
-///
-/// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature `hub`, see
-/// `hydranet::hub`).
-///
-/// # Errors
-/// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
-/// had or read, or does not fit the architecture.
-pub fn load(source: &str, folders: &[PathBuf], architecture: Architecture) -> Result<Tensors> {
-    load_for(3, source, folders, architecture)
-}
-
-/// The same for images of so many channels: the first convolution's weights are made for them by [`adapt_input_conv`].
-///
-/// # Errors
-/// As [`load`].
-pub fn load_for(
-    channels: usize,
-    source: &str,
-    folders: &[PathBuf],
-    architecture: Architecture,
-) -> Result<Tensors> {
-    Ok(load_described(channels, source, folders, architecture)?.0)
-}
-
-/// The same, and what a hydranet model with heads says of itself: what its tensors mean.
-pub(crate) fn load_described(
-    channels: usize,
-    source: &str,
-    folders: &[PathBuf],
-    architecture: Architecture,
-) -> Result<(Tensors, Option<ModelSpec>)> {
-    let path = source::find(source, folders)?;
-    match read_file(&path)? {
-        (mut tensors, Origin::Ours(spec)) => {
-            if channels != 3 {
-                for (name, shape) in shapes_for(channels, architecture)? {
-                    if let Some(tensor) = tensors.get_mut(&format!("backbone.{name}")) {
-                        *tensor = reshape(tensor.clone(), &shape)?;
-                    }
-                }
-            }
-            Ok((tensors, spec.map(|s| *s)))
-        }
-        (mut tensors, Origin::Other) => {
-            // Beside another network in one file.
-            let part = architecture.entry().map_or("", |e| e.part);
-            if tensors.keys().any(|name| name.starts_with(part)) {
-                tensors.retain(|name, _| name.starts_with(part));
-            }
-            let origin = path.display().to_string();
-            let tensors = adapt(tensors, &shapes_for(channels, architecture)?, &origin)?;
-            let named = |(name, t)| (format!("backbone.{name}"), t);
-            Ok((tensors.into_iter().map(named).collect(), None))
-        }
-    }
-}
+use std::path::Path;
 
 /// The floating-point tensors of a weights file, safetensors or PyTorch's, as `f32`, with the file's own names.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] that says what is wrong with the file.
 pub fn read(path: &Path) -> Result<Tensors> {
-    Ok(read_file(path)?.0)
+    Ok(read_with_description(path)?.0)
 }
 
-/// Whose file it is.
-enum Origin {
-    /// A hydranet model, with what it says of itself if it has heads.
-    Ours(Option<Box<ModelSpec>>),
-    /// Another program's.
-    Other,
-}
-
-/// The tensors of a file, or of a model's folder, and whether it is a hydranet model.
-fn read_file(path: &Path) -> Result<(Tensors, Origin)> {
-    if path.is_dir() {
-        let file = folder::read(path)?;
-        let spec = Box::new(file.description.model);
-        return Ok((file.tensors, Origin::Ours(Some(spec))));
-    }
-    let bytes = crate::io::read::bytes(path, crate::io::read::WEIGHTS)?;
+/// The same, and what a safetensors file says of itself under hydranet's key.
+pub(crate) fn read_with_description(path: &Path) -> Result<(Tensors, Option<String>)> {
+    let bytes = bytes(path, WEIGHTS)?;
     let origin = path.display().to_string();
-    let fail = |problem: String| Error::Checkpoint {
-        origin: origin.clone(),
-        problem,
-    };
     if pickle::is_pickle(&bytes) {
-        let tensors = pickle::read(&bytes).map_err(fail)?;
+        let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
+            origin: origin.clone(),
+            problem,
+        })?;
         check_values(&tensors, &origin)?;
-        return Ok((tensors, Origin::Other));
+        return Ok((tensors, None));
     }
-    let (metadata, tensors, _) = read_floats(&bytes, &origin)?;
-    let has = |prefix: &str| tensors.keys().any(|k| k.starts_with(prefix));
-    let Some(text) = metadata.get(KEY).filter(|_| has("backbone.")) else {
-        return Ok((tensors, Origin::Other));
-    };
-    if !has("heads.") && !has("joint.") {
-        return Ok((tensors, Origin::Ours(None)));
-    }
-    // Heads whose labels are not known would be taken for whatever has their shape.
-    let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
-    let spec: ModelSpec = serde_json::from_value(value["model"].clone()).map_err(|e| {
-        fail(format!(
-            "metadata `{KEY}` does not say what its heads are: {e}"
-        ))
-    })?;
-    spec.validate().map_err(|e| fail(e.to_string()))?;
-    Ok((tensors, Origin::Ours(Some(Box::new(spec)))))
-}
-
-/// The tensors an architecture has, without its classifier.
-///
-/// # Errors
-/// If it cannot be built.
-pub fn shapes(architecture: Architecture) -> Result<Shapes> {
-    shapes_for(3, architecture)
-}
-
-/// The same for images of so many channels.
-///
-/// # Errors
-/// If it cannot be built.
-pub fn shapes_for(channels: usize, architecture: Architecture) -> Result<Shapes> {
-    let recorder = Recorder::default();
-    let vb = VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu);
-    architecture.build_for(channels, vb, 0.0)?;
-    let shapes = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(shapes.clone())
-}
-
-/// A `VarBuilder`'s source that notes what it is asked for.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Shapes>>);
-
-impl SimpleBackend for Recorder {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        _: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
-        let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shapes.insert(name.into(), shape.dims().to_vec());
-        // One zero seen from everywhere: the great networks need no memory for this.
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        candle_core::bail!("{name}: hydranet's layers always give a shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
+    let (mut metadata, tensors, _) = read_floats(&bytes, &origin)?;
+    Ok((tensors, metadata.remove(KEY)))
 }
 
 /// Makes tensors with any known names those of `shapes`, which are timm's; `origin` names them in errors.
@@ -218,11 +71,11 @@ pub fn adapt(tensors: Tensors, shapes: &Shapes, origin: &str) -> Result<Tensors>
     join(&mut named, shapes)?;
     positions::fit(&mut named, shapes)?;
     let more = (scheme.variance)(&target);
-    let (mut fitted, mut account) = (Tensors::new(), Account::default());
+    let (mut fitted, mut mismatch) = (Tensors::new(), TensorMismatch::default());
     for (name, tensor) in named {
         let Some(expected) = shapes.get(&name) else {
             if !is_needless(&name) {
-                account.unexpected.push(name);
+                mismatch.unexpected.push(name);
             }
             continue;
         };
@@ -232,15 +85,15 @@ pub fn adapt(tensors: Tensors, shapes: &Shapes, origin: &str) -> Result<Tensors>
         }
         if tensor.dims() != expected {
             let found = tensor.dims().to_vec();
-            account
+            mismatch
                 .misshaped
                 .push((name.clone(), found, expected.clone()));
         }
         fitted.insert(name, tensor);
     }
     let missing = shapes.keys().filter(|n| !fitted.contains_key(*n));
-    account.missing = missing.cloned().collect();
-    account.verdict(&format!("{origin}, read with {} names", scheme.name))?;
+    mismatch.missing = missing.cloned().collect();
+    mismatch.check(&format!("{origin}, read with {} names", scheme.name))?;
     Ok(fitted)
 }
 
@@ -285,7 +138,7 @@ fn is_needless(name: &str) -> bool {
 }
 
 /// A shape that differs only in ones, or in the channels of an image.
-fn reshape(tensor: Tensor, expected: &[usize]) -> Result<Tensor> {
+pub(crate) fn reshape(tensor: Tensor, expected: &[usize]) -> Result<Tensor> {
     let long = |dims: &[usize]| {
         dims.iter()
             .filter(|d| **d != 1)

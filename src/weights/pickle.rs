@@ -5,7 +5,7 @@
 
 use super::guard::unpickle;
 use super::storage::{self, Budget, Stored};
-use crate::model_file::Tensors;
+use crate::tensors::Tensors;
 use candle_core::pickle::Object;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};

@@ -1,9 +1,8 @@
 //! Position embeddings of vision transformers, for another grid of patches.
 
-use super::Shapes;
 use crate::error::Result;
-use crate::model_file::Tensors;
 use crate::tape::resample_pos_embed;
+use crate::tensors::{Shapes, Tensors};
 
 const NAME: &str = "pos_embed";
 

@@ -1,6 +1,6 @@
 //! What training programs put before every name.
 
-use crate::model_file::Tensors;
+use crate::tensors::Tensors;
 
 /// Of the module that holds the network: `DataParallel`'s, Lightning's, `torch.compile`'s.
 const WRAPPERS: [&str; 7] = [

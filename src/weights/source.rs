@@ -1,8 +1,16 @@
 //! From a source's name to a file.
 
 use crate::error::{Error, Result};
-use crate::model_file::folder;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The backbone's file in a folder.
+pub const MODEL: &str = "model.safetensors";
+
+/// The backbone's name and input in a folder, in timm's form.
+pub const CONFIG: &str = "config.json";
+
+/// The heads' file in a folder.
+pub const HEADS: &str = "heads.safetensors";
 
 /// What the name of a source on the Hugging Face Hub begins with.
 const HUB: &str = "hf://";
@@ -11,7 +19,7 @@ const HUB: &str = "hf://";
 const ENDINGS: [&str; 4] = [".safetensors", ".pth", ".pt", ".bin"];
 
 /// The file of a source, fetched if it has to be.
-pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     if source.starts_with(HUB) {
         return fetch(source);
     }
@@ -19,10 +27,10 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
         std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
     let known = |path: PathBuf| {
         // A whole model is its folder, and of timm's a file counts.
-        if path.is_file() || path.join(folder::HEADS).is_file() {
+        if path.is_file() || path.join(HEADS).is_file() {
             Some(path)
         } else {
-            folder::weights_in(&path)
+            weights_in(&path)
         }
     };
     if let Some(path) = candidates.find_map(known) {
@@ -61,6 +69,13 @@ pub(super) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
             _ => format!("`{source}`"),
         },
     })
+}
+
+/// The weights in a folder of timm's: `model.safetensors`, or else `pytorch_model.bin`. `None` if it has no `config.json` or neither.
+fn weights_in(folder: &Path) -> Option<PathBuf> {
+    folder.join(CONFIG).is_file().then_some(())?;
+    let files = [MODEL, "pytorch_model.bin"].map(|name| folder.join(name));
+    files.into_iter().find(|path| path.is_file())
 }
 
 #[cfg(feature = "hub")]

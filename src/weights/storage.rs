@@ -1,7 +1,7 @@
 //! A tensor as PyTorch's pickles describe it: a view of a storage.
 
 use crate::error::without_backtrace;
-use crate::model_file::Tensors;
+use crate::tensors::Tensors;
 use candle_core::pickle::Object;
 use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;

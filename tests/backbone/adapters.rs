@@ -558,7 +558,7 @@ fn weights_of_images_and_texts_together_are_read_without_the_texts() {
     )
     .unwrap();
     let source = path.display().to_string();
-    let read = hydranet::weights::load(&source, &[], small.architecture).unwrap();
+    let read = hydranet::model_file::pretrained::load(&source, &[], small.architecture).unwrap();
     assert_eq!(read.len(), only);
     assert!(read.keys().all(|n| n.starts_with("backbone.vision_model.")));
 }

@@ -9,8 +9,9 @@ use crate::common::runs::Bench;
 use candle_core::{DType, Tensor};
 use hydranet::data::augment::{AugmentConfig, ColorJitter};
 use hydranet::model_file::Tensors;
+use hydranet::model_file::pretrained::load_for;
 use hydranet::random::rng::{Purpose, keyed};
-use hydranet::weights::{adapt_input_conv, load_for, shapes_for};
+use hydranet::weights::adapt_input_conv;
 use hydranet::{Architecture, InputSpec, Interpolation, Mode, ModelFile, Photo, Predictor};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -53,7 +54,7 @@ fn networks_for_other_channels_are_those_of_timm() {
         let architecture = Architecture::from_name(name).unwrap();
         for (channels, golden_rows) in &case.rows {
             for (dtype, tolerance) in [(DType::F64, 1e-5), (DType::F32, 1e-3)] {
-                let of_three = shapes_for(3, architecture).unwrap();
+                let of_three = architecture.shapes(3).unwrap();
                 let vars: HashMap<String, Tensor> = of_three
                     .into_iter()
                     .map(|(name, shape)| {
@@ -102,7 +103,7 @@ fn networks_for_other_channels_are_those_of_timm() {
 fn convolutions_over_three_channels_are_those_that_see_the_image_in_every_architecture() {
     for architecture in Architecture::all() {
         let first = &architecture.stages()[0];
-        let of_three = shapes_for(3, architecture).unwrap();
+        let of_three = architecture.shapes(3).unwrap();
         let of_image: Vec<_> = of_three
             .iter()
             .filter(|(_, shape)| matches!(shape[..], [_, 3, _, _]))
@@ -112,7 +113,7 @@ fn convolutions_over_three_channels_are_those_that_see_the_image_in_every_archit
             let known = first.iter().any(|prefix| name.starts_with(prefix.as_str()));
             assert!(known, "{architecture}: {name} is not in the first stage");
         }
-        let of_one = shapes_for(1, architecture).unwrap();
+        let of_one = architecture.shapes(1).unwrap();
         let changed = of_three.iter().filter(|(n, shape)| of_one[*n] != **shape);
         assert_eq!(changed.count(), of_image.len(), "{architecture}");
     }

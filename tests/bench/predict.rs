@@ -155,7 +155,7 @@ fn untrained(folder: &Path) -> Result<PathBuf, Failure> {
     let weights = "tf_efficientnet_lite0.in1k.safetensors";
     let folders = [Path::new(env!("CARGO_MANIFEST_DIR")).join("weights")];
     let backbone = Architecture::from_name("tf_efficientnet_lite0")?;
-    let mut tensors = hydranet::weights::load(weights, &folders, backbone)?;
+    let mut tensors = hydranet::model_file::pretrained::load(weights, &folders, backbone)?;
     let head = HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]);
     let input = InputSpec {
         size: [144, 112],

@@ -77,7 +77,7 @@ fn a_file_that_is_something_else_is_called_what_it_is_wherever_it_is_given() {
             .err()
             .unwrap();
         says("heads", word, heads);
-        let weights = hydranet::weights::load(&source, &[], resnet);
+        let weights = hydranet::model_file::pretrained::load(&source, &[], resnet);
         says("weights", word, weights.err().unwrap());
         // A state of training.
         let run = bench.out("given");
@@ -286,6 +286,74 @@ fn run(dir: &Path, args: &[&str]) -> (String, String) {
     let out = command.current_dir(dir).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(out.stdout), text(out.stderr))
+}
+
+#[test]
+fn a_message_holds_no_backtrace_whatever_the_environment_asks_for() {
+    let bench = Bench::new();
+    let mut run = vec!["train", "--dry-run", "--heads", HEADS, "--data"];
+    let data = bench.data.display().to_string();
+    run.push(&data);
+    // Cut off within a text, and an operation that candle's reader does not know.
+    for (name, bytes) in [
+        ("cut.pth", &b"\x80\x02}q\x00X\x40\0\0\0ab"[..]),
+        ("unknown.pth", b"\x80\x02}\xf3."),
+    ] {
+        std::fs::write(bench.out(name), bytes).unwrap();
+        let weights = format!("model.weights={name}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        command.current_dir(bench.dir.path()).args(&run);
+        command.args(["--set", &weights]).env("RUST_BACKTRACE", "1");
+        let out = command.output().unwrap();
+        let message = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{message}");
+        let last = message.trim_end().lines().last().unwrap();
+        assert!(last.starts_with("error: "), "{message}");
+        assert!(last.contains("its pickle cannot be read"), "{message}");
+        assert!(!message.contains("candle_core::"), "{message}");
+    }
+    // The same of an error of candle itself, wherever it is nested.
+    use candle_core::Error as Candle;
+    let traced = |inner: Candle| Candle::WithBacktrace {
+        inner: Box::new(inner),
+        backtrace: Box::new(std::backtrace::Backtrace::force_capture()),
+    };
+    let inner = traced(Candle::Msg("cause".into())).with_path("x.bin");
+    let error = hydranet::Error::from(traced(inner.context("while")));
+    assert_eq!(error.to_string(), "while\npath: \"x.bin\" cause");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_called_so_and_a_runs_folder_is_led_to_its_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::os::unix::fs::symlink("gone.jpg", at("link.jpg")).unwrap();
+    let message = hydranet::Photo::open(at("link.jpg")).unwrap_err();
+    let message = message.to_string();
+    assert!(
+        message.contains("a link to `gone.jpg`, which is not there"),
+        "{message}"
+    );
+    std::fs::create_dir(at("r")).unwrap();
+    tiny::model().write(at("r/best.safetensors")).unwrap();
+    let best = at("r/best.safetensors").display().to_string();
+    let weights = hydranet::model_file::pretrained::load(
+        &at("r").display().to_string(),
+        &[],
+        hydranet::Architecture::from_name("resnet18").unwrap(),
+    );
+    for error in [
+        ModelFile::read(at("r")).err().unwrap(),
+        Ensemble::from_file(at("r")).err().unwrap(),
+        weights.err().unwrap(),
+    ] {
+        let message = error.to_string();
+        assert!(
+            message.contains("a run's folder") && message.contains(&best),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -73,6 +73,89 @@ fn a_result_that_a_full_disk_does_not_take_is_an_error() {
 }
 
 #[test]
+fn a_result_for_a_closed_output_is_an_error_and_for_dev_null_is_none() {
+    let bench = Bench::new();
+    model(&bench);
+    let run = |to: &str| {
+        let mut command = Command::new("sh");
+        let line = format!("\"$0\" inspect --model model.safetensors {to}");
+        command.current_dir(bench.dir.path()).args(["-c", &line]);
+        let out = command.arg(env!("CARGO_BIN_EXE_hydranet")).output();
+        let out = out.unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    let (code, message) = run(">&-");
+    assert_eq!(code, Some(1), "{message}");
+    assert!(
+        message.contains("standard output: it is closed"),
+        "{message}"
+    );
+    for null in [">/dev/null", "<>/dev/null >&0"] {
+        assert_eq!(run(null), (Some(0), String::new()), "{null}");
+    }
+}
+
+#[test]
+fn a_command_that_ends_at_once_leaves_no_lock_behind_and_a_left_one_goes_with_the_next() {
+    let bench = Bench::new();
+    model(&bench);
+    let decide = |out: File| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        command
+            .current_dir(bench.dir.path())
+            .args(["decide", "--model", "model.safetensors", "--split", "all"])
+            .args(["--rule", "prior", "--out", "out", "--data"]);
+        let out = command.arg(&bench.data).stdout(out).output().unwrap();
+        let message = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!bench.out(".out.lock").exists(), "{message}");
+        (out.status.code(), message)
+    };
+    let (code, message) = decide(full());
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("standard output"), "{message}");
+    std::fs::write(bench.out(".out.lock"), "").unwrap();
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let (code, message) = decide(null);
+    assert_eq!(code, Some(0), "{message}");
+}
+
+#[test]
+fn a_listing_from_a_pipe_is_read_once_and_is_enough() {
+    let bench = Bench::new();
+    let text = std::fs::read_to_string(&bench.data).unwrap();
+    let folder = bench.data.parent().unwrap();
+    let rows = text.lines().enumerate().map(|(i, row)| match i {
+        0 => format!("{row}\n"),
+        _ => format!("{}\n", folder.join(row).display()),
+    });
+    let rows: String = rows.collect();
+    let file = format!(
+        "heads = {HEADS:?}\nset = [\"model.input.size=[32,32]\"]\nfolds = 2\n[[variants]]\nset = [\"train.mix_up=0\"]\n"
+    );
+    std::fs::write(bench.out("e.toml"), file).unwrap();
+    let check = ["check", "--heads", HEADS, "--data", "/dev/stdin"];
+    let plan = ["experiment", "e.toml", "--dry-run", "--data", "/dev/stdin"];
+    for (args, word) in [(check, "persons on two sides"), (plan, "4 runs")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        let mut child = command
+            .current_dir(bench.dir.path())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut pipe, rows.as_bytes()).unwrap();
+        drop(pipe);
+        let out = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success(), "{out:?}");
+        assert!(text.contains(word), "no `{word}`: {text}");
+    }
+}
+
+#[test]
 fn a_reader_who_has_read_enough_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hydranet"))
         .arg("--help")
@@ -351,7 +434,8 @@ fn of_two_commands_that_write_the_same_file_the_second_is_refused() {
     model(&bench);
     let data = bench.data.display().to_string();
     let spec = format!("{HEADS}/age.toml");
-    let lock = hydranet::OutputLock::take(&bench.out("out")).unwrap();
+    let lock = File::create(bench.out(".out.lock")).unwrap();
+    lock.lock().unwrap();
     for args in [
         &[
             "calibrate",

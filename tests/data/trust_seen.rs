@@ -305,7 +305,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
     hydranet::model_file::folder::write_timm(&first, &timm).unwrap();
     for source in [&folder, &timm, &folder.join("model.safetensors")] {
         let source = source.display().to_string();
-        let seen = hydranet::weights::seen(&source, &[]).unwrap();
+        let seen = hydranet::model_file::pretrained::seen(&source, &[]).unwrap();
         assert_eq!(seen, first.description.seen, "{source}");
     }
 }
@@ -610,4 +610,91 @@ fn the_commands_say_how_many_photos_a_model_has_seen_and_refuse_a_test_without_a
     // A salt and hashes, no names.
     let json = serde_json::to_string(&model.description.seen).unwrap();
     assert!(!json.contains("person_"), "{json}");
+}
+
+fn hydranet(bench: &Bench, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    command.current_dir(bench.dir.path()).args(args);
+    command.output().unwrap()
+}
+
+#[test]
+fn an_experiment_or_audit_from_a_model_that_has_seen_its_photos_is_refused_before_anything_is_done()
+{
+    let bench = bench();
+    trained(
+        &bench,
+        std::slice::from_ref(&bench.data),
+        &config(1, &[]),
+        "run",
+    );
+    // A photo that cannot be read would be named if they were looked through.
+    let images = bench.data.with_file_name("images");
+    let photo = std::fs::read_dir(images).unwrap().next().unwrap().unwrap();
+    std::fs::write(photo.path(), "no photo").unwrap();
+    let set = [
+        "model.input.size=[32,32]",
+        "model.weights=run/best.safetensors",
+    ];
+    let file = format!(
+        "heads = {HEADS:?}\nset = {set:?}\nfolds = 2\n[[variants]]\nset = [\"train.mix_up=0\"]\n"
+    );
+    std::fs::write(bench.out("e.toml"), file).unwrap();
+    let data = bench.data.display().to_string();
+    let experiment = ["experiment", "e.toml", "--out", "e", "--data", &data];
+    let mut audit = vec!["audit", "--heads", HEADS, "--out", "a", "--data", &data];
+    set.iter().for_each(|s| audit.extend(["--set", s]));
+    for args in [&experiment[..], &audit] {
+        let out = hydranet(&bench, args);
+        let message = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{message}");
+        assert!(
+            message.contains("every photo is held out once"),
+            "{message}"
+        );
+        assert!(!message.contains("broken"), "{message}");
+    }
+    assert!(!bench.out("e").exists() && !bench.out("a").exists());
+}
+
+#[test]
+fn copies_on_two_sides_are_warned_of_wherever_photos_are_read() {
+    let bench = Bench::new();
+    // path,person,mask,gender,age,split
+    let text = std::fs::read_to_string(&bench.data).unwrap();
+    let first = |side: &str| {
+        let row = text.lines().find(|l| l.ends_with(side)).unwrap();
+        bench.data.with_file_name(row.split(',').next().unwrap())
+    };
+    let args = |command| vec![command, "--heads", HEADS, "--data", "faces/portraits.csv"];
+    let (check, mut health) = (args("check"), args("health"));
+    let data = bench.data.strip_prefix(bench.dir.path()).unwrap();
+    let data = data.display().to_string();
+    health.extend(["--out", "h", "--set", "model.weights="]);
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = args
+            .iter()
+            .map(|a| {
+                if *a == "faces/portraits.csv" {
+                    &data
+                } else {
+                    *a
+                }
+            })
+            .collect();
+        let out = hydranet(&bench, &args);
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stderr).unwrap()
+    };
+    for args in [&check, &health] {
+        assert!(!run(args).contains("equal to the byte"));
+    }
+    std::fs::copy(first(",train"), first(",test")).unwrap();
+    for args in [&check, &health] {
+        let message = run(args);
+        assert!(
+            message.contains("warning: 1 photos are equal to the byte"),
+            "{message}"
+        );
+    }
 }

@@ -287,7 +287,10 @@ fn too_large_a_picture_is_refused_before_it_is_decoded() {
 
 #[test]
 fn what_is_no_photo_is_refused_in_words() {
-    assert_eq!(reason(b""), "the file is empty (0 bytes)");
+    assert_eq!(
+        reason(b""),
+        "JPEG or PNG is needed, the content is an empty file (0 bytes); was it cut off when it was fetched or copied?"
+    );
     assert_eq!(
         reason(b"This is a text file."),
         "JPEG or PNG is needed, the content is text, not a picture"

@@ -3,11 +3,9 @@
 use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
 use hydranet::model::novelty::NoveltySpec;
-use hydranet::model_file::folder;
 use hydranet::model_file::{Tensors, read_tensors, to_bytes};
-use hydranet::{
-    Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor, WeightDType, weights,
-};
+use hydranet::model_file::{folder, pretrained};
+use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor, WeightDType};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -70,24 +68,24 @@ fn a_folder_is_the_model_again_bit_for_bit() {
         said["seen"][0]["incomplete"], true,
         "the model does not say"
     );
-    let known = weights::shapes(model.description.model.backbone).unwrap();
+    let known = model.description.model.backbone.shapes(3).unwrap();
     assert!(backbone.keys().eq(known.keys()));
     assert!(std::fs::metadata(out.join(folder::HEADS)).unwrap().len() < 70_000);
     // And as weights to start from: with the heads, or the backbone alone.
     let source = out.to_str().unwrap();
     let architecture = model.description.model.backbone;
-    let loaded = weights::load(source, &[], architecture).unwrap();
+    let loaded = pretrained::load(source, &[], architecture).unwrap();
     assert!(loaded.keys().eq(model.tensors.keys()));
     let timm = dir.path().join("timm");
     folder::write_timm(&model, &timm).unwrap();
     assert_eq!(std::fs::read_dir(&timm).unwrap().count(), 2);
-    let loaded = weights::load(timm.to_str().unwrap(), &[], architecture).unwrap();
+    let loaded = pretrained::load(timm.to_str().unwrap(), &[], architecture).unwrap();
     let is_backbone = |n: &&String| n.starts_with("backbone.");
     assert!(loaded.keys().eq(model.tensors.keys().filter(is_backbone)));
     refused(ModelFile::read(&timm), &[folder::HEADS, "timm"]);
     // Without safetensors, PyTorch's file: here only looked for.
     std::fs::rename(timm.join(folder::MODEL), timm.join("pytorch_model.bin")).unwrap();
-    weights::load(timm.to_str().unwrap(), &[], architecture).unwrap();
+    pretrained::load(timm.to_str().unwrap(), &[], architecture).unwrap();
 }
 
 #[test]
@@ -205,7 +203,7 @@ fn broken_folders_are_refused_with_what_is_wrong() {
     let source = out.to_str().unwrap();
     let architecture = model.description.model.backbone;
     refused(
-        weights::load(source, &[], architecture),
+        pretrained::load(source, &[], architecture),
         &["config.json", source],
     );
     whole();
@@ -314,7 +312,7 @@ fn timm_finds_the_same_features_in_a_folder() {
         let architecture = Architecture::from_name(&name).unwrap();
         let source = dir.join(folder::MODEL);
         let tensors =
-            weights::load_for(shape.1, source.to_str().unwrap(), &[], architecture).unwrap();
+            pretrained::load_for(shape.1, source.to_str().unwrap(), &[], architecture).unwrap();
         let tensors = tensors
             .into_iter()
             .filter_map(|(n, t)| Some((n.strip_prefix("backbone.")?.to_string(), t)));

@@ -1,10 +1,14 @@
 //! A run goes on as what it was, or says what has changed since it began.
 
-use crate::common::runs::Bench;
+use crate::common::runs::{Bench, HEADS};
 use hydranet::ModelFile;
+use hydranet::data::dataset::Split;
 use hydranet::model_file::to_bytes;
-use hydranet::train::config::Config;
+use hydranet::train::config::{Config, load_weights};
+use hydranet::train::trainer::train;
 use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// A run stopped in its second epoch.
 fn stopped(settings: &[&str]) -> (Bench, Config) {
@@ -168,4 +172,63 @@ fn a_run_that_lost_patience_goes_on_with_more_of_it() {
         .train(&settings("train.patience=0"), "run", true, None)
         .unwrap();
     assert_eq!(outcome.progress.epochs, 4);
+}
+
+/// Trains, or goes on, without the photos that cannot be read.
+fn without_broken(bench: &Bench, config: &Config, name: &str, resume: bool) {
+    let mut dataset = bench.dataset(config);
+    let stop = AtomicBool::new(false);
+    let input = config.model_spec().unwrap().input;
+    let faults = dataset.find_broken(&input, true, &stop, &mut |_, _| ());
+    assert_eq!(faults.unwrap().unwrap().len(), 1);
+    let weights = load_weights(config, Path::new(HEADS)).unwrap();
+    let out = bench.out(name);
+    let outcome = train(config, weights, &dataset, &out, resume, &stop, &mut |_| ());
+    assert!(!outcome.unwrap().stopped);
+}
+
+#[test]
+fn an_epoch_that_goes_on_without_a_photo_that_broke_since_begins_again_as_it_was() {
+    let bench = Bench::new();
+    let config = Bench::config(&["train.ema=0.5"]).unwrap();
+    // Twice within the second epoch, at its beginning, and within the first.
+    let steps = bench.train(&config, "whole", false, None).unwrap();
+    assert!(steps.progress.finished);
+    let training = bench.dataset(&config);
+    let photos = training.indices(Split::Train);
+    let of_epoch = photos.len() / 8 + usize::from(photos.len() % 8 > 1);
+    for (name, stops) in [
+        ("within", &[of_epoch + 2, 1][..]),
+        ("first", &[2]),
+        ("between", &[of_epoch]),
+    ] {
+        for (i, steps) in stops.iter().enumerate() {
+            let outcome = bench.train(&config, name, i > 0, Some(*steps)).unwrap();
+            assert!(outcome.stopped);
+        }
+    }
+    assert!(bench.out("within/epoch.safetensors").exists());
+    std::fs::write(&training.samples[photos[0]].path, "broken").unwrap();
+    for name in ["within", "first", "between"] {
+        without_broken(&bench, &config, name, true);
+        assert!(!bench.out(name).join("epoch.safetensors").exists());
+    }
+    without_broken(&bench, &config, "new", false);
+    let last = |name: &str| bench.bytes(name, "last.safetensors");
+    assert!(last("within") == last("between"), "begun again half");
+    assert!(last("first") == last("new"), "begun again half");
+    assert!(last("within") != last("whole"));
+}
+
+#[test]
+fn an_epoch_whose_beginning_was_not_kept_does_not_go_on_with_other_photos() {
+    let (bench, config) = stopped(&[]);
+    std::fs::remove_file(bench.out("run/epoch.safetensors")).unwrap();
+    let mut dataset = bench.dataset(&config);
+    dataset.skipped.insert(dataset.indices(Split::Train)[0]);
+    let weights = load_weights(&config, Path::new(HEADS)).unwrap();
+    let (out, stop) = (bench.out("run"), AtomicBool::new(false));
+    let error = train(&config, weights, &dataset, &out, true, &stop, &mut |_| ());
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("epoch.safetensors"), "{message}");
 }

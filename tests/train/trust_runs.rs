@@ -124,6 +124,15 @@ fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file(
     )
     .unwrap();
     assert_eq!(warnings.len(), 1);
+    // A dry run says the same.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    command.args(["train", "--dry-run", "--heads", runs::HEADS, "--data"]);
+    let out = command.arg(&bench.data).output().unwrap();
+    let told = String::from_utf8(out.stderr).unwrap();
+    assert!(
+        out.status.success() && told.contains(&warnings[0]),
+        "{told}"
+    );
     assert!(
         warnings[0].contains("`incorrect`") && warnings[0].contains("`mask`"),
         "{warnings:?}"

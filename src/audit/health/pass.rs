@@ -49,7 +49,7 @@ impl Looker {
         let heads = |name: &str| !name.starts_with("backbone.");
         let variables = Variables::new(weights, 0, |_| false, heads);
         let model = MultiTaskModel::new(&spec, 0.0, &variables.builder())?;
-        variables.verdict("the weights")?;
+        variables.check("the weights")?;
         Ok(Self {
             model,
             input: spec.input,

@@ -1,7 +1,7 @@
 //! The canvas, and how much of its pixels an outline covers.
 
-use super::dice::{Rgb, blend, smoothstep};
 use super::outline::{Outline, Point, edges};
+use super::rng::{Rgb, blend, smoothstep};
 
 /// Where the face is on the canvas.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,10 @@
 //! Body, head and the marks of age.
 
 use super::canvas::{Canvas, Coverage};
-use super::dice::{blend, hash, shade};
 use super::outline::{Outline, Point};
 use super::person::Person;
 use super::photo::Photo;
+use super::rng::{blend, hash, shade};
 use super::{features, hair};
 
 /// Shoulders, clothes and neck.

@@ -1,9 +1,9 @@
 //! Eyes, brows, nose, mouth and glasses.
 
 use super::canvas::{Canvas, Coverage};
-use super::dice::{Rgb, blend, shade};
 use super::outline::Outline;
 use super::photo::Photo;
+use super::rng::{Rgb, blend, shade};
 
 /// The eye on one side and its brow.
 pub fn eye(canvas: &mut Canvas, photo: &Photo, sign: f32, face: &Coverage) {

@@ -1,10 +1,10 @@
 //! Hair on the head and on the jaw.
 
 use super::canvas::{Canvas, Coverage};
-use super::dice::{Rgb, blend, hash, shade};
 use super::outline::{Outline, Point};
 use super::person::{Beard, HairStyle, Person};
 use super::photo::Photo;
+use super::rng::{Rgb, blend, hash, shade};
 
 const GREY: Rgb = [208.0, 206.0, 204.0];
 

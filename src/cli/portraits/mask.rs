@@ -1,9 +1,50 @@
 //! Face masks: their kinds, colours and how they sit.
 
 use super::canvas::Canvas;
-use super::dice::{Dice, Rgb, blend, shade, smoothstep};
 use super::outline::{Outline, Point};
-use super::photo::{MaskState, Photo};
+use super::person::Person;
+use super::rng::{PortraitRng, Rgb, blend, shade, smoothstep};
+
+/// How the mask is worn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskState {
+    /// Over nose, mouth and chin.
+    Worn,
+    /// Mouth and chin covered, the nose free.
+    NoseFree,
+    /// Around the chin, mouth and nose free.
+    UnderChin,
+    /// Only the mouth covered.
+    MouthOnly,
+    /// No mask.
+    NotWorn,
+}
+
+impl MaskState {
+    /// The label of the mask head.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Worn => "worn",
+            Self::NoseFree | Self::UnderChin | Self::MouthOnly => "incorrect",
+            Self::NotWorn => "not_worn",
+        }
+    }
+
+    /// The photos of one person: one or two worn, one incorrect, one not worn.
+    pub fn of_person(seed: u64, person: &Person) -> Vec<Self> {
+        let d = &mut PortraitRng::new(seed, person.index, u64::MAX - 1);
+        let wrong = d.weighted([
+            (Self::NoseFree, 0.45),
+            (Self::UnderChin, 0.35),
+            (Self::MouthOnly, 0.2),
+        ]);
+        let mut states = vec![Self::Worn, wrong, Self::NotWorn];
+        if d.chance(0.5) {
+            states.push(Self::Worn);
+        }
+        states
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -28,7 +69,7 @@ pub struct Mask {
 
 impl Mask {
     /// A random mask.
-    pub fn new(d: &mut Dice) -> Self {
+    pub fn new(d: &mut PortraitRng) -> Self {
         let kind = d.weighted([
             (Kind::Surgical, 0.5),
             (Kind::Folded, 0.25),
@@ -76,15 +117,15 @@ impl Mask {
         }
     }
 
-    /// Draws the mask on the face.
-    pub fn draw(&self, canvas: &mut Canvas, photo: &Photo) {
-        let Some((top, side, bottom, half)) = self.fit(photo.state) else {
+    /// Draws the mask, worn as `state` says, on a face of this width, turned so far to the side.
+    pub fn draw(&self, canvas: &mut Canvas, state: MaskState, width: f32, turn: f32) {
+        let Some((top, side, bottom, half)) = self.fit(state) else {
             return;
         };
-        let (w, turn) = (half * photo.person.width, photo.turn);
+        let w = half * width;
         let tall = bottom - top;
         let near = 0.10 * turn;
-        let ear = 0.72 * photo.person.width;
+        let ear = 0.72 * width;
         let string = blend(self.colour, [235.0; 3], 0.7);
         for sign in [-1.0, 1.0] {
             let (at, lobe) = ((sign * (w - 0.03), side + 0.05), (sign * ear, 0.0));

@@ -4,8 +4,8 @@
 //! gender shows by hair, brows, jaw, beard, lashes, lips and earrings, each only likely; age by wrinkles, eye bags, sagging and
 //! grey or receding hair. A mask hides some of them. Drawings are no substitute for photos: they show that training works.
 
+mod camera;
 mod canvas;
-mod dice;
 mod draw;
 mod features;
 mod hair;
@@ -13,10 +13,12 @@ mod mask;
 mod outline;
 mod person;
 mod photo;
+mod rng;
 
 use crate::error::{Error, Result};
+use mask::MaskState;
 use person::Person;
-use photo::{MaskState, Photo};
+use photo::Photo;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +96,7 @@ pub fn write_portraits(dir: &Path, config: &PortraitConfig) -> Result<PathBuf> {
             row.split
         );
     }
-    crate::error::write_atomically(&listing, text.as_bytes())?;
+    crate::io::write_atomically(&listing, text.as_bytes())?;
     Ok(listing)
 }
 

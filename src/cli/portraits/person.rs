@@ -1,6 +1,6 @@
 //! Who is drawn: everything that stays the same from photo to photo.
 
-use super::dice::{Dice, Rgb, blend, shade};
+use super::rng::{PortraitRng, Rgb, blend, shade};
 
 /// How hair is worn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Person {
     /// The person at `index`. Gender and age band follow from the index, so six people in a row hold all six.
     pub fn new(seed: u64, index: u64) -> Self {
         // Photos are numbered from 0; this key is none of theirs.
-        let d = &mut Dice::new(seed, index, u64::MAX);
+        let d = &mut PortraitRng::new(seed, index, u64::MAX);
         let female = index % 2 == 1;
         let band = (index / 2 % 3) as usize;
         // Some years around the borders are left out: nobody could tell 59 from 60.
@@ -148,7 +148,7 @@ impl Person {
         let within = (age - youngest) as f32 / (oldest - youngest) as f32;
         let (fresh, worn) = [(0.0, 0.07), (0.42, 0.55), (0.94, 1.08)][band];
         let wear = (fresh + (worn - fresh) * within + d.normal(0.0, 0.025)).clamp(0.0, 1.1);
-        let either = |d: &mut Dice, f: f32, m: f32| d.chance(if female { f } else { m });
+        let either = |d: &mut PortraitRng, f: f32, m: f32| d.chance(if female { f } else { m });
         let by = |f: f32, m: f32| if female { f } else { m };
 
         let skin = d.pick(SKINS);
@@ -248,7 +248,7 @@ impl Person {
         if self.female { "female" } else { "male" }
     }
 
-    fn style(d: &mut Dice, female: bool, band: usize) -> HairStyle {
+    fn style(d: &mut PortraitRng, female: bool, band: usize) -> HairStyle {
         use HairStyle::{Bald, Bob, Bun, Buzz, Curly, Long, Short};
         match (female, band) {
             (true, 0) => d.weighted([(Long, 0.66), (Bob, 0.14), (Bun, 0.14), (Short, 0.06)]),

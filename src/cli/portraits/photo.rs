@@ -1,53 +1,8 @@
-//! One photo of a person: pose, light, mask, and what a camera adds.
+//! What differs from one photo of a person to the next.
 
-use super::canvas::{Canvas, View};
-use super::dice::{Dice, Rgb, blend, smoothstep};
-use super::mask::Mask;
+use super::mask::{Mask, MaskState};
 use super::person::Person;
-use super::{draw, features, hair};
-use crate::error::{Error, Result};
-use image::codecs::jpeg::JpegEncoder;
-
-/// How the mask is worn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaskState {
-    /// Over nose, mouth and chin.
-    Worn,
-    /// Mouth and chin covered, the nose free.
-    NoseFree,
-    /// Around the chin, mouth and nose free.
-    UnderChin,
-    /// Only the mouth covered.
-    MouthOnly,
-    /// No mask.
-    NotWorn,
-}
-
-impl MaskState {
-    /// The label of the mask head.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Worn => "worn",
-            Self::NoseFree | Self::UnderChin | Self::MouthOnly => "incorrect",
-            Self::NotWorn => "not_worn",
-        }
-    }
-
-    /// The photos of one person: one or two worn, one incorrect, one not worn.
-    pub fn of_person(seed: u64, person: &Person) -> Vec<Self> {
-        let d = &mut Dice::new(seed, person.index, u64::MAX - 1);
-        let wrong = d.weighted([
-            (Self::NoseFree, 0.45),
-            (Self::UnderChin, 0.35),
-            (Self::MouthOnly, 0.2),
-        ]);
-        let mut states = vec![Self::Worn, wrong, Self::NotWorn];
-        if d.chance(0.5) {
-            states.push(Self::Worn);
-        }
-        states
-    }
-}
+use super::rng::PortraitRng;
 
 /// Everything that differs between two photos of a person.
 pub struct Photo<'a> {
@@ -63,17 +18,21 @@ pub struct Photo<'a> {
     pub smile: f32,
     /// How far the eyes are open, about 1.
     pub lids: f32,
-    tilt: f32,
-    zoom: f32,
-    place: (f32, f32),
-    dice: Dice,
+    /// Tilt of the head.
+    pub tilt: f32,
+    /// Its size in the photo.
+    pub zoom: f32,
+    /// Its place in the photo.
+    pub place: (f32, f32),
+    /// For what the camera adds.
+    pub rng: PortraitRng,
 }
 
 impl<'a> Photo<'a> {
     /// Photo number `number` of `person`.
     pub fn new(person: &'a Person, number: u64, state: MaskState) -> Self {
-        let mut dice = Dice::new(person.seed, person.index, number);
-        let d = &mut dice;
+        let mut rng = PortraitRng::new(person.seed, person.index, number);
+        let d = &mut rng;
         Self {
             person,
             state,
@@ -84,90 +43,7 @@ impl<'a> Photo<'a> {
             tilt: d.normal(0.0, 0.05),
             zoom: d.normal(0.335, 0.016),
             place: (d.normal(0.5, 0.025), d.normal(0.53, 0.02)),
-            dice,
-        }
-    }
-
-    /// The photo as a JPEG of (height, width).
-    pub fn jpeg(self, size: (usize, usize)) -> Result<Vec<u8>> {
-        let canvas = self.canvas(size);
-        let bytes: Vec<u8> = canvas
-            .pixels
-            .iter()
-            .flatten()
-            .map(|c| (c + 0.5).clamp(0.0, 255.0) as u8)
-            .collect();
-        let mut out = Vec::new();
-        let (width, height) = (canvas.width as u32, canvas.height as u32);
-        JpegEncoder::new_with_quality(&mut out, 88)
-            .encode(&bytes, width, height, image::ExtendedColorType::Rgb8)
-            .map_err(|e| Error::Image {
-                path: "portrait".into(),
-                reason: format!("cannot be encoded: {e}"),
-            })?;
-        Ok(out)
-    }
-
-    fn canvas(mut self, size: (usize, usize)) -> Canvas {
-        let (height, width) = (size.0 as f32, size.1 as f32);
-        let half = self.tilt / 2.0;
-        let n = 1.0 + half * half;
-        let view = View {
-            origin: (self.place.0 * width, self.place.1 * height),
-            scale: self.zoom * height.min(width * 1.3),
-            tilt: (2.0 * half / n, (1.0 - half * half) / n),
-        };
-        let mut canvas = Canvas::new(size, view);
-        let (wall, (edge, from)) = (self.person.wall, self.person.wall_edge);
-        canvas.each(|y, x, _| {
-            let wall = blend(wall, edge, smoothstep(from - 0.02, from + 0.02, x));
-            blend(wall, [30.0; 3], 0.25 * y * y)
-        });
-        hair::behind(&mut canvas, &self);
-        draw::body(&mut canvas, &self);
-        let face = draw::face(&mut canvas, &self);
-        hair::front(&mut canvas, &self, &face);
-        features::glasses(&mut canvas, &self);
-        self.mask.draw(&mut canvas, &self);
-        self.develop(&mut canvas);
-        canvas
-    }
-
-    /// Light, colour temperature, softness and noise.
-    fn develop(&mut self, canvas: &mut Canvas) {
-        let d = &mut self.dice;
-        let (gain, side) = (d.normal(0.95, 0.10), d.normal(0.0, 0.14));
-        let warm = d.normal(0.0, 0.04);
-        let tint: Rgb = [gain * (1.0 + warm), gain, gain * (1.0 - warm)];
-        canvas.each(|_, x, c| {
-            let light = 1.0 + side * (x - 0.5) * 2.0;
-            [0, 1, 2].map(|i| c[i] * tint[i] * light)
-        });
-        let soft = d.between(0.0, 0.5);
-        blur(canvas, soft);
-        let grain = d.between(1.0, 5.0);
-        for pixel in &mut canvas.pixels {
-            let shared = d.normal(0.0, grain);
-            *pixel = pixel.map(|c| c + shared);
-        }
-    }
-}
-
-/// A share `amount` of each pixel comes from its four neighbours.
-fn blur(canvas: &mut Canvas, amount: f32) {
-    let (width, height) = (canvas.width, canvas.height);
-    let sharp = canvas.pixels.clone();
-    for y in 0..height {
-        for x in 0..width {
-            let near = [
-                sharp[y * width + x.saturating_sub(1)],
-                sharp[y * width + (x + 1).min(width - 1)],
-                sharp[y.saturating_sub(1) * width + x],
-                sharp[(y + 1).min(height - 1) * width + x],
-            ];
-            let mean = [0, 1, 2].map(|c| near.iter().map(|p| p[c]).sum::<f32>() / 4.0);
-            let pixel = &mut canvas.pixels[y * width + x];
-            *pixel = blend(*pixel, mean, amount);
+            rng,
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use super::photos::ReadPhoto;
 use super::{Extractor, Key, View};
-use crate::error::{Error, Result, write_atomically_with};
+use crate::error::{Error, Result};
 use crate::io::recognise::what_instead_of_binary;
+use crate::io::write_atomically_with;
 use hydranet_kernels::{Mmap, map_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,8 +1,8 @@
 //! Where decoders put their pixels: upright and with the channels asked for at once, so that no second copy of a photo is made.
 
-use super::Photo;
 use super::channels::luma;
 use super::orientation::Orientation;
+use super::pixels::Photo;
 
 /// A photo that is being filled.
 pub(super) struct Canvas {

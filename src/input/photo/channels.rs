@@ -1,6 +1,6 @@
 //! The channels of a photo: grey, colours, colours and alpha.
 
-use super::Photo;
+use super::pixels::Photo;
 use std::borrow::Cow;
 
 impl Photo {

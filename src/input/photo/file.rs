@@ -1,9 +1,11 @@
 //! A photo's file and the photo in it, within the budget of memory.
 
 use super::budget::Room;
-use super::decode::{Header, MAX_BYTES, refused};
-use super::{InputSpec, Photo};
+use super::decode::Header;
+use super::limits::{MAX_BYTES, refused};
+use super::pixels::Photo;
 use crate::error::{Error, Result};
+use crate::input::spec::InputSpec;
 use crate::io::read;
 use std::io::Read;
 use std::ops::Deref;
@@ -101,5 +103,15 @@ impl Deref for HeldPhoto {
 
     fn deref(&self) -> &Photo {
         &self.photo
+    }
+}
+
+impl Photo {
+    /// Reads a JPEG or PNG file; see [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(PhotoFile::read(path.as_ref())?.photo(3, &[])?.release())
     }
 }

@@ -1,6 +1,6 @@
 //! The pixels of a PNG, inflated as far as they are asked for.
 
-use super::png::Chunk;
+use super::png_chunk::Chunk;
 use fdeflate::Decompressor;
 
 /// How far back deflate may refer.

@@ -4,8 +4,9 @@
 //! The first EXIF block (APP1) before the pixels gives the orientation.
 
 use super::canvas::Canvas;
+use super::limits::check_size;
 use super::orientation::Orientation;
-use super::{Photo, decode::check_size};
+use super::pixels::Photo;
 
 pub(super) const SIGNATURE: &[u8] = &[0xFF, 0xD8, 0xFF];
 

@@ -8,12 +8,16 @@ mod file;
 mod found;
 mod inflate;
 mod jpeg;
+mod limits;
 mod orientation;
+mod pixels;
 mod png;
+mod png_chunk;
 mod png_pixels;
+mod resize;
 
-use super::{InputSpec, Interpolation};
 pub use budget::MAX_MEMORY;
-pub use decode::{MAX_BYTES, MAX_SIDE, MIN_SIDE, Photo, Region};
 pub(crate) use file::{HeldPhoto, PhotoFile};
 pub use found::{FoundImages, PassedOver, find_images, is_image_name};
+pub use limits::{MAX_BYTES, MAX_SIDE, MIN_SIDE};
+pub use pixels::{Photo, Region};

@@ -9,9 +9,11 @@
 
 use super::canvas::Canvas;
 use super::inflate::Inflate;
+use super::limits::check_size;
 use super::orientation::Orientation;
+use super::pixels::Photo;
+use super::png_chunk::Chunk;
 use super::png_pixels::{Pixels, unfilter};
-use super::{Photo, decode::check_size};
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -40,47 +42,6 @@ pub(super) struct Png<'a> {
     orientation: Orientation,
     /// From the first chunk of pixels on.
     data: &'a [u8],
-}
-
-/// One chunk: its name, what it holds, and whether its checksum is right.
-pub(super) struct Chunk<'a> {
-    pub(super) name: [u8; 4],
-    pub(super) data: &'a [u8],
-    checksum: &'a [u8],
-}
-
-impl<'a> Chunk<'a> {
-    /// The first of `bytes`, which it is taken off.
-    pub(super) fn next(bytes: &mut &'a [u8]) -> Option<Self> {
-        let length = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-        let name = bytes.get(4..8)?.try_into().ok()?;
-        let end = length.checked_add(8)?;
-        let (data, checksum) = (bytes.get(8..end)?, bytes.get(end..end + 4)?);
-        *bytes = &bytes[end + 4..];
-        Some(Self {
-            name,
-            data,
-            checksum,
-        })
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let mut sum = crc32fast::Hasher::new();
-        sum.update(&self.name);
-        sum.update(self.data);
-        if sum.finalize().to_be_bytes() == *self.checksum {
-            Ok(())
-        } else {
-            Err(format!(
-                "the PNG is broken: the checksum of its chunk {} is wrong",
-                self.named()
-            ))
-        }
-    }
-
-    fn named(&self) -> String {
-        self.name.escape_ascii().to_string()
-    }
 }
 
 impl<'a> Png<'a> {

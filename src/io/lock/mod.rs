@@ -6,9 +6,11 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(any(feature = "cli", feature = "hub"))]
 mod output;
 
-pub use output::OutputLock;
+#[cfg(any(feature = "cli", feature = "hub"))]
+pub(crate) use output::OutputLock;
 
 /// The name of the file whose lock is the folder's.
 const NAME: &str = ".lock";

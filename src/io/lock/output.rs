@@ -22,7 +22,7 @@ fn held() -> MutexGuard<'static, Vec<PathBuf>> {
 /// The lock is the operating system's, on `.NAME.lock` beside it; it goes away with the process, however that ends, and a file that
 /// stays behind a killed one means nothing and goes with the next lock.
 #[derive(Debug)]
-pub struct OutputLock(Option<(File, PathBuf)>);
+pub(crate) struct OutputLock(Option<(File, PathBuf)>);
 
 impl OutputLock {
     /// Locks it; there need not be such a file yet. Nothing is locked where there is nothing to lose: beside a folder that is not there,
@@ -30,7 +30,7 @@ impl OutputLock {
     ///
     /// # Errors
     /// [`Error::Invalid`] if another process holds it, [`Error::Io`] if its folder cannot be written.
-    pub fn take(path: &Path) -> Result<Self> {
+    pub(crate) fn take(path: &Path) -> Result<Self> {
         let beside = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -77,7 +77,8 @@ impl OutputLock {
     ///
     /// # Errors
     /// As [`take`](Self::take).
-    pub fn take_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Self>> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn take_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Self>> {
         paths.into_iter().map(|path| Self::take(path)).collect()
     }
 }

@@ -1,9 +1,9 @@
 //! The model card.
 
-use super::{CONFIG, HEADS, MODEL};
 use crate::error::Result;
 use crate::head::HeadSpec;
-use crate::model_file::ModelFile;
+use crate::model_file::file::ModelFile;
+use crate::weights::source::{CONFIG, HEADS, MODEL};
 use serde_json::Value;
 use std::fmt::Write;
 

@@ -13,24 +13,18 @@
 mod card;
 mod config;
 
+use super::file::ModelFile;
 use super::heads::{HeadsFile, without_backbone};
-use super::{ModelFile, Seen, Tensors, to_bytes};
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
 use crate::io::recognise::not_json;
+use crate::io::write_atomically;
+use crate::tensors::{Tensors, to_bytes};
 use crate::weights;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use crate::weights::source::{CONFIG, HEADS, MODEL};
 pub use card::card;
 pub use config::config;
-
-/// The backbone's file in a folder.
-pub const MODEL: &str = "model.safetensors";
-
-/// The backbone's name and input in a folder, in timm's form.
-pub const CONFIG: &str = "config.json";
-
-/// The heads' file in a folder.
-pub const HEADS: &str = "heads.safetensors";
 
 /// The model card in a folder.
 pub const CARD: &str = "README.md";
@@ -75,7 +69,7 @@ fn write_backbone(file: &ModelFile, folder: &Path) -> Result<()> {
     let config = config(model, tensors.keys());
     write_atomically(
         &folder.join(MODEL),
-        &to_bytes(&tensors, Seen::of_backbone(&file.description)?)?,
+        &to_bytes(&tensors, file.description.backbone_to_json()?)?,
     )?;
     write_atomically(&folder.join(CONFIG), config.as_bytes())
 }
@@ -123,13 +117,6 @@ pub fn read(folder: impl AsRef<Path>) -> Result<ModelFile> {
         origin,
         problem: e.to_string(),
     })
-}
-
-/// The weights in a folder of timm's: `model.safetensors`, or else `pytorch_model.bin`. `None` if it has no `config.json` or neither.
-pub(crate) fn weights_in(folder: &Path) -> Option<PathBuf> {
-    folder.join(CONFIG).is_file().then_some(())?;
-    let files = [MODEL, "pytorch_model.bin"].map(|name| folder.join(name));
-    files.into_iter().find(|path| path.is_file())
 }
 
 /// The architecture a folder's `config.json` names, if there is such a file.

@@ -1,11 +1,13 @@
-//! Heads without their backbone, and the heads of several models on one.
+//! Heads without their backbone.
 
-use super::{Graft, graft};
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
+use crate::io::write_atomically;
 use crate::model::novelty::{NOVELTY, Novelty};
 use crate::model::{ModelSpec, heads};
-use crate::model_file::{Description, ModelFile, Source, Tensors, read_described, to_bytes};
+use crate::model_file::description::Description;
+use crate::model_file::file::{ModelFile, read_described};
 use crate::tensors::hash::of_tensors;
+use crate::tensors::{Source, Tensors, to_bytes};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
@@ -104,7 +106,7 @@ impl HeadsFile {
         if let Some(novelty) = &description.novelty {
             Novelty::new(novelty, width, &vb.pp(NOVELTY))?;
         }
-        source.verdict(origin)?;
+        source.check(origin)?;
         Ok(Self {
             description,
             tensors,
@@ -166,47 +168,8 @@ impl HeadsFile {
     }
 }
 
-fn names(spec: &ModelSpec) -> String {
+/// The names of a model's heads, for messages.
+pub(super) fn names(spec: &ModelSpec) -> String {
     let names: Vec<&str> = spec.heads.iter().map(|h| h.name.as_str()).collect();
     names.join(", ")
-}
-
-/// One model with the heads of several that were trained on the same frozen backbone, which it runs once: those of the first, then those of
-/// each other in order. Each head's outputs stay the same to the last bit. A joint head and a decision of one of them do not survive, for the
-/// final classes are others; combinations that any of them declares impossible stay so.
-///
-/// # Errors
-/// [`Error::Invalid`] if there is none, two heads have the same name, or backbones or inputs differ.
-pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
-    let Some((first, others)) = models.split_first() else {
-        return Err(Error::Invalid {
-            what: "models to merge".into(),
-            expected: "at least one".into(),
-            found: "none".into(),
-        });
-    };
-    let mut merged = first.clone();
-    for (place, other) in others.iter().enumerate() {
-        for head in &other.description.model.heads {
-            if merged.description.model.head_index(&head.name).is_ok() {
-                return Err(Error::Invalid {
-                    what: format!("head `{}` of model {}", head.name, place + 2),
-                    expected: "a name that no head before it has (`hydranet heads rename` gives it another)".into(),
-                    found: format!("the heads {}", names(&merged.description.model)),
-                });
-            }
-            merged = graft(&merged, other, &head.name, &Graft::default())?;
-        }
-        let impossible = &other.description.model.impossible;
-        if !impossible.is_empty() {
-            merged
-                .description
-                .model
-                .impossible
-                .extend(impossible.iter().cloned());
-            merged.description.classes = merged.description.model.taxonomy()?.class_names();
-        }
-    }
-    merged.description.model.validate()?;
-    Ok(merged)
 }

@@ -1,16 +1,29 @@
 //! A model file being changed, and the first values of new heads.
 
-use super::NewTensors;
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
 use crate::model::combine::Decision;
-use crate::model_file::{ModelFile, Tensors};
+use crate::model_file::file::ModelFile;
 use crate::random::init::first_values;
+use crate::tensors::Tensors;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a head's tensors come from.
+#[derive(Clone, Debug)]
+pub enum NewTensors {
+    /// Weights drawn from ±1/√inputs, biases 0; the same seed, head name and shape give the same values. To be trained.
+    Fresh {
+        /// The seed.
+        seed: u64,
+    },
+    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as [`head_tensors`](super::head_tensors)
+    /// gives them.
+    Given(Tensors),
+}
 
 /// A model file being changed: first the heads, then tensors out and in.
 pub(crate) struct Edit(ModelFile);

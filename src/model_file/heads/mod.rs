@@ -7,27 +7,17 @@ mod apart;
 mod edit;
 
 pub(crate) use apart::without_backbone;
-pub use apart::{HeadsFile, backbone_sha256, heads_only, merge};
+pub use apart::{HeadsFile, backbone_sha256, heads_only};
+pub use edit::NewTensors;
 
-use super::{ModelFile, Seen, Tensors};
+use super::file::ModelFile;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
+use crate::tensors::Tensors;
+use apart::names;
 use candle_core::{DType, Tensor};
 use edit::{Edit, prefix};
 use serde_json::json;
-
-/// Where a head's tensors come from.
-#[derive(Clone, Debug)]
-pub enum NewTensors {
-    /// Weights drawn from ±1/√inputs, biases 0; the same seed, head name and shape give the same values. To be trained.
-    Fresh {
-        /// The seed.
-        seed: u64,
-    },
-    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as [`head_tensors`]
-    /// gives them.
-    Given(Tensors),
-}
 
 /// Where a grafted head goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,7 +199,7 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
         Place::At(at) => add(file, spec, Some(*at), given)?,
         Place::Replacing(old) => replace(file, old, spec, given)?,
     };
-    grafted.description.seen = Seen::of_both(&file.description, &from.description);
+    grafted.description.seen = file.description.records_with(&from.description);
     let last = grafted.description.training["surgery"]
         .as_array_mut()
         .and_then(|list| list.last_mut());
@@ -217,6 +207,46 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
         entry["tensors"] = json!(format!("head `{name}` of another model"));
     }
     Ok(grafted)
+}
+
+/// One model with the heads of several that were trained on the same frozen backbone, which it runs once: those of the first, then those of
+/// each other in order. Each head's outputs stay the same to the last bit. A joint head and a decision of one of them do not survive, for the
+/// final classes are others; combinations that any of them declares impossible stay so.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is none, two heads have the same name, or backbones or inputs differ.
+pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
+    let Some((first, others)) = models.split_first() else {
+        return Err(Error::Invalid {
+            what: "models to merge".into(),
+            expected: "at least one".into(),
+            found: "none".into(),
+        });
+    };
+    let mut merged = first.clone();
+    for (place, other) in others.iter().enumerate() {
+        for head in &other.description.model.heads {
+            if merged.description.model.head_index(&head.name).is_ok() {
+                return Err(Error::Invalid {
+                    what: format!("head `{}` of model {}", head.name, place + 2),
+                    expected: "a name that no head before it has (`hydranet heads rename` gives it another)".into(),
+                    found: format!("the heads {}", names(&merged.description.model)),
+                });
+            }
+            merged = graft(&merged, other, &head.name, &Graft::default())?;
+        }
+        let impossible = &other.description.model.impossible;
+        if !impossible.is_empty() {
+            merged
+                .description
+                .model
+                .impossible
+                .extend(impossible.iter().cloned());
+            merged.description.classes = merged.description.model.taxonomy()?.class_names();
+        }
+    }
+    merged.description.model.validate()?;
+    Ok(merged)
 }
 
 /// The tensors of head `name` by their names within the head: `fc.weight`, `fc.bias` …

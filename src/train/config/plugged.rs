@@ -6,7 +6,6 @@ use crate::backbone::{Architecture, SavedActivations};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
 use crate::train::optim::variables::is_buffer;
-use crate::weights::shapes;
 
 impl TrainConfig {
     pub(super) fn validate_plugged(&self, backbone: Architecture) -> Result<()> {
@@ -34,7 +33,7 @@ impl TrainConfig {
         let reason = match entry.training {
             Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
             Training::Whole => {
-                return if shapes(backbone)?.keys().any(|name| is_buffer(name)) {
+                return if backbone.shapes(3)?.keys().any(|name| is_buffer(name)) {
                     fail(
                         "batch_norm",
                         format!(

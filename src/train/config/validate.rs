@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::train::optim::OptimizerKind;
-use crate::weights::shapes;
 
 /// Greatest factor, learning rate or norm: far beyond anything of use, and far below what overflows in `f32`.
 const GREATEST: f64 = 1e6;
@@ -104,7 +103,7 @@ impl TrainConfig {
                 let expected = "a number of at least 0, at most 1000000";
                 return fail("lora.alpha", expected, lora.alpha.to_string());
             }
-            if let Some((widest, most)) = lora.widest(&shapes(backbone)?)
+            if let Some((widest, most)) = lora.widest(&backbone.shapes(3)?)
                 && lora.rank > most
             {
                 return fail(

@@ -3,8 +3,7 @@
 use super::Config;
 use super::fit_heads::fit;
 use crate::error::Result;
-use crate::model_file::{Seen, Tensors};
-use crate::weights;
+use crate::model_file::{Seen, Tensors, pretrained};
 use std::path::{Path, PathBuf};
 
 /// The folders that the name of a weights file is looked for in.
@@ -15,26 +14,26 @@ fn folders(heads: &Path) -> [PathBuf; 2] {
     [beside, "weights".into()]
 }
 
-/// Whom the weights have seen that a configuration names, if they are a model of hydranet's; see [`weights::seen`].
+/// Whom the weights have seen that a configuration names, if they are a model of hydranet's; see [`pretrained::seen`].
 ///
 /// # Errors
-/// As [`weights::seen`].
+/// As [`pretrained::seen`].
 pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
     match &config.model.weights {
         None => Ok(Vec::new()),
-        Some(source) => weights::seen(source, &folders(heads)),
+        Some(source) => pretrained::seen(source, &folders(heads)),
     }
 }
 
 /// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
 ///
 /// `model.weights` is a file, the name of one in the folder `weights` beside the heads folder or in the working folder, or `hf://…`;
-/// see [`weights::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of its heads whose
+/// see [`pretrained::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of its heads whose
 /// names are among the configuration's, the joint head too if there is to be one. A label is its name: where the file has a head's labels
 /// in another order, its outputs are put into the configuration's.
 ///
 /// # Errors
-/// As [`weights::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken has other labels,
+/// As [`pretrained::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken has other labels,
 /// other thresholds or outputs that mean something else.
 pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let Some(source) = &config.model.weights else {
@@ -42,7 +41,7 @@ pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     };
     let folders = folders(heads);
     let (channels, backbone) = (config.model.input.channels, config.model.backbone);
-    let (mut tensors, given) = weights::load_described(channels, source, &folders, backbone)?;
+    let (mut tensors, given) = pretrained::load_described(channels, source, &folders, backbone)?;
     tensors.retain(|name, _| {
         if name.starts_with("joint.") {
             return config.model.joint.is_some();

@@ -1,7 +1,7 @@
 //! Low-rank adaptation: its settings.
 
 use super::pattern::matches;
-use crate::weights::Shapes;
+use crate::tensors::Shapes;
 use serde::{Deserialize, Serialize};
 
 /// What the names of the two factors add to the weight's.

@@ -4,7 +4,7 @@ use super::lora::{LORA, Lora};
 use crate::error::Result;
 use crate::model_file::Tensors;
 use crate::random::init::first_values;
-use crate::tensors::mismatch::Account;
+use crate::tensors::TensorMismatch;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -25,7 +25,7 @@ struct Inner {
     /// Every tensor the model asked for, whatever its kind; variables and buffers share their storage with the model.
     all: Tensors,
     /// What was missing or of another shape when it was asked for.
-    account: Account,
+    mismatch: TensorMismatch,
     /// Low-rank adaptation, if any.
     lora: Option<Lora>,
     /// The constants it adds to, by the weight's name.
@@ -53,7 +53,7 @@ impl Variables {
             seed,
             vars: BTreeMap::new(),
             all: Tensors::new(),
-            account: Account::default(),
+            mismatch: TensorMismatch::default(),
             lora: None,
             bases: Tensors::new(),
         })))
@@ -98,17 +98,17 @@ impl Variables {
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
-    pub fn verdict(&self, origin: &str) -> Result<()> {
+    pub fn check(&self, origin: &str) -> Result<()> {
         let inner = self.lock();
         let unexpected = inner
             .given
             .keys()
             .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k));
-        Account {
+        TensorMismatch {
             unexpected: unexpected.cloned().collect(),
-            ..inner.account.clone()
+            ..inner.mismatch.clone()
         }
-        .verdict(origin)
+        .check(origin)
     }
 
     /// The variables in order of name.
@@ -184,12 +184,12 @@ impl SimpleBackend for Variables {
             Some(t) if *t.shape() == shape => t.copy()?.detach(),
             Some(t) => {
                 let problem = (name.into(), t.dims().to_vec(), shape.dims().to_vec());
-                inner.account.misshaped.push(problem);
+                inner.mismatch.misshaped.push(problem);
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
             None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
             None => {
-                inner.account.missing.push(name.into());
+                inner.mismatch.missing.push(name.into());
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
         };

@@ -13,9 +13,10 @@ mod start;
 
 use super::config::Config;
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result, write_atomically};
+use crate::error::{Error, Result};
 use crate::io::lock::FolderLock;
 use crate::io::table::write_csv;
+use crate::io::write_atomically;
 use crate::model_file::{Tensors, read_tensors, to_bytes};
 pub use beginning::Beginning;
 pub(super) use models::Models;

@@ -15,7 +15,7 @@ mod originals;
 mod torchvision;
 mod transformers;
 
-use super::Shapes;
+use crate::tensors::Shapes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From a name's pattern to timm's.

@@ -1,6 +1,6 @@
 //! Whether weights are numbers that a network can work with.
 
-use super::Tensors;
+use super::named::Tensors;
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, Storage, Tensor};
 

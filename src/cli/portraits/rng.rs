@@ -8,9 +8,9 @@ use rand_chacha::rand_core::RngCore;
 pub type Rgb = [f32; 3];
 
 /// Random draws for one person or one photo.
-pub struct Dice(ChaCha8Rng);
+pub struct PortraitRng(ChaCha8Rng);
 
-impl Dice {
+impl PortraitRng {
     /// The draws of photo `b` of person `a`.
     pub fn new(seed: u64, a: u64, b: u64) -> Self {
         Self(keyed(seed, Purpose::Portrait, a, b))

@@ -1,9 +1,10 @@
 //! Whom the weights that a training starts from have seen already.
 
-use super::source;
 use crate::error::{Error, Result};
-use crate::model_file::folder;
-use crate::model_file::{Description, KEY, Seen};
+use crate::model_file::description::Description;
+use crate::model_file::seen::Seen;
+use crate::tensors::KEY;
+use crate::weights::source::{HEADS, find};
 use serde::Deserialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,15 +18,15 @@ const LONGEST: u64 = 100_000_000;
 /// # Errors
 /// [`Error::Io`] if it cannot be read; what is wrong within it, [`load`](super::load) says.
 pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
-    let mut path = source::find(source, folders)?;
+    let mut path = find(source, folders)?;
     if path.is_dir() {
-        path = path.join(folder::HEADS);
+        path = path.join(HEADS);
     }
     let Some(text) = description(&path)? else {
         return Ok(Vec::new());
     };
     if let Ok(description) = serde_json::from_str::<Description>(&text) {
-        return Ok(Seen::of(&description));
+        return Ok(description.records());
     }
     // Backbones that are shipped have learnt from nobody's own photos, those that were exported say from whose.
     match serde_json::from_str(&text) {

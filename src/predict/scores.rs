@@ -1,12 +1,13 @@
 //! What a model says of one photo, and what several say together.
 
-use super::{HeadPrediction, Prediction};
+use super::prediction::{HeadPrediction, Prediction};
 use crate::error::{Error, Result};
 use crate::model::combine::{Decision, argmax, log_softmax, normalise};
+use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
-/// How several opinions of one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
+/// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
 /// class's probability is that of the members' final classes, not a product of pooled heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,19 +22,13 @@ pub enum Average {
     Vote,
 }
 
+named!(Average, "average", {
+    Probability => "probability",
+    Logit => "logit",
+    Vote => "vote",
+});
+
 impl Average {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Probability, Self::Logit, Self::Vote];
-
-    /// Its name in settings and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Probability => "probability",
-            Self::Logit => "logit",
-            Self::Vote => "vote",
-        }
-    }
-
     fn pool(self, members: &[&[f64]], choices: &[usize]) -> Vec<f64> {
         let count = members.len() as f64;
         let columns = 0..members[0].len();
@@ -55,22 +50,9 @@ impl Average {
     }
 }
 
-impl std::str::FromStr for Average {
-    type Err = crate::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|a| a.name() == name);
-        named.ok_or_else(|| crate::Error::UnknownName {
-            what: "average",
-            found: name.into(),
-            known: Self::ALL.map(|a| a.name().to_string()).to_vec(),
-        })
-    }
-}
-
 /// Log-probabilities of one photo, and the final class that follows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Opinion {
+pub(crate) struct Scores {
     /// Of each head's labels.
     pub heads: Vec<Vec<f64>>,
     /// Of the final classes.
@@ -81,7 +63,7 @@ pub(crate) struct Opinion {
     pub novelty: Option<f64>,
 }
 
-impl Opinion {
+impl Scores {
     /// From each head's logits, and the joint head's behind them if there is one.
     pub fn from_logits(
         taxonomy: &Taxonomy,
@@ -114,7 +96,7 @@ impl Opinion {
         })
     }
 
-    /// One opinion of several, of which there is at least one.
+    /// The scores of several models as one's; there is at least one.
     pub fn pooled(members: Vec<Self>, how: Average, offsets: &[f64]) -> Self {
         let Some((first, rest)) = members.split_first() else {
             unreachable!("an ensemble has members");
@@ -163,8 +145,8 @@ impl Opinion {
         }
     }
 
-    /// In words; abstains where the final class is less likely than `min_confidence`.
-    pub fn prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
+    /// With names; abstains where the final class is less likely than `min_confidence`.
+    pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
         let heads = taxonomy.decode(self.class)?;
         let heads = heads
             .into_iter()
@@ -184,5 +166,20 @@ impl Opinion {
             abstains: prob < min_confidence,
             novelty: self.novelty,
         })
+    }
+}
+
+impl Prediction {
+    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    ///
+    /// # Errors
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        logits: &[Vec<f32>],
+    ) -> Result<Self> {
+        let scores = Scores::from_logits(taxonomy, decision, logits)?;
+        scores.to_prediction(taxonomy, decision.min_confidence)
     }
 }

@@ -1,0 +1,37 @@
+//! A model from where it lies: a file, or a folder as the Hub has it.
+
+use super::file::ModelFile;
+use super::folder;
+use crate::error::{Error, Result};
+use crate::io::read::{WEIGHTS, bytes, open_within};
+use std::path::Path;
+
+impl ModelFile {
+    /// Reads a file, or a folder that [`folder`](crate::model_file::folder) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            return folder::read(path);
+        }
+        let bytes = bytes(path, WEIGHTS)?;
+        Self::from_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// Reads a file without a second copy of it in memory: it is mapped, and each tensor taken out of the system's file cache. Only for
+    /// files that nobody writes in place meanwhile; hydranet never does.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_mapped(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            return folder::read(path);
+        }
+        let (file, _) = open_within(path, WEIGHTS)?;
+        let bytes = hydranet_kernels::map_file(&file).map_err(|e| Error::io("read", path, e))?;
+        Self::from_bytes(&bytes, &path.display().to_string())
+    }
+}

@@ -1,0 +1,44 @@
+//! What a model says of a photo.
+
+use serde::Serialize;
+
+/// One head's part of a prediction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadPrediction {
+    /// The head.
+    pub head: String,
+    /// Index of the label the final class has for this head; `None` if the head does not apply to it.
+    pub index: Option<usize>,
+    /// Its name.
+    pub label: Option<String>,
+    /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
+    pub probs: Vec<f64>,
+}
+
+/// What a model says of one photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The final class.
+    pub class: usize,
+    /// Its name.
+    pub name: String,
+    /// Its joint probability.
+    pub prob: f64,
+    /// Each head's label and probabilities, in the order of the heads.
+    pub heads: Vec<HeadPrediction>,
+    /// Whether `prob` is below the model's [`min_confidence`](crate::Decision::min_confidence): better left to a person.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub abstains: bool,
+    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if the
+    /// model file has no [`Novelty`](crate::Novelty).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<f64>,
+}
+
+impl Prediction {
+    /// The label of the head named `head`, if there is one and it applies.
+    pub fn label(&self, head: &str) -> Option<&str> {
+        let head = self.heads.iter().find(|h| h.head == head)?;
+        head.label.as_deref()
+    }
+}

@@ -46,7 +46,7 @@
 //! | [`input`] | from photo to tensor, alike in training and prediction |
 //! | [`weights`], `hub` | pretrained weights: where they come from, and other libraries' names for them |
 //! | `tensors` | named tensors: read, written, fingerprinted, held against what a model asks for |
-//! | [`ops`] | the operators and their kernels |
+//! | [`tape`] | a network as one operator, over the kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
 //!
 //! # Features
@@ -84,18 +84,18 @@ pub mod model_file;
 mod names;
 mod nearest;
 pub mod onnx;
-pub mod ops;
 pub mod predict;
 pub mod random;
 #[cfg(feature = "audit")]
 pub mod report;
+pub mod tape;
 mod taxonomy;
 mod tensors;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod weights;
 
-pub use backbone::{Activations, Architecture, Backbone};
+pub use backbone::{Architecture, Backbone, SavedActivations};
 pub use error::{Error, Result};
 pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
 #[cfg(feature = "image")]

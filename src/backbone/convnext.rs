@@ -3,7 +3,7 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, residual};
-use crate::ops::{Activation, Map, Tape};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 

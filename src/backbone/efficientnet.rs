@@ -7,7 +7,7 @@ use super::inverted::{
 use super::{HALVES, IMAGENET, LITE, Variant};
 use crate::input::Interpolation;
 use crate::layers::Padding;
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// (repeats, kernel, stride, expansion, channels) of each stage at width and depth 1.
 const STAGES: [(usize, usize, usize, f64, usize); 7] = [

@@ -6,7 +6,7 @@ use super::inverted::{
 use super::{IMAGENET, Variant};
 use crate::input::Interpolation;
 use crate::layers::Padding;
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// The stages of a network: of each the blocks, and how often each is repeated.
 type Stages<'a> = &'a [&'a [(usize, Spec)]];

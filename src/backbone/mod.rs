@@ -15,10 +15,11 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
-use crate::ops::{Map, Tape, in_pool};
+use crate::tape::{Map, Tape};
 use adapter::Entry;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use hydranet_kernels::tasks::in_pool;
 use serde::{Deserialize, Serialize};
 
 /// A network from normalised images to features.
@@ -36,7 +37,7 @@ pub trait Backbone: Send + Sync {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor>;
 
     /// From now on, keeps what backward needs in this way. Of no effect on a backbone that leaves it to candle's graph.
-    fn set_activations(&mut self, _activations: Activations) {}
+    fn set_activations(&mut self, _activations: SavedActivations) {}
 
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer. Of no effect on a
     /// backbone without such statistics.
@@ -69,7 +70,7 @@ pub trait Backbone: Send + Sync {
 /// How the values that backward needs are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Activations {
+pub enum SavedActivations {
     /// As they are.
     #[default]
     F32,
@@ -97,7 +98,7 @@ pub(crate) trait Network: Send + Sync {
 struct OnTape {
     network: Box<dyn Network>,
     num_features: usize,
-    activations: Activations,
+    activations: SavedActivations,
     momentum: Option<f64>,
     /// [`Tape::new`], or [`Tape::composed`].
     tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
@@ -111,7 +112,7 @@ impl Backbone for OnTape {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         in_pool(|| {
             let (mut tape, x) = (self.tape)(images)?;
-            if self.activations == Activations::Bf16 {
+            if self.activations == SavedActivations::Bf16 {
                 tape.round_kept_values();
             }
             tape.momentum = self.momentum;
@@ -128,7 +129,7 @@ impl Backbone for OnTape {
             .run(tape, images, Mode::Eval, &mut |_, _| Ok(()))
     }
 
-    fn set_activations(&mut self, activations: Activations) {
+    fn set_activations(&mut self, activations: SavedActivations) {
         self.activations = activations;
     }
 
@@ -358,7 +359,7 @@ impl Architecture {
             Known::Own(variant) => Ok(Box::new(OnTape {
                 network: (variant.build)(&vb, drop_path)?,
                 num_features: variant.num_features,
-                activations: Activations::default(),
+                activations: SavedActivations::default(),
                 momentum: None,
                 tape,
             })),

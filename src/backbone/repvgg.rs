@@ -4,7 +4,7 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
-use crate::ops::{Activation, Conv2dParams, Map, Tape, Weight};
+use crate::tape::{Activation, Conv2dParams, Map, Tape, Weight};
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 

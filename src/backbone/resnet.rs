@@ -4,7 +4,7 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
-use crate::ops::{Activation, AvgPool2dParams, Map, Tape};
+use crate::tape::{Activation, AvgPool2dParams, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 

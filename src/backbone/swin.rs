@@ -3,7 +3,7 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
-use crate::ops::{Activation, Map, Tape, Weight, WindowAttention};
+use crate::tape::{Activation, Map, Tape, Weight, WindowAttention};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 

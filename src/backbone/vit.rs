@@ -4,7 +4,7 @@
 use super::{Each, HALVES, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
-use crate::ops::{Activation, Map, Tape, resample_pos_embed};
+use crate::tape::{Activation, Map, Tape, resample_pos_embed};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 

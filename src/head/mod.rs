@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Mode, dropout};
-use crate::ops::linear;
+use crate::tape::linear;
 use crate::taxonomy::{Labels, MAX_CLASSES};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};

@@ -1,10 +1,10 @@
-//! Thin layers over `ops` and candle's `VarBuilder`.
+//! Thin layers over a tape and candle's `VarBuilder`.
 //!
 //! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
 //! constant, and so are its batch-norm statistics.
 
-use crate::ops::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use crate::random::init::uniform;
+use crate::tape::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -65,11 +65,11 @@ fn survival(rate: f32, count: usize, key: u64, stream: u64) -> Vec<f32> {
 /// Any; the result has the same.
 ///
 /// # Errors
-/// As [`ops::scale`].
+/// As [`tape::scale`].
 pub fn dropout(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor> {
     match mode {
         Mode::Train { key, .. } if rate > 0.0 => {
-            ops::scale(x, survival(rate, x.elem_count(), key, stream))
+            tape::scale(x, survival(rate, x.elem_count(), key, stream))
         }
         _ => Ok(x.clone()),
     }
@@ -175,9 +175,9 @@ impl Linear {
     /// `x` `(batch, inputs)`; result `(batch, outputs)`.
     ///
     /// # Errors
-    /// As [`ops::linear`].
+    /// As [`tape::linear`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, self.weight.tensor(), Some(&self.bias))
+        tape::linear(x, self.weight.tensor(), Some(&self.bias))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation (Hu et al. 2018) as a layer.
 
 use super::{Conv, ConvConfig, Padding};
-use crate::ops::{Activation, Map, Tape};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 

@@ -3,7 +3,7 @@
 pub mod combine;
 pub mod novelty;
 
-use crate::backbone::{Activations, Architecture, Backbone};
+use crate::backbone::{Architecture, Backbone, SavedActivations};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, GREATEST, Head, HeadSpec, LossKind, check_layers, check_names};
 use crate::input::InputSpec;
@@ -224,7 +224,7 @@ impl MultiTaskModel {
     }
 
     /// From now on, the backbone keeps what backward needs in this way.
-    pub fn set_activations(&mut self, activations: Activations) {
+    pub fn set_activations(&mut self, activations: SavedActivations) {
         self.backbone.set_activations(activations);
     }
 

@@ -20,7 +20,7 @@ mod wire;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model_file::ModelFile;
-use crate::ops::Tape;
+use crate::tape::Tape;
 use candle_core::TensorId;
 use graph::Graph;
 use std::collections::HashMap;

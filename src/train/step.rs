@@ -7,8 +7,8 @@ use super::loss::objective::Objective;
 use super::network::Network;
 use crate::error::{Error, Result};
 use crate::layers::Mode;
-use crate::ops::parts;
 use candle_core::Var;
+use hydranet_kernels::tasks::parts;
 use std::ops::Range;
 
 /// Where in a run a step stands.

@@ -18,7 +18,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use hydranet::layers::{BatchNormMode, Mode};
 use hydranet::train::optim::variables::Variables;
 use hydranet::train::optim::{Group, Optimizer, OptimizerKind};
-use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
+use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel, SavedActivations};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -88,7 +88,7 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
         let rate = (passes * BATCH) as f64 / start.elapsed().as_secs_f64();
         println!("{architecture}: {rate:.1}");
         rates.insert(architecture.name(), (rate * 10.0).round() / 10.0);
-        hydranet::ops::release_buffers();
+        hydranet::tape::release_buffers();
     }
     std::fs::write(file, serde_json::to_string_pretty(&rates)? + "\n")?;
     Ok(())
@@ -96,7 +96,7 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
 
 /// A contestant: answers every line of its input with a measurement.
 fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
-    hydranet::ops::keep_freed_memory();
+    hydranet::tape::keep_freed_memory();
     let threads = options.number("--threads", 2);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -119,7 +119,7 @@ fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
             (_, "train") => {
                 let mut ours = Training::new(architecture, (h, w))?;
                 if options.text("--activations", "f32") == "bf16" {
-                    ours.model.set_activations(Activations::Bf16);
+                    ours.model.set_activations(SavedActivations::Bf16);
                 }
                 Box::new(move || Ok(ours.step(&images)?))
             }

@@ -7,6 +7,7 @@ pub mod differences;
 #[cfg(feature = "cli")]
 pub mod drawn;
 pub mod golden;
+pub mod on_tape;
 #[cfg(feature = "cli")]
 pub mod recorded;
 #[cfg(feature = "cli")]

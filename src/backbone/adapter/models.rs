@@ -17,7 +17,7 @@
 use super::{Entry, Module, Sizes, Training};
 use crate::backbone::{HALVES, numbered};
 use crate::input::Interpolation;
-use crate::ops::layer_norm;
+use crate::tape::Tape;
 use candle_core::{Device, Module as _, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
@@ -300,7 +300,10 @@ pub fn convnext(config: &convnext::Config, width: usize, vb: VarBuilder) -> Resu
     let beta = norm.get_with_hints(width, "bias", Init::Const(0.0))?;
     let network = convnext::convnext_no_final_layer(config, vb)?;
     Ok(Box::new(candle_nn::func(move |images: &Tensor| {
-        layer_norm(&network.forward(images)?, &gamma, &beta, 1e-6)
+        let features = network.forward(images)?.unsqueeze(2)?.unsqueeze(3)?;
+        let (mut tape, x) = Tape::new(&features)?;
+        let y = tape.layer_norm(&x, &gamma, &beta, 1e-6)?;
+        tape.finish(&y)?.flatten_from(1)
     })))
 }
 

@@ -8,7 +8,7 @@ use crate::layers::{
     Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Mode, Padding, SqueezeConfig, SqueezeExcite,
     inverted_residual, residual,
 };
-use crate::ops::{Activation, Map, Tape};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use spec::Form;

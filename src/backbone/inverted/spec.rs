@@ -1,6 +1,6 @@
 //! One block, described.
 
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// One block.
 #[derive(Clone, Copy)]

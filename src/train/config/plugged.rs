@@ -2,7 +2,7 @@
 
 use super::{FineTune, TrainConfig};
 use crate::backbone::adapter::Training;
-use crate::backbone::{Activations, Architecture};
+use crate::backbone::{Architecture, SavedActivations};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
 use crate::train::optim::variables::is_buffer;
@@ -26,7 +26,7 @@ impl TrainConfig {
         if self.stays_frozen() {
             return Ok(());
         }
-        if self.activations != Activations::F32 {
+        if self.activations != SavedActivations::F32 {
             let expected = format!("`f32` with {backbone}, whose graph is candle's");
             return fail("activations", expected, "`bf16`".into());
         }

@@ -671,7 +671,7 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
         .collect();
     for ((row, message), (expected, words)) in faults.iter().zip([
         (3, "gone.jpg"),
-        (4, "the content is text"),
+        (4, "the content is a text"),
         (5, "at least 8×8 is needed"),
         (6, "has no label `off`"),
     ]) {

@@ -3,7 +3,7 @@
 use super::NewTensors;
 use crate::checkpoint::{ModelFile, Tensors};
 use crate::combine::Decision;
-use crate::draws::first_values;
+use crate::draws::init_tensor;
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
 use candle_core::{DType, Device, Shape, Tensor};
@@ -140,7 +140,7 @@ impl SimpleBackend for Fresh {
         _: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
-        let tensor = first_values(self.seed, &(prefix(&self.head) + name), &shape, init)?;
+        let tensor = init_tensor(self.seed, &(prefix(&self.head) + name), &shape, init)?;
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         drawn.insert(name.into(), tensor.clone());
         Ok(tensor)

@@ -4,6 +4,7 @@ pub mod adapter;
 mod channels;
 mod convnext;
 mod efficientnet;
+mod fastvit;
 mod inverted;
 mod mobilenet;
 mod repvgg;
@@ -182,6 +183,7 @@ const FAMILIES: &[&[Variant]] = &[
     mobilenet::VARIANTS,
     resnet::VARIANTS,
     repvgg::VARIANTS,
+    fastvit::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
     swin::VARIANTS,

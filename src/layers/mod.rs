@@ -14,6 +14,7 @@ mod inverted;
 mod squeeze;
 
 pub use branches::Branches;
+pub(crate) use branches::padded;
 pub(crate) use conv::SMALL;
 pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
 pub use inverted::inverted_residual;

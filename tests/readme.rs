@@ -1,4 +1,5 @@
-//! What README and guide say: the main command is run, the others must at least be understood, and tables are what the program knows.
+//! What README and guide say: the main command is run, the others must at least be understood, and tables are what the program
+//! knows.
 
 mod golden;
 mod recorded;
@@ -87,7 +88,8 @@ fn the_demo_learns_and_leaves_the_files_it_names() {
 }
 
 /// The head of the table of backbones.
-const HEADER: &str = "| backbone | parameters | features | input | off from timm: features, gradients | photos a second | usual weights | their licence |\n";
+const HEADER: &str = "| backbone | parameters | features | input | off from timm: features, gradients \
+    | photos a second | usual weights | their licence |\n";
 
 /// The table of backbones, a row an architecture: what the program knows of it, and what its golden values are.
 fn backbones() -> String {

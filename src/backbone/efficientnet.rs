@@ -83,6 +83,7 @@ fn stages() -> Vec<Vec<String>> {
 const B0: Variant = Variant {
     name: "efficientnet_b0",
     tag: "ra_in1k",
+    licence: "apache-2.0",
     num_features: 1280,
     side: 224,
     crop_pct: 0.875,

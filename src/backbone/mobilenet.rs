@@ -144,6 +144,7 @@ fn v4(stages: Stages) -> Design {
 const V2_100: Variant = Variant {
     name: "mobilenetv2_100",
     tag: "ra_in1k",
+    licence: "apache-2.0",
     num_features: 1280,
     side: 224,
     crop_pct: 0.875,

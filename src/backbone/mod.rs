@@ -4,6 +4,7 @@ pub mod adapter;
 mod channels;
 mod convnext;
 mod efficientnet;
+mod fastvit;
 mod inverted;
 mod mobilenet;
 mod repvgg;
@@ -74,8 +75,8 @@ pub enum SavedActivations {
     /// As they are.
     #[default]
     F32,
-    /// Rounded to bfloat16, half the bytes a value; the forward pass is not rounded. Transformers and ConvNeXt need less memory so,
-    /// networks of many sizes of maps may need more: buffers are kept for use again by size.
+    /// Rounded to bfloat16, half the bytes a value; the forward pass is not rounded. Transformers and ConvNeXt need less memory
+    /// so, networks of many sizes of maps may need more: buffers are kept for use again by size.
     Bf16,
 }
 
@@ -155,6 +156,8 @@ pub(crate) struct Variant {
     pub name: &'static str,
     /// The tag of its usual pretrained weights: timm's file on the Hub is `timm/<name>.<tag>`. Empty: there are none.
     pub tag: &'static str,
+    /// The licence of those weights, in timm's words.
+    pub licence: &'static str,
     pub num_features: usize,
     /// The side of the square images its pretrained weights were made for, and the share of the photo's shorter side they show.
     pub side: usize,
@@ -182,6 +185,7 @@ const FAMILIES: &[&[Variant]] = &[
     mobilenet::VARIANTS,
     resnet::VARIANTS,
     repvgg::VARIANTS,
+    fastvit::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
     swin::VARIANTS,
@@ -262,6 +266,14 @@ impl Architecture {
         }
     }
 
+    /// The licence of its usual pretrained weights, in timm's words; empty if there are none, or if it is plugged in.
+    pub fn licence(self) -> &'static str {
+        match self.0 {
+            Known::Own(variant) => variant.licence,
+            Known::Plugged(_) => "",
+        }
+    }
+
     /// The name of its usual pretrained weights on the Hub, if there are any: `timm/<name>.<tag>`, of this library's own.
     pub fn hub_name(self) -> Option<String> {
         match self.0 {
@@ -323,8 +335,8 @@ impl Architecture {
         self.build_for(3, vb, drop_path)
     }
 
-    /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of pretrained
-    /// weights become such by [`adapt_input_conv`](crate::weights::adapt_input_conv).
+    /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of
+    /// pretrained weights become such by [`adapt_input_conv`](crate::weights::adapt_input_conv).
     ///
     /// # Errors
     /// If `vb` lacks a tensor.

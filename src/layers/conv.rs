@@ -20,7 +20,7 @@ pub enum Padding {
 }
 
 impl Padding {
-    fn params(
+    pub(super) fn params(
         self,
         input: (usize, usize),
         kernel: usize,

@@ -10,29 +10,24 @@ use hydranet::{
 };
 use std::collections::BTreeMap;
 
-/// Backbone, height, width, channels. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches
-/// than the weights are for.
-pub const CASES: &[(&str, usize, usize, usize)] = &[
-    ("tf_efficientnet_lite0", 32, 32, 3),
-    ("tf_efficientnet_b0", 63, 66, 3),
-    ("efficientnet_b0", 64, 48, 3),
-    ("mobilenetv2_050", 65, 47, 1),
-    ("mobilenetv3_small_100", 64, 64, 3),
-    ("mobilenetv4_conv_small", 64, 64, 3),
-    ("mobilenetv4_conv_medium", 64, 64, 3),
-    ("resnet18", 64, 48, 3),
-    ("resnet18d", 69, 47, 3),
-    ("repvgg_a0", 48, 64, 4),
-    ("convnext_atto", 64, 96, 3),
-    ("convnextv2_atto", 64, 64, 3),
-    ("vit_tiny_patch16_224", 224, 224, 3),
-    ("deit_tiny_patch16_224", 64, 48, 3),
-    ("deit3_small_patch16_224", 48, 48, 3),
-    ("vit_small_patch14_dinov2", 42, 56, 3),
-    ("vit_small_patch14_reg4_dinov2", 56, 42, 3),
-    ("swin_tiny_patch4_window7_224", 224, 224, 3),
-    ("swin_tiny_patch4_window7_224", 100, 60, 3),
-];
+/// Backbone, height, width, channels.
+pub type Case = (String, usize, usize, usize);
+
+/// Every case. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches than the weights are
+/// for.
+pub fn cases() -> Vec<Case> {
+    let networks = crate::common::golden::networks().into_iter();
+    let cases = networks.flat_map(|(name, network)| {
+        let sizes = network.onnx.into_iter();
+        sizes.map(move |[channels, height, width]| (name.clone(), height, width, channels))
+    });
+    cases.collect()
+}
+
+/// The first case of a backbone.
+pub fn case(name: &str) -> Case {
+    cases().into_iter().find(|(n, ..)| n == name).unwrap()
+}
 
 /// Heads of each kind: labels without order, and with one in two ways; with a hidden layer and without.
 fn heads() -> Vec<HeadSpec> {
@@ -141,11 +136,11 @@ fn normalised(photos: &Tensor, input: &InputSpec) -> Tensor {
 }
 
 /// The model of a case.
-pub fn model(&(backbone, height, width, channels): &(&str, usize, usize, usize)) -> ModelFile {
+pub fn model((backbone, height, width, channels): &Case) -> ModelFile {
     let backbone = Architecture::from_name(backbone).unwrap();
     let input = InputSpec {
-        size: [height, width],
-        channels,
+        size: [*height, *width],
+        channels: *channels,
         ..backbone.input()
     };
     let description = described(backbone, input);

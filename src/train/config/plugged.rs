@@ -31,8 +31,8 @@ impl TrainConfig {
             return fail("activations", expected, "`bf16`".into());
         }
         let reason = match entry.training {
-            Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
-            Training::Whole => {
+            Training::Full if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
+            Training::Full => {
                 return if backbone.shapes(3)?.keys().any(|name| is_buffer(name)) {
                     fail(
                         "batch_norm",
@@ -48,10 +48,10 @@ impl TrainConfig {
                     Ok(())
                 };
             }
-            Training::Severed(first) => {
+            Training::NoGradient(first) => {
                 format!("no gradient reaches `{first}` and others of its variables")
             }
-            Training::Folded => {
+            Training::FoldedWeights => {
                 "its weights are folded when it is built, so that a step changes nothing".into()
             }
         };

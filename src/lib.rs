@@ -97,7 +97,10 @@ pub use backbone::{Activations, Architecture, Backbone};
 pub use error::{Error, Result, write_atomically};
 #[doc(hidden)]
 pub use escape::{printable, printable_json};
-pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
+pub use head::{
+    ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
+    LossTerm,
+};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};

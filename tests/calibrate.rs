@@ -81,10 +81,7 @@ struct Case {
 
 fn case(loss: LossKind) -> Case {
     let mut file = tiny::model();
-    let spec = hydranet::HeadSpec {
-        loss,
-        ..file.description.model.heads[2].clone()
-    };
+    let spec = file.description.model.heads[2].clone().with_loss(loss);
     file = heads::replace(&file, "age", spec, heads::NewTensors::Fresh { seed: 3 }).unwrap();
     for name in ["mask", "gender", "age"] {
         for part in ["weight", "bias"] {

@@ -40,10 +40,7 @@ fn glasses() -> HeadSpec {
 }
 
 fn deep_glasses() -> HeadSpec {
-    HeadSpec {
-        hidden: 4,
-        ..glasses()
-    }
+    glasses().with_hidden(4)
 }
 
 fn problem(result: hydranet::Result<ModelFile>) -> String {
@@ -402,10 +399,7 @@ fn a_head_with_other_thresholds_has_other_labels_and_the_decision_for_those_befo
     let same = model.description.model.heads[2].clone();
     let kept = heads::replace(&model, "age", same.clone(), fresh(3)).unwrap();
     assert_eq!(kept.description.decision, model.description.decision);
-    let spec = HeadSpec {
-        thresholds: vec![25.0, 55.0],
-        ..same
-    };
+    let spec = same.with_thresholds([25.0, 55.0]);
     let other = heads::replace(&model, "age", spec, fresh(3)).unwrap();
     assert_eq!(other.description.decision.temperature, 1.0);
     let done = &other.description.training["surgery"][0];

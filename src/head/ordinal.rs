@@ -1,6 +1,6 @@
 //! From the K − 1 outputs of a head of ordered labels to the probabilities of its K labels.
 
-use super::LossKind;
+use super::loss_kind::LossKind;
 
 /// Less than this no log-probability is, so that a label that is impossible stays a finite number, in `f32` too.
 pub(crate) const LEAST: f64 = -87.0;

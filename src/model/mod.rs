@@ -5,7 +5,10 @@ pub mod novelty;
 
 use crate::backbone::{Activations, Architecture, Backbone};
 use crate::error::{Error, Result};
-use crate::head::{ClassWeights, GREATEST, Head, HeadSpec, LossKind, check_layers, check_names};
+use crate::head::{
+    ClassWeights, GREATEST, Head, HeadSpec, LayerSpec, LossKind, LossSpec, check_layers,
+    check_names,
+};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::taxonomy::{Labels, Taxonomy};
@@ -45,18 +48,14 @@ pub struct JointSpec {
     /// Its loss.
     pub loss: LossKind,
     /// Factor of each final class within the loss.
-    #[serde(skip_serializing_if = "is_equal")]
+    #[serde(skip_serializing_if = "ClassWeights::is_equal")]
     pub class_weights: ClassWeights,
-    /// Label smoothing ε, see [`HeadSpec::smoothing`].
+    /// Label smoothing ε, see [`LossSpec::smoothing`].
     pub smoothing: f64,
     /// Dropout probability on the features before it.
     pub dropout: f64,
     /// Width of a hidden layer with ReLU; 0 for a linear head.
     pub hidden: usize,
-}
-
-fn is_equal(w: &ClassWeights) -> bool {
-    *w == ClassWeights::Equal
 }
 
 impl Default for JointSpec {
@@ -81,12 +80,17 @@ impl JointSpec {
     /// As a head whose labels are the final classes.
     pub(crate) fn head(&self, taxonomy: &Taxonomy) -> HeadSpec {
         HeadSpec {
-            loss: self.loss.clone(),
-            weight: self.weight,
-            class_weights: self.class_weights.clone(),
-            smoothing: self.smoothing,
-            dropout: self.dropout,
-            hidden: self.hidden,
+            loss: LossSpec {
+                kind: self.loss.clone(),
+                weight: self.weight,
+                class_weights: self.class_weights.clone(),
+                smoothing: self.smoothing,
+                ..LossSpec::default()
+            },
+            layers: LayerSpec {
+                dropout: self.dropout,
+                hidden: self.hidden,
+            },
             ..HeadSpec::new(JOINT, taxonomy.class_names())
         }
     }
@@ -117,7 +121,7 @@ impl JointSpec {
             let expected = "a loss for labels without an order";
             return fail("loss", expected, "one for labels that have one".into());
         }
-        if self.consistency > 0.0 && heads.iter().any(|h| h.loss.is_cumulative()) {
+        if self.consistency > 0.0 && heads.iter().any(|h| h.loss.kind.is_cumulative()) {
             let expected = "0 beside heads with the losses `coral` and `corn`, whose outputs are not logits of labels";
             return fail("consistency", expected, self.consistency.to_string());
         }
@@ -142,11 +146,11 @@ impl ModelSpec {
     /// # Errors
     /// As [`Taxonomy::new`] and [`Taxonomy::with_tree`].
     pub fn taxonomy(&self) -> Result<Taxonomy> {
-        let when: Vec<Labels> = self.heads.iter().map(|h| h.when.clone()).collect();
+        let when: Vec<Labels> = self.heads.iter().map(|h| h.labels.when.clone()).collect();
         Taxonomy::new(
             self.heads
                 .iter()
-                .map(|h| (h.name.clone(), h.labels.clone())),
+                .map(|h| (h.name.clone(), h.labels.names.clone())),
         )?
         .with_tree(&when, &self.impossible)
     }

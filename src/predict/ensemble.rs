@@ -4,7 +4,7 @@ use super::manifest::{Manifest, Views};
 use super::opinion::{Average, Opinion};
 use super::{Prediction, Predictor};
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
+use crate::head::LabelSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -81,13 +81,16 @@ impl Ensemble {
             let heads = |of: &Predictor| of.description().model.heads.clone();
             for (own, expected) in heads(member).iter().zip(&heads(first)) {
                 // Labels are told from numbers by them.
-                let both = !own.thresholds.is_empty() && !expected.thresholds.is_empty();
-                if own.labels != expected.labels || both && own.thresholds != expected.thresholds {
-                    let words = |h: &HeadSpec| format!("{:?} by {:?}", h.labels, h.thresholds);
+                let (of_own, of_first) = (&own.labels, &expected.labels);
+                let both = !of_own.thresholds.is_empty() && !of_first.thresholds.is_empty();
+                if of_own.names != of_first.names
+                    || both && of_own.thresholds != of_first.thresholds
+                {
+                    let words = |l: &LabelSpec| format!("{:?} by {:?}", l.names, l.thresholds);
                     return Err(Error::Invalid {
                         what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
-                        expected: format!("labels and thresholds of model 1, {}", words(expected)),
-                        found: words(own),
+                        expected: format!("labels and thresholds of model 1, {}", words(of_first)),
+                        found: words(of_own),
                     });
                 }
             }

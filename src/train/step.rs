@@ -142,7 +142,7 @@ impl Run<'_> {
             let share = aim.loss.total(rows, weights) / aim.total;
             let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
             let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
-            let weight = head.weight;
+            let weight = head.loss.weight;
             let Some(loss) = aim.loss.loss(outputs, &rows, &weights)? else {
                 // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
                 // a gradient always means a cut graph.

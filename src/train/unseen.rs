@@ -22,7 +22,7 @@ impl Unseen {
     /// Those of each head, by the counts that its loss has of the training photos.
     pub(super) fn all(heads: &[HeadSpec], losses: &[HeadLoss]) -> Vec<Self> {
         let of_head = |(head, loss): (&HeadSpec, &HeadLoss)| {
-            let pairs = head.labels.iter().zip(&loss.counts);
+            let pairs = head.labels.names.iter().zip(&loss.counts);
             let labels: Vec<&String> = pairs.filter(|(_, c)| **c == 0.0).map(|p| p.0).collect();
             (!labels.is_empty()).then(|| Self {
                 head: head.name.clone(),

@@ -96,7 +96,7 @@ impl Run<'_> {
                 &one_hot,
                 &Tensor::from_vec(weights, rows, &Device::Cpu)?,
             )? {
-                valid_loss += head.weight * f64::from(l.to_scalar::<f32>()?);
+                valid_loss += head.loss.weight * f64::from(l.to_scalar::<f32>()?);
                 labelled = true;
             }
         }

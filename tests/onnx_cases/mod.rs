@@ -38,23 +38,12 @@ pub const CASES: &[(&str, usize, usize, usize)] = &[
 fn heads() -> Vec<HeadSpec> {
     vec![
         HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
-        HeadSpec {
-            hidden: 8,
-            ..HeadSpec::new("gender", ["male", "female"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("age", ["young", "middle", "old", "very_old"])
-        },
-        HeadSpec {
-            loss: LossKind::Corn,
-            hidden: 5,
-            ..HeadSpec::new("light", ["dark", "dim", "bright"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("size", ["small", "large"])
-        },
+        HeadSpec::new("gender", ["male", "female"]).with_hidden(8),
+        HeadSpec::new("age", ["young", "middle", "old", "very_old"]).with_loss(LossKind::Coral),
+        HeadSpec::new("light", ["dark", "dim", "bright"])
+            .with_loss(LossKind::Corn)
+            .with_hidden(5),
+        HeadSpec::new("size", ["small", "large"]).with_loss(LossKind::Coral),
     ]
 }
 
@@ -67,8 +56,8 @@ fn described(backbone: Architecture, input: InputSpec) -> Description {
     };
     let name = backbone.name();
     if ["repvgg_a0", "mobilenetv4_conv_small"].contains(&name) {
-        spec.heads[3].when = labels("mask", &["worn", "incorrect"]);
-        spec.heads[4].when = labels("light", &["bright"]);
+        spec.heads[3].labels.when = labels("mask", &["worn", "incorrect"]);
+        spec.heads[4].labels.when = labels("light", &["bright"]);
     }
     if ["repvgg_a0", "mobilenetv2_050"].contains(&name) {
         let mut pair = labels("mask", &["incorrect"]);
@@ -188,7 +177,7 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     let apart = features.broadcast_sub(&mean).unwrap();
     let spread = apart.sqr().unwrap().mean_all().unwrap().sqrt().unwrap();
     let own = spec.heads.iter();
-    let own = own.map(|h| (format!("heads.{}", h.name), h.hidden));
+    let own = own.map(|h| (format!("heads.{}", h.name), h.layers.hidden));
     let joint = spec.joint.iter().map(|j| ("joint".into(), j.hidden));
     for (head, hidden) in own.chain(joint) {
         let layer = if hidden > 0 { "hidden" } else { "fc" };

@@ -126,9 +126,9 @@ pub fn calibrate(
             .filter_map(|photo| Some((photo, truth(photo)?)))
             .collect();
         let truth: Vec<usize> = known.iter().map(|(_, label)| *label).collect();
-        let at = |i: usize, t: f64| of_outputs(&head.loss, &rows[known[i].0], t);
+        let at = |i: usize, t: f64| of_outputs(&head.loss.kind, &rows[known[i].0], t);
         let found = best_temperature(&truth, at);
-        fold(&mut file, prefix, &head.loss, found)?;
+        fold(&mut file, prefix, &head.loss.kind, found)?;
         let all = |t: f64| (0..truth.len()).map(|i| at(i, t)).collect::<Vec<_>>();
         let pair = [&all(1.0)[..], &all(found)];
         let labels = head.num_labels();

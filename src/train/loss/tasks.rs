@@ -149,15 +149,10 @@ mod tests {
 
     fn tasks(impossible: bool) -> Tasks {
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
-        let age = HeadSpec {
-            thresholds: vec![30.0],
-            soft_width: 20.0,
-            ..HeadSpec::new("age", ["young", "old"])
-        };
-        let glasses = HeadSpec {
-            when: [("age".to_string(), vec!["old".to_string()])].into(),
-            ..HeadSpec::new("glasses", ["none", "near", "far"])
-        };
+        let mut age = HeadSpec::new("age", ["young", "old"]).with_thresholds([30.0]);
+        age.labels.soft_width = 20.0;
+        let mut glasses = HeadSpec::new("glasses", ["none", "near", "far"]);
+        glasses.labels.when = [("age".to_string(), vec!["old".to_string()])].into();
         let under = |label: &str| ("age".to_string(), vec![label.to_string()]);
         let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
         let mut spec = ModelSpec::new(backbone, vec![age, glasses, mask], backbone.input());

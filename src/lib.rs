@@ -110,7 +110,7 @@ pub use io::lock::OutputLock;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};
 pub use model::novelty::{Novelty, NoveltySpec};
-pub use model::{JointSpec, ModelSpec, MultiTaskModel};
+pub use model::{JointSpec, Logits, ModelSpec, MultiTaskModel, Outputs};
 pub use model_file::{Description, ModelFile, WeightDType};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

@@ -1,6 +1,11 @@
 //! What a head's settings may be.
 
-use hydranet::{ClassWeightRule, ClassWeights, Error, HeadSpec, LossKind, LossTerm};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use hydranet::{
+    Backbone, ClassWeightRule, ClassWeights, Error, Head, HeadSpec, LossKind, LossTerm, Mode,
+    MultiTaskModel,
+};
 
 fn mask() -> HeadSpec {
     HeadSpec::new("mask", ["worn", "incorrect", "not_worn"])
@@ -266,5 +271,29 @@ fn a_misspelt_key_is_named_with_its_line_and_all_that_are_known() {
     let known = keys.keys().map(|key| format!("`{key}`"));
     for word in known.chain(["line 3".into(), "unknown field `smothing`".into()]) {
         assert!(error.contains(&word), "no {word} in {error}");
+    }
+}
+
+#[test]
+fn a_head_over_features_that_its_backbone_does_not_give_is_refused() {
+    struct Eight;
+    impl Backbone for Eight {
+        fn num_features(&self) -> usize {
+            8
+        }
+        fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+            images.flatten_from(1)
+        }
+    }
+    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let head = |num_features| Head::new(&mask(), num_features, 0, vb.pp("mask")).unwrap();
+    MultiTaskModel::from_parts(Box::new(Eight), vec![head(8)], Some(head(8))).unwrap();
+    for (heads, joint) in [(vec![head(8), head(7)], None), (vec![], Some(head(7)))] {
+        let error = MultiTaskModel::from_parts(Box::new(Eight), heads, joint).err();
+        let message = error.unwrap().to_string();
+        assert!(
+            message.contains("over 8 features") && message.contains("over 7"),
+            "{message}"
+        );
     }
 }

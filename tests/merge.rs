@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 /// Each head's logits, bit for bit, by name.
 fn logits(file: &ModelFile) -> BTreeMap<String, Vec<Vec<u32>>> {
     let predictor = Predictor::new(file).unwrap();
-    let names = predictor.taxonomy().heads().to_vec();
-    let all = predictor.logits(&tiny::images()).unwrap();
-    let bits = |rows: Vec<Vec<f32>>| {
-        let row = |r: Vec<f32>| r.into_iter().map(f32::to_bits).collect();
-        rows.into_iter().map(row).collect()
-    };
-    names.into_iter().zip(all.into_iter().map(bits)).collect()
+    let mut all: BTreeMap<String, Vec<Vec<u32>>> = BTreeMap::new();
+    for photo in predictor.logits(&tiny::images()).unwrap() {
+        for (name, logits) in predictor.taxonomy().heads().iter().zip(photo.heads) {
+            let bits = logits.into_iter().map(f32::to_bits).collect();
+            all.entry(name.clone()).or_default().push(bits);
+        }
+    }
+    all
 }
 
 fn glasses(seed: u64) -> (HeadSpec, NewTensors) {

@@ -58,7 +58,7 @@ fn start(
     })
 }
 
-/// Each head's logits of two photos, the joint head's last.
+/// Logits of two photos, of each head and then of the joint head.
 fn logits(file: &ModelFile) -> Vec<Vec<Vec<f32>>> {
     let features: Vec<f32> = (0..2 * 1280).map(|i| (i as f32 * 0.37).sin()).collect();
     let features = Tensor::from_vec(features, (2, 1280), &Device::Cpu).unwrap();

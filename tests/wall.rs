@@ -67,7 +67,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     };
     let features = model.features(&noise(&[2, 3, size, size]), mode)?;
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
-    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
+    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?.heads) {
         let n = head.num_labels();
         let loss = HeadLoss::new(head.loss.kind.clone(), n);
         // The two images have the first and the last label.

@@ -50,7 +50,7 @@ impl Decide {
         let model = file.build()?;
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
-        let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Vec<Vec<f32>>>> {
+        let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<crate::Logits>> {
             if indices.is_empty() {
                 return Ok(Vec::new());
             }

@@ -7,8 +7,8 @@ use crate::data::targets::labels;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
+use crate::model::{Logits, MultiTaskModel};
 use crate::predict::{Ensemble, Opinion, Prediction};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
@@ -112,22 +112,15 @@ pub fn features(
     Ok(Tensor::cat(&all, 0)?)
 }
 
-/// Each head's logits of some features: for each photo one list a head, the joint head's last if there is one.
+/// The logits of each photo, from its features.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`.
 ///
 /// # Errors
 /// If the shape does not fit.
-pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-    let heads: Vec<Vec<Vec<f32>>> = model
-        .logits(features, Mode::Eval)?
-        .iter()
-        .map(|l| Ok(l.to_vec2()?))
-        .collect::<Result<_>>()?;
-    Ok((0..features.dims()[0])
-        .map(|i| heads.iter().map(|h| h[i].clone()).collect())
-        .collect())
+pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Logits>> {
+    model.logits(features, Mode::Eval)?.rows()
 }
 
 /// The predictions of these samples and their scores.
@@ -139,9 +132,9 @@ pub fn score(
     decision: &Decision,
     dataset: &Dataset,
     indices: &[usize],
-    logits: &[Vec<Vec<f32>>],
+    logits: &[Logits],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let opinion = |l: &Vec<Vec<f32>>| Opinion::from_logits(taxonomy, decision, l);
+    let opinion = |l: &Logits| Opinion::from_logits(taxonomy, decision, l);
     let opinions = logits.iter().map(opinion).collect::<Result<Vec<_>>>()?;
     // The product is worked out where it is needed, not kept.
     let kept = *decision != Decision::default();

@@ -3,6 +3,7 @@
 use crate::data::dataset::{Dataset, Split};
 use crate::error::Result;
 use crate::eval::evaluate::{Queue, features, logits};
+use crate::model::Logits;
 use crate::model_file::{Description, ModelFile};
 use crate::train::config::Config;
 use crate::train::features::{Extractor, Features, Key, View};
@@ -13,8 +14,8 @@ use std::sync::atomic::AtomicBool;
 /// Logits of some photos, and the model they are of.
 pub(crate) struct HeldOut {
     pub(crate) description: Description,
-    /// For each photo one list a head, the joint head's last if there is one.
-    pub(crate) logits: Vec<Vec<Vec<f32>>>,
+    /// One a photo.
+    pub(crate) logits: Vec<Logits>,
 }
 
 /// The logits of the photos at `indices` by the run in `folder`: the model of the best epoch, or, where there is no validation side to

@@ -41,6 +41,7 @@ pub(crate) fn check_layers<'a>(
 
 /// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the outputs.
 pub struct Head {
+    num_features: usize,
     dropout: f32,
     hidden: Option<Linear>,
     fc: Last,
@@ -132,6 +133,7 @@ impl Head {
         };
         let loss = spec.loss.kind.clone();
         Ok(Self {
+            num_features,
             dropout: spec.layers.dropout as f32,
             hidden,
             fc: Last::new(&loss, inputs, spec.num_labels(), vb.pp("fc"))?,
@@ -139,6 +141,11 @@ impl Head {
             // Streams below 2³² are the backbone's.
             stream: (1 << 32) + index as u64,
         })
+    }
+
+    /// Width of the features it is over.
+    pub fn num_features(&self) -> usize {
+        self.num_features
     }
 
     /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is that of

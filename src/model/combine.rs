@@ -1,5 +1,6 @@
 //! From the heads' logits to the final class: the joint probability, and the decision by it.
 
+use super::outputs::Outputs;
 use crate::error::{Error, Result};
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -238,7 +239,7 @@ impl Decision {
         Ok(())
     }
 
-    /// The log-probability of every final class, from the log-probabilities of each head's labels and, if there is a joint head, of its
+    /// The log-probability of every final class, from the log-probabilities of each head's labels and, by the joint head, of the
     /// classes.
     ///
     /// # Errors
@@ -246,10 +247,10 @@ impl Decision {
     pub fn log_probs(
         &self,
         taxonomy: &Taxonomy,
-        heads: &[Vec<f64>],
-        joint: Option<&[f64]>,
+        log_probs: &Outputs<Vec<f64>>,
     ) -> Result<Vec<f64>> {
-        let mut all = joint_log_probs(taxonomy, heads)?;
+        let mut all = joint_log_probs(taxonomy, &log_probs.heads)?;
+        let joint = log_probs.joint.as_ref();
         let share = joint.map_or(0.0, |_| self.joint_share);
         if let Some(joint) = joint.filter(|_| share > 0.0) {
             for (a, j) in all.iter_mut().zip(joint) {

@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::combine::Decision;
 use crate::model::novelty::Novelty;
+use crate::model::{Logits, MultiTaskModel};
 use crate::model_file::{Description, ModelFile};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
@@ -63,15 +63,11 @@ impl Prediction {
         head.label.as_deref()
     }
 
-    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    /// The final class of one photo, from its logits.
     ///
     /// # Errors
     /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
-    pub fn from_logits(
-        taxonomy: &Taxonomy,
-        decision: &Decision,
-        logits: &[Vec<f32>],
-    ) -> Result<Self> {
+    pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
         let opinion = Opinion::from_logits(taxonomy, decision, logits)?;
         opinion.prediction(taxonomy, decision.min_confidence)
     }
@@ -192,16 +188,15 @@ impl Predictor {
             });
         }
         let features = self.model.features(images, Mode::Eval)?;
-        let logits = self.of_features(&features)?;
+        let logits = self.model.logits(&features, Mode::Eval)?.rows()?;
         let distances = match &self.novelty {
             Some(novelty) => novelty.distances(&features)?,
             None => Vec::new(),
         };
         let decision = &self.description.decision;
-        let opinions = (0..images.dims()[0])
-            .map(|i| {
-                let photo: Vec<Vec<f32>> = logits.iter().map(|head| head[i].clone()).collect();
-                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, &photo)?;
+        let opinions = (logits.iter().enumerate())
+            .map(|(i, logits)| {
+                let mut opinion = Opinion::from_logits(&self.taxonomy, decision, logits)?;
                 let novelty = self.novelty.as_ref().zip(distances.get(i));
                 opinion.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(opinion)
@@ -210,21 +205,17 @@ impl Predictor {
         Ok(opinions)
     }
 
-    /// Each head's logits, one row an image, the joint head's last if there is one; of a head of ordered labels (`coral`, `corn`) the
-    /// labels' log-probabilities.
+    /// The logits of each image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
-    /// `images` `(batch, channels, H, W)`, normalised.
+    /// - `images` `(batch, channels, H, W)`, normalised
+    /// - result one an image
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn logits(&self, images: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-        self.of_features(&self.model.features(images, Mode::Eval)?)
-    }
-
-    fn of_features(&self, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-        let logits = self.model.logits(features, Mode::Eval)?;
-        logits.iter().map(|l| Ok(l.to_vec2::<f32>()?)).collect()
+    pub fn logits(&self, images: &Tensor) -> Result<Vec<Logits>> {
+        let features = self.model.features(images, Mode::Eval)?;
+        self.model.logits(&features, Mode::Eval)?.rows()
     }
 
     /// Predicts one image of the model's input size from its pixels.

@@ -53,8 +53,7 @@ impl<'a> Run<'a> {
         dataset.check_possible(&tasks.taxonomy)?;
         let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
         let losses = tasks
-            .heads
-            .iter()
+            .heads()
             .zip(&targets)
             .map(|(h, targets)| head_loss(h, dataset, targets))
             .collect::<Result<_>>()?;
@@ -96,7 +95,7 @@ impl<'a> Run<'a> {
                 Progress {
                     data,
                     began: Some(began),
-                    balancing: Balancer::new(config.train.balancing, tasks.heads.len()),
+                    balancing: Balancer::new(config.train.balancing, tasks.heads().count()),
                     ..Progress::default()
                 },
                 weights,

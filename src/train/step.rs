@@ -134,7 +134,7 @@ impl Run<'_> {
         };
         let seen = cut.as_ref().map_or(&features, Var::as_tensor);
         let outputs = self.model.outputs(seen, mode)?;
-        let heads = self.tasks.heads.iter().zip(&outputs).zip(aims);
+        let heads = self.tasks.heads().zip(outputs.iter()).zip(aims);
         let heads = heads.map(|((head, outputs), aim)| {
             let n = aim.targets.num_labels;
             let weights = &aim.targets.weights[rows.clone()];

@@ -99,7 +99,7 @@ pub fn train(
             scores: None,
         })
     };
-    for unseen in Unseen::all(&run.tasks.heads, &run.losses) {
+    for unseen in Unseen::all(run.tasks.heads(), &run.losses) {
         tell(&Event::Warning(&unseen.to_string()));
     }
     if !run.keep_features(stop, tell)? {
@@ -222,7 +222,7 @@ impl Run<'_> {
         }
         (record.head_weights, record.gradients) = self.progress.balancing.end_epoch();
         self.progress.records.push(record);
-        let heads: Vec<String> = self.tasks.heads.iter().map(|h| h.name.clone()).collect();
+        let heads: Vec<String> = self.tasks.heads().map(|h| h.name.clone()).collect();
         self.folder.write_metrics(&heads, &self.progress.records)?;
         self.save_state()?;
         if let Some(record) = self.progress.records.last() {
@@ -267,7 +267,7 @@ impl Run<'_> {
         if !self.dataset.skipped.is_empty() {
             training["skipped"] = serde_json::json!(self.dataset.skipped.len());
         }
-        let unseen = Unseen::all(&self.tasks.heads, &self.losses);
+        let unseen = Unseen::all(self.tasks.heads(), &self.losses);
         if !unseen.is_empty() {
             training["without_photos"] = serde_json::json!(unseen);
         }

@@ -20,7 +20,10 @@ pub(super) struct Unseen {
 
 impl Unseen {
     /// Those of each head, by the counts that its loss has of the training photos.
-    pub(super) fn all(heads: &[HeadSpec], losses: &[HeadLoss]) -> Vec<Self> {
+    pub(super) fn all<'a>(
+        heads: impl Iterator<Item = &'a HeadSpec>,
+        losses: &[HeadLoss],
+    ) -> Vec<Self> {
         let of_head = |(head, loss): (&HeadSpec, &HeadLoss)| {
             let pairs = head.labels.names.iter().zip(&loss.counts);
             let labels: Vec<&String> = pairs.filter(|(_, c)| **c == 0.0).map(|p| p.0).collect();
@@ -30,7 +33,7 @@ impl Unseen {
                 labels: labels.into_iter().take(NAMED).cloned().collect(),
             })
         };
-        heads.iter().zip(losses).filter_map(of_head).collect()
+        heads.zip(losses).filter_map(of_head).collect()
     }
 }
 

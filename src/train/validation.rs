@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::eval::evaluate::{features, logits, score};
 use crate::eval::score::{NamedScore, ScoreReport};
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::combine::Decision;
+use crate::model::{Logits, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Tensors};
 use crate::predict::Prediction;
 use candle_core::{Device, Tensor};
@@ -45,7 +45,7 @@ impl Run<'_> {
     pub(super) fn score(
         &self,
         decision: &Decision,
-        logits: &[Vec<Vec<f32>>],
+        logits: &[Logits],
     ) -> Result<(Vec<Prediction>, ScoreReport)> {
         let taxonomy = &self.tasks.taxonomy;
         score(taxonomy, decision, self.dataset, &self.valid, logits)
@@ -79,7 +79,8 @@ impl Run<'_> {
         let (mut valid_loss, mut labelled) = (0.0, false);
         let samples = || self.valid.iter().map(|s| &self.dataset.samples[*s]);
         let known: Vec<Vec<Option<usize>>> = samples().map(|s| self.tasks.labels(s)).collect();
-        for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
+        let heads = self.tasks.heads().zip(&self.losses).zip(outputs.iter());
+        for (i, ((head, loss), outputs)) in heads.enumerate() {
             let labels = known.iter().map(|k| k[i]);
             let n = head.num_labels();
             let one_hot: Vec<f32> = labels
@@ -92,7 +93,7 @@ impl Run<'_> {
             let rows = known.len();
             let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
             if let Some(l) = loss.loss(
-                &outputs[i],
+                outputs,
                 &one_hot,
                 &Tensor::from_vec(weights, rows, &Device::Cpu)?,
             )? {

@@ -201,14 +201,12 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let (taxonomy, decision) = (predictor.taxonomy(), &file.description.decision);
     let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for photo in 0..count {
-        let mut of_heads: Vec<Vec<f64>> = logits.iter().map(|h| log_softmax(&h[photo])).collect();
-        let joint = (of_heads.len() > heads.len()).then(|| of_heads.pop().unwrap());
-        let classes = decision.log_probs(taxonomy, &of_heads, joint.as_deref());
-        let classes = classes.unwrap();
+    for photo in &logits {
+        let log_probs = photo.map(|l| log_softmax(l));
+        let classes = decision.log_probs(taxonomy, &log_probs).unwrap();
         let class = decision.decide(&classes) as f64;
         let names = heads.iter().map(String::as_str).chain(["joint"]);
-        for (name, log_probs) in names.zip(of_heads.iter().chain([&classes])) {
+        for (name, log_probs) in names.zip(log_probs.heads.iter().chain([&classes])) {
             let row = rows.entry(name.into()).or_default();
             row.extend(log_probs.iter().map(|p| p.exp()));
         }

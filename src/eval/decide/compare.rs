@@ -4,6 +4,7 @@ use super::offsets::Counts;
 use super::{all_log_probs, classes};
 use crate::data::dataset::{Dataset, person_key};
 use crate::error::{Error, Result};
+use crate::model::Logits;
 use crate::model::combine::Decision;
 use crate::random::rng::{Purpose, keyed};
 use crate::taxonomy::Taxonomy;
@@ -51,7 +52,7 @@ pub fn compare(
     decided: &[Decided],
     dataset: &Dataset,
     indices: &[usize],
-    logits: &[Vec<Vec<f32>>],
+    logits: &[Logits],
     seed: u64,
 ) -> Result<Vec<RuleScore>> {
     let truth = classes(taxonomy, dataset, indices);

@@ -9,6 +9,7 @@ pub use offsets::{class_offsets, label_offsets};
 use crate::data::dataset::Dataset;
 use crate::data::targets::labels;
 use crate::error::{Error, Result};
+use crate::model::Logits;
 use crate::model::combine::{Decision, DecisionRule, log_softmax};
 use crate::taxonomy::Taxonomy;
 
@@ -98,7 +99,7 @@ pub fn untuned(
 pub fn tuned(
     mut decision: Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<Vec<f32>>],
+    logits: &[Logits],
     classes: &[Option<usize>],
 ) -> Result<Decision> {
     let (mut log_probs, mut truth) = (Vec::new(), Vec::new());
@@ -118,14 +119,11 @@ pub fn tuned(
     Ok(decision)
 }
 
-/// The log-probability of every final class, from each head's logits, the joint head's last.
+/// The log-probability of every final class, from the logits of one photo.
 pub(crate) fn all_log_probs(
     decision: &Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<f32>],
+    logits: &Logits,
 ) -> Result<Vec<f64>> {
-    let (heads, joint) = logits.split_at(taxonomy.heads().len().min(logits.len()));
-    let heads: Vec<Vec<f64>> = heads.iter().map(|l| log_softmax(l)).collect();
-    let joint = joint.first().map(|l| log_softmax(l));
-    decision.log_probs(taxonomy, &heads, joint.as_deref())
+    decision.log_probs(taxonomy, &logits.map(|l| log_softmax(l)))
 }

@@ -26,8 +26,8 @@ pub enum ClassWeights {
 pub enum ClassWeightRule {
     /// photos / (labels · photos with the label), as scikit-learn's `class_weight="balanced"`.
     Balanced,
-    /// In proportion to (1 − β) / (1 − βⁿ), n the photos with the label, and together as many as there are labels: the "class-balanced
-    /// loss" (Cui et al. 2019), with the loss that is weighted.
+    /// In proportion to (1 − β) / (1 − βⁿ), n the photos with the label, and together as many as there are labels: the
+    /// "class-balanced loss" (Cui et al. 2019), with the loss that is weighted.
     EffectiveNumber {
         /// β from 0, every label alike, to below 1, towards which it becomes `balanced` but for the scale.
         beta: f64,

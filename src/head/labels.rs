@@ -14,8 +14,8 @@ pub struct LabelSpec {
     /// The column the label is read from; the head's name if absent.
     pub column: Option<String>,
     /// The labels of earlier heads under which this one applies, all of which have to be met:
-    /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class leave
-    /// it out.
+    /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class
+    /// leave it out.
     pub when: Labels,
     /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
     pub thresholds: Vec<f64>,

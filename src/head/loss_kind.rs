@@ -31,8 +31,8 @@ pub enum LossKind {
     /// is scikit-learn's `f1_score(average="macro")`. With `train.accumulate`, each part has an F1 of its own, and the parts
     /// count by their share of the labels.
     SoftF1,
-    /// Label-distribution-aware margins (Cao et al. 2019, LDAM): cross-entropy in which the logit of the photo's own label is less by
-    /// a margin ∝ n^(−1/4), n the training photos of the label.
+    /// Label-distribution-aware margins (Cao et al. 2019, LDAM): cross-entropy in which the logit of the photo's own label is
+    /// less by a margin ∝ n^(−1/4), n the training photos of the label.
     Ldam {
         /// The margin of the rarest label.
         #[serde(default = "half")]
@@ -41,8 +41,8 @@ pub enum LossKind {
         #[serde(default = "one")]
         scale: f64,
     },
-    /// Cross-entropy of logits raised by τ · log of the label's share of the training photos (Menon et al. 2021, "Long-tail learning via
-    /// logit adjustment"). Predictions are made from the logits as they are.
+    /// Cross-entropy of logits raised by τ · log of the label's share of the training photos (Menon et al. 2021, "Long-tail
+    /// learning via logit adjustment"). Predictions are made from the logits as they are.
     LogitAdjusted {
         /// τ ≥ 0; 0 is cross-entropy.
         #[serde(default = "one")]
@@ -54,7 +54,8 @@ pub enum LossKind {
         #[serde(default = "seven_tenths")]
         q: f64,
     },
-    /// Symmetric cross-entropy (Wang et al. 2019), for labels that are partly wrong: α · cross-entropy + β · Σ t · (−A) · (1 − p).
+    /// Symmetric cross-entropy (Wang et al. 2019), for labels that are partly wrong: α · cross-entropy + β · Σ t · (−A) · (1 −
+    /// p).
     SymmetricCrossEntropy {
         /// α ≥ 0, the factor of cross-entropy.
         #[serde(default = "tenth")]
@@ -69,8 +70,8 @@ pub enum LossKind {
     /// For ordered labels (Cao, Mirjalili, Raschka 2020): the head has K − 1 outputs a, one vector of weights and K − 1 biases,
     /// and the label is greater than k with probability σ(a_k). The sum of their K − 1 binary cross-entropies.
     Coral,
-    /// For ordered labels (Shi, Cao, Raschka 2021): the head has K − 1 outputs, and σ of the k-th is the probability that the label is
-    /// greater than k if it is at least k. The sum of the binary cross-entropies of k up to the label, divided by their
+    /// For ordered labels (Shi, Cao, Raschka 2021): the head has K − 1 outputs, and σ of the k-th is the probability that the
+    /// label is greater than k if it is at least k. The sum of the binary cross-entropies of k up to the label, divided by their
     /// number over the batch.
     Corn,
     /// For ordered labels: the squared earth mover's distance (Hou, Yu, Samaras 2017), Σ_k (P_k − T_k)² of the cumulative sums of

@@ -1,5 +1,5 @@
-//! What a head is ([`HeadSpec`], one small TOML file each): its [labels](LabelSpec) and where they come from, its [loss](LossSpec), and
-//! the [layers](LayerSpec) that turn features into logits ([`Head`]).
+//! What a head is ([`HeadSpec`], one small TOML file each): its [labels](LabelSpec) and where they come from, its
+//! [loss](LossSpec), and the [layers](LayerSpec) that turn features into logits ([`Head`]).
 
 mod class_weights;
 mod fault;

@@ -52,7 +52,8 @@ pub struct Head {
 /// The last layer.
 enum Last {
     Linear(Linear),
-    /// One vector of weights `(1, inputs)` for all outputs, a bias `(outputs)`, and `start` `(outputs)`, which the bias counts from.
+    /// One vector of weights `(1, inputs)` for all outputs, a bias `(outputs)`, and `start` `(outputs)`, which the bias counts
+    /// from.
     Shared {
         weight: Tensor,
         bias: Tensor,
@@ -113,7 +114,8 @@ impl Head {
     /// - `hidden.weight` `(hidden, num_features)` and `hidden.bias` `(hidden)`, if there is a hidden layer;
     /// - `fc.weight` `(num_labels, inputs)` and `fc.bias` `(num_labels)`, `inputs` being `hidden`, or `num_features` without it;
     /// - with the loss `corn`, `fc.weight` `(num_labels − 1, inputs)` and `fc.bias` `(num_labels − 1)`;
-    /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart: output k is
+    /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart: output k
+    ///   is
     ///   w·x + bias_k + (num_labels − 2) − 2k.
     ///
     /// # Errors
@@ -148,8 +150,8 @@ impl Head {
         self.num_features
     }
 
-    /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is that of
-    /// all of their outputs.
+    /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is
+    /// that of all of their outputs.
     ///
     /// # Errors
     /// If a tensor cannot be made.
@@ -160,7 +162,8 @@ impl Head {
         Ok(hidden.into_iter().chain([last]).collect())
     }
 
-    /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between labels.
+    /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between
+    /// labels.
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`

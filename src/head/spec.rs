@@ -7,8 +7,8 @@ use super::loss::LossSpec;
 use super::loss_kind::LossKind;
 use crate::error::{Error, Result};
 
-/// One head, as written in `heads/<name>.toml`: where its labels come from, how they are taught, and what is built for them. In a file
-/// the keys of all three stand side by side.
+/// One head, as written in `heads/<name>.toml`: where its labels come from, how they are taught, and what is built for them. In a
+/// file the keys of all three stand side by side.
 ///
 /// ```
 /// use hydranet::{HeadSpec, LossKind};

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// (1 − s) · Σ log p(label of each head that applies) + s · log p(class by the joint head) + prior + offset;
 ///
-/// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the photo.
+/// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the
+/// photo.
 ///
 /// In a file the plain product is its name alone, everything else a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,14 +19,14 @@ pub struct Decision {
     pub rule: DecisionRule,
     /// s, the share of the joint head, from 0 to 1; counts only where there is a joint head.
     pub joint_share: f64,
-    /// For each final class, log P(class) − Σ log P(label): how much likelier it is than if its labels were independent. Changes the
-    /// probabilities. Empty: nothing.
+    /// For each final class, log P(class) − Σ log P(label): how much likelier it is than if its labels were independent. Changes
+    /// the probabilities. Empty: nothing.
     pub log_prior: Vec<f64>,
-    /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities as they
-    /// are. Empty: nothing.
+    /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities
+    /// as they are. Empty: nothing.
     pub offsets: Vec<f64>,
-    /// What the final classes' log-probabilities, the prior included, are divided by before they are made to sum to 1 (temperature scaling,
-    /// Guo et al. 2017); found on a validation split. 1: nothing.
+    /// What the final classes' log-probabilities, the prior included, are divided by before they are made to sum to 1
+    /// (temperature scaling, Guo et al. 2017); found on a validation split. 1: nothing.
     pub temperature: f64,
     /// Below this probability of the final class a prediction abstains, from 0 to 1.
     pub min_confidence: f64,
@@ -299,8 +300,8 @@ pub(crate) fn normalise(values: &mut [f64]) {
     values.iter_mut().for_each(|v| *v = *v - max - log);
 }
 
-/// The joint log-probability of every final class, from one log-probability a label of each head: Σ over the heads that apply to the
-/// class. Where combinations are impossible, what they would have had is shared among the others in proportion.
+/// The joint log-probability of every final class, from one log-probability a label of each head: Σ over the heads that apply to
+/// the class. Where combinations are impossible, what they would have had is shared among the others in proportion.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is not one list a head with one value a label.

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use candle_core::Tensor;
 
-/// Something of each head, and apart from them of the joint head: logits `(batch, num_labels)` and `(batch, num_classes)` of a batch,
-/// or what is made of them.
+/// Something of each head, and apart from them of the joint head: logits `(batch, num_labels)` and `(batch, num_classes)` of a
+/// batch, or what is made of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outputs<T = Tensor> {
     /// Of each head, in order.

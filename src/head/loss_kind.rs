@@ -54,8 +54,8 @@ pub enum LossKind {
         #[serde(default = "seven_tenths")]
         q: f64,
     },
-    /// Symmetric cross-entropy (Wang et al. 2019), for labels that are partly wrong: α · cross-entropy + β · Σ t · (−A) · (1 −
-    /// p).
+    /// Symmetric cross-entropy (Wang et al. 2019), for labels that are partly wrong:
+    /// α · cross-entropy + β · Σ t · (−A) · (1 − p).
     SymmetricCrossEntropy {
         /// α ≥ 0, the factor of cross-entropy.
         #[serde(default = "tenth")]

@@ -114,9 +114,8 @@ impl Head {
     /// - `hidden.weight` `(hidden, num_features)` and `hidden.bias` `(hidden)`, if there is a hidden layer;
     /// - `fc.weight` `(num_labels, inputs)` and `fc.bias` `(num_labels)`, `inputs` being `hidden`, or `num_features` without it;
     /// - with the loss `corn`, `fc.weight` `(num_labels − 1, inputs)` and `fc.bias` `(num_labels − 1)`;
-    /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart: output k
-    ///   is
-    ///   w·x + bias_k + (num_labels − 2) − 2k.
+    /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart:
+    ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
     ///
     /// # Errors
     /// If `vb` lacks a tensor.

@@ -97,7 +97,10 @@ pub mod weights;
 
 pub use backbone::{Architecture, Backbone, SavedActivations};
 pub use error::{Error, Result};
-pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
+pub use head::{
+    ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
+    LossTerm,
+};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
@@ -106,7 +109,7 @@ pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};
 pub use model::novelty::{Novelty, NoveltySpec};
-pub use model::{JointSpec, ModelSpec, MultiTaskModel};
+pub use model::{JointSpec, Logits, ModelSpec, MultiTaskModel, Outputs};
 pub use model_file::{Description, ModelFile, WeightDType};
 pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

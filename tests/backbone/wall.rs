@@ -38,10 +38,7 @@ fn flat(t: &Tensor) -> Vec<f32> {
 
 /// One step of training with two heads; gives what did not learn.
 fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
-    let hidden = HeadSpec {
-        hidden: 8,
-        ..HeadSpec::new("age", ["young", "middle", "old"])
-    };
+    let hidden = HeadSpec::new("age", ["young", "middle", "old"]).with_hidden(8);
     let size = side(architecture);
     let input = InputSpec {
         size: [size; 2],
@@ -58,9 +55,9 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     };
     let features = model.features(&noise(&[2, 3, size, size]), mode)?;
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
-    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
+    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?.heads) {
         let n = head.num_labels();
-        let loss = HeadLoss::new(head.loss.clone(), n);
+        let loss = HeadLoss::new(head.loss.kind.clone(), n);
         // The two images have the first and the last label.
         let rows = (0..2 * n).map(|i| f32::from(u8::from(i == 0 || i == 2 * n - 1)));
         let targets = Tensor::from_vec(rows.collect(), (2, n), &Device::Cpu)?;

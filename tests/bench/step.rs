@@ -463,8 +463,8 @@ impl Training {
         };
         let features = self.model.features(images, mode)?;
         let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for logits in self.model.logits(&features, mode)? {
-            loss = (loss + cross_entropy(&logits)?)?;
+        for logits in self.model.logits(&features, mode)?.iter() {
+            loss = (loss + cross_entropy(logits)?)?;
         }
         let grads = self.optimizer.collect(&loss.backward()?)?;
         self.optimizer.step(&grads, 1.0, 1.0)

@@ -33,23 +33,12 @@ pub fn case(name: &str) -> Case {
 fn heads() -> Vec<HeadSpec> {
     vec![
         HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
-        HeadSpec {
-            hidden: 8,
-            ..HeadSpec::new("gender", ["male", "female"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("age", ["young", "middle", "old", "very_old"])
-        },
-        HeadSpec {
-            loss: LossKind::Corn,
-            hidden: 5,
-            ..HeadSpec::new("light", ["dark", "dim", "bright"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("size", ["small", "large"])
-        },
+        HeadSpec::new("gender", ["male", "female"]).with_hidden(8),
+        HeadSpec::new("age", ["young", "middle", "old", "very_old"]).with_loss(LossKind::Coral),
+        HeadSpec::new("light", ["dark", "dim", "bright"])
+            .with_loss(LossKind::Corn)
+            .with_hidden(5),
+        HeadSpec::new("size", ["small", "large"]).with_loss(LossKind::Coral),
     ]
 }
 
@@ -62,8 +51,8 @@ fn described(backbone: Architecture, input: InputSpec) -> Description {
     };
     let name = backbone.name();
     if ["repvgg_a0", "mobilenetv4_conv_small"].contains(&name) {
-        spec.heads[3].when = labels("mask", &["worn", "incorrect"]);
-        spec.heads[4].when = labels("light", &["bright"]);
+        spec.heads[3].labels.when = labels("mask", &["worn", "incorrect"]);
+        spec.heads[4].labels.when = labels("light", &["bright"]);
     }
     if ["repvgg_a0", "mobilenetv2_050"].contains(&name) {
         let mut pair = labels("mask", &["incorrect"]);
@@ -183,7 +172,7 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     let apart = features.broadcast_sub(&mean).unwrap();
     let spread = apart.sqr().unwrap().mean_all().unwrap().sqrt().unwrap();
     let own = spec.heads.iter();
-    let own = own.map(|h| (format!("heads.{}", h.name), h.hidden));
+    let own = own.map(|h| (format!("heads.{}", h.name), h.layers.hidden));
     let joint = spec.joint.iter().map(|j| ("joint".into(), j.hidden));
     for (head, hidden) in own.chain(joint) {
         let layer = if hidden > 0 { "hidden" } else { "fc" };
@@ -207,14 +196,12 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let (taxonomy, decision) = (predictor.taxonomy(), &file.description.decision);
     let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for photo in 0..count {
-        let mut of_heads: Vec<Vec<f64>> = logits[photo].iter().map(|l| log_softmax(l)).collect();
-        let joint = (of_heads.len() > heads.len()).then(|| of_heads.pop().unwrap());
-        let classes = decision.log_probs(taxonomy, &of_heads, joint.as_deref());
-        let classes = classes.unwrap();
+    for photo in &logits {
+        let log_probs = photo.map(|l| log_softmax(l));
+        let classes = decision.log_probs(taxonomy, &log_probs).unwrap();
         let class = decision.decide(&classes) as f64;
         let names = heads.iter().map(String::as_str).chain(["joint"]);
-        for (name, log_probs) in names.zip(of_heads.iter().chain([&classes])) {
+        for (name, log_probs) in names.zip(log_probs.heads.iter().chain([&classes])) {
             let row = rows.entry(name.into()).or_default();
             row.extend(log_probs.iter().map(|p| p.exp()));
         }

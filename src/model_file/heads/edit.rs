@@ -39,7 +39,7 @@ impl Edit {
         // Labels of the same names under other thresholds are other labels.
         let other_borders = description.model.heads.iter().any(|new| {
             let old = before.iter().find(|old| old.name == new.name);
-            old.is_some_and(|old| old.thresholds != new.thresholds)
+            old.is_some_and(|old| old.labels.thresholds != new.labels.thresholds)
         });
         let others = classes != description.classes || other_borders;
         if others && description.model.joint.take().is_some() {

@@ -59,7 +59,7 @@
 //! | `input` | from photo to tensor, alike in training and prediction |
 //! | [`weights`], `hub` | pretrained weights: where they come from, and other libraries' names for them |
 //! | `tensors` | named tensors: read, written, fingerprinted, held against what a model asks for |
-//! | [`ops`] | the operators and their kernels |
+//! | [`tape`] | a network as one operator, over the kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
 //!
 //! # Features
@@ -106,20 +106,23 @@ mod model_file;
 mod names;
 mod nearest;
 pub mod onnx;
-pub mod ops;
 mod predict;
 mod random;
 #[cfg(feature = "audit")]
 mod report;
+pub mod tape;
 mod taxonomy;
 mod tensors;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod weights;
 
-pub use backbone::{Activations, Architecture, Backbone, adapter};
+pub use backbone::{Architecture, Backbone, SavedActivations, adapter};
 pub use error::{Error, Result};
-pub use head::{ClassWeightRule, ClassWeights, Head, HeadSpec, LossKind, LossTerm};
+pub use head::{
+    ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
+    LossTerm,
+};
 #[cfg(feature = "image")]
 pub use input::Photo;
 pub use input::{InputSpec, Interpolation};
@@ -127,7 +130,7 @@ pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule, joint_log_probs};
 pub use model::novelty::{Novelty, NoveltySpec};
-pub use model::{JointSpec, ModelSpec, MultiTaskModel};
+pub use model::{JointSpec, Logits, ModelSpec, MultiTaskModel, Outputs};
 pub use model_file::{
     Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, pretrained,
     read_tensors, to_bytes,

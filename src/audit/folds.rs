@@ -93,18 +93,13 @@ impl OutOfFold {
 
     /// Takes what a model says of the photos at `places`.
     fn take(&mut self, taxonomy: &Taxonomy, places: &[usize], found: &HeldOut) -> Result<()> {
-        for (place, logits) in places.iter().zip(found.logits.iter()) {
-            let mut log_probs: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
-            let joint = if log_probs.len() > taxonomy.heads().len() {
-                log_probs.pop()
-            } else {
-                None
-            };
+        for (place, logits) in places.iter().zip(&found.logits) {
+            let log_probs = logits.map(|l| log_softmax(l));
             let decision = &found.description.decision;
-            let classes = decision.log_probs(taxonomy, &log_probs, joint.as_deref())?;
+            let classes = decision.log_probs(taxonomy, &log_probs)?;
             self.class[*place] = argmax(&classes);
             put(&mut self.classes, *place, &classes);
-            for (all, own) in self.heads.iter_mut().zip(&log_probs) {
+            for (all, own) in self.heads.iter_mut().zip(&log_probs.heads) {
                 put(all, *place, own);
             }
         }

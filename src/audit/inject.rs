@@ -203,7 +203,11 @@ mod tests {
             row: None,
             source: 0,
         };
-        let taxonomy = Taxonomy::new(heads.iter().map(|h| (h.name.clone(), h.labels.clone())));
+        let taxonomy = Taxonomy::new(
+            heads
+                .iter()
+                .map(|h| (h.name.clone(), h.labels.names.clone())),
+        );
         let both = [("mask", "incorrect"), ("gender", "female")];
         let both = both.map(|(h, l)| (h.to_string(), vec![l.to_string()]));
         let taxonomy = if impossible {

@@ -324,7 +324,7 @@ mod tests {
         let head = HeadSpec::new("gender", ["male", "female"]);
         let question = Question {
             name: head.name.clone(),
-            labels: head.labels.clone(),
+            labels: head.labels.names.clone(),
             places: (0..all.len()).collect(),
             given: all.iter().map(|(_, label, _)| *label).collect(),
             probs: all.iter().flat_map(|(_, _, p)| [*p, 1.0 - p]).collect(),

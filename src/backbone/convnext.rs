@@ -2,8 +2,8 @@
 
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, residual};
-use crate::ops::{Activation, Map, Tape};
+use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -18,11 +18,11 @@ struct Stage {
     /// The norm before the convolution that makes the image smaller; the stem has its norm behind it.
     norm: LayerNorm,
     smaller: Conv,
-    blocks: Vec<Block>,
+    blocks: Vec<ConvNextBlock>,
 }
 
 /// Depthwise convolution, norm, and two pointwise convolutions.
-struct Block {
+struct ConvNextBlock {
     depthwise: Conv,
     norm: LayerNorm,
     wide: Linear,
@@ -56,6 +56,7 @@ macro_rules! variants {
         &[$(Variant {
             name: $name,
             tag: $tag,
+            licence: licence($tag, $shape),
             num_features: $shape.channels[3],
             side: 224,
             crop_pct: $crop_pct,
@@ -109,6 +110,17 @@ const fn second(first: Shape) -> Shape {
     }
 }
 
+/// The second version's weights are not for commercial use.
+const fn licence(tag: &str, shape: Shape) -> &'static str {
+    if tag.is_empty() {
+        ""
+    } else if shape.response {
+        "cc-by-nc-4.0"
+    } else {
+        "apache-2.0"
+    }
+}
+
 fn stages() -> Vec<Vec<String>> {
     let mut stages = numbered(&["stem."], "stages.", 4, &[]);
     stages[4].push("head.norm.".into());
@@ -149,7 +161,7 @@ impl ConvNext {
             for b in 0..repeats {
                 let rate = drop_path * index as f32 / (count - 1) as f32;
                 let vb = stage.pp(format!("blocks.{b}"));
-                blocks.push(Block::new(shape, channels, vb, rate, index)?);
+                blocks.push(ConvNextBlock::new(shape, channels, vb, rate, index)?);
                 index += 1;
             }
             stages.push(Stage {
@@ -166,7 +178,7 @@ impl ConvNext {
     }
 }
 
-impl Block {
+impl ConvNextBlock {
     fn new(
         shape: &Shape,
         channels: usize,
@@ -183,10 +195,12 @@ impl Block {
             padding: Padding::Symmetric,
             activation: Activation::Identity,
         };
-        let dense = if shape.pointwise {
-            Linear::pointwise
-        } else {
-            Linear::small
+        let dense = |inputs, outputs, vb| {
+            if shape.pointwise {
+                Linear::pointwise(inputs, outputs, vb)
+            } else {
+                Linear::with_init(inputs, outputs, SMALL, vb)
+            }
         };
         let wide = 4 * channels;
         let zeros = Init::Const(0.0);

@@ -7,7 +7,7 @@ use super::inverted::{
 use super::{HALVES, IMAGENET, LITE, Variant};
 use crate::input::Interpolation;
 use crate::layers::Padding;
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// (repeats, kernel, stride, expansion, channels) of each stage at width and depth 1.
 const STAGES: [(usize, usize, usize, f64, usize); 7] = [
@@ -83,6 +83,7 @@ fn stages() -> Vec<Vec<String>> {
 const B0: Variant = Variant {
     name: "efficientnet_b0",
     tag: "ra_in1k",
+    licence: "apache-2.0",
     num_features: 1280,
     side: 224,
     crop_pct: 0.875,

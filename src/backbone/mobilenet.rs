@@ -6,7 +6,7 @@ use super::inverted::{
 use super::{IMAGENET, Variant};
 use crate::input::Interpolation;
 use crate::layers::Padding;
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// The stages of a network: of each the blocks, and how often each is repeated.
 type Stages<'a> = &'a [&'a [(usize, Spec)]];
@@ -144,6 +144,7 @@ fn v4(stages: Stages) -> Design {
 const V2_100: Variant = Variant {
     name: "mobilenetv2_100",
     tag: "ra_in1k",
+    licence: "apache-2.0",
     num_features: 1280,
     side: 224,
     crop_pct: 0.875,

@@ -4,6 +4,7 @@ pub mod adapter;
 mod channels;
 mod convnext;
 mod efficientnet;
+mod fastvit;
 mod inverted;
 mod mobilenet;
 mod repvgg;
@@ -15,10 +16,11 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
-use crate::ops::{Map, Tape, in_pool};
+use crate::tape::{Map, Tape};
 use adapter::Entry;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use hydranet_kernels::tasks::in_pool;
 use serde::{Deserialize, Serialize};
 
 /// A network from normalised images to features.
@@ -36,7 +38,7 @@ pub trait Backbone: Send + Sync {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor>;
 
     /// From now on, keeps what backward needs in this way. Of no effect on a backbone that leaves it to candle's graph.
-    fn set_activations(&mut self, _activations: Activations) {}
+    fn set_activations(&mut self, _activations: SavedActivations) {}
 
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer. Of no effect on a
     /// backbone without such statistics.
@@ -69,12 +71,12 @@ pub trait Backbone: Send + Sync {
 /// How the values that backward needs are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Activations {
+pub enum SavedActivations {
     /// As they are.
     #[default]
     F32,
-    /// Rounded to bfloat16, half the bytes a value; the forward pass is not rounded. Transformers and ConvNeXt need less memory so,
-    /// networks of many sizes of maps may need more: buffers are kept for use again by size.
+    /// Rounded to bfloat16, half the bytes a value; the forward pass is not rounded. Transformers and ConvNeXt need less memory
+    /// so, networks of many sizes of maps may need more: buffers are kept for use again by size.
     Bf16,
 }
 
@@ -97,7 +99,7 @@ pub(crate) trait Network: Send + Sync {
 struct OnTape {
     network: Box<dyn Network>,
     num_features: usize,
-    activations: Activations,
+    activations: SavedActivations,
     momentum: Option<f64>,
     /// [`Tape::new`], or [`Tape::composed`].
     tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
@@ -111,7 +113,7 @@ impl Backbone for OnTape {
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         in_pool(|| {
             let (mut tape, x) = (self.tape)(images)?;
-            if self.activations == Activations::Bf16 {
+            if self.activations == SavedActivations::Bf16 {
                 tape.round_kept_values();
             }
             tape.momentum = self.momentum;
@@ -128,7 +130,7 @@ impl Backbone for OnTape {
             .run(tape, images, Mode::Eval, &mut |_, _| Ok(()))
     }
 
-    fn set_activations(&mut self, activations: Activations) {
+    fn set_activations(&mut self, activations: SavedActivations) {
         self.activations = activations;
     }
 
@@ -154,6 +156,8 @@ pub(crate) struct Variant {
     pub name: &'static str,
     /// The tag of its usual pretrained weights: timm's file on the Hub is `timm/<name>.<tag>`. Empty: there are none.
     pub tag: &'static str,
+    /// The licence of those weights, in timm's words.
+    pub licence: &'static str,
     pub num_features: usize,
     /// The side of the square images its pretrained weights were made for, and the share of the photo's shorter side they show.
     pub side: usize,
@@ -181,6 +185,7 @@ const FAMILIES: &[&[Variant]] = &[
     mobilenet::VARIANTS,
     resnet::VARIANTS,
     repvgg::VARIANTS,
+    fastvit::VARIANTS,
     convnext::VARIANTS,
     vit::VARIANTS,
     swin::VARIANTS,
@@ -257,6 +262,14 @@ impl Architecture {
     pub fn tag(self) -> &'static str {
         match self.0 {
             Known::Own(variant) => variant.tag,
+            Known::Plugged(_) => "",
+        }
+    }
+
+    /// The licence of its usual pretrained weights, in timm's words; empty if there are none, or if it is plugged in.
+    pub fn licence(self) -> &'static str {
+        match self.0 {
+            Known::Own(variant) => variant.licence,
             Known::Plugged(_) => "",
         }
     }
@@ -358,7 +371,7 @@ impl Architecture {
             Known::Own(variant) => Ok(Box::new(OnTape {
                 network: (variant.build)(&vb, drop_path)?,
                 num_features: variant.num_features,
-                activations: Activations::default(),
+                activations: SavedActivations::default(),
                 momentum: None,
                 tape,
             })),

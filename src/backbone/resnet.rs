@@ -4,18 +4,18 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
-use crate::ops::{Activation, AvgPool2dParams, Map, Tape};
+use crate::tape::{Activation, AvgPool2dParams, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
 /// A ResNet.
 struct ResNet {
     stem: Vec<ConvNormAct>,
-    stages: Vec<Vec<Block>>,
+    stages: Vec<Vec<ResNetBlock>>,
 }
 
 /// A chain of convolutions beside a shortcut.
-struct Block {
+struct ResNetBlock {
     convs: Vec<ConvNormAct>,
     shortcut: Option<Shortcut>,
     drop_path: f32,
@@ -41,6 +41,7 @@ struct Design {
 const RESNET18: Variant = Variant {
     name: "resnet18",
     tag: "a1_in1k",
+    licence: "apache-2.0",
     num_features: 512,
     side: 224,
     crop_pct: 0.95,
@@ -201,7 +202,7 @@ impl Design {
                 let vb = vb.pp(format!("layer{}.{b}", s + 1));
                 let stride = if s > 0 && b == 0 { 2 } else { 1 };
                 let (convs, outputs) = self.convs(inputs, within, stride, &vb)?;
-                blocks.push(Block {
+                blocks.push(ResNetBlock {
                     convs,
                     shortcut: self.shortcut((inputs, outputs), stride, &vb)?,
                     drop_path: drop_path * index as f32 / (count - 1) as f32,
@@ -231,7 +232,7 @@ impl Shortcut {
     }
 }
 
-impl Block {
+impl ResNetBlock {
     fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let mut y = x.clone();
         for conv in &self.convs {

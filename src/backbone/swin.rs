@@ -3,7 +3,7 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
-use crate::ops::{Activation, Map, Tape, Weight, WindowAttention};
+use crate::tape::{Activation, Map, Tape, Weight, WindowAttention};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
@@ -19,11 +19,11 @@ pub(super) struct Swin {
 /// A map of a quarter of the positions with twice the channels, except in the first stage, and blocks over it.
 struct Stage {
     smaller: Option<(LayerNorm, Weight)>,
-    blocks: Vec<Block>,
+    blocks: Vec<SwinBlock>,
 }
 
 /// Attention within windows and a perceptron of two layers, each behind a norm and beside a shortcut.
-struct Block {
+struct SwinBlock {
     norms: [LayerNorm; 2],
     qkv: Linear,
     /// What is added to the scores, by distance.
@@ -42,6 +42,7 @@ macro_rules! variants {
         &[$(Variant {
             name: $name,
             tag: $tag,
+            licence: "mit",
             num_features: 8 * WIDTH,
             side: 224,
             crop_pct: 0.9,
@@ -106,7 +107,7 @@ impl Swin {
                 let shift = if b % 2 == 1 && s < 3 { WINDOW / 2 } else { 0 };
                 let rate = drop_path * index as f32 / (count - 1) as f32;
                 let vb = vb.pp(format!("blocks.{b}"));
-                blocks.push(Block::new(width, shift, vb, rate, index)?);
+                blocks.push(SwinBlock::new(width, shift, vb, rate, index)?);
                 index += 1;
             }
             stages.push(Stage { smaller, blocks });
@@ -120,7 +121,7 @@ impl Swin {
     }
 }
 
-impl Block {
+impl SwinBlock {
     fn new(width: usize, shift: usize, vb: VarBuilder, drop_path: f32, index: u64) -> Result<Self> {
         let heads = width / HEAD;
         let distances = (2 * WINDOW - 1) * (2 * WINDOW - 1);
@@ -130,15 +131,15 @@ impl Block {
                 LayerNorm::new(width, EPS, vb.pp("norm1"))?,
                 LayerNorm::new(width, EPS, vb.pp("norm2"))?,
             ],
-            qkv: Linear::small(width, 3 * width, attention.pp("qkv"))?,
+            qkv: Linear::with_init(width, 3 * width, SMALL, attention.pp("qkv"))?,
             bias: attention.get_with_hints(
                 (distances, heads),
                 "relative_position_bias_table",
                 SMALL,
             )?,
-            projection: Linear::small(width, width, attention.pp("proj"))?,
-            wide: Linear::small(width, 4 * width, vb.pp("mlp.fc1"))?,
-            narrow: Linear::small(4 * width, width, vb.pp("mlp.fc2"))?,
+            projection: Linear::with_init(width, width, SMALL, attention.pp("proj"))?,
+            wide: Linear::with_init(width, 4 * width, SMALL, vb.pp("mlp.fc1"))?,
+            narrow: Linear::with_init(4 * width, width, SMALL, vb.pp("mlp.fc2"))?,
             heads,
             shift,
             drop_path,

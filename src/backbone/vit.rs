@@ -4,7 +4,7 @@
 use super::{Each, HALVES, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
-use crate::ops::{Activation, Map, Tape, resample_pos_embed};
+use crate::tape::{Activation, Map, Tape, resample_pos_embed};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -16,12 +16,12 @@ pub(super) struct VisionTransformer {
     /// `(1, registers, width)`.
     registers: Option<Tensor>,
     positions: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<VitBlock>,
     norm: LayerNorm,
 }
 
 /// Attention and a perceptron of two layers, each behind a norm and beside a shortcut.
-struct Block {
+struct VitBlock {
     norms: [LayerNorm; 2],
     qkv: Linear,
     projection: Linear,
@@ -58,6 +58,7 @@ macro_rules! variants {
         &[$(Variant {
             name: $name,
             tag: $tag,
+            licence: "apache-2.0",
             num_features: $shape.heads * HEAD,
             side: $shape.grid * $shape.patch,
             crop_pct: $crop_pct,
@@ -146,7 +147,7 @@ impl VisionTransformer {
         let blocks = (0..DEPTH)
             .map(|b| {
                 let rate = drop_path * b as f32 / (DEPTH - 1) as f32;
-                Block::new(shape, vb.pp(format!("blocks.{b}")), rate, b as u64)
+                VitBlock::new(shape, vb.pp(format!("blocks.{b}")), rate, b as u64)
             })
             .collect::<Result<_>>()?;
         let tokens = |count, name| vb.get_with_hints((1, count, width), name, SMALL);
@@ -177,7 +178,7 @@ impl VisionTransformer {
     }
 }
 
-impl Block {
+impl VitBlock {
     fn new(shape: &Shape, vb: VarBuilder, drop_path: f32, index: u64) -> Result<Self> {
         let width = shape.heads * HEAD;
         let scale = |init, name| vb.get_with_hints(width, name, Init::Const(init));
@@ -186,10 +187,10 @@ impl Block {
                 LayerNorm::new(width, EPS, vb.pp("norm1"))?,
                 LayerNorm::new(width, EPS, vb.pp("norm2"))?,
             ],
-            qkv: Linear::small(width, 3 * width, vb.pp("attn.qkv"))?,
-            projection: Linear::small(width, width, vb.pp("attn.proj"))?,
-            wide: Linear::small(width, 4 * width, vb.pp("mlp.fc1"))?,
-            narrow: Linear::small(4 * width, width, vb.pp("mlp.fc2"))?,
+            qkv: Linear::with_init(width, 3 * width, SMALL, vb.pp("attn.qkv"))?,
+            projection: Linear::with_init(width, width, SMALL, vb.pp("attn.proj"))?,
+            wide: Linear::with_init(width, 4 * width, SMALL, vb.pp("mlp.fc1"))?,
+            narrow: Linear::with_init(4 * width, width, SMALL, vb.pp("mlp.fc2"))?,
             scales: match shape.scale {
                 None => None,
                 Some(init) => Some([scale(init, "ls1.gamma")?, scale(init, "ls2.gamma")?]),

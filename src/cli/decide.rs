@@ -9,7 +9,7 @@ use crate::data::targets::classes;
 use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
 use crate::eval::evaluate::{features, logits, score};
 use crate::io::lock::OutputLock;
-use crate::predict::Logits;
+use crate::model::Logits;
 use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -54,9 +54,9 @@ impl Decide {
         let model = file.build()?;
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
-        let mut run = |indices: &[usize], before: usize| -> crate::Result<Logits> {
+        let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Logits>> {
             if indices.is_empty() {
-                return Ok(Logits::default());
+                return Ok(Vec::new());
             }
             let mut tell = |done| progress.show("decide", before + done, of);
             let loading = LoaderConfig::new(QUEUE_MIB);
@@ -65,7 +65,7 @@ impl Decide {
         };
         let of_valid = run(&valid, 0)?;
         let of_test = match self.out {
-            Some(_) => Logits::default(),
+            Some(_) => Vec::new(),
             None => run(&test, valid.len())?,
         };
         progress.end();

@@ -110,7 +110,7 @@ impl ConfigArgs {
 
 /// What the command does with its arguments.
 pub fn main() -> ExitCode {
-    crate::ops::keep_freed_memory();
+    crate::tape::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
             .num_threads(threads.into())
             .build_global();
     }
-    let result = crate::ops::instruction_set().and_then(|_| match cli.command {
+    let result = crate::tape::instruction_set().and_then(|_| match cli.command {
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),

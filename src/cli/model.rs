@@ -142,10 +142,10 @@ impl Inspect {
             say(format!(
                 "head      {}: {}; {values} values, weight {}",
                 head.name,
-                head.labels.join(", "),
-                head.weight
+                head.labels.names.join(", "),
+                head.loss.weight
             ));
-            for (other, labels) in &head.when {
+            for (other, labels) in &head.labels.when {
                 say(format!(
                     "          only if {other} is {}",
                     labels.join(" or ")

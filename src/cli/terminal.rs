@@ -25,7 +25,7 @@ fn print(text: &str) {
 
 /// Fails where standard output was closed before the program began: what is written to it then is lost without an error.
 pub(crate) fn open() -> Result<()> {
-    if crate::ops::internal::stdout_was_closed() {
+    if hydranet_kernels::stdout_was_closed() {
         Err(std::io::Error::other("it is closed"))
     } else {
         Ok(())

@@ -173,7 +173,7 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
         .iter()
         .map(|head| HeadCounts {
             head: head.name.clone(),
-            labels: head.labels.iter().map(|l| (l.clone(), 0)).collect(),
+            labels: head.labels.names.iter().map(|l| (l.clone(), 0)).collect(),
             missing: 0,
         })
         .collect();

@@ -50,7 +50,7 @@ impl Dataset {
         lines.sort();
         let mut hash = Sha256::new();
         for head in &self.heads {
-            hash.update(format!("{:?} {:?}\n", head.name, head.labels));
+            hash.update(format!("{:?} {:?}\n", head.name, head.labels.names));
         }
         lines.iter().for_each(|line| hash.update(line));
         hexadecimal(hash.finalize())

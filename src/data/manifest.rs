@@ -277,12 +277,12 @@ pub(crate) fn parse_value(
     if cell.is_empty() {
         return Ok(None);
     }
-    if head.thresholds.is_empty() {
-        let label = head.labels.iter().position(|l| l == cell);
+    if head.labels.thresholds.is_empty() {
+        let label = head.labels.names.iter().position(|l| l == cell);
         return label.map(|l| Some(Value::Label(l))).ok_or_else(|| {
             let unknown = Error::UnknownLabel {
                 head: head.name.clone(),
-                expected: head.labels.clone(),
+                expected: head.labels.names.clone(),
                 found: cell.into(),
             };
             format!("column `{}`: {unknown}", head.column())

@@ -83,7 +83,7 @@ impl SplitReport {
                 if label.is_some() || counts.is_some() {
                     report.labels.push(LabelCounts {
                         head: head.name.clone(),
-                        label: label.map(|l| head.labels[l].clone()),
+                        label: label.map(|l| head.labels.names[l].clone()),
                         counts: counts.unwrap_or_default(),
                     });
                 }

@@ -9,7 +9,7 @@ use crate::taxonomy::Taxonomy;
 pub fn label(head: &HeadSpec, value: &Value) -> usize {
     match value {
         Value::Label(label) => *label,
-        Value::Number(number) => head.thresholds.partition_point(|t| t <= number),
+        Value::Number(number) => head.labels.thresholds.partition_point(|t| t <= number),
     }
 }
 
@@ -81,14 +81,14 @@ pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
         }
         Value::Number(number) => {
             let dropped = |[from, to]: &[f64; 2]| (*from..=*to).contains(number);
-            if head.drop.iter().any(dropped) {
+            if head.labels.drop.iter().any(dropped) {
                 return None;
             }
             // The part of the weight that lies beyond each threshold; differences of neighbours then add up to 1.
             let mut weights = Vec::with_capacity(head.num_labels());
             let mut above = 1.0;
-            for threshold in &head.thresholds {
-                let beyond = match head.soft_width {
+            for threshold in &head.labels.thresholds {
+                let beyond = match head.labels.soft_width {
                     w if w > 0.0 => ((number - threshold) / w + 0.5).clamp(0.0, 1.0),
                     _ => f64::from(u8::from(number >= threshold)),
                 };
@@ -107,10 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn age(thresholds: &[f64]) -> HeadSpec {
-        HeadSpec {
-            thresholds: thresholds.to_vec(),
-            ..HeadSpec::new("age", ["young", "middle", "old"])
-        }
+        HeadSpec::new("age", ["young", "middle", "old"]).with_thresholds(thresholds)
     }
 
     fn close(found: Option<Vec<f32>>, expected: [f32; 3]) {
@@ -152,7 +149,7 @@ mod tests {
     #[test]
     fn a_dropped_band_has_no_target_but_keeps_its_label() {
         let mut head = age(&[30.0, 60.0]);
-        head.drop = vec![[57.0, 59.0]];
+        head.labels.drop = vec![[57.0, 59.0]];
         for number in [57.0, 58.0, 59.0] {
             assert_eq!(target(&head, &Value::Number(number)), None);
             assert_eq!(label(&head, &Value::Number(number)), 1);
@@ -164,7 +161,7 @@ mod tests {
     #[test]
     fn a_soft_border_moves_linearly_from_one_label_to_the_next() {
         let mut head = age(&[30.0, 60.0]);
-        head.soft_width = 20.0;
+        head.labels.soft_width = 20.0;
         close(target(&head, &Value::Number(58.0)), [0.0, 0.6, 0.4]);
         close(target(&head, &Value::Number(60.0)), [0.0, 0.5, 0.5]);
         close(target(&head, &Value::Number(30.0)), [0.5, 0.5, 0.0]);
@@ -185,7 +182,7 @@ mod tests {
             number in -100.0..200.0f64, first in 0.0..50.0f64, gap in 1.0..50.0f64, width in 0.0..1.0f64,
         ) {
             let mut head = age(&[first, first + gap]);
-            head.soft_width = width * gap;
+            head.labels.soft_width = width * gap;
             head.validate().unwrap();
             let value = Value::Number(number);
             let row = target(&head, &value).unwrap();

@@ -7,9 +7,9 @@ use crate::data::targets::labels;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::combine::{Decision, argmax};
-use crate::predict::{Ensemble, Logits, Prediction, Scores};
+use crate::model::{Logits, MultiTaskModel};
+use crate::predict::{Ensemble, Prediction, Scores};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 
@@ -53,15 +53,15 @@ pub fn features(
     Ok(Tensor::cat(&all, 0)?)
 }
 
-/// The logits of some features.
+/// The logits of each photo, from its features.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`.
 ///
 /// # Errors
 /// If the shape does not fit.
-pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Logits> {
-    Logits::of_heads(&model.logits(features, Mode::Eval)?)
+pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Logits>> {
+    model.logits(features, Mode::Eval)?.rows()
 }
 
 /// The predictions of these samples and their scores.
@@ -73,9 +73,9 @@ pub fn score(
     decision: &Decision,
     dataset: &Dataset,
     indices: &[usize],
-    logits: &Logits,
+    logits: &[Logits],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let of_photo = |l: &Vec<Vec<f32>>| Scores::from_logits(taxonomy, decision, l);
+    let of_photo = |l: &Logits| Scores::from_logits(taxonomy, decision, l);
     let scores = logits.iter().map(of_photo).collect::<Result<Vec<_>>>()?;
     // The product is worked out where it is needed, not kept.
     let kept = *decision != Decision::default();

@@ -8,9 +8,8 @@ use crate::eval::evaluate::{features, logits, score};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::ScoreReport;
 use crate::io::table::write_json;
-use crate::model::ModelSpec;
+use crate::model::{Logits, ModelSpec};
 use crate::model_file::{Description, ModelFile, Tensors};
-use crate::predict::Logits;
 use crate::train::config::Config;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +17,8 @@ use std::sync::atomic::AtomicBool;
 /// Logits of some photos, and the model they are of.
 pub(crate) struct HeldOut {
     pub(crate) description: Description,
-    pub(crate) logits: Logits,
+    /// One a photo.
+    pub(crate) logits: Vec<Logits>,
 }
 
 impl HeldOut {

@@ -1,6 +1,6 @@
 //! Names of heads and labels that tables and terminals can hold: short, printable, and no two columns alike.
 
-use super::HeadSpec;
+use super::spec::HeadSpec;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) fn check_names(heads: &[HeadSpec]) -> Result<()> {
         take_column(&mut columns, name, name.clone(), what, name)?;
         take_column(&mut columns, name, format!("{name}_truth"), what, name)?;
         let what = format!("head `{name}`, labels");
-        for label in &head.labels {
+        for label in &head.labels.names {
             check_text(&what, label)?;
             take_column(&mut columns, name, format!("{name}_{label}"), &what, label)?;
         }

@@ -1,12 +1,12 @@
 //! From the K − 1 outputs of a head of ordered labels to the probabilities of its K labels.
 
-use super::LossKind;
+use super::loss_kind::LossKind;
 
 /// Less than this no log-probability is, so that a label that is impossible stays a finite number, in `f32` too.
 pub(crate) const LEAST: f64 = -87.0;
 
-/// The biases that `coral` starts from: two apart and around 0. From equal ones, as in the paper, a label between two others would have
-/// no probability at first, and at the learning rates of fine-tuning borders move apart too slowly.
+/// The biases that `coral` starts from: two apart and around 0. From equal ones, as in the paper, a label between two others
+/// would have no probability at first, and at the learning rates of fine-tuning borders move apart too slowly.
 pub(crate) fn borders(outputs: usize) -> Vec<f64> {
     (0..outputs)
         .map(|k| outputs as f64 - 1.0 - 2.0 * k as f64)

@@ -1,5 +1,5 @@
-//! The folder of files fetched, laid out as Python's `huggingface_hub` does: contents by their hashes, commits as folders of links to
-//! them, branches and tags as files with a commit.
+//! The folder of files fetched, laid out as Python's `huggingface_hub` does: contents by their hashes, commits as folders of
+//! links to them, branches and tags as files with a commit.
 
 use super::source::Source;
 use std::io;

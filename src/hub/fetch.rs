@@ -15,8 +15,9 @@ impl Hub {
     /// it stopped; the SHA-256 of large files is checked.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if `source` is not of this form, [`Error::Checkpoint`](crate::Error::Checkpoint) that
-    /// says what was tried and what to do, [`Error::Io`](crate::Error::Io) if the cache cannot be written.
+    /// [`Error::Invalid`](crate::Error::Invalid) if `source` is not of this form,
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) that says what was tried and what to do,
+    /// [`Error::Io`](crate::Error::Io) if the cache cannot be written.
     pub fn fetch(&self, source: &str) -> Result<PathBuf> {
         let source = Source::parse(source)?;
         let folder = self.folder();

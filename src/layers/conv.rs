@@ -1,7 +1,7 @@
 //! Convolutions as layers.
 
 use super::{BatchNormMode, Mode};
-use crate::ops::{
+use crate::tape::{
     Activation, Conv2dParams, ConvStep, ConvWeight, Map, Norm, Statistics, Tape, Weight,
 };
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -20,7 +20,7 @@ pub enum Padding {
 }
 
 impl Padding {
-    fn params(
+    pub(super) fn params(
         self,
         input: (usize, usize),
         kernel: usize,

@@ -1,7 +1,7 @@
 //! Inverted residuals.
 
 use super::{ConvNormAct, Mode, residual};
-use crate::ops::{ConvStep, Map, Tape};
+use crate::tape::{ConvStep, Map, Tape};
 use candle_core::Result;
 
 /// The convolutions of an inverted residual (Sandler et al. 2018), one after the other: expansion, if there is one, depthwise,

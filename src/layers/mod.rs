@@ -1,17 +1,20 @@
-//! Thin layers over `ops` and candle's `VarBuilder`.
+//! Thin layers over a tape and candle's `VarBuilder`.
 //!
-//! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is a
-//! constant, and so are its batch-norm statistics.
+//! Whether a layer learns is not a flag: a layer built over variables is fine-tuned, a layer built over the tensors of a file is
+//! a constant, and so are its batch-norm statistics.
 
-use crate::ops::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use crate::random::init::uniform;
+use crate::tape::{self, Activation, Conv2dParams, ConvWeight, Map, Tape, Weight};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+mod branches;
 mod conv;
 mod inverted;
 mod squeeze;
 
+pub use branches::Branches;
+pub(crate) use branches::padded;
 pub(crate) use conv::SMALL;
 pub use conv::{Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Padding};
 pub use inverted::inverted_residual;
@@ -65,11 +68,11 @@ fn survival(rate: f32, count: usize, key: u64, stream: u64) -> Vec<f32> {
 /// Any; the result has the same.
 ///
 /// # Errors
-/// As [`ops::scale`].
+/// As [`tape::scale`].
 pub fn dropout(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> Result<Tensor> {
     match mode {
         Mode::Train { key, .. } if rate > 0.0 => {
-            ops::scale(x, survival(rate, x.elem_count(), key, stream))
+            tape::scale(x, survival(rate, x.elem_count(), key, stream))
         }
         _ => Ok(x.clone()),
     }
@@ -119,18 +122,19 @@ impl Linear {
         })
     }
 
-    /// A layer as in transformers: first values from a normal distribution of deviation 0.02, biases 0, as timm.
+    /// The same, but a new weight is drawn by `init`, and a new bias is 0.
     ///
     /// # Errors
     /// If `vb` lacks the tensors.
-    pub fn small(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn with_init(inputs: usize, outputs: usize, init: Init, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", SMALL)?),
+            weight: Weight::new(vb.get_with_hints((outputs, inputs), "weight", init)?),
             bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
         })
     }
 
-    /// [`small`](Self::small) with a `weight` `(outputs, inputs, 1, 1)`, that of a pointwise convolution; for maps only.
+    /// A layer over a `weight` `(outputs, inputs, 1, 1)`, that of a pointwise convolution, for maps only; a new one is drawn from
+    /// a normal distribution of deviation 0.02, as timm's.
     ///
     /// # Errors
     /// If `vb` lacks the tensors.
@@ -175,9 +179,9 @@ impl Linear {
     /// `x` `(batch, inputs)`; result `(batch, outputs)`.
     ///
     /// # Errors
-    /// As [`ops::linear`].
+    /// As [`tape::linear`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, self.weight.tensor(), Some(&self.bias))
+        tape::linear(x, self.weight.tensor(), Some(&self.bias))
     }
 }
 

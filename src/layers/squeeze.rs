@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation (Hu et al. 2018) as a layer.
 
 use super::{Conv, ConvConfig, Padding};
-use crate::ops::{Activation, Map, Tape};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
@@ -31,6 +31,18 @@ impl SqueezeExcite {
     /// # Errors
     /// If `vb` lacks a tensor.
     pub fn new(config: SqueezeConfig, vb: VarBuilder) -> Result<Self> {
+        Self::named(config, ["conv_reduce", "conv_expand"], vb)
+    }
+
+    /// The same with other names.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn named(
+        config: SqueezeConfig,
+        [reduce, expand]: [&str; 2],
+        vb: VarBuilder,
+    ) -> Result<Self> {
         let SqueezeConfig {
             channels,
             reduced,
@@ -50,8 +62,8 @@ impl SqueezeExcite {
             Conv::fan_out(config, vb.pp(name))
         };
         Ok(Self {
-            reduce: conv(channels, reduced, activation, "conv_reduce")?,
-            expand: conv(reduced, channels, gate, "conv_expand")?,
+            reduce: conv(channels, reduced, activation, reduce)?,
+            expand: conv(reduced, channels, gate, expand)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! From the heads' logits to the final class: the joint probability, and the decision by it.
 
+use super::outputs::Outputs;
 use crate::error::{Error, Result};
 use crate::names::named;
 use crate::taxonomy::Taxonomy;
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// (1 − s) · Σ log p(label of each head that applies) + s · log p(class by the joint head) + prior + offset;
 ///
-/// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the photo.
+/// ties go to the lower class. With everything at its default that is the product of the heads, taken as independent given the
+/// photo.
 ///
 /// In a file the plain product is its name alone, everything else a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,14 +20,14 @@ pub struct Decision {
     pub rule: DecisionRule,
     /// s, the share of the joint head, from 0 to 1; counts only where there is a joint head.
     pub joint_share: f64,
-    /// For each final class, log P(class) − Σ log P(label): how much likelier it is than if its labels were independent. Changes the
-    /// probabilities. Empty: nothing.
+    /// For each final class, log P(class) − Σ log P(label): how much likelier it is than if its labels were independent. Changes
+    /// the probabilities. Empty: nothing.
     pub log_prior: Vec<f64>,
-    /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities as they
-    /// are. Empty: nothing.
+    /// For each final class what is added when the greatest is looked for, found on a validation split. Leaves the probabilities
+    /// as they are. Empty: nothing.
     pub offsets: Vec<f64>,
-    /// What the final classes' log-probabilities, the prior included, are divided by before they are made to sum to 1 (temperature scaling,
-    /// Guo et al. 2017); found on a validation split. 1: nothing.
+    /// What the final classes' log-probabilities, the prior included, are divided by before they are made to sum to 1
+    /// (temperature scaling, Guo et al. 2017); found on a validation split. 1: nothing.
     pub temperature: f64,
     /// Below this probability of the final class a prediction abstains, from 0 to 1.
     pub min_confidence: f64,
@@ -198,7 +200,7 @@ impl Decision {
         Ok(())
     }
 
-    /// The log-probability of every final class, from the log-probabilities of each head's labels and, if there is a joint head, of its
+    /// The log-probability of every final class, from the log-probabilities of each head's labels and, by the joint head, of the
     /// classes.
     ///
     /// # Errors
@@ -206,10 +208,10 @@ impl Decision {
     pub fn log_probs(
         &self,
         taxonomy: &Taxonomy,
-        heads: &[Vec<f64>],
-        joint: Option<&[f64]>,
+        log_probs: &Outputs<Vec<f64>>,
     ) -> Result<Vec<f64>> {
-        let mut all = joint_log_probs(taxonomy, heads)?;
+        let mut all = joint_log_probs(taxonomy, &log_probs.heads)?;
+        let joint = log_probs.joint.as_ref();
         let share = joint.map_or(0.0, |_| self.joint_share);
         if let Some(joint) = joint.filter(|_| share > 0.0) {
             for (a, j) in all.iter_mut().zip(joint) {
@@ -258,8 +260,8 @@ pub(crate) fn normalise(values: &mut [f64]) {
     values.iter_mut().for_each(|v| *v = *v - max - log);
 }
 
-/// The joint log-probability of every final class, from one log-probability a label of each head: Σ over the heads that apply to the
-/// class. Where combinations are impossible, what they would have had is shared among the others in proportion.
+/// The joint log-probability of every final class, from one log-probability a label of each head: Σ over the heads that apply to
+/// the class. Where combinations are impossible, what they would have had is shared among the others in proportion.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is not one list a head with one value a label.

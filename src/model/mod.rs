@@ -2,10 +2,16 @@
 
 pub mod combine;
 pub mod novelty;
+mod outputs;
 
-use crate::backbone::{Activations, Architecture, Backbone};
+pub use outputs::{Logits, Outputs};
+
+use crate::backbone::{Architecture, Backbone, SavedActivations};
 use crate::error::{Error, Result};
-use crate::head::{ClassWeights, GREATEST, Head, HeadSpec, LossKind, check_layers, check_names};
+use crate::head::{
+    ClassWeights, GREATEST, Head, HeadSpec, LayerSpec, LossKind, LossSpec, check_layers,
+    check_names,
+};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::taxonomy::{Labels, Taxonomy};
@@ -45,18 +51,14 @@ pub struct JointSpec {
     /// Its loss.
     pub loss: LossKind,
     /// Factor of each final class within the loss.
-    #[serde(skip_serializing_if = "is_equal")]
+    #[serde(skip_serializing_if = "ClassWeights::is_equal")]
     pub class_weights: ClassWeights,
-    /// Label smoothing ε, see [`HeadSpec::smoothing`].
+    /// Label smoothing ε, see [`LossSpec::smoothing`].
     pub smoothing: f64,
     /// Dropout probability on the features before it.
     pub dropout: f64,
     /// Width of a hidden layer with ReLU; 0 for a linear head.
     pub hidden: usize,
-}
-
-fn is_equal(w: &ClassWeights) -> bool {
-    *w == ClassWeights::Equal
 }
 
 impl Default for JointSpec {
@@ -81,12 +83,17 @@ impl JointSpec {
     /// As a head whose labels are the final classes.
     pub(crate) fn head(&self, taxonomy: &Taxonomy) -> HeadSpec {
         HeadSpec {
-            loss: self.loss.clone(),
-            weight: self.weight,
-            class_weights: self.class_weights.clone(),
-            smoothing: self.smoothing,
-            dropout: self.dropout,
-            hidden: self.hidden,
+            loss: LossSpec {
+                kind: self.loss.clone(),
+                weight: self.weight,
+                class_weights: self.class_weights.clone(),
+                smoothing: self.smoothing,
+                ..LossSpec::default()
+            },
+            layers: LayerSpec {
+                dropout: self.dropout,
+                hidden: self.hidden,
+            },
             ..HeadSpec::new(JOINT, taxonomy.class_names())
         }
     }
@@ -117,7 +124,7 @@ impl JointSpec {
             let expected = "a loss for labels without an order";
             return fail("loss", expected, "one for labels that have one".into());
         }
-        if self.consistency > 0.0 && heads.iter().any(|h| h.loss.is_cumulative()) {
+        if self.consistency > 0.0 && heads.iter().any(|h| h.loss.kind.is_cumulative()) {
             let expected = "0 beside heads with the losses `coral` and `corn`, whose outputs are not logits of labels";
             return fail("consistency", expected, self.consistency.to_string());
         }
@@ -142,11 +149,11 @@ impl ModelSpec {
     /// # Errors
     /// As [`Taxonomy::new`] and [`Taxonomy::with_tree`].
     pub fn taxonomy(&self) -> Result<Taxonomy> {
-        let when: Vec<Labels> = self.heads.iter().map(|h| h.when.clone()).collect();
+        let when: Vec<Labels> = self.heads.iter().map(|h| h.labels.when.clone()).collect();
         Taxonomy::new(
             self.heads
                 .iter()
-                .map(|h| (h.name.clone(), h.labels.clone())),
+                .map(|h| (h.name.clone(), h.labels.names.clone())),
         )?
         .with_tree(&when, &self.impossible)
     }
@@ -185,19 +192,24 @@ impl ModelSpec {
     }
 }
 
-/// The heads, then the joint head if there is one, over `heads.<name>.…` and `joint.…` of `vb`.
-pub(crate) fn heads(spec: &ModelSpec, width: usize, vb: &VarBuilder) -> Result<Vec<Head>> {
-    let mut heads = spec
-        .heads
-        .iter()
-        .enumerate()
-        .map(|(i, h)| Head::new(h, width, i, vb.pp("heads").pp(&h.name)))
+/// The heads and the joint head over `heads.<name>.…` and `joint.…` of `vb`.
+pub(crate) fn heads(
+    spec: &ModelSpec,
+    num_features: usize,
+    vb: &VarBuilder,
+) -> Result<(Vec<Head>, Option<Head>)> {
+    let places = spec.heads.iter().enumerate();
+    let heads = places
+        .map(|(i, h)| Head::new(h, num_features, i, vb.pp("heads").pp(&h.name)))
         .collect::<candle_core::Result<Vec<_>>>()?;
-    if let Some(joint) = &spec.joint {
-        let head = joint.head(&spec.taxonomy()?);
-        heads.push(Head::new(&head, width, heads.len(), vb.pp(JOINT))?);
-    }
-    Ok(heads)
+    let joint = match &spec.joint {
+        Some(joint) => {
+            let head = joint.head(&spec.taxonomy()?);
+            Some(Head::new(&head, num_features, heads.len(), vb.pp(JOINT))?)
+        }
+        None => None,
+    };
+    Ok((heads, joint))
 }
 
 /// A backbone that feeds several heads.
@@ -205,8 +217,9 @@ pub(crate) fn heads(spec: &ModelSpec, width: usize, vb: &VarBuilder) -> Result<V
 /// [`features`](Self::features) and [`logits`](Self::logits) are separate, so that features can be kept.
 pub struct MultiTaskModel {
     backbone: Box<dyn Backbone>,
-    /// The heads, then the joint head, if there is one.
     heads: Vec<Head>,
+    /// The head of all final classes beside them.
+    joint: Option<Head>,
 }
 
 impl MultiTaskModel {
@@ -219,12 +232,75 @@ impl MultiTaskModel {
         let vb_backbone = vb.pp("backbone");
         let channels = spec.input.channels;
         let backbone = spec.backbone.build_for(channels, vb_backbone, drop_path)?;
-        let heads = heads(spec, backbone.num_features(), vb)?;
-        Ok(Self { backbone, heads })
+        let (heads, joint) = heads(spec, backbone.num_features(), vb)?;
+        Self::from_parts(backbone, heads, joint)
+    }
+
+    /// A model of a backbone of your own, heads over its features, and a joint head if there is to be one.
+    ///
+    /// Over candle's `VarMap` it trains with candle's optimisers. A network that configurations and model files shall name is
+    /// [registered](crate::backbone::adapter::register) instead.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use candle_nn::{Conv2d, Conv2dConfig, Module, VarBuilder, VarMap};
+    /// use hydranet::{Backbone, Head, HeadSpec, Mode, MultiTaskModel};
+    ///
+    /// struct Patches(Conv2d);
+    ///
+    /// impl Backbone for Patches {
+    ///     fn num_features(&self) -> usize {
+    ///         8
+    ///     }
+    ///
+    ///     fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+    ///         self.0.forward(images)?.mean((2, 3))
+    ///     }
+    /// }
+    ///
+    /// let variables = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    /// let stride = Conv2dConfig { stride: 16, ..Default::default() };
+    /// let patches = Patches(candle_nn::conv2d(3, 8, 16, stride, vb.pp("backbone"))?);
+    /// let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
+    /// let mask = Head::new(&mask, patches.num_features(), 0, vb.pp("heads.mask"))?;
+    /// let model = MultiTaskModel::from_parts(Box::new(patches), vec![mask], None)?;
+    ///
+    /// let images = Tensor::zeros((2, 3, 64, 64), DType::F32, &Device::Cpu)?;
+    /// let features = model.features(&images, Mode::Eval)?;
+    /// let logits = model.logits(&features, Mode::Eval)?;
+    /// assert_eq!(logits.heads[0].dims(), [2, 2]);
+    /// assert!(logits.joint.is_none());
+    /// let gradients = logits.heads[0].sum_all()?.backward()?;
+    /// assert!(variables.all_vars().iter().all(|v| gradients.get(v).is_some()));
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a head is over features of another width than the backbone's.
+    pub fn from_parts(
+        backbone: Box<dyn Backbone>,
+        heads: Vec<Head>,
+        joint: Option<Head>,
+    ) -> Result<Self> {
+        let width = backbone.num_features();
+        let mut widths = heads.iter().chain(&joint).map(Head::num_features);
+        if let Some(other) = widths.find(|w| *w != width) {
+            return Err(Error::Invalid {
+                what: "a head of a model".into(),
+                expected: format!("one over {width} features, as the backbone gives them"),
+                found: format!("one over {other}"),
+            });
+        }
+        Ok(Self {
+            backbone,
+            heads,
+            joint,
+        })
     }
 
     /// From now on, the backbone keeps what backward needs in this way.
-    pub fn set_activations(&mut self, activations: Activations) {
+    pub fn set_activations(&mut self, activations: SavedActivations) {
         self.backbone.set_activations(activations);
     }
 
@@ -233,15 +309,16 @@ impl MultiTaskModel {
         self.backbone.set_momentum(momentum);
     }
 
-    /// The backbone and the heads.
-    pub(crate) fn parts(&self) -> (&dyn Backbone, &[Head]) {
-        (self.backbone.as_ref(), &self.heads)
+    /// The backbone, the heads, and the joint head.
+    pub(crate) fn parts(&self) -> (&dyn Backbone, &[Head], Option<&Head>) {
+        (self.backbone.as_ref(), &self.heads, self.joint.as_ref())
     }
 
     /// The backbone's features.
     ///
     /// # Shapes
-    /// `images` `(batch, channels, H, W)`, normalised; result `(batch, num_features)`.
+    /// - `images` `(batch, channels, H, W)`, normalised
+    /// - result `(batch, num_features)`
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -252,28 +329,35 @@ impl MultiTaskModel {
     /// What each head's loss is of, see [`Head::outputs`].
     ///
     /// # Shapes
-    /// `features` `(batch, num_features)`; results `(batch, num_outputs)`, one a head in order, the joint head's last.
+    /// - `features` `(batch, num_features)`
+    /// - result `(batch, num_outputs)` of each head, `(batch, num_classes)` of the joint head
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
-        self.heads
-            .iter()
-            .map(|h| Ok(h.outputs(features, mode)?))
-            .collect()
+    pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
+        self.of_heads(|head| head.outputs(features, mode))
     }
 
     /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
     ///
     /// # Shapes
-    /// `features` `(batch, num_features)`; results `(batch, num_labels)`, one a head in order, the joint head's `(batch, num_classes)` last.
+    /// - `features` `(batch, num_features)`
+    /// - result `(batch, num_labels)` of each head, `(batch, num_classes)` of the joint head
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn logits(&self, features: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {
-        self.heads
-            .iter()
-            .map(|h| Ok(h.logits(features, mode)?))
-            .collect()
+    pub fn logits(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
+        self.of_heads(|head| head.logits(features, mode))
+    }
+
+    fn of_heads(&self, say: impl Fn(&Head) -> candle_core::Result<Tensor>) -> Result<Outputs> {
+        Ok(Outputs {
+            heads: self
+                .heads
+                .iter()
+                .map(&say)
+                .collect::<candle_core::Result<_>>()?,
+            joint: self.joint.as_ref().map(&say).transpose()?,
+        })
     }
 }

@@ -1,13 +1,13 @@
-//! How unlike the training photos a photo is, by its features: a photo of something else, or out of focus, is told by that, however sure
-//! the heads are of it.
+//! How unlike the training photos a photo is, by its features: a photo of something else, or out of focus, is told by that,
+//! however sure the heads are of it.
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-/// The statistics a model file has for it: tensors `novelty.mean` `(num_features)`, `novelty.directions` `(directions, num_features)`,
-/// `novelty.variances` `(directions + 1)` and `novelty.quantiles` `(quantiles)`.
+/// The statistics a model file has for it: tensors `novelty.mean` `(num_features)`, `novelty.directions` `(directions,
+/// num_features)`, `novelty.variances` `(directions + 1)` and `novelty.quantiles` `(quantiles)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoveltySpec {
@@ -43,9 +43,9 @@ impl NoveltySpec {
 /// What the name of its tensors begins with.
 pub(crate) const NOVELTY: &str = "novelty";
 
-/// The features of the training photos as a normal distribution whose covariance is free along its first principal directions and alike in
-/// all others (probabilistic principal components, Tipping and Bishop 1999). A photo's distance is Mahalanobis's, as Lee et al. 2018 take
-/// to find what is out of distribution:
+/// The features of the training photos as a normal distribution whose covariance is free along its first principal directions and
+/// alike in all others (probabilistic principal components, Tipping and Bishop 1999). A photo's distance is Mahalanobis's, as Lee
+/// et al. 2018 take to find what is out of distribution:
 ///
 /// d² = Σₖ (uₖ · z)² / λₖ + (‖z‖² − Σₖ (uₖ · z)²) / σ², z = features − mean.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use super::file::ModelFile;
 use super::folder;
 use crate::error::{Error, Result};
 use crate::io::read::{WEIGHTS, bytes, open_within};
-use crate::ops::map_file;
+use hydranet_kernels::map_file;
 use std::path::Path;
 
 impl ModelFile {

@@ -4,19 +4,20 @@ use super::graph::Attribute::Int;
 use super::graph::Graph;
 use super::heads::padded;
 use crate::error::Result;
+use crate::model::Outputs;
 use crate::model::combine::Decision;
 use crate::taxonomy::Taxonomy;
 
-/// The log-probabilities `(batch, num_classes)`, as [`Decision::log_probs`], from the names of those of each head's labels and, if there is
-/// a joint head, of its classes.
+/// The log-probabilities `(batch, num_classes)`, as [`Decision::log_probs`], from the names of those of each head's labels and, by the
+/// joint head, of the classes.
 pub(crate) fn log_probs(
     graph: &mut Graph,
     taxonomy: &Taxonomy,
     decision: &Decision,
-    heads: &[String],
-    joint: Option<&str>,
+    log_probs: &Outputs<String>,
 ) -> Result<String> {
-    let mut all = product(graph, taxonomy, heads)?;
+    let mut all = product(graph, taxonomy, &log_probs.heads)?;
+    let joint = log_probs.joint.as_deref();
     let share = joint.map_or(0.0, |_| decision.joint_share);
     if let Some(joint) = joint.filter(|_| share > 0.0) {
         let share = graph.number(share as f32);

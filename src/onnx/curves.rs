@@ -2,7 +2,7 @@
 
 use super::graph::Attribute::{Float, Int, Ints};
 use super::graph::Graph;
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// An activation of `x`.
 pub(crate) fn activate(graph: &mut Graph, x: String, activation: Activation) -> String {
@@ -53,7 +53,7 @@ pub(crate) fn activate(graph: &mut Graph, x: String, activation: Activation) -> 
     }
 }
 
-/// Global response normalisation of rows, see [`Tape::global_response_norm`](crate::ops::Tape::global_response_norm).
+/// Global response normalisation of rows, see [`Tape::global_response_norm`](crate::tape::Tape::global_response_norm).
 pub(crate) fn response_norm(graph: &mut Graph, [x, gamma, beta]: [&str; 3], eps: f64) -> String {
     let (eps, one) = (graph.number(eps as f32), graph.number(1.0));
     let keep = ("keepdims", Int(1));

@@ -16,7 +16,7 @@ pub(crate) fn log_probs(
 ) -> Result<String> {
     let mut x = features.to_string();
     for (i, [weight, bias]) in head.linears()?.iter().enumerate() {
-        let layer = if spec.hidden > 0 && i == 0 {
+        let layer = if spec.layers.hidden > 0 && i == 0 {
             "hidden"
         } else {
             "fc"
@@ -26,7 +26,7 @@ pub(crate) fn log_probs(
         }
         x = linear(graph, &x, &format!("{prefix}.{layer}"), weight, bias)?;
     }
-    let logits = match spec.loss {
+    let logits = match spec.loss.kind {
         LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),
         LossKind::Corn => corn(graph, &x, spec.num_labels() - 1),
         _ => x,

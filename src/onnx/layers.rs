@@ -3,7 +3,7 @@
 use super::graph::Attribute::{Int, Ints};
 use super::steps::{Writer, pair};
 use crate::error::Result;
-use crate::ops::Conv2dParams;
+use crate::tape::Conv2dParams;
 use candle_core::{DType, Tensor};
 
 impl Writer<'_> {

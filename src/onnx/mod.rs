@@ -19,8 +19,9 @@ mod wire;
 
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
+use crate::model::Outputs;
 use crate::model_file::ModelFile;
-use crate::ops::Tape;
+use crate::tape::Tape;
 use candle_core::TensorId;
 use graph::Graph;
 use std::collections::HashMap;
@@ -63,7 +64,7 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         ));
     }
     let model = file.build()?;
-    let (backbone, heads) = model.parts();
+    let (backbone, heads, joint) = model.parts();
     let [h, w] = spec.input.size;
     let (mut tape, images) = Tape::recorded(spec.input.channels, (h, w))?;
     let features = backbone.on_tape(&mut tape, &images)?;
@@ -87,26 +88,13 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         graph.output(&spec.name, Some(spec.num_labels()));
         log_probs.push(name);
     }
-    let joint = match (&spec.joint, heads.last()) {
-        (Some(joint), Some(head)) => {
-            let spec = joint.head(&taxonomy);
-            Some(heads::log_probs(
-                &mut graph,
-                &features,
-                (&spec, "joint"),
-                head,
-            )?)
-        }
-        _ => None,
-    };
+    let mut log_probs = Outputs::from(log_probs);
+    if let Some((joint, head)) = spec.joint.as_ref().zip(joint) {
+        let spec = (&joint.head(&taxonomy), "joint");
+        log_probs.joint = Some(heads::log_probs(&mut graph, &features, spec, head)?);
+    }
     let decision = &file.description.decision;
-    let of_classes = classes::log_probs(
-        &mut graph,
-        &taxonomy,
-        decision,
-        &log_probs,
-        joint.as_deref(),
-    )?;
+    let of_classes = classes::log_probs(&mut graph, &taxonomy, decision, &log_probs)?;
     graph.named("Exp", &[&of_classes], &[JOINT], &[]);
     graph.output(JOINT, Some(taxonomy.num_classes()));
     classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);

@@ -7,8 +7,9 @@ use super::curves::{activate, response_norm};
 use super::graph::Attribute::{Float, Int, Ints};
 use super::graph::Graph;
 use crate::error::Result;
-use crate::ops::{Conv2dParams, Record, Step};
+use crate::tape::Conv2dParams;
 use candle_core::{Tensor, TensorId};
+use hydranet_tape::internal::{Record, Step};
 use std::collections::HashMap;
 
 /// A map's names in the graph.
@@ -55,14 +56,9 @@ pub(crate) fn write(
 impl Writer<'_> {
     fn step(&mut self, step: &Step) -> Result<Value> {
         Ok(match step {
-            Step::Conv {
-                x,
-                weight,
-                params,
-                scale,
-                shift,
-                activation,
-            } => {
+            Step::Conv { x, conv } => {
+                let (weight, params) = (&conv.weight, &conv.params);
+                let (scale, shift) = conv.epilogue.affine(weight.dim(0)?)?;
                 let (scale, shift) = (scale.as_deref(), shift.as_deref());
                 let of_rows = self.values[*x].rows.is_some() && is_linear(weight, params);
                 let x = self.form(*x, of_rows);
@@ -71,7 +67,7 @@ impl Writer<'_> {
                 } else {
                     self.conv(&x, weight, params, scale, shift)?
                 };
-                value(of_rows, activate(self.graph, y, *activation))
+                value(of_rows, activate(self.graph, y, conv.epilogue.activation))
             }
             Step::LayerNorm {
                 x,
@@ -119,7 +115,7 @@ impl Writer<'_> {
                 let axis = [("axis", Int(2))];
                 value(true, self.graph.node("Gather", &[&x, &place], &axis))
             }
-            Step::Add { x, y } => {
+            Step::Add { x, y, .. } => {
                 let of_rows = [x, y].iter().all(|m| self.values[**m].rows.is_some());
                 let [x, y] = [x, y].map(|m| self.form(*m, of_rows));
                 value(of_rows, self.graph.node("Add", &[&x, &y], &[]))
@@ -147,14 +143,19 @@ impl Writer<'_> {
                 ];
                 value(false, self.graph.node("AveragePool", &[&x], &attributes))
             }
-            Step::MaxPool { x, params } => {
+            Step::MaxPool {
+                x,
+                kernel,
+                stride,
+                padding,
+            } => {
                 let x = self.planes(*x);
                 let attributes = [
-                    ("kernel_shape", Ints(&pair(params.kernel))),
-                    ("strides", Ints(&pair(params.stride))),
-                    ("pads", Ints(&around(params.padding))),
-                    ("dilations", Ints(&pair(params.dilation))),
-                    ("ceil_mode", Int(params.ceil_mode.into())),
+                    ("kernel_shape", Ints(&pair((*kernel, *kernel)))),
+                    ("strides", Ints(&pair((*stride, *stride)))),
+                    ("pads", Ints(&around((*padding, *padding)))),
+                    ("dilations", Ints(&[1, 1])),
+                    ("ceil_mode", Int(0)),
                 ];
                 value(false, self.graph.node("MaxPool", &[&x], &attributes))
             }

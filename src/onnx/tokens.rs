@@ -3,8 +3,8 @@
 use super::graph::Attribute::Int;
 use super::steps::Writer;
 use crate::error::Result;
-use crate::ops::Layout;
 use candle_core::{DType, Tensor};
+use hydranet_tape::internal::WindowLayout;
 
 /// Axes of `(batch, tokens, heads, dim)` or `(batch, windows, tokens, heads, dim)` with heads before tokens, and those of keys, which a
 /// product takes turned.
@@ -42,7 +42,7 @@ impl Writer<'_> {
     pub(crate) fn window_attention(
         &mut self,
         place: usize,
-        layout: &Layout,
+        layout: &WindowLayout,
         bias: &Tensor,
         filling: &Tensor,
     ) -> Result<String> {
@@ -77,7 +77,7 @@ impl Writer<'_> {
     }
 
     /// The table of biases spread out, `(heads, queries, keys)`.
-    fn biases(&mut self, layout: &Layout, table: &Tensor) -> Result<String> {
+    fn biases(&mut self, layout: &WindowLayout, table: &Tensor) -> Result<String> {
         let (n, heads) = (layout.tokens(), layout.heads);
         let values: Vec<f32> = table.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let distances = layout.distances();

@@ -5,7 +5,7 @@ use super::manifest::{Manifest, Views};
 use super::prediction::Prediction;
 use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
+use crate::head::LabelSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -82,16 +82,19 @@ impl Ensemble {
             let heads = |of: &Predictor| of.description().model.heads.clone();
             for (own, expected) in heads(member).iter().zip(&heads(first)) {
                 // Labels are told from numbers by them.
-                let both = !own.thresholds.is_empty() && !expected.thresholds.is_empty();
-                if own.labels != expected.labels || both && own.thresholds != expected.thresholds {
-                    let described = |h: &HeadSpec| format!("{:?} by {:?}", h.labels, h.thresholds);
+                let (of_own, of_first) = (&own.labels, &expected.labels);
+                let both = !of_own.thresholds.is_empty() && !of_first.thresholds.is_empty();
+                if of_own.names != of_first.names
+                    || both && of_own.thresholds != of_first.thresholds
+                {
+                    let described = |l: &LabelSpec| format!("{:?} by {:?}", l.names, l.thresholds);
                     return Err(Error::Invalid {
                         what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
                         expected: format!(
                             "labels and thresholds of model 1, {}",
-                            described(expected)
+                            described(of_first)
                         ),
-                        found: described(own),
+                        found: described(of_own),
                     });
                 }
             }

@@ -3,15 +3,14 @@
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::layers::Mode;
-use crate::model::MultiTaskModel;
 use crate::model::novelty::Novelty;
+use crate::model::{Logits, MultiTaskModel};
 use crate::model_file::{Description, ModelFile};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use std::path::Path;
 
 mod ensemble;
-mod logits;
 mod manifest;
 #[cfg(feature = "image")]
 mod photos;
@@ -19,7 +18,6 @@ mod prediction;
 mod scores;
 
 pub use ensemble::Ensemble;
-pub use logits::Logits;
 pub use manifest::{Manifest, Views};
 pub use prediction::{HeadPrediction, Prediction};
 pub use scores::Average;
@@ -145,7 +143,7 @@ impl Predictor {
             });
         }
         let features = self.model.features(images, Mode::Eval)?;
-        let logits = self.of_features(&features)?;
+        let logits = self.model.logits(&features, Mode::Eval)?.rows()?;
         let distances = match &self.novelty {
             Some(novelty) => novelty.distances(&features)?,
             None => Vec::new(),
@@ -164,19 +162,17 @@ impl Predictor {
         Ok(scores)
     }
 
-    /// The logits of images; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
+    /// The logits of each image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
-    /// `images` `(batch, channels, H, W)`, normalised.
+    /// - `images` `(batch, channels, H, W)`, normalised
+    /// - result one an image
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn logits(&self, images: &Tensor) -> Result<Logits> {
-        self.of_features(&self.model.features(images, Mode::Eval)?)
-    }
-
-    fn of_features(&self, features: &Tensor) -> Result<Logits> {
-        Logits::of_heads(&self.model.logits(features, Mode::Eval)?)
+    pub fn logits(&self, images: &Tensor) -> Result<Vec<Logits>> {
+        let features = self.model.features(images, Mode::Eval)?;
+        self.model.logits(&features, Mode::Eval)?.rows()
     }
 
     /// Predicts one image of the model's input size from its pixels.

@@ -2,6 +2,7 @@
 
 use super::prediction::{HeadPrediction, Prediction};
 use crate::error::{Error, Result};
+use crate::model::Logits;
 use crate::model::combine::{Decision, argmax, log_softmax, normalise};
 use crate::names::named;
 use crate::taxonomy::Taxonomy;
@@ -64,15 +65,11 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
-    /// From each head's logits, and the joint head's behind them if there is one.
-    pub fn from_logits(
-        taxonomy: &Taxonomy,
-        decision: &Decision,
-        logits: &[Vec<f32>],
-    ) -> Result<Self> {
-        let mut heads: Vec<Vec<f64>> = logits.iter().map(|l| log_softmax(l)).collect();
+    /// From the logits of the photo.
+    pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
+        let log_probs = logits.map(|l| log_softmax(l));
         // An impossible label's logarithm may be infinite; what is no number is nothing.
-        let wrong = heads.iter().flatten().filter(|v| v.is_nan()).count();
+        let wrong = log_probs.iter().flatten().filter(|v| v.is_nan()).count();
         if wrong > 0 {
             return Err(Error::Invalid {
                 what: "what the model says of the photo".into(),
@@ -82,16 +79,11 @@ impl Scores {
                 ),
             });
         }
-        let joint = if heads.len() > taxonomy.heads().len() {
-            heads.pop()
-        } else {
-            None
-        };
-        let classes = decision.log_probs(taxonomy, &heads, joint.as_deref())?;
+        let classes = decision.log_probs(taxonomy, &log_probs)?;
         Ok(Self {
             class: decision.decide(&classes),
             classes,
-            heads,
+            heads: log_probs.heads,
             novelty: None,
         })
     }
@@ -170,15 +162,11 @@ impl Scores {
 }
 
 impl Prediction {
-    /// The final class of one photo, from each head's logits, and the joint head's behind them if there is one.
+    /// The final class of one photo, from its logits.
     ///
     /// # Errors
     /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
-    pub fn from_logits(
-        taxonomy: &Taxonomy,
-        decision: &Decision,
-        logits: &[Vec<f32>],
-    ) -> Result<Self> {
+    pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
         let scores = Scores::from_logits(taxonomy, decision, logits)?;
         scores.to_prediction(taxonomy, decision.min_confidence)
     }

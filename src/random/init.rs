@@ -23,7 +23,7 @@ pub(crate) fn stream_of(name: &str) -> u64 {
 }
 
 /// The first values of a new tensor, from the seed and the tensor's own name: adding a head does not change another's.
-pub(crate) fn first_values(seed: u64, name: &str, shape: &Shape, init: Init) -> Result<Tensor> {
+pub(crate) fn init_tensor(seed: u64, name: &str, shape: &Shape, init: Init) -> Result<Tensor> {
     let stream = stream_of(name);
     let n = shape.elem_count() as u64;
     let draw = |i| f64::from(uniform(seed, stream, i));
@@ -53,7 +53,7 @@ mod tests {
             mean: 1.0,
             stdev: 0.5,
         };
-        let t = first_values(7, "a.weight", &Shape::from(20_000), init).unwrap();
+        let t = init_tensor(7, "a.weight", &Shape::from(20_000), init).unwrap();
         let values: Vec<f32> = t.to_vec1().unwrap();
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 20_000.0;
         let var = values

@@ -4,7 +4,8 @@ use super::config::{FineTune, TrainConfig};
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::MultiTaskModel;
-use crate::ops::{Step, Tape};
+use crate::tape::Tape;
+use hydranet_tape::internal::Step;
 
 /// What a machine has that does not tell: 64 GiB.
 const USUAL: u64 = 64 << 30;

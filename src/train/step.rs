@@ -7,8 +7,8 @@ use super::loss::objective::Objective;
 use super::network::Network;
 use crate::error::{Error, Result};
 use crate::layers::Mode;
-use crate::ops::parts;
 use candle_core::Var;
+use hydranet_kernels::tasks::parts;
 use std::ops::Range;
 
 /// Where in a run a step stands.
@@ -69,7 +69,7 @@ pub(super) fn step(
         let outputs = network.model.outputs(seen, mode)?;
         let mut losses = objective.losses(&outputs, &targets, &rows, photos)?;
         losses.cut = cut.map(|copy| (features, copy));
-        for (head, part) in objective.tasks.heads.iter().zip(&losses.heads) {
+        for (head, part) in objective.tasks.heads().zip(&losses.heads) {
             let value = f64::from(part.loss.to_scalar::<f32>()?);
             if part.share > 0.0 && !value.is_finite() {
                 return Err(at.not_finite(format!("the loss of head `{}`", head.name), value));

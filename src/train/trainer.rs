@@ -108,7 +108,7 @@ impl<'a> Trainer<'a> {
         dataset.check_possible(&tasks.taxonomy)?;
         let train = &batches.train;
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train)?;
-        let heads = tasks.heads.len();
+        let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
         let start = if resume {
             Start::resume(&folder, config, dataset, weights, heads)?
@@ -295,7 +295,7 @@ impl<'a> Trainer<'a> {
         self.models.write(&record, tensors, better)?;
         (record.head_weights, record.gradients) = progress.balancing.end_epoch();
         progress.records.push(record);
-        let heads = self.objective.tasks.heads.iter();
+        let heads = self.objective.tasks.heads();
         let heads: Vec<String> = heads.map(|h| h.name.clone()).collect();
         self.models.folder.write_metrics(&heads, &progress.records)
     }

@@ -1,7 +1,7 @@
 //! Position embeddings of vision transformers, for another grid of patches.
 
 use crate::error::Result;
-use crate::ops::resample_pos_embed;
+use crate::tape::resample_pos_embed;
 use crate::tensors::{Shapes, Tensors};
 
 const NAME: &str = "pos_embed";

@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use hydranet::backbone::Architecture;
 use hydranet::model_file::Tensors;
 use hydranet::train::optim::variables::Variables;
-use hydranet::{Activations, BatchNormMode, Mode};
+use hydranet::{BatchNormMode, Mode, SavedActivations};
 use std::collections::{BTreeMap, HashMap};
 
 const TRAIN: Mode = Mode::Train {
@@ -17,7 +17,7 @@ const TRAIN: Mode = Mode::Train {
 /// Features and gradients of one step, twice backward, with another function's gradients found in between.
 fn step(
     architecture: Architecture,
-    activations: Activations,
+    activations: SavedActivations,
     given: &Tensors,
     images: &Tensor,
 ) -> (Vec<f64>, BTreeMap<String, Vec<f64>>) {
@@ -82,8 +82,8 @@ fn rounded_activations_leave_the_features_as_they_are_and_gradients_nearly() {
         let given = variables.snapshot().unwrap();
         for dtype in [DType::F32, DType::F64] {
             let images = values(&[4, 3, h, w], 3).to_dtype(dtype).unwrap();
-            let (features, exact) = step(architecture, Activations::F32, &given, &images);
-            let (same, rounded) = step(architecture, Activations::Bf16, &given, &images);
+            let (features, exact) = step(architecture, SavedActivations::F32, &given, &images);
+            let (same, rounded) = step(architecture, SavedActivations::Bf16, &given, &images);
             assert!(features == same, "{name} {dtype:?}");
             let off = off(&rounded, &exact);
             println!("{name} {dtype:?}: gradients off by {off:.1e}");

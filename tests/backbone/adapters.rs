@@ -308,8 +308,8 @@ fn what_each_says_about_its_gradients_is_so() {
         );
         let found = lost.first().map(String::as_str);
         let declared = match small.entry().training {
-            Training::Severed(first) => Some(first),
-            Training::Whole | Training::Folded => None,
+            Training::NoGradient(first) => Some(first),
+            Training::Full | Training::FoldedWeights => None,
         };
         if found != declared {
             failed.push(format!("{}: {found:?}, declared {declared:?}", small.name));
@@ -345,7 +345,7 @@ fn a_step_changes_what_a_network_computes_unless_its_weights_are_folded() {
         step(&vars);
         let after = net.features(&images, Mode::Eval).unwrap();
         let moved = golden::distance(&after, &before) > 0.0;
-        let folded = small.entry().training == Training::Folded;
+        let folded = small.entry().training == Training::FoldedWeights;
         assert_eq!(moved, !folded, "{}", small.name);
     }
 }
@@ -429,7 +429,7 @@ fn with<'a>(settings: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn fine_tuning_a_severed_one_is_refused_at_start_with_its_first_variable() {
-    let Training::Severed(first) = small_one("small_clip").entry().training else {
+    let Training::NoGradient(first) = small_one("small_clip").entry().training else {
         panic!("CLIP is severed")
     };
     for (setting, found) in [
@@ -600,8 +600,8 @@ fn every_shipped_one_at_full_size_does_what_it_says() {
         let lost = lost.map(|(name, _)| name.as_str());
         println!("{name}: {forward:?}, {:?}, {lost:?}", start.elapsed());
         match small.entry().training {
-            Training::Severed(first) => assert_eq!(lost, Some(first), "{name}"),
-            Training::Whole | Training::Folded => assert_eq!(lost, None, "{name}"),
+            Training::NoGradient(first) => assert_eq!(lost, Some(first), "{name}"),
+            Training::Full | Training::FoldedWeights => assert_eq!(lost, None, "{name}"),
         }
     }
 }

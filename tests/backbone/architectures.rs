@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Deserialize)]
 struct Known {
     tag: String,
+    licence: String,
     num_features: usize,
     side: usize,
     crop_pct: f64,
@@ -77,6 +78,7 @@ fn every_architecture_sees_photos_as_the_pretrained_weights_of_timm() {
         let theirs = &known[architecture.name()];
         let input = architecture.input();
         assert_eq!(architecture.tag(), theirs.tag, "{architecture}");
+        assert_eq!(architecture.licence(), theirs.licence, "{architecture}");
         assert_eq!(
             architecture.hub_name().is_none(),
             theirs.tag.is_empty(),

@@ -4,7 +4,7 @@ use crate::common::golden::{distance, json, tensors};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{BatchNormMode, ConvNormAct, ConvNormActConfig, Mode, Padding};
-use hydranet::ops::{Activation, Tape};
+use hydranet::tape::{Activation, Tape};
 use std::collections::HashMap;
 
 /// The layer alone on a tape.

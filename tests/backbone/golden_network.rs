@@ -7,9 +7,9 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{dropout, residual};
 use hydranet::model_file::{Tensors, read_tensors};
-use hydranet::ops::Tape;
+use hydranet::tape::{self, Tape};
 use hydranet::train::optim::variables::{Variables, is_buffer};
-use hydranet::{Architecture, Backbone, BatchNormMode, Mode, ops};
+use hydranet::{Architecture, Backbone, BatchNormMode, Mode};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -76,7 +76,10 @@ fn every_stage_the_features_and_the_logits_are_those_of_timm() {
             found.drain(..stages.start);
             let features = net.features(&x, Mode::Eval).unwrap();
             let (w, b) = (&tensors["classifier.weight"], &tensors["classifier.bias"]);
-            found.push(("logits".into(), ops::linear(&features, w, Some(b)).unwrap()));
+            found.push((
+                "logits".into(),
+                tape::linear(&features, w, Some(b)).unwrap(),
+            ));
             found.push(("features".into(), features));
             let mut worst = (0.0, String::new());
             for (stage, ours) in &found {
@@ -429,11 +432,11 @@ fn drop_path_in_the_network_depends_on_the_key_alone() {
 fn branch_alone(x: &Tensor, rate: f32, mode: Mode, stream: u64) -> candle_core::Result<Tensor> {
     let (mut tape, x) = Tape::new(&x.unsqueeze(2)?.unsqueeze(3)?)?;
     let zeros = Tensor::zeros((x.channels(), 1, 1, 1), DType::F64, &Device::Cpu)?;
-    let params = ops::Conv2dParams {
+    let params = tape::Conv2dParams {
         groups: x.channels(),
         ..Default::default()
     };
-    let nothing = tape.conv(&x, &zeros, None, params, ops::Activation::Identity)?;
+    let nothing = tape.conv(&x, &zeros, None, params, tape::Activation::Identity)?;
     let y = residual(&mut tape, &nothing, &x, rate, mode, stream)?;
     tape.finish(&y)
 }

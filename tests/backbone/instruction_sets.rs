@@ -67,7 +67,7 @@ const OUT: &str = "HYDRANET_TEST_OUT";
 #[ignore = "run by the test below, in a process of its own"]
 fn a_child_writes_what_it_computes() {
     let out = std::env::var_os(OUT).expect("where to write");
-    let set = hydranet::ops::instruction_set().unwrap();
+    let set = hydranet::tape::instruction_set().unwrap();
     let both = [DType::F64, DType::F32].map(results);
     std::fs::write(out, serde_json::to_vec(&(set, both)).unwrap()).unwrap();
 }

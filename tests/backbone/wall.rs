@@ -1,6 +1,6 @@
 //! The wall: no architecture goes in that does not learn, and no source file uses an operator of candle that is known not to.
 
-use crate::common::recorded;
+use crate::common::{golden, recorded};
 use candle_core::{Device, Tensor};
 use hydranet::model_file::Tensors;
 use hydranet::train::loss::HeadLoss;
@@ -12,20 +12,9 @@ use std::path::{Path, PathBuf};
 /// Variables whose gradient is zero by their definition: (architecture, name). None so far.
 const ZERO_BY_DEFINITION: &[(&str, &str)] = &[];
 
-/// Parameters up to which an architecture takes its step here; and those larger that are the smallest of their structure. All others
-/// are the same code with other numbers, whose tensors `architectures.rs` checks.
+/// Parameters up to which an architecture takes its step here; and so do those that stand for their structure. All others are the
+/// same code with other numbers, whose tensors `architectures.rs` checks.
 const SMALL: usize = 8_000_000;
-const SMALLEST: &[&str] = &[
-    "deit3_small_patch16_224",
-    "mobilenetv4_conv_medium",
-    "resnet18",
-    "resnet18d",
-    "resnet50",
-    "resnet50d",
-    "swin_tiny_patch4_window7_224",
-    "vit_small_patch14_dinov2",
-    "vit_small_patch14_reg4_dinov2",
-];
 
 /// Height and width of the images: whole patches of 16, or of 14 where those of the pretrained weights are.
 fn side(architecture: Architecture) -> usize {
@@ -49,10 +38,7 @@ fn flat(t: &Tensor) -> Vec<f32> {
 
 /// One step of training with two heads; gives what did not learn.
 fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
-    let hidden = HeadSpec {
-        hidden: 8,
-        ..HeadSpec::new("age", ["young", "middle", "old"])
-    };
+    let hidden = HeadSpec::new("age", ["young", "middle", "old"]).with_hidden(8);
     let size = side(architecture);
     let input = InputSpec {
         size: [size; 2],
@@ -69,9 +55,9 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
     };
     let features = model.features(&noise(&[2, 3, size, size]), mode)?;
     let mut joint = Tensor::zeros((), features.dtype(), &Device::Cpu)?;
-    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?) {
+    for (head, logits) in spec.heads.iter().zip(model.logits(&features, mode)?.heads) {
         let n = head.num_labels();
-        let loss = HeadLoss::new(head.loss.clone(), n);
+        let loss = HeadLoss::new(head.loss.kind.clone(), n);
         // The two images have the first and the last label.
         let rows = (0..2 * n).map(|i| f32::from(u8::from(i == 0 || i == 2 * n - 1)));
         let targets = Tensor::from_vec(rows.collect(), (2, n), &Device::Cpu)?;
@@ -136,7 +122,7 @@ fn problems(architecture: Architecture) -> hydranet::Result<Vec<String>> {
 
 /// Whether an architecture takes its step.
 fn is_tried(architecture: Architecture) -> bool {
-    SMALLEST.contains(&architecture.name())
+    golden::networks().contains_key(architecture.name())
         || recorded::parameters(&recorded::shapes(architecture)) < SMALL
 }
 

@@ -5,7 +5,7 @@
 //! [--rounds 5] [--threads 2] [--python PYTHON] [--activations bf16] [--candle]`
 //!
 //! `cargo bench --bench step -- --table tests/golden/throughput.json` measures every architecture alone instead, features of eight
-//! photos of its own size, and writes images a second for the README's table.
+//! photos of its own size, and writes images a second for the guide's table; with `--networks`, those only, into the file there is.
 //!
 //! Every contestant is a process of its own that stays alive: they take turns, round by round, each for a second or so, and its
 //! peak memory is its own. A training step is forward, cross-entropy of three heads, backward and AdamW over all variables, batch
@@ -17,7 +17,7 @@ mod candle;
 use candle_core::{D, DType, Device, Result, Tensor};
 use hydranet::train::Variables;
 use hydranet::train::{Group, Optimizer, OptimizerKind};
-use hydranet::{Activations, Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel};
+use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel, SavedActivations};
 use hydranet::{BatchNormMode, Mode};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -74,8 +74,14 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(options.number("--threads", 2))
         .build_global()?;
-    let mut rates = BTreeMap::new();
-    for architecture in Architecture::all() {
+    let named = options.text("--networks", "");
+    let is_named = |a: &Architecture| named.is_empty() || named.split(',').any(|n| n == a.name());
+    let mut rates: BTreeMap<String, f64> = if named.is_empty() {
+        BTreeMap::new()
+    } else {
+        serde_json::from_slice(&std::fs::read(file)?)?
+    };
+    for architecture in Architecture::all().filter(is_named) {
         let [h, w] = architecture.input().size;
         let model = constant(architecture, (h, w))?;
         let images = Tensor::randn(0f32, 1.0, (BATCH, 3, h, w), &Device::Cpu)?;
@@ -87,8 +93,8 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
         }
         let rate = (passes * BATCH) as f64 / start.elapsed().as_secs_f64();
         println!("{architecture}: {rate:.1}");
-        rates.insert(architecture.name(), (rate * 10.0).round() / 10.0);
-        hydranet::ops::release_buffers();
+        rates.insert(architecture.name().into(), (rate * 10.0).round() / 10.0);
+        hydranet::tape::release_buffers();
     }
     std::fs::write(file, serde_json::to_string_pretty(&rates)? + "\n")?;
     Ok(())
@@ -96,7 +102,7 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
 
 /// A contestant: answers every line of its input with a measurement.
 fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
-    hydranet::ops::keep_freed_memory();
+    hydranet::tape::keep_freed_memory();
     let threads = options.number("--threads", 2);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -119,7 +125,7 @@ fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
             (_, "train") => {
                 let mut ours = Training::new(architecture, (h, w))?;
                 if options.text("--activations", "f32") == "bf16" {
-                    ours.model.set_activations(Activations::Bf16);
+                    ours.model.set_activations(SavedActivations::Bf16);
                 }
                 Box::new(move || Ok(ours.step(&images)?))
             }
@@ -457,8 +463,8 @@ impl Training {
         };
         let features = self.model.features(images, mode)?;
         let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for logits in self.model.logits(&features, mode)? {
-            loss = (loss + cross_entropy(&logits)?)?;
+        for logits in self.model.logits(&features, mode)?.iter() {
+            loss = (loss + cross_entropy(logits)?)?;
         }
         let grads = self.optimizer.collect(&loss.backward()?)?;
         self.optimizer.step(&grads, 1.0, 1.0)

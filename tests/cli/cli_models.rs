@@ -41,7 +41,7 @@ fn folder() -> tempfile::TempDir {
     write_portraits(folder.path(), &config).unwrap();
     for seed in [1, 2] {
         let mut file = tiny::build(seed);
-        file.description.model.heads[2].labels = ["under_30", "30_to_59", "60_and_over"]
+        file.description.model.heads[2].labels.names = ["under_30", "30_to_59", "60_and_over"]
             .map(String::from)
             .into();
         file.description.classes = file.description.model.taxonomy().unwrap().class_names();

@@ -2,7 +2,8 @@
 
 use super::differences::flat;
 use candle_core::{Device, Tensor};
-use std::collections::HashMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -13,6 +14,38 @@ fn path(name: &str) -> std::path::PathBuf {
 
 pub fn json(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
+}
+
+/// How an architecture that stands for its structure is tested: a line of `networks.json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Images it is compared with timm's at, (batch, height, width); none if another of its structure is.
+    #[serde(default)]
+    pub sizes: Vec<[usize; 3]>,
+    /// The modules of timm's whose outputs are the stages, for `make_backbones.py`.
+    #[serde(default)]
+    pub stages: Vec<String>,
+    /// How far from PyTorch's f64 gradients in f32 may be, if further than those of most.
+    #[serde(default = "most")]
+    pub gradients_f32: f64,
+    /// Images it is exported to ONNX for, (channels, height, width).
+    #[serde(default)]
+    pub onnx: Vec<[usize; 3]>,
+}
+
+fn most() -> f64 {
+    1e-4
+}
+
+/// At least one architecture of each structure, by name.
+pub fn networks() -> BTreeMap<String, Network> {
+    serde_json::from_value(json("networks.json")).unwrap()
+}
+
+/// Whether files that are made from what the program knows and measures are to be written, and not compared.
+pub fn is_writing() -> bool {
+    std::env::var_os("HYDRANET_WRITE").is_some()
 }
 
 /// The tensors of a safetensors file in the types they are stored in.

@@ -9,6 +9,7 @@ pub mod drawn;
 pub mod golden;
 #[cfg(feature = "cli")]
 pub mod hub_server;
+pub mod on_tape;
 #[cfg(feature = "cli")]
 pub mod recorded;
 #[cfg(feature = "cli")]

@@ -16,11 +16,9 @@ pub fn model() -> ModelFile {
 }
 
 pub fn build(seed: u64) -> ModelFile {
-    let age = HeadSpec {
-        thresholds: vec![30.0, 60.0],
-        hidden: 8,
-        ..HeadSpec::new("age", ["young", "middle", "old"])
-    };
+    let age = HeadSpec::new("age", ["young", "middle", "old"])
+        .with_thresholds([30.0, 60.0])
+        .with_hidden(8);
     let heads = vec![
         HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
         HeadSpec::new("gender", ["male", "female"]),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 fn heads() -> Vec<HeadSpec> {
     let mut age = HeadSpec::new("age", ["young", "middle", "old"]);
-    age.thresholds = vec![30.0, 60.0];
+    age.labels.thresholds = vec![30.0, 60.0];
     vec![
         HeadSpec::new("mask", ["worn", "not_worn"]),
         HeadSpec::new("gender", ["male", "female"]),
@@ -591,7 +591,7 @@ proptest! {
                     0 => Action::Drop { head: None },
                     1 => Action::Drop { head: Some(name) },
                     2 => Action::Keep { head: Some(name) },
-                    _ => Action::Relabel { head: name, label: spec.labels[1].clone() },
+                    _ => Action::Relabel { head: name, label: spec.labels.names[1].clone() },
                 };
                 Correction { subject, action, was: None, note: None }
             })

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 fn heads() -> Vec<HeadSpec> {
     let mut age = HeadSpec::new("age", ["young", "middle", "old"]);
-    age.thresholds = vec![30.0, 60.0];
+    age.labels.thresholds = vec![30.0, 60.0];
     vec![
         HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
         HeadSpec::new("gender", ["male", "female"]),
@@ -88,7 +88,7 @@ fn a_listing_is_read_relative_to_its_folder() {
 fn an_absolute_path_stays_and_a_column_can_have_another_name() {
     let (_folder, path) = listing("path,years\n/x/a.jpg,40\n");
     let mut heads = heads();
-    heads[2].column = Some("years".into());
+    heads[2].labels.column = Some("years".into());
     let dataset = Dataset::open(&[path], &heads).unwrap();
     assert_eq!(dataset.samples[0].path, Path::new("/x/a.jpg"));
     assert_eq!(dataset.samples[0].values[2], Some(Value::Number(40.0)));
@@ -671,7 +671,7 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
         .collect();
     for ((row, message), (expected, words)) in faults.iter().zip([
         (3, "gone.jpg"),
-        (4, "the content is text"),
+        (4, "the content is a text"),
         (5, "at least 8×8 is needed"),
         (6, "has no label `off`"),
     ]) {
@@ -718,7 +718,7 @@ fn a_head_is_counted_where_it_applies() {
         .for_each(|s| s.split = Some(Split::Train));
     let mut spec = spec();
     let when = [("mask".to_string(), vec!["not_worn".to_string()])];
-    spec.heads[2].when = when.into();
+    spec.heads[2].labels.when = when.into();
     let report = SplitReport::new(&dataset, &spec.taxonomy().unwrap()).unwrap();
     let photos = |head: &str| -> usize {
         let of_head = report.labels.iter().filter(|l| l.head == head);

@@ -79,10 +79,7 @@ struct Case {
 
 fn case(loss: LossKind) -> Case {
     let mut file = tiny::model();
-    let spec = hydranet::HeadSpec {
-        loss,
-        ..file.description.model.heads[2].clone()
-    };
+    let spec = file.description.model.heads[2].clone().with_loss(loss);
     file = heads::replace(&file, "age", spec, heads::NewTensors::Fresh { seed: 3 }).unwrap();
     for name in ["mask", "gender", "age"] {
         for part in ["weight", "bias"] {
@@ -138,7 +135,7 @@ fn calibrated(
 
 fn mean_log_loss(file: &ModelFile, case: &Case, head: usize) -> f64 {
     let logits = file.build().unwrap().logits(&case.features, Mode::Eval);
-    let rows: Vec<Vec<f32>> = logits.unwrap()[head].to_vec2().unwrap();
+    let rows: Vec<Vec<f32>> = logits.unwrap().heads[head].to_vec2().unwrap();
     let of = |(row, labels): (&Vec<f32>, &Vec<Option<usize>>)| {
         let row: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
         labels[head].map(|l| -log_softmax(&row)[l])
@@ -242,7 +239,7 @@ fn a_side_that_does_not_tell_a_temperature_gives_a_bound_and_says_so() {
         .build()
         .unwrap()
         .logits(&case.features, Mode::Eval);
-    let of_mask: Vec<Vec<f32>> = logits.unwrap()[0].to_vec2().unwrap();
+    let of_mask: Vec<Vec<f32>> = logits.unwrap().heads[0].to_vec2().unwrap();
     let best = |row: &Vec<f32>| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b]));
     case.labels = of_mask
         .iter()
@@ -286,16 +283,15 @@ fn abstention_reaches_the_accuracy_it_was_asked_for() {
         .unwrap()
         .logits(&case.features, Mode::Eval)
         .unwrap();
-    let rows: Vec<Vec<Vec<f32>>> = logits.iter().map(|l| l.to_vec2().unwrap()).collect();
+    let rows = logits.rows().unwrap();
     let accuracy = |least: f64| {
         let (mut right, mut all) = (0.0, 0.0);
         for (i, class) in case.classes.iter().enumerate() {
-            let of_photo: Vec<Vec<f32>> = rows.iter().map(|h| h[i].clone()).collect();
             let decision = Decision {
                 min_confidence: least,
                 ..file.description.decision.clone()
             };
-            let p = Prediction::from_logits(&taxonomy, &decision, &of_photo).unwrap();
+            let p = Prediction::from_logits(&taxonomy, &decision, &rows[i]).unwrap();
             if let (Some(class), false) = (class, p.abstains) {
                 all += 1.0;
                 right += f64::from(u8::from(p.class == *class));

@@ -9,9 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use hydranet::data::dataset::Split;
 use hydranet::eval::decide::{class_offsets, label_offsets, log_prior, tuned, untuned};
 use hydranet::eval::metrics::ConfusionMatrix;
-use hydranet::predict::Logits;
 use hydranet::train::loss::Consistency;
-use hydranet::{Decision, DecisionRule, Labels, ModelFile, Predictor, Taxonomy};
+use hydranet::{Decision, DecisionRule, Labels, ModelFile, Outputs, Predictor, Taxonomy};
 use proptest::prelude::*;
 
 fn one(head: &str, label: &str) -> Labels {
@@ -22,6 +21,15 @@ fn plain(counts: &[usize]) -> Taxonomy {
     let labels = |n: usize| (0..n).map(|l| format!("l{l}")).collect::<Vec<_>>();
     let heads = counts.iter().enumerate();
     Taxonomy::new(heads.map(|(h, n)| (format!("h{h}"), labels(*n)))).unwrap()
+}
+
+/// Those of the heads, and the last those of the joint head.
+fn outputs(logits: &[Tensor]) -> Outputs {
+    let (joint, heads) = logits.split_last().unwrap();
+    Outputs {
+        heads: heads.to_vec(),
+        joint: Some(joint.clone()),
+    }
 }
 
 /// h1 applies only if h0 is its first label.
@@ -48,7 +56,7 @@ fn the_consistency_loss_has_the_gradient_of_central_differences() {
         let args = logits(&taxonomy, 3, 1);
         let loss = |args: &[Tensor]| {
             consistency
-                .loss(args)
+                .loss(&outputs(args))
                 .map_err(|e| candle_core::Error::Msg(e.to_string()))
         };
         let error = gradient_error(&args, &loss).unwrap();
@@ -67,8 +75,8 @@ fn the_consistency_loss_is_half_of_jeffreys_divergence_and_nothing_where_all_agr
         let consistency = Consistency::new(&taxonomy).unwrap();
         let args = logits(&taxonomy, 1, 5);
         let rows: Vec<Vec<f64>> = args.iter().map(differences::flat).collect();
-        let (heads, joint) = rows.split_at(rows.len() - 1);
-        let q = softmax(&joint[0]);
+        let (joint, heads) = rows.split_last().unwrap();
+        let q = softmax(joint);
         let mut expected = 0.0;
         for (head, row) in heads.iter().enumerate() {
             let p = softmax(row);
@@ -83,7 +91,11 @@ fn the_consistency_loss_is_half_of_jeffreys_divergence_and_nothing_where_all_agr
                 expected += 0.5 * (p * (p / m).ln() + m * (m / p).ln());
             }
         }
-        let found = consistency.loss(&args).unwrap().to_scalar::<f64>().unwrap();
+        let found = consistency
+            .loss(&outputs(&args))
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap();
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         // The joint head says just what the heads say together.
         let log: Vec<Vec<f64>> = heads
@@ -94,7 +106,11 @@ fn the_consistency_loss_is_half_of_jeffreys_divergence_and_nothing_where_all_agr
         let mut same = args.clone();
         let classes = product.len();
         *same.last_mut().unwrap() = Tensor::from_vec(product, (1, classes), &Device::Cpu).unwrap();
-        let none = consistency.loss(&same).unwrap().to_scalar::<f64>().unwrap();
+        let none = consistency
+            .loss(&outputs(&same))
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap();
         assert!(none.abs() < 1e-12, "{none}");
         // In f32, and with logits so far apart that probabilities vanish.
         let far: Vec<Tensor> = args
@@ -103,7 +119,7 @@ fn the_consistency_loss_is_half_of_jeffreys_divergence_and_nothing_where_all_agr
             .collect();
         assert!(
             consistency
-                .loss(&far)
+                .loss(&outputs(&far))
                 .unwrap()
                 .to_scalar::<f32>()
                 .unwrap()
@@ -205,7 +221,7 @@ fn a_rule_is_made_of_what_the_model_has() {
     assert!(e.contains("joint head"), "{e}");
     // Photos whose class is not known are no ground for offsets.
     let decision = untuned(DecisionRule::ClassOffsets, &t, None, &classes).unwrap();
-    let logits = Logits::new(vec![vec![vec![0.0, 1.0], vec![0.0, 1.0]]]);
+    let logits = [vec![vec![0.0, 1.0], vec![0.0, 1.0]].into()];
     let found = tuned(decision, &t, &logits, &[None]).unwrap();
     assert_eq!(found.offsets, Vec::<f64>::new());
 }

@@ -51,7 +51,7 @@ pub fn pickle(bytes: &[u8]) {
 /// A listing.
 pub fn manifest(bytes: &[u8]) {
     let mut age = HeadSpec::new("age", ["young", "middle", "old"]);
-    age.thresholds = vec![30.0, 60.0];
+    age.labels.thresholds = vec![30.0, 60.0];
     let heads = [HeadSpec::new("mask", ["worn", "not_worn"]), age];
     let _ = Dataset::read(&[file(".csv", bytes).path().to_path_buf()], &heads);
 }

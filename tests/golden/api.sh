@@ -16,7 +16,7 @@ trap 'rm -f "$fresh"' EXIT
 {
     printf '# %s, %s\n' "$(cargo public-api --version)" "$(rustc +nightly --version)"
     cargo public-api -p hydranet -sss
-    cargo public-api -p hydranet-ops -sss
+    cargo public-api -p hydranet-tape -sss
 } >"$fresh"
 if [ "${1:-}" = --write ]; then
     cp "$fresh" "$kept"

@@ -4,7 +4,7 @@
     python tests/golden/make_architectures.py
     python tests/golden/make_architectures.py resnet18   # prints one's tensors and writes nothing
 
-For each architecture its tag, the input of its pretrained weights, the width of its features, and of its tensors without classifier
+The names are those of the table in `src/guide/backbones.md`. For each its tag, the licence and the input of its pretrained weights, the width of its features, and of its tensors without classifier
 the count, the values of the parameters, and the FNV-1a hash of the lines `name dimension dimension …`, sorted, each with a newline.
 """
 
@@ -16,24 +16,13 @@ import timm
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAMES = """
-convnext_atto
-efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4
-mobilenetv2_050 mobilenetv2_100 mobilenetv2_140
-mobilenetv3_large_100 mobilenetv3_small_100
-mobilenetv4_conv_medium mobilenetv4_conv_small
-repvgg_a0 repvgg_a1 repvgg_b0
-resnet18 resnet34 resnet50 resnet18d resnet34d resnet50d
-tf_efficientnet_b0 tf_efficientnet_b1 tf_efficientnet_b2 tf_efficientnet_b3 tf_efficientnet_b4
-tf_efficientnet_lite0 tf_efficientnet_lite1 tf_efficientnet_lite2 tf_efficientnet_lite3 tf_efficientnet_lite4
-vit_tiny_patch16_224
-convnext_base convnext_femto convnext_nano convnext_pico convnext_small
-convnext_tiny convnextv2_atto convnextv2_base convnextv2_femto convnextv2_nano
-convnextv2_pico convnextv2_small convnextv2_tiny deit3_base_patch16_224 deit3_small_patch16_224
-deit_base_patch16_224 deit_small_patch16_224 deit_tiny_patch16_224 swin_small_patch4_window7_224 swin_tiny_patch4_window7_224
-vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2 vit_base_patch16_224 vit_small_patch14_dinov2 vit_small_patch14_reg4_dinov2
-vit_small_patch16_224
-""".split()
+GUIDE = HERE.parents[1] / "src" / "guide" / "backbones.md"
+
+
+def names():
+    """The first column of the table with a column of licences."""
+    table = GUIDE.read_text().split("their licence |\n")[1].split("\n\n")[0]
+    return [row.split("`")[1] for row in table.splitlines()[1:]]
 
 
 def lines(network):
@@ -54,8 +43,10 @@ def about(name):
         features = network.eval()(torch.zeros(1, *network.pretrained_cfg["input_size"])).shape[1]
     known = network.pretrained_cfg
     tensors = lines(network)
+    trained = known["tag"] != "untrained"
     return tensors, {
-        "tag": "" if known["tag"] == "untrained" else known["tag"],
+        "tag": known["tag"] if trained else "",
+        "licence": known["license"] if trained else "",
         "num_features": features,
         "side": known["input_size"][-1],
         "crop_pct": known["crop_pct"],
@@ -72,7 +63,7 @@ def main():
     if sys.argv[1:]:
         print("\n".join(about(sys.argv[1])[0]))
         return
-    rows = [f' "{name}": {json.dumps(about(name)[1])}' for name in sorted(NAMES)]
+    rows = [f' "{name}": {json.dumps(about(name)[1])}' for name in sorted(names())]
     (HERE / "architectures.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 

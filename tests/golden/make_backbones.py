@@ -1,12 +1,14 @@
-"""Makes backbones.safetensors and backbones.json: what timm's (PyTorch's) backbones compute, in f64.
+"""Makes backbones.safetensors: what timm's (PyTorch's) backbones compute, in f64.
 
     pip install torch timm numpy safetensors
     python tests/golden/make_backbones.py
+    python tests/golden/make_backbones.py resnet18   # of the named ones, into the file there is
 
 No weights are stored: every tensor's values come from its name and the places in it (`draws`), rounded to f32, so that f32 holds
 them exactly; the test draws the same. The loss is Σ features · weights, without dropout and drop-path.
 
-backbones.json: for each architecture its image sizes [batch, height, width] and its tensors' names and shapes, sorted.
+Which architectures, at which sizes [batch, height, width], and which of timm's modules have their stages as outputs (`blocks.*`: each
+of those in `blocks`) are lines of `networks.json`. A norm over the two values of a batch of two is too steep to compare gradients.
 backbones.safetensors, for each architecture and size:
 *.eval, *.train   features; with batch statistics in train, which is missing where there are none
 *.stages          of what each stage gives, a row each as below; tokens are (batch, channels, 1, tokens)
@@ -18,52 +20,26 @@ backbones.safetensors, for each architecture and size:
 
 import json
 import pathlib
+import sys
 from unittest import mock
 
 import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
-ODD = [2, 71, 93]
-CASES = {
-    "convnext_atto": [[2, 64, 64], ODD],
-    "efficientnet_b0": [ODD],
-    "convnextv2_atto": [[2, 64, 64], ODD],
-    "deit3_small_patch16_224": [[2, 32, 48]],
-    "mobilenetv2_100": [[2, 96, 96], ODD],
-    "mobilenetv3_small_100": [[2, 96, 96], ODD],
-    # A norm over the two values of a batch of two is too steep to compare gradients: its last one is over the images alone.
-    "mobilenetv4_conv_medium": [[5, 71, 93]],
-    "mobilenetv4_conv_small": [[4, 96, 96], [5, 71, 93]],
-    "repvgg_a0": [[2, 64, 64], ODD],
-    "resnet18": [[2, 64, 64], ODD],
-    "resnet50d": [ODD],
-    "tf_efficientnet_b0": [ODD],
-    # 224 × 224 is whole windows everywhere; of the other sizes no map is, and some are odd.
-    "swin_tiny_patch4_window7_224": [[1, 224, 224], [2, 100, 76]],
-    "vit_small_patch14_dinov2": [[1, 56, 70]],
-    "vit_small_patch14_reg4_dinov2": [[2, 42, 56]],
-    # The second with resampled position embeddings.
-    "vit_tiny_patch16_224": [[1, 224, 224], [2, 64, 96]],
-}
-
-# The modules whose outputs are the stages, for each of timm's classes.
-STAGES = {
-    "ByobNet": lambda net: ["stem", *numbered("stages.", net.stages)],
-    "ConvNeXt": lambda net: ["stem", *numbered("stages.", net.stages)],
-    "EfficientNet": lambda net: ["bn1", *numbered("blocks.", net.blocks), "bn2"],
-    "MobileNetV3": lambda net: ["bn1", *numbered("blocks.", net.blocks), "act2"],
-    "ResNet": lambda net: ["maxpool", "layer1", "layer2", "layer3", "layer4"],
-    "SwinTransformer": lambda net: ["patch_embed", *numbered("layers.", net.layers)],
-    "VisionTransformer": lambda net: ["norm_pre", *numbered("blocks.", net.blocks)],
-}
+CASES = {name: case for name, case in json.loads((HERE / "networks.json").read_text()).items() if "sizes" in case}
 
 
-def numbered(prefix, modules):
-    return [f"{prefix}{i}" for i in range(len(modules))]
+def stage_modules(name, modules):
+    """The modules whose outputs are the stages."""
+    for pattern in CASES[name]["stages"]:
+        if pattern.endswith(".*"):
+            yield from modules[pattern[:-2]].children()
+        else:
+            yield modules[pattern]
 
 
 def draws(name, shape):
@@ -111,7 +87,7 @@ def summary(t):
     return row if flat.norm() > 1e-9 else row * 0
 
 
-def stages(network, images):
+def stages(name, network, images):
     """Features, and a summary of each stage."""
     rows = []
 
@@ -120,14 +96,13 @@ def stages(network, images):
         last = output.dim() == 3 or type(network).__name__ == "SwinTransformer"
         rows.append(summary(output.movedim(-1, 1) if last else output))
 
-    modules = dict(network.named_modules())
-    names = STAGES[type(network).__name__](network)
-    hooks = [modules[name].register_forward_hook(note) for name in names]
+    modules = list(stage_modules(name, dict(network.named_modules())))
+    hooks = [module.register_forward_hook(note) for module in modules]
     with torch.no_grad():
         features = network.eval()(images)
     for hook in hooks:
         hook.remove()
-    assert len(rows) == len(names)
+    assert len(rows) == len(modules)
     return features, torch.stack(rows)
 
 
@@ -142,7 +117,7 @@ def step(name, size, dtype):
     options = {"dynamic_img_size": True, "drop_path_rate": 0.0} if name.startswith(("deit", "swin", "vit")) else {}
     network, shapes = model(name, dtype, **options)
     images = values("images", (batch, 3, height, width)).to(dtype).requires_grad_()
-    evaluated, rows = stages(network, images)
+    evaluated, rows = stages(name, network, images)
     features = network.train()(images)
     (features * values("loss", tuple(features.shape)).to(dtype)).sum().backward()
     parameters, state = dict(network.named_parameters()), network.state_dict()
@@ -151,21 +126,22 @@ def step(name, size, dtype):
     statistics = [summary(state[n]) for n in shapes if n not in parameters]
     if statistics:
         found["train"] = features.detach()
-        if size == CASES[name][-1]:
+        if size == CASES[name]["sizes"][-1]:
             found["statistics"] = torch.stack(statistics)
     else:
         assert torch.equal(features, evaluated)
-    return found, shapes
+    return found
 
 
-def main():
-    tensors, index = {}, {}
-    for name, sizes in CASES.items():
-        for size in sizes:
+def main(*names):
+    file = HERE / "backbones.safetensors"
+    tensors = load_file(file) if names else {}
+    for name in names or CASES:
+        for size in CASES[name]["sizes"]:
             # timm resamples position embeddings in f32 whatever their type; here in theirs.
             with mock.patch.object(torch.Tensor, "float", lambda t: t), mock.patch.object(F, "hardsigmoid", hard_sigmoid):
-                found, shapes = step(name, size, torch.float64)
-                single, _ = step(name, size, torch.float32)
+                found = step(name, size, torch.float64)
+                single = step(name, size, torch.float32)
             norms, lost = found["gradients"][:, 0], (found["gradients"] - single["gradients"])[:, 0].abs()
             alive = norms > 0
             off = {k: ((v - single[k]).abs().max() / v.abs().max()).item() for k, v in found.items() if k in ("eval", "train")}
@@ -173,11 +149,9 @@ def main():
             print(f"{name} {size}: features {found['eval'].std():.2g}, gradients {norms[alive].min():.2g}..{norms.max():.2g}")
             print("  f32 of PyTorch off by", {k: f"{v:.1e}" for k, v in off.items()}, flush=True)
             tensors |= {f"{name}.{size[1]}x{size[2]}.{k}": v.contiguous() for k, v in found.items()}
-        index[name] = {"sizes": sizes, "tensors": shapes}
-    save_file(tensors, HERE / "backbones.safetensors")
-    (HERE / "backbones.json").write_text(json.dumps(index, separators=(",", ":")) + "\n")
-    print({p: (HERE / p).stat().st_size for p in ("backbones.safetensors", "backbones.json")})
+    save_file(tensors, file)
+    print(file.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

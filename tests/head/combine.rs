@@ -1,7 +1,7 @@
 //! The final class from each head's logits.
 
 use hydranet::model::combine::{argmax, joint_log_probs, log_softmax};
-use hydranet::{Decision, Error, Labels, Prediction, Taxonomy};
+use hydranet::{Decision, Error, Labels, Logits, Prediction, Taxonomy};
 use proptest::prelude::*;
 
 fn taxonomy(counts: &[usize]) -> Taxonomy {
@@ -44,7 +44,7 @@ proptest! {
     fn the_final_class_is_each_heads_likeliest_label(logits in heads_of_logits()) {
         let counts: Vec<usize> = logits.iter().map(Vec::len).collect();
         let t = taxonomy(&counts);
-        let prediction = Prediction::from_logits(&t, &Decision::default(), &logits).unwrap();
+        let prediction = Prediction::from_logits(&t, &Decision::default(), &logits.clone().into()).unwrap();
         let values = |l: &Vec<f32>| l.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         let likeliest: Vec<usize> = logits.iter().map(|l| argmax(&values(l))).collect();
         prop_assert_eq!(prediction.class, t.encode(&likeliest).unwrap());
@@ -77,7 +77,8 @@ fn ties_go_to_the_lower_class() {
     assert_eq!(argmax(&[f64::NEG_INFINITY, -5.0, -5.0]), 1);
     assert_eq!(argmax(&[]), 0);
     let of = |logits: &[Vec<f32>]| {
-        Prediction::from_logits(&taxonomy(&[2, 3]), &Decision::default(), logits).unwrap()
+        let logits = logits.to_vec().into();
+        Prediction::from_logits(&taxonomy(&[2, 3]), &Decision::default(), &logits).unwrap()
     };
     let even = of(&[vec![1.0; 2], vec![2.0; 3]]);
     assert_eq!(even.class, 0);
@@ -93,8 +94,8 @@ fn a_label_is_found_by_its_heads_name() {
         ("gender", vec!["m", "f"]),
     ])
     .unwrap();
-    let p = Prediction::from_logits(&t, &Decision::default(), &[vec![0.0, 1.0], vec![3.0, 1.0]])
-        .unwrap();
+    let logits = vec![vec![0.0, 1.0], vec![3.0, 1.0]].into();
+    let p = Prediction::from_logits(&t, &Decision::default(), &logits).unwrap();
     assert_eq!((p.class, p.name.as_str()), (2, "not_worn / m"));
     assert_eq!(p.label("mask"), Some("not_worn"));
     assert_eq!(p.label("gender"), Some("m"));
@@ -143,7 +144,7 @@ fn under_a_tree_only_heads_that_apply_count_and_the_impossible_is_shared_out() {
     let p = Prediction::from_logits(
         &t,
         &Decision::default(),
-        &[vec![0.0, 3.0], vec![0.0, 1.0], vec![0.0, 1.0]],
+        &vec![vec![0.0, 3.0], vec![0.0, 1.0], vec![0.0, 1.0]].into(),
     );
     let p = p.unwrap();
     assert_eq!((p.class, p.name.as_str()), (4, "not_worn / old"));
@@ -156,7 +157,10 @@ fn a_joint_head_a_prior_and_offsets_have_their_say() {
     let t = taxonomy(&[2, 2]);
     let heads = [vec![0f32, 1.0], vec![0.5, 0.0]];
     let joint = vec![2f32, 0.0, 1.0, -1.0];
-    let logits: Vec<Vec<f32>> = heads.iter().chain([&joint]).cloned().collect();
+    let logits = Logits {
+        heads: heads.to_vec(),
+        joint: Some(joint.clone()),
+    };
     let decide = |d: &Decision| Prediction::from_logits(&t, d, &logits).unwrap();
     let log = |l: &[f32]| log_softmax(l);
     let product: Vec<f64> = log(&heads[0])

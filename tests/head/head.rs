@@ -1,16 +1,23 @@
 //! What a head's settings may be.
 
-use hydranet::{ClassWeightRule, ClassWeights, Error, HeadSpec, LossKind, LossTerm};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use hydranet::{
+    Backbone, ClassWeightRule, ClassWeights, Error, Head, HeadSpec, LossKind, LossTerm, Mode,
+    MultiTaskModel,
+};
 
 fn mask() -> HeadSpec {
     HeadSpec::new("mask", ["worn", "incorrect", "not_worn"])
 }
 
 fn age() -> HeadSpec {
-    HeadSpec {
-        thresholds: vec![30.0, 60.0],
-        ..HeadSpec::new("age", ["young", "middle", "old"])
-    }
+    HeadSpec::new("age", ["young", "middle", "old"]).with_thresholds([30.0, 60.0])
+}
+
+fn with(mut spec: HeadSpec, change: impl FnOnce(&mut HeadSpec)) -> HeadSpec {
+    change(&mut spec);
+    spec
 }
 
 #[test]
@@ -20,17 +27,17 @@ fn settings_that_make_sense_are_accepted() {
     let cases = [
         mask(),
         age(),
-        HeadSpec { soft_width: 30.0, drop: vec![[28.0, 32.0], [60.0, 60.0]], ..age() },
-        HeadSpec { drop: vec![[f64::NEG_INFINITY, 0.0]], ..age() },
-        HeadSpec { thresholds: vec![0.5], soft_width: 100.0, ..HeadSpec::new("a", ["x", "y"]) },
-        HeadSpec { loss: LossKind::focal(0.0), weight: 0.0, ..mask() },
-        HeadSpec { class_weights: given(&[1.0, 0.0, 3.0]), ..mask() },
-        HeadSpec { class_weights: ClassWeights::Rule(ClassWeightRule::Balanced), ..mask() },
-        HeadSpec { class_weights: ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta: 0.0 }), reweight_after: 0.8, ..mask() },
-        HeadSpec { loss: LossKind::Coral, ..age() },
-        HeadSpec { loss: LossKind::Sum(vec![LossTerm { kind: LossKind::SoftF1, factor: 0.0 }]), ..mask() },
-        HeadSpec { smoothing: 0.99, dropout: 0.5, hidden: 65_536, ..mask() },
-        HeadSpec { name: "Mask-2_b".into(), ..mask() },
+        with(age(), |h| { h.labels.soft_width = 30.0; h.labels.drop = vec![[28.0, 32.0], [60.0, 60.0]] }),
+        with(age(), |h| h.labels.drop = vec![[f64::NEG_INFINITY, 0.0]]),
+        with(HeadSpec::new("a", ["x", "y"]), |h| { h.labels.thresholds = vec![0.5]; h.labels.soft_width = 100.0 }),
+        with(mask(), |h| { h.loss.kind = LossKind::focal(0.0); h.loss.weight = 0.0 }),
+        with(mask(), |h| h.loss.class_weights = given(&[1.0, 0.0, 3.0])),
+        with(mask(), |h| h.loss.class_weights = ClassWeights::Rule(ClassWeightRule::Balanced)),
+        with(mask(), |h| { h.loss.class_weights = ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta: 0.0 }); h.loss.reweight_after = 0.8 }),
+        with(age(), |h| h.loss.kind = LossKind::Coral),
+        with(mask(), |h| h.loss.kind = LossKind::Sum(vec![LossTerm { kind: LossKind::SoftF1, factor: 0.0 }])),
+        with(mask(), |h| { h.loss.smoothing = 0.99; h.layers.dropout = 0.5; h.layers.hidden = 65_536 }),
+        with(mask(), |h| h.name = "Mask-2_b".into()),
     ];
     for spec in cases {
         spec.validate().unwrap();
@@ -45,61 +52,60 @@ fn settings_that_contradict_each_other_are_named() {
     let focal = LossKind::focal;
     let sum = |kind, factor| LossKind::Sum(vec![LossTerm { kind, factor }]);
     let effective = |beta| ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta });
-    let with = |loss| HeadSpec { loss, ..mask() };
     // (specification, the words its error must hold besides the head's name)
     #[rustfmt::skip]
     let cases: Vec<(HeadSpec, &[&str])> = vec![
-        (HeadSpec { name: "".into(), ..mask() }, &["name", "letters"]),
-        (HeadSpec { name: "a.b".into(), ..mask() }, &["name", "letters", "a.b"]),
-        (HeadSpec { name: "a/b".into(), ..mask() }, &["name", "letters"]),
-        (HeadSpec { name: "mäsk".into(), ..mask() }, &["name", "letters"]),
-        (HeadSpec { labels: vec![], ..mask() }, &["labels", "at least two", "found 0"]),
-        (HeadSpec { labels: vec!["a".into()], ..mask() }, &["labels", "at least two", "found 1"]),
-        (HeadSpec { labels: vec!["a".into(), " ".into()], ..mask() }, &["labels", "names"]),
-        (HeadSpec { thresholds: vec![30.0], ..age() }, &["thresholds", "2 borders for 3 labels"]),
-        (HeadSpec { thresholds: vec![60.0, 30.0], ..age() }, &["thresholds", "ascending"]),
-        (HeadSpec { thresholds: vec![30.0, 30.0], ..age() }, &["thresholds", "ascending"]),
-        (HeadSpec { thresholds: vec![30.0, nan], ..age() }, &["thresholds", "ascending"]),
-        (HeadSpec { thresholds: vec![30.0, infinite], ..age() }, &["thresholds", "ascending"]),
-        (HeadSpec { soft_width: 31.0, ..age() }, &["soft_width", "from 0 to 30", "31"]),
-        (HeadSpec { soft_width: -1.0, ..age() }, &["soft_width"]),
-        (HeadSpec { soft_width: nan, ..age() }, &["soft_width"]),
-        (HeadSpec { soft_width: 5.0, ..mask() }, &["soft_width", "thresholds"]),
-        (HeadSpec { soft_width: nan, ..mask() }, &["soft_width", "thresholds"]),
-        (HeadSpec { drop: vec![[1.0, 2.0]], ..mask() }, &["drop", "thresholds"]),
-        (HeadSpec { drop: vec![[2.0, 1.0]], ..age() }, &["drop", "from ≤ to"]),
-        (HeadSpec { drop: vec![[1.0, nan]], ..age() }, &["drop", "from ≤ to"]),
-        (HeadSpec { loss: focal(-0.5), ..mask() }, &["gamma", "at least 0", "-0.5"]),
-        (HeadSpec { loss: focal(nan), ..mask() }, &["gamma"]),
-        (with(LossKind::Focal { gamma: 2.0, alpha: vec![1.0] }), &["loss.focal.alpha", "3, one a label", "found 1"]),
-        (with(LossKind::Focal { gamma: 2.0, alpha: vec![1.0, -1.0, 1.0] }), &["loss.focal.alpha", "at least 0", "-1"]),
-        (with(LossKind::Ldam { max_margin: -0.5, scale: 1.0 }), &["loss.ldam.max_margin", "at least 0"]),
-        (with(LossKind::Ldam { max_margin: 0.5, scale: 0.0 }), &["loss.ldam.scale", "above 0"]),
-        (with(LossKind::LogitAdjusted { tau: nan }), &["loss.logit_adjusted.tau", "at least 0"]),
-        (with(LossKind::GeneralizedCrossEntropy { q: 0.0 }), &["loss.generalized_cross_entropy.q", "above 0, at most 1"]),
-        (with(LossKind::GeneralizedCrossEntropy { q: 1.5 }), &["q", "above 0, at most 1", "1.5"]),
-        (with(LossKind::SymmetricCrossEntropy { alpha: -1.0, beta: 1.0, log_zero: -4.0 }), &["alpha", "at least 0"]),
-        (with(LossKind::SymmetricCrossEntropy { alpha: 1.0, beta: infinite, log_zero: -4.0 }), &["beta", "at least 0"]),
-        (with(LossKind::SymmetricCrossEntropy { alpha: 1.0, beta: 1.0, log_zero: 0.0 }), &["log_zero", "below 0"]),
-        (with(LossKind::Sum(vec![])), &["loss.sum", "at least one", "none"]),
-        (with(sum(LossKind::CrossEntropy, -1.0)), &["loss.sum.factor", "at least 0", "-1"]),
-        (with(sum(LossKind::Corn, 1.0)), &["loss.sum", "neither coral, corn", "Corn"]),
-        (with(sum(sum(LossKind::SoftF1, 1.0), 1.0)), &["loss.sum", "another sum"]),
-        (with(sum(focal(-1.0), 1.0)), &["loss.sum", "focal.gamma"]),
-        (HeadSpec { class_weights: effective(1.0), ..mask() }, &["class_weights", "beta", "below 1"]),
-        (HeadSpec { class_weights: effective(nan), ..mask() }, &["class_weights", "beta"]),
-        (HeadSpec { reweight_after: 1.0, ..mask() }, &["reweight_after", "below 1"]),
-        (HeadSpec { weight: -1.0, ..mask() }, &["weight", "at least 0"]),
-        (HeadSpec { weight: infinite, ..mask() }, &["weight", "at least 0"]),
-        (HeadSpec { class_weights: given(&[1.0, 2.0]), ..mask() }, &["class_weights", "3", "found 2"]),
-        (HeadSpec { class_weights: given(&[1.0, -1.0, 1.0]), ..mask() }, &["class_weights", "at least 0"]),
-        (HeadSpec { class_weights: given(&[0.0; 3]), ..mask() }, &["class_weights", "not all 0"]),
-        (HeadSpec { class_weights: given(&[1.0, nan, 1.0]), ..mask() }, &["class_weights"]),
-        (HeadSpec { smoothing: 1.0, ..mask() }, &["smoothing", "below 1"]),
-        (HeadSpec { smoothing: -0.1, ..mask() }, &["smoothing"]),
-        (HeadSpec { dropout: 1.0, ..mask() }, &["dropout", "below 1"]),
-        (HeadSpec { dropout: nan, ..mask() }, &["dropout"]),
-        (HeadSpec { hidden: 65_537, ..mask() }, &["hidden", "at most 65536"]),
+        (with(mask(), |h| h.name = "".into()), &["name", "letters"]),
+        (with(mask(), |h| h.name = "a.b".into()), &["name", "letters", "a.b"]),
+        (with(mask(), |h| h.name = "a/b".into()), &["name", "letters"]),
+        (with(mask(), |h| h.name = "mäsk".into()), &["name", "letters"]),
+        (with(mask(), |h| h.labels.names = vec![]), &["labels", "at least two", "found 0"]),
+        (with(mask(), |h| h.labels.names = vec!["a".into()]), &["labels", "at least two", "found 1"]),
+        (with(mask(), |h| h.labels.names = vec!["a".into(), " ".into()]), &["labels", "names"]),
+        (with(age(), |h| h.labels.thresholds = vec![30.0]), &["thresholds", "2 borders for 3 labels"]),
+        (with(age(), |h| h.labels.thresholds = vec![60.0, 30.0]), &["thresholds", "ascending"]),
+        (with(age(), |h| h.labels.thresholds = vec![30.0, 30.0]), &["thresholds", "ascending"]),
+        (with(age(), |h| h.labels.thresholds = vec![30.0, nan]), &["thresholds", "ascending"]),
+        (with(age(), |h| h.labels.thresholds = vec![30.0, infinite]), &["thresholds", "ascending"]),
+        (with(age(), |h| h.labels.soft_width = 31.0), &["soft_width", "from 0 to 30", "31"]),
+        (with(age(), |h| h.labels.soft_width = -1.0), &["soft_width"]),
+        (with(age(), |h| h.labels.soft_width = nan), &["soft_width"]),
+        (with(mask(), |h| h.labels.soft_width = 5.0), &["soft_width", "thresholds"]),
+        (with(mask(), |h| h.labels.soft_width = nan), &["soft_width", "thresholds"]),
+        (with(mask(), |h| h.labels.drop = vec![[1.0, 2.0]]), &["drop", "thresholds"]),
+        (with(age(), |h| h.labels.drop = vec![[2.0, 1.0]]), &["drop", "from ≤ to"]),
+        (with(age(), |h| h.labels.drop = vec![[1.0, nan]]), &["drop", "from ≤ to"]),
+        (with(mask(), |h| h.loss.kind = focal(-0.5)), &["gamma", "at least 0", "-0.5"]),
+        (with(mask(), |h| h.loss.kind = focal(nan)), &["gamma"]),
+        (mask().with_loss(LossKind::Focal { gamma: 2.0, alpha: vec![1.0] }), &["loss.focal.alpha", "3, one a label", "found 1"]),
+        (mask().with_loss(LossKind::Focal { gamma: 2.0, alpha: vec![1.0, -1.0, 1.0] }), &["loss.focal.alpha", "at least 0", "-1"]),
+        (mask().with_loss(LossKind::Ldam { max_margin: -0.5, scale: 1.0 }), &["loss.ldam.max_margin", "at least 0"]),
+        (mask().with_loss(LossKind::Ldam { max_margin: 0.5, scale: 0.0 }), &["loss.ldam.scale", "above 0"]),
+        (mask().with_loss(LossKind::LogitAdjusted { tau: nan }), &["loss.logit_adjusted.tau", "at least 0"]),
+        (mask().with_loss(LossKind::GeneralizedCrossEntropy { q: 0.0 }), &["loss.generalized_cross_entropy.q", "above 0, at most 1"]),
+        (mask().with_loss(LossKind::GeneralizedCrossEntropy { q: 1.5 }), &["q", "above 0, at most 1", "1.5"]),
+        (mask().with_loss(LossKind::SymmetricCrossEntropy { alpha: -1.0, beta: 1.0, log_zero: -4.0 }), &["alpha", "at least 0"]),
+        (mask().with_loss(LossKind::SymmetricCrossEntropy { alpha: 1.0, beta: infinite, log_zero: -4.0 }), &["beta", "at least 0"]),
+        (mask().with_loss(LossKind::SymmetricCrossEntropy { alpha: 1.0, beta: 1.0, log_zero: 0.0 }), &["log_zero", "below 0"]),
+        (mask().with_loss(LossKind::Sum(vec![])), &["loss.sum", "at least one", "none"]),
+        (mask().with_loss(sum(LossKind::CrossEntropy, -1.0)), &["loss.sum.factor", "at least 0", "-1"]),
+        (mask().with_loss(sum(LossKind::Corn, 1.0)), &["loss.sum", "neither coral, corn", "Corn"]),
+        (mask().with_loss(sum(sum(LossKind::SoftF1, 1.0), 1.0)), &["loss.sum", "another sum"]),
+        (mask().with_loss(sum(focal(-1.0), 1.0)), &["loss.sum", "focal.gamma"]),
+        (with(mask(), |h| h.loss.class_weights = effective(1.0)), &["class_weights", "beta", "below 1"]),
+        (with(mask(), |h| h.loss.class_weights = effective(nan)), &["class_weights", "beta"]),
+        (with(mask(), |h| h.loss.reweight_after = 1.0), &["reweight_after", "below 1"]),
+        (with(mask(), |h| h.loss.weight = -1.0), &["weight", "at least 0"]),
+        (with(mask(), |h| h.loss.weight = infinite), &["weight", "at least 0"]),
+        (with(mask(), |h| h.loss.class_weights = given(&[1.0, 2.0])), &["class_weights", "3", "found 2"]),
+        (with(mask(), |h| h.loss.class_weights = given(&[1.0, -1.0, 1.0])), &["class_weights", "at least 0"]),
+        (with(mask(), |h| h.loss.class_weights = given(&[0.0; 3])), &["class_weights", "not all 0"]),
+        (with(mask(), |h| h.loss.class_weights = given(&[1.0, nan, 1.0])), &["class_weights"]),
+        (with(mask(), |h| h.loss.smoothing = 1.0), &["smoothing", "below 1"]),
+        (with(mask(), |h| h.loss.smoothing = -0.1), &["smoothing"]),
+        (with(mask(), |h| h.layers.dropout = 1.0), &["dropout", "below 1"]),
+        (with(mask(), |h| h.layers.dropout = nan), &["dropout"]),
+        (with(mask(), |h| h.layers.hidden = 65_537), &["hidden", "at most 65536"]),
     ];
     for (spec, words) in cases {
         let error = spec.validate().err();
@@ -119,10 +125,7 @@ fn settings_that_contradict_each_other_are_named() {
 #[test]
 fn the_label_is_read_from_the_column_or_the_heads_name() {
     assert_eq!(mask().column(), "mask");
-    let named = HeadSpec {
-        column: Some("cover".into()),
-        ..mask()
-    };
+    let named = with(mask(), |h| h.labels.column = Some("cover".into()));
     assert_eq!(named.column(), "cover");
     assert_eq!(named.num_labels(), 3);
 }
@@ -181,7 +184,7 @@ fn a_loss_is_written_as_before_and_in_the_new_ways_and_a_misspelt_one_names_the_
         ),
     ] {
         let spec = read(text).unwrap();
-        assert_eq!(spec.loss, expected, "{text}");
+        assert_eq!(spec.loss.kind, expected, "{text}");
         // As a model file keeps it.
         let json = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<HeadSpec>(&json).unwrap(), spec);
@@ -189,14 +192,14 @@ fn a_loss_is_written_as_before_and_in_the_new_ways_and_a_misspelt_one_names_the_
     // What earlier versions wrote.
     let old = r#"{"name":"m","labels":["a","b"],"soft_width":0.0,"loss":{"focal":{"gamma":2.0}},"weight":1.0,"smoothing":0.0,"dropout":0.2,"hidden":0}"#;
     let old: HeadSpec = serde_json::from_str(old).unwrap();
-    assert_eq!(old.loss, LossKind::focal(2.0));
+    assert_eq!(old.loss.kind, LossKind::focal(2.0));
     assert_eq!(
         serde_json::to_value(&old).unwrap()["loss"].to_string(),
         r#"{"focal":{"gamma":2.0}}"#
     );
     let balanced = read("class_weights = { effective_number = { beta = 0.999 } }").unwrap();
     assert_eq!(
-        balanced.class_weights,
+        balanced.loss.class_weights,
         ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta: 0.999 })
     );
     for (text, words) in [
@@ -229,4 +232,68 @@ fn labels_have_an_order_if_thresholds_made_them_or_the_file_says_so() {
     assert!(size.is_ordered());
     // Files of heads without the key stay as they were.
     assert!(!serde_json::to_string(&mask()).unwrap().contains("ordered"));
+}
+
+/// A head in which every key says something, and its bytes as every version has written them.
+fn full() -> (HeadSpec, &'static str) {
+    let mut spec = age().with_loss(LossKind::focal(2.0)).with_hidden(16);
+    spec.labels.column = Some("years".into());
+    spec.labels.when = [("mask".to_string(), vec!["worn".to_string()])].into();
+    spec.labels.ordered = true;
+    spec.labels.drop = vec![[28.0, 32.0]];
+    spec.labels.soft_width = 20.0;
+    spec.loss.weight = 0.5;
+    spec.loss.class_weights = ClassWeights::Given(vec![1.0, 2.0, 3.0]);
+    spec.loss.reweight_after = 0.8;
+    spec.loss.smoothing = 0.1;
+    spec.layers.dropout = 0.2;
+    let json = r#"{"name":"age","labels":["young","middle","old"],"column":"years","when":{"mask":["worn"]},"thresholds":[30.0,60.0],"ordered":true,"drop":[[28.0,32.0]],"soft_width":20.0,"loss":{"focal":{"gamma":2.0}},"weight":0.5,"class_weights":[1.0,2.0,3.0],"reweight_after":0.8,"smoothing":0.1,"dropout":0.2,"hidden":16}"#;
+    (spec, json)
+}
+
+#[test]
+fn the_keys_of_labels_loss_and_layers_stand_side_by_side_in_the_order_of_old_files() {
+    let plain = r#"{"name":"mask","labels":["worn","incorrect","not_worn"],"soft_width":0.0,"loss":"cross_entropy","weight":1.0,"smoothing":0.0,"dropout":0.0,"hidden":0}"#;
+    for (spec, json) in [full(), (mask(), plain)] {
+        assert_eq!(serde_json::to_string(&spec).unwrap(), json);
+        assert_eq!(serde_json::from_str::<HeadSpec>(json).unwrap(), spec);
+        let toml = toml::to_string(&spec).unwrap();
+        assert_eq!(toml::from_str::<HeadSpec>(&toml).unwrap(), spec);
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_its_line_and_all_that_are_known() {
+    let error = toml::from_str::<HeadSpec>("name = 'a'\nlabels = ['b', 'c']\nsmothing = 0.1\n");
+    let error = error.unwrap_err().to_string();
+    let (_, json) = full();
+    let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
+    let known = keys.keys().map(|key| format!("`{key}`"));
+    for word in known.chain(["line 3".into(), "unknown field `smothing`".into()]) {
+        assert!(error.contains(&word), "no {word} in {error}");
+    }
+}
+
+#[test]
+fn a_head_over_features_that_its_backbone_does_not_give_is_refused() {
+    struct Eight;
+    impl Backbone for Eight {
+        fn num_features(&self) -> usize {
+            8
+        }
+        fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+            images.flatten_from(1)
+        }
+    }
+    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let head = |num_features| Head::new(&mask(), num_features, 0, vb.pp("mask")).unwrap();
+    MultiTaskModel::from_parts(Box::new(Eight), vec![head(8)], Some(head(8))).unwrap();
+    for (heads, joint) in [(vec![head(8), head(7)], None), (vec![], Some(head(7)))] {
+        let error = MultiTaskModel::from_parts(Box::new(Eight), heads, joint).err();
+        let message = error.unwrap().to_string();
+        assert!(
+            message.contains("over 8 features") && message.contains("over 7"),
+            "{message}"
+        );
+    }
 }

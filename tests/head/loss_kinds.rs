@@ -363,10 +363,7 @@ fn probs(loss: LossKind, outputs: &[f64]) -> Vec<f64> {
     let n = outputs.len();
     let rows = if loss == LossKind::Coral { 1 } else { n };
     let labels = (0..=n).map(|i| i.to_string());
-    let spec = HeadSpec {
-        loss,
-        ..HeadSpec::new("age", labels)
-    };
+    let spec = HeadSpec::new("age", labels).with_loss(loss);
     // CORAL's biases count from borders two apart and around 0.
     let start = |k: usize| match rows {
         1 => n as f64 - 1.0 - 2.0 * k as f64,
@@ -461,10 +458,7 @@ fn a_head_of_ordered_labels_learns_the_order_and_coral_orders_its_borders() {
     let targets = Tensor::from_vec(rows, (n, k), &Device::Cpu).unwrap();
     let weights = Tensor::ones(n, DType::F32, &Device::Cpu).unwrap();
     for kind in [LossKind::Coral, LossKind::Corn, LossKind::EarthMover] {
-        let spec = HeadSpec {
-            loss: kind.clone(),
-            ..HeadSpec::new("age", ["a", "b", "c", "d"])
-        };
+        let spec = HeadSpec::new("age", ["a", "b", "c", "d"]).with_loss(kind.clone());
         let variables = Variables::new(Tensors::new(), 1, |_| true, |_| true);
         let head = Head::new(&spec, 2, 0, variables.builder()).unwrap();
         let group = Group {

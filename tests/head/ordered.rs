@@ -49,12 +49,12 @@ fn heads_of_ordered_labels_are_trained_saved_predicted_with_and_moved_to_another
             "coral" => LossKind::Coral,
             _ => LossKind::Corn,
         };
-        assert_eq!(grafted.description.model.heads[2].loss, kind);
+        assert_eq!(grafted.description.model.heads[2].loss.kind, kind);
         let bytes = grafted.to_bytes().unwrap();
         assert!(Predictor::from_bytes(&bytes).is_ok());
         // The tensors of another kind of head do not fit, and are named.
         let mut wrong = grafted.clone();
-        wrong.description.model.heads[2].loss = LossKind::CrossEntropy;
+        wrong.description.model.heads[2].loss.kind = LossKind::CrossEntropy;
         let error = wrong.build().err().unwrap().to_string();
         assert!(error.contains("heads.age.fc"), "{error}");
     }

@@ -293,11 +293,11 @@ fn what_is_no_photo_is_refused_in_words() {
     );
     assert_eq!(
         reason(b"This is a text file."),
-        "JPEG or PNG is needed, the content is text, not a picture"
+        "JPEG or PNG is needed, the content is a text that begins with `This is a text file.`"
     );
     assert_eq!(
         reason(b"GIF89a and so on and on"),
-        "JPEG or PNG is needed, the content is a GIF; convert it to PNG"
+        "JPEG or PNG is needed, the content is a GIF picture; convert it to PNG"
     );
     let folder = tempfile::tempdir().unwrap();
     let missing = Photo::open(folder.path().join("no.jpg")).unwrap_err();

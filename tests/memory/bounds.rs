@@ -107,7 +107,7 @@ fn is_sane(config: &Config) {
     let spec: ModelSpec = config.model_spec().unwrap();
     let classes = spec.taxonomy().as_ref().map_or(0, Taxonomy::num_classes);
     let width = spec.backbone.num_features();
-    let heads = spec.heads.iter().map(|h| (h.hidden, h.num_labels()));
+    let heads = spec.heads.iter().map(|h| (h.layers.hidden, h.num_labels()));
     let joint = spec.joint.iter().map(|j| (j.hidden, classes));
     let values = heads.chain(joint).map(|(hidden, labels)| match hidden {
         0 => width * labels,

@@ -29,7 +29,7 @@ fn a_folder_is_the_model_again_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
     let mut model = tiny::model();
     let worn = vec!["worn".to_string()];
-    model.description.model.heads[2].when = [("mask".into(), worn)].into();
+    model.description.model.heads[2].labels.when = [("mask".into(), worn)].into();
     let classes = model.description.model.taxonomy().unwrap().class_names();
     model.description.classes = classes;
     let out = dir.path().join("a/folder");
@@ -147,7 +147,8 @@ fn config_json_is_what_timm_reads() {
 #[test]
 fn the_card_says_labels_scores_and_how_it_was_trained() {
     let mut model = tiny::model();
-    model.description.model.heads[1].when = [("mask".into(), vec!["not_worn".to_string()])].into();
+    model.description.model.heads[1].labels.when =
+        [("mask".into(), vec!["not_worn".to_string()])].into();
     let classes = model.description.model.taxonomy().unwrap().class_names();
     model.description.classes = classes;
     model.description.training = json!({

@@ -11,21 +11,19 @@ use std::collections::BTreeMap;
 /// Each head's logits, bit for bit, by name.
 fn logits(file: &ModelFile) -> BTreeMap<String, Vec<Vec<u32>>> {
     let predictor = Predictor::new(file).unwrap();
-    let names = predictor.taxonomy().heads().to_vec();
-    let all = predictor.logits(&tiny::images()).unwrap();
-    let bits = |rows: Vec<Vec<f32>>| {
-        let row = |r: Vec<f32>| r.into_iter().map(f32::to_bits).collect();
-        rows.into_iter().map(row).collect()
-    };
-    let of_head = |h: usize| bits(all.iter().map(|photo| photo[h].clone()).collect());
-    names.into_iter().zip((0..).map(of_head)).collect()
+    let mut all: BTreeMap<String, Vec<Vec<u32>>> = BTreeMap::new();
+    for photo in predictor.logits(&tiny::images()).unwrap() {
+        for (name, logits) in predictor.taxonomy().heads().iter().zip(photo.heads) {
+            let bits = logits.into_iter().map(f32::to_bits).collect();
+            all.entry(name.clone()).or_default().push(bits);
+        }
+    }
+    all
 }
 
 fn glasses(seed: u64) -> (HeadSpec, NewTensors) {
-    let spec = HeadSpec {
-        hidden: (seed % 3) as usize,
-        ..HeadSpec::new(format!("glasses{seed}"), ["none", "clear", "dark"])
-    };
+    let spec = HeadSpec::new(format!("glasses{seed}"), ["none", "clear", "dark"])
+        .with_hidden((seed % 3) as usize);
     (spec, NewTensors::Fresh { seed })
 }
 
@@ -165,14 +163,17 @@ fn conditions_and_impossible_combinations_come_along_and_decisions_do_not() {
     };
     let mut theirs = other(&[3, 4, 5]);
     let one = |head: &str, label: &str| Labels::from([(head.into(), vec![label.into()])]);
-    theirs.description.model.heads[1].when = one("glasses3", "dark");
+    theirs.description.model.heads[1].labels.when = one("glasses3", "dark");
     let mut never = one("glasses3", "none");
     never.extend(one("glasses5", "dark"));
     theirs.description.model.impossible = vec![never];
     theirs.description.classes = theirs.description.model.taxonomy().unwrap().class_names();
     let merged = merge(&[model.clone(), theirs.clone()]).unwrap();
     let spec = &merged.description.model;
-    assert_eq!(spec.heads[4].when, theirs.description.model.heads[1].when);
+    assert_eq!(
+        spec.heads[4].labels.when,
+        theirs.description.model.heads[1].labels.when
+    );
     assert_eq!(spec.impossible, theirs.description.model.impossible);
     assert_eq!(merged.description.decision, Decision::default());
     let classes = model.description.classes.len() * theirs.description.classes.len();

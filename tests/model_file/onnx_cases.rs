@@ -9,51 +9,35 @@ use hydranet::{
 };
 use std::collections::BTreeMap;
 
-/// Backbone, height, width, channels. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches
-/// than the weights are for.
-pub const CASES: &[(&str, usize, usize, usize)] = &[
-    ("tf_efficientnet_lite0", 32, 32, 3),
-    ("tf_efficientnet_b0", 63, 66, 3),
-    ("efficientnet_b0", 64, 48, 3),
-    ("mobilenetv2_050", 65, 47, 1),
-    ("mobilenetv3_small_100", 64, 64, 3),
-    ("mobilenetv4_conv_small", 64, 64, 3),
-    ("mobilenetv4_conv_medium", 64, 64, 3),
-    ("resnet18", 64, 48, 3),
-    ("resnet18d", 69, 47, 3),
-    ("repvgg_a0", 48, 64, 4),
-    ("convnext_atto", 64, 96, 3),
-    ("convnextv2_atto", 64, 64, 3),
-    ("vit_tiny_patch16_224", 224, 224, 3),
-    ("deit_tiny_patch16_224", 64, 48, 3),
-    ("deit3_small_patch16_224", 48, 48, 3),
-    ("vit_small_patch14_dinov2", 42, 56, 3),
-    ("vit_small_patch14_reg4_dinov2", 56, 42, 3),
-    ("swin_tiny_patch4_window7_224", 224, 224, 3),
-    ("swin_tiny_patch4_window7_224", 100, 60, 3),
-];
+/// Backbone, height, width, channels.
+pub type Case = (String, usize, usize, usize);
+
+/// Every case. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches than the weights are
+/// for.
+pub fn cases() -> Vec<Case> {
+    let networks = crate::common::golden::networks().into_iter();
+    let cases = networks.flat_map(|(name, network)| {
+        let sizes = network.onnx.into_iter();
+        sizes.map(move |[channels, height, width]| (name.clone(), height, width, channels))
+    });
+    cases.collect()
+}
+
+/// The first case of a backbone.
+pub fn case(name: &str) -> Case {
+    cases().into_iter().find(|(n, ..)| n == name).unwrap()
+}
 
 /// Heads of each kind: labels without order, and with one in two ways; with a hidden layer and without.
 fn heads() -> Vec<HeadSpec> {
     vec![
         HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]),
-        HeadSpec {
-            hidden: 8,
-            ..HeadSpec::new("gender", ["male", "female"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("age", ["young", "middle", "old", "very_old"])
-        },
-        HeadSpec {
-            loss: LossKind::Corn,
-            hidden: 5,
-            ..HeadSpec::new("light", ["dark", "dim", "bright"])
-        },
-        HeadSpec {
-            loss: LossKind::Coral,
-            ..HeadSpec::new("size", ["small", "large"])
-        },
+        HeadSpec::new("gender", ["male", "female"]).with_hidden(8),
+        HeadSpec::new("age", ["young", "middle", "old", "very_old"]).with_loss(LossKind::Coral),
+        HeadSpec::new("light", ["dark", "dim", "bright"])
+            .with_loss(LossKind::Corn)
+            .with_hidden(5),
+        HeadSpec::new("size", ["small", "large"]).with_loss(LossKind::Coral),
     ]
 }
 
@@ -66,8 +50,8 @@ fn described(backbone: Architecture, input: InputSpec) -> Description {
     };
     let name = backbone.name();
     if ["repvgg_a0", "mobilenetv4_conv_small"].contains(&name) {
-        spec.heads[3].when = labels("mask", &["worn", "incorrect"]);
-        spec.heads[4].when = labels("light", &["bright"]);
+        spec.heads[3].labels.when = labels("mask", &["worn", "incorrect"]);
+        spec.heads[4].labels.when = labels("light", &["bright"]);
     }
     if ["repvgg_a0", "mobilenetv2_050"].contains(&name) {
         let mut pair = labels("mask", &["incorrect"]);
@@ -140,11 +124,11 @@ fn normalised(photos: &Tensor, input: &InputSpec) -> Tensor {
 }
 
 /// The model of a case.
-pub fn model(&(backbone, height, width, channels): &(&str, usize, usize, usize)) -> ModelFile {
+pub fn model((backbone, height, width, channels): &Case) -> ModelFile {
     let backbone = Architecture::from_name(backbone).unwrap();
     let input = InputSpec {
-        size: [height, width],
-        channels,
+        size: [*height, *width],
+        channels: *channels,
         ..backbone.input()
     };
     let description = described(backbone, input);
@@ -187,7 +171,7 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     let apart = features.broadcast_sub(&mean).unwrap();
     let spread = apart.sqr().unwrap().mean_all().unwrap().sqrt().unwrap();
     let own = spec.heads.iter();
-    let own = own.map(|h| (format!("heads.{}", h.name), h.hidden));
+    let own = own.map(|h| (format!("heads.{}", h.name), h.layers.hidden));
     let joint = spec.joint.iter().map(|j| ("joint".into(), j.hidden));
     for (head, hidden) in own.chain(joint) {
         let layer = if hidden > 0 { "hidden" } else { "fc" };
@@ -211,14 +195,12 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let (taxonomy, decision) = (predictor.taxonomy(), &file.description.decision);
     let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for photo in 0..count {
-        let mut of_heads: Vec<Vec<f64>> = logits[photo].iter().map(|l| log_softmax(l)).collect();
-        let joint = (of_heads.len() > heads.len()).then(|| of_heads.pop().unwrap());
-        let classes = decision.log_probs(taxonomy, &of_heads, joint.as_deref());
-        let classes = classes.unwrap();
+    for photo in &logits {
+        let log_probs = photo.map(|l| log_softmax(l));
+        let classes = decision.log_probs(taxonomy, &log_probs).unwrap();
         let class = decision.decide(&classes) as f64;
         let names = heads.iter().map(String::as_str).chain(["joint"]);
-        for (name, log_probs) in names.zip(of_heads.iter().chain([&classes])) {
+        for (name, log_probs) in names.zip(log_probs.heads.iter().chain([&classes])) {
             let row = rows.entry(name.into()).or_default();
             row.extend(log_probs.iter().map(|p| p.exp()));
         }

@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 /// Each head's logits, bit for bit, by name.
 fn logits(file: &ModelFile) -> BTreeMap<String, Vec<Vec<u32>>> {
     let predictor = Predictor::new(file).unwrap();
-    let names = predictor.taxonomy().heads().to_vec();
-    let bits = |rows: Vec<Vec<f32>>| -> Vec<Vec<u32>> {
-        let row = |r: Vec<f32>| r.into_iter().map(f32::to_bits).collect();
-        rows.into_iter().map(row).collect()
-    };
-    let all = predictor.logits(&tiny::images()).unwrap();
-    let of_head = |h: usize| bits(all.iter().map(|photo| photo[h].clone()).collect());
-    names.into_iter().zip((0..).map(of_head)).collect()
+    let mut all: BTreeMap<String, Vec<Vec<u32>>> = BTreeMap::new();
+    for photo in predictor.logits(&tiny::images()).unwrap() {
+        for (name, logits) in predictor.taxonomy().heads().iter().zip(photo.heads) {
+            let bits = logits.into_iter().map(f32::to_bits).collect();
+            all.entry(name.clone()).or_default().push(bits);
+        }
+    }
+    all
 }
 
 fn names(file: &ModelFile) -> Vec<&str> {
@@ -39,10 +39,7 @@ fn glasses() -> HeadSpec {
 }
 
 fn deep_glasses() -> HeadSpec {
-    HeadSpec {
-        hidden: 4,
-        ..glasses()
-    }
+    glasses().with_hidden(4)
 }
 
 fn problem(result: hydranet::Result<ModelFile>) -> String {
@@ -401,10 +398,7 @@ fn a_head_with_other_thresholds_has_other_labels_and_the_decision_for_those_befo
     let same = model.description.model.heads[2].clone();
     let kept = heads::replace(&model, "age", same.clone(), fresh(3)).unwrap();
     assert_eq!(kept.description.decision, model.description.decision);
-    let spec = HeadSpec {
-        thresholds: vec![25.0, 55.0],
-        ..same
-    };
+    let spec = same.with_thresholds([25.0, 55.0]);
     let other = heads::replace(&model, "age", spec, fresh(3)).unwrap();
     assert_eq!(other.description.decision.temperature, 1.0);
     let done = &other.description.training["surgery"][0];

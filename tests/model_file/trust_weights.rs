@@ -56,7 +56,7 @@ fn start(
     })
 }
 
-/// Each head's logits of two photos, the joint head's last.
+/// Logits of two photos, of each head and then of the joint head.
 fn logits(file: &ModelFile) -> Vec<Vec<Vec<f32>>> {
     let features: Vec<f32> = (0..2 * 1280).map(|i| (i as f32 * 0.37).sin()).collect();
     let features = Tensor::from_vec(features, (2, 1280), &Device::Cpu).unwrap();
@@ -75,17 +75,12 @@ fn labels_in_another_order_are_the_same_labels() {
         vec![head("mask", &["worn", "incorrect", "not_worn"])],
         false,
     );
-    let hidden = HeadSpec {
-        hidden: 8,
-        ..head("mask", &["worn", "incorrect", "not_worn"])
-    };
+    let hidden = head("mask", &["worn", "incorrect", "not_worn"]).with_hidden(8);
     for own in [own, model(vec![hidden.clone()], false)] {
         let labels = ["not_worn", "worn", "incorrect"].map(String::from).to_vec();
-        let other = HeadSpec {
-            labels,
-            loss: LossKind::focal(2.0),
-            ..own.description.model.heads[0].clone()
-        };
+        let own_head = own.description.model.heads[0].clone();
+        let mut other = own_head.with_loss(LossKind::focal(2.0));
+        other.labels.names = labels;
         let begun = start(dir.path(), &own, &[other], false).unwrap();
         for (was, is) in logits(&own)[0].iter().zip(&logits(&begun)[0]) {
             assert_eq!(*is, [was[2], was[0], was[1]]);
@@ -120,7 +115,7 @@ fn heads_and_labels_in_another_order_bring_the_joint_heads_classes_with_them() {
     }
     // The same number of classes, but others.
     let mut other = turned.clone();
-    other[1].when = [("gender".to_string(), vec!["male".to_string()])].into();
+    other[1].labels.when = [("gender".to_string(), vec!["male".to_string()])].into();
     let message = start(dir.path(), &own, &other, true)
         .unwrap_err()
         .to_string();
@@ -132,11 +127,12 @@ fn heads_and_labels_in_another_order_bring_the_joint_heads_classes_with_them() {
 #[test]
 fn a_head_that_means_something_else_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let age = |thresholds: &[f64], labels: &[&str], loss: LossKind| HeadSpec {
-        thresholds: thresholds.to_vec(),
-        loss,
-        ordered: true,
-        ..head("age", labels)
+    let age = |thresholds: &[f64], labels: &[&str], loss: LossKind| {
+        let mut age = head("age", labels)
+            .with_thresholds(thresholds)
+            .with_loss(loss);
+        age.labels.ordered = true;
+        age
     };
     let three = ["young", "middle", "old"];
     let plain = || LossKind::CrossEntropy;
@@ -203,7 +199,7 @@ fn a_head_that_means_something_else_is_refused_by_name() {
 fn models_whose_numbers_have_other_thresholds_are_no_ensemble() {
     let member = |thresholds: [f64; 2]| {
         let mut file = tiny::build(2);
-        file.description.model.heads[2].thresholds = thresholds.to_vec();
+        file.description.model.heads[2].labels.thresholds = thresholds.to_vec();
         Predictor::new(&file).unwrap()
     };
     let of = |other| {

@@ -5,17 +5,20 @@ use crate::common::differences::{
     difference, flat, gradient_error, gradient_error_of, gradients, values,
 };
 use crate::common::golden;
+use crate::common::on_tape::{Start, conv2d, conv2d_norm_act};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use hydranet::ops::{
-    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, fallback,
-};
+use hydranet::tape::{Activation, Conv2dParams, Norm, Statistics, Tape};
 use proptest::prelude::*;
 use serde_json::Value;
 
+fn start(kernel: bool) -> Start {
+    if kernel { Tape::new } else { Tape::composed }
+}
+
 /// A convolution with an optional bias: `args` = x, w and perhaps b.
 fn convolve(args: &[Tensor], params: Conv2dParams, kernel: bool) -> Result<Tensor> {
-    let f = if kernel { conv2d } else { fallback::conv2d };
-    f(
+    conv2d(
+        start(kernel),
         &args[0],
         &args[1],
         args.get(2),
@@ -248,12 +251,8 @@ fn batch_norm(args: &[Tensor], p: Conv2dParams, kernel: bool) -> Result<Tensor> 
         eps: 1e-3,
         statistics: Statistics::Batch,
     };
-    let f = if kernel {
-        conv2d_norm_act
-    } else {
-        fallback::conv2d_norm_act
-    };
-    Ok(f(&args[0], &args[1], p, &norm, Activation::Identity)?.0)
+    let (x, w) = (&args[0], &args[1]);
+    Ok(conv2d_norm_act(start(kernel), x, w, p, &norm, Activation::Identity)?.0)
 }
 
 proptest! {

@@ -1,10 +1,10 @@
 //! The compositions of candle's operators that run on devices without kernels, against the CPU's kernels: values, gradients, and
-//! what happens at kinks and to broken values. (Pooling and resizing are compared in `pools.rs`, convolution in
-//! `convolutions.rs`.)
+//! what happens at kinks and to broken values. (Pooling is compared in `pools.rs`, convolution in `convolutions.rs`.)
 
 use crate::common::differences::{difference, flat, gradients, values};
+use crate::common::on_tape::{Start, conv2d, conv2d_norm_act, global_avg_pool, linear, run};
 use candle_core::{DType, Device, Result, Tensor};
-use hydranet::ops::{self, Activation, BatchMoments, Conv2dParams, Norm, Statistics, fallback};
+use hydranet::tape::{Activation, BatchMoments, Conv2dParams, Norm, Statistics, Tape};
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::Relu6];
 
@@ -21,14 +21,13 @@ fn params(stride: usize, padding: usize, groups: usize) -> Conv2dParams {
 fn compare(
     name: &str,
     args: &[Tensor],
-    kernel: &dyn Fn(&[Tensor]) -> Result<Tensor>,
-    composed: &dyn Fn(&[Tensor]) -> Result<Tensor>,
+    f: &dyn Fn(Start, &[Tensor]) -> Result<Tensor>,
 ) -> Vec<String> {
     let mut failed = Vec::new();
     for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
         let args: Vec<Tensor> = args.iter().map(|a| a.to_dtype(dtype).unwrap()).collect();
-        let (y, grads) = gradients(&args, None, kernel).unwrap();
-        match gradients(&args, None, composed) {
+        let (y, grads) = gradients(&args, None, &|a| f(Tape::new, a)).unwrap();
+        match gradients(&args, None, &|a| f(Tape::composed, a)) {
             Err(e) => failed.push(format!("{name} {dtype:?}: {e}")),
             Ok((other, other_grads)) => {
                 let pairs = std::iter::once((&other, &y)).chain(other_grads.iter().zip(&grads));
@@ -80,52 +79,30 @@ fn compositions_have_the_values_and_gradients_of_the_kernels() {
         ];
         for activation in ACTIVATIONS {
             for batch in [true, false] {
-                failed.extend(compare(
-                    &format!("conv2d_norm_act {w:?} {activation:?} batch {batch}"),
-                    &args,
-                    &|a| Ok(ops::conv2d_norm_act(&a[0], &a[1], p, &norm(a, batch), activation)?.0),
-                    &|a| {
-                        Ok(
-                            fallback::conv2d_norm_act(
-                                &a[0],
-                                &a[1],
-                                p,
-                                &norm(a, batch),
-                                activation,
-                            )?
-                            .0,
-                        )
-                    },
-                ));
+                let name = format!("conv2d_norm_act {w:?} {activation:?} batch {batch}");
+                failed.extend(compare(&name, &args, &|start, a| {
+                    Ok(conv2d_norm_act(start, &a[0], &a[1], p, &norm(a, batch), activation)?.0)
+                }));
             }
-            failed.extend(compare(
-                &format!("conv2d {w:?} {activation:?}"),
-                &args[..3],
-                &|a| ops::conv2d(&a[0], &a[1], Some(&a[2]), p, activation),
-                &|a| fallback::conv2d(&a[0], &a[1], Some(&a[2]), p, activation),
-            ));
+            let name = format!("conv2d {w:?} {activation:?}");
+            failed.extend(compare(&name, &args[..3], &|start, a| {
+                conv2d(start, &a[0], &a[1], Some(&a[2]), p, activation)
+            }));
         }
     }
-    failed.extend(compare(
-        "linear",
-        &[values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)],
-        &|a| ops::linear(&a[0], &a[1], Some(&a[2])),
-        &|a| fallback::linear(&a[0], &a[1], Some(&a[2])),
-    ));
-    failed.extend(compare(
-        "global_avg_pool",
-        &[values(&[2, 3, 5, 4], 1)],
-        &|a| ops::global_avg_pool(&a[0]),
-        &|a| fallback::global_avg_pool(&a[0]),
-    ));
-    for factors in [vec![0.0, 2.0], vec![1.5], vec![0.5; 24]] {
-        failed.extend(compare(
-            "scale",
-            &[values(&[2, 3, 4], 1)],
-            &|a| ops::scale(&a[0], factors.clone()),
-            &|a| fallback::scale(&a[0], factors.clone()),
-        ));
-    }
+    let args = [values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)];
+    failed.extend(compare("linear", &args, &|start, a| {
+        linear(start, &a[0], &a[1], Some(&a[2]), Activation::Identity)
+    }));
+    let maps = [values(&[2, 3, 5, 4], 1)];
+    failed.extend(compare("global_avg_pool", &maps, &|start, a| {
+        global_avg_pool(start, &a[0])
+    }));
+    failed.extend(compare("sum by factors", &maps, &|start, a| {
+        run(start, &a[0], |tape, x| {
+            tape.add(&x, &x, Some(vec![0.0, 2.0]))
+        })
+    }));
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
@@ -141,9 +118,16 @@ fn compositions_find_the_moments_that_the_kernels_find() {
     for batch in [true, false] {
         let norm = norm(&args, batch);
         let (_, own) =
-            ops::conv2d_norm_act(&args[0], &args[1], p, &norm, Activation::Relu).unwrap();
-        let (_, other) =
-            fallback::conv2d_norm_act(&args[0], &args[1], p, &norm, Activation::Relu).unwrap();
+            conv2d_norm_act(Tape::new, &args[0], &args[1], p, &norm, Activation::Relu).unwrap();
+        let (_, other) = conv2d_norm_act(
+            Tape::composed,
+            &args[0],
+            &args[1],
+            p,
+            &norm,
+            Activation::Relu,
+        )
+        .unwrap();
         if batch {
             assert_eq!(other.count, 60.0);
             assert_eq!(own.count, other.count);
@@ -189,7 +173,7 @@ fn activations_of_a_composition_keep_their_kinks_and_let_broken_values_through()
         ),
     ] {
         let (y, grads) = gradients(std::slice::from_ref(&x), Some(&ones), &|a| {
-            fallback::conv2d(&a[0], &w, None, params(1, 0, 1), activation)
+            conv2d(Tape::composed, &a[0], &w, None, params(1, 0, 1), activation)
         })
         .unwrap();
         for (found, expected) in flat(&y).into_iter().zip(expected) {
@@ -206,7 +190,8 @@ fn activations_of_a_composition_keep_their_kinks_and_let_broken_values_through()
 fn shapes_that_do_not_fit_a_composition_are_errors() {
     let x = values(&[1, 3, 4, 4], 1);
     let conv = |w: &[usize], groups| {
-        fallback::conv2d(
+        conv2d(
+            Tape::composed,
             &x,
             &values(w, 2),
             None,
@@ -217,24 +202,19 @@ fn shapes_that_do_not_fit_a_composition_are_errors() {
     assert!(conv(&[2, 2, 1, 1], 1).is_err());
     assert!(conv(&[2, 3, 5, 5], 1).is_err());
     assert!(conv(&[2, 1, 1, 1], 3).is_err());
-    assert!(
-        fallback::linear(
-            &values(&[2, 3], 1),
-            &values(&[4, 2], 2),
-            Some(&values(&[4], 3))
-        )
-        .is_err()
-    );
-    assert!(fallback::scale(&values(&[2, 3], 1), vec![1.0; 4]).is_err());
-    assert!(fallback::scale(&values(&[2, 3], 1), vec![]).is_err());
-    assert!(fallback::global_avg_pool(&values(&[2, 3], 1)).is_err());
+    let factors = run(Tape::composed, &x, |tape, x| {
+        tape.add(&x, &x, Some(vec![1.0; 2]))
+    });
+    assert!(factors.is_err());
+    assert!(global_avg_pool(Tape::composed, &values(&[2, 3], 1)).is_err());
     let args = [
         x.clone(),
         values(&[2, 3, 1, 1], 2),
         values(&[2], 3),
         values(&[3], 4),
     ];
-    let result = fallback::conv2d_norm_act(
+    let result = conv2d_norm_act(
+        Tape::composed,
         &x,
         &args[1],
         params(1, 0, 1),

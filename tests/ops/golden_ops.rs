@@ -2,10 +2,9 @@
 
 use crate::common::golden;
 use crate::common::golden::distance;
+use crate::common::on_tape::{conv2d, conv2d_norm_act, global_avg_pool};
 use candle_core::{DType, Device, Tensor, Var};
-use hydranet::ops::{
-    Activation, Conv2dParams, Norm, Statistics, conv2d, conv2d_norm_act, global_avg_pool, linear,
-};
+use hydranet::tape::{Activation, Conv2dParams, Norm, Statistics, Tape, linear};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -100,7 +99,14 @@ impl Case {
             "conv2d" => {
                 let bias = leaves.get("b").map(|b| b.as_tensor());
                 let params = self.params();
-                conv2d(&leaf("x"), &leaf("w"), bias, params, Activation::Identity)?
+                conv2d(
+                    Tape::new,
+                    &leaf("x"),
+                    &leaf("w"),
+                    bias,
+                    params,
+                    Activation::Identity,
+                )?
             }
             "batch_norm" | "conv_batch_norm" => {
                 let (mean, var) = (&self.tensors["mean"], &self.tensors["var"]);
@@ -123,8 +129,14 @@ impl Case {
                 } else {
                     (leaf("w"), self.params())
                 };
-                let (y, moments) =
-                    conv2d_norm_act(&leaf("x"), &weight, params, &norm, self.activation())?;
+                let (y, moments) = conv2d_norm_act(
+                    Tape::new,
+                    &leaf("x"),
+                    &weight,
+                    params,
+                    &norm,
+                    self.activation(),
+                )?;
                 if self.is_train() {
                     let momentum = self.parameters["momentum"].as_f64().unwrap();
                     let unbiased = moments.count / (moments.count - 1.0);
@@ -142,7 +154,7 @@ impl Case {
                 }
                 y
             }
-            "global_avg_pool" => global_avg_pool(&leaf("x"))?,
+            "global_avg_pool" => global_avg_pool(Tape::new, &leaf("x"))?,
             "linear" => {
                 let bias = leaves.get("b").map(|b| b.as_tensor());
                 linear(&leaf("x"), &leaf("w"), bias)?
@@ -218,6 +230,7 @@ fn operators_without_a_variable_give_what_they_give_with_one() {
         let t = &case.tensors;
         let y = match case.op() {
             "conv2d" => conv2d(
+                Tape::new,
                 &t["x"],
                 &t["w"],
                 t.get("b"),
@@ -239,7 +252,15 @@ fn operators_without_a_variable_give_what_they_give_with_one() {
                 } else {
                     (t["w"].clone(), case.params())
                 };
-                conv2d_norm_act(&t["x"], &weight, params, &norm, case.activation()).map(|r| r.0)
+                conv2d_norm_act(
+                    Tape::new,
+                    &t["x"],
+                    &weight,
+                    params,
+                    &norm,
+                    case.activation(),
+                )
+                .map(|r| r.0)
             }
             _ => continue,
         };

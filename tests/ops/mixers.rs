@@ -4,7 +4,7 @@
 use crate::common::differences::{difference, flat, gradients, values};
 use crate::common::golden;
 use candle_core::{DType, Result, Tensor};
-use hydranet::ops::{Activation, Conv2dParams, Map, Tape, WindowAttention};
+use hydranet::tape::{Activation, Conv2dParams, Map, Tape, WindowAttention};
 use serde_json::Value;
 
 /// How a tape starts: on the kernels, or composed as on other devices.

@@ -1,10 +1,10 @@
 //! Operators: gradients against central differences in f64, and what must hold for values.
 
 use crate::common::differences::{gradient_error, values};
+use crate::common::on_tape::{Start, conv2d, conv2d_norm_act, global_avg_pool};
 use candle_core::{DType, Tensor, Var};
-use hydranet::ops::{
-    Activation, Conv2dParams, ConvStep, ConvWeight, Norm, Statistics, Tape, Weight, conv2d,
-    conv2d_norm_act, fallback, global_avg_pool, linear, scale,
+use hydranet::tape::{
+    Activation, Conv2dParams, ConvStep, ConvWeight, Norm, Statistics, Tape, Weight, linear, scale,
 };
 
 fn params(stride: usize, padding: [usize; 4], dilation: usize, groups: usize) -> Conv2dParams {
@@ -66,7 +66,7 @@ fn convolution_norm_activation_has_the_gradients_of_central_differences_with_bat
                         eps: 1e-3,
                         statistics,
                     };
-                    Ok(conv2d_norm_act(&a[0], &a[1], p, &norm, activation)?.0)
+                    Ok(conv2d_norm_act(Tape::new, &a[0], &a[1], p, &norm, activation)?.0)
                 })
                 .unwrap();
                 if error.is_nan() || error > 3e-6 {
@@ -82,7 +82,10 @@ fn convolution_norm_activation_has_the_gradients_of_central_differences_with_bat
 
 #[test]
 fn other_operators_have_the_gradients_of_central_differences() {
-    let error = gradient_error(&[values(&[3, 4, 3, 5], 1)], &|a| global_avg_pool(&a[0])).unwrap();
+    let error = gradient_error(&[values(&[3, 4, 3, 5], 1)], &|a| {
+        global_avg_pool(Tape::new, &a[0])
+    })
+    .unwrap();
     assert!(error < 1e-8, "global average pool {error:e}");
     let args = [values(&[5, 7], 1), values(&[3, 7], 2), values(&[3], 3)];
     let error = gradient_error(&args, &|a| linear(&a[0], &a[1], Some(&a[2]))).unwrap();
@@ -100,8 +103,8 @@ fn a_transposed_input_gives_what_its_copy_gives() {
     let w = values(&[3, 4, 3, 3], 2).transpose(2, 3).unwrap();
     let p = params(1, [1; 4], 1, 1);
     let (a, b) = (x.contiguous().unwrap(), w.contiguous().unwrap());
-    let first = conv2d(&x, &w, None, p, Activation::Relu).unwrap();
-    let second = conv2d(&a, &b, None, p, Activation::Relu).unwrap();
+    let first = conv2d(Tape::new, &x, &w, None, p, Activation::Relu).unwrap();
+    let second = conv2d(Tape::new, &a, &b, None, p, Activation::Relu).unwrap();
     assert_eq!(
         first.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
         second.flatten_all().unwrap().to_vec1::<f64>().unwrap()
@@ -115,6 +118,7 @@ fn what_is_no_variable_gets_no_gradient_and_costs_none() {
         Var::from_tensor(&values(&[4, 3, 3, 3], 2)).unwrap(),
     );
     let y = conv2d(
+        Tape::new,
         &x,
         w.as_tensor(),
         None,
@@ -139,12 +143,13 @@ fn shapes_that_do_not_fit_are_errors_not_panics() {
         (vec![2, 3, 1], params(1, [0; 4], 1, 1)),
     ] {
         assert!(
-            conv2d(&x, &values(&w, 2), None, p, Activation::Identity).is_err(),
+            conv2d(Tape::new, &x, &values(&w, 2), None, p, Activation::Identity).is_err(),
             "{w:?} {p:?}"
         );
     }
     assert!(
         conv2d(
+            Tape::new,
             &x.to_dtype(DType::U8).unwrap(),
             &x,
             None,
@@ -162,7 +167,7 @@ fn shapes_that_do_not_fit_are_errors_not_panics() {
         .is_err()
     );
     assert!(scale(&values(&[2, 3], 1), vec![1.0; 4]).is_err());
-    assert!(global_avg_pool(&values(&[2, 3], 1)).is_err());
+    assert!(global_avg_pool(Tape::new, &values(&[2, 3], 1)).is_err());
 }
 
 /// In which of output and gradients a convolution with all that follows differs from plain sums.
@@ -189,12 +194,9 @@ fn unlike_plain_sums(x: [usize; 4], w: [usize; 4], p: Conv2dParams) -> Vec<Strin
                     var: args[2].as_detached_tensor(),
                 },
             };
-            let f = if ours {
-                conv2d_norm_act
-            } else {
-                fallback::conv2d_norm_act
-            };
-            let (y, _) = f(&args[0], &args[1], p, &norm, Activation::Identity).unwrap();
+            let start: Start = if ours { Tape::new } else { Tape::composed };
+            let identity = Activation::Identity;
+            let (y, _) = conv2d_norm_act(start, &args[0], &args[1], p, &norm, identity).unwrap();
             let weights = values(y.dims(), 9).to_dtype(dtype).unwrap();
             let loss = (&y * weights).unwrap().sum_all().unwrap();
             let grads = loss.backward().unwrap();
@@ -497,5 +499,24 @@ fn an_images_result_depends_on_nothing_but_the_image() {
             .flat_map(|i| run(&w, &x.narrow(0, i, 1).unwrap()))
             .collect();
         assert_eq!(together, alone, "{size}");
+    }
+}
+
+#[test]
+fn a_map_of_another_tape_is_an_error() {
+    let x = values(&[1, 2, 3, 3], 1);
+    for start in [Tape::new, Tape::composed] {
+        let (mut first, of_first) = start(&x).unwrap();
+        let (mut second, of_second) = start(&x).unwrap();
+        let more = second.add(&of_second, &of_second, None).unwrap();
+        for error in [
+            first.add(&of_first, &of_second, None).err(),
+            first.activation(&more, Activation::Relu).err(),
+            first.tensor(&of_second).err(),
+            first.finish(&more).err(),
+        ] {
+            assert!(error.unwrap().to_string().contains("another tape"));
+        }
+        assert!(second.finish(&more).is_ok());
     }
 }

@@ -1,17 +1,16 @@
-//! Pooling, resizing and position embeddings against PyTorch and timm (`tests/golden/make_pools.py` made the cases), central
-//! differences and definitions: the CPU's kernels, and the compositions that stand in for them on other devices.
+//! Pooling on a tape and resized position embeddings against PyTorch and timm (`tests/golden/make_pools.py` made the cases),
+//! central differences and definitions: the CPU's kernels, and the compositions that stand in for them on other devices.
 
 use crate::common::differences::{difference, flat, gradient_error, gradients, values};
 use crate::common::golden;
+use crate::common::on_tape::{STARTS, Start, avg_pool2d, max_pool2d};
 use candle_core::{DType, Result, Tensor, Var};
-use hydranet::ops::{
-    self, AvgPool2dParams, MaxPool2dParams, ResizeFilter, avg_pool2d, fallback, interpolate,
-    max_pool2d, resample_pos_embed,
-};
+use hydranet::tape::{AvgPool2dParams, Tape, resample_pos_embed};
 use proptest::prelude::*;
 use serde_json::Value;
 
-const FILTERS: [ResizeFilter; 2] = [ResizeFilter::Bilinear, ResizeFilter::Bicubic];
+/// Cases of the file.
+const CASES: usize = 50;
 
 fn pair(parameters: &Value, key: &str) -> (usize, usize) {
     serde_json::from_value(parameters[key].clone()).unwrap()
@@ -21,23 +20,14 @@ fn flag(parameters: &Value, key: &str) -> bool {
     parameters[key].as_bool().unwrap()
 }
 
-/// The case's operator on `x`, by the CPU's kernel or by the composition; `None` if there is no composition of its own.
-fn run(parameters: &Value, x: &Tensor, kernel: bool) -> Option<Result<Tensor>> {
+/// The case's operator on `x`.
+fn run(parameters: &Value, x: &Tensor, start: Start) -> Result<Tensor> {
     let pair = |key| pair(parameters, key);
-    Some(match parameters["op"].as_str().unwrap() {
+    match parameters["op"].as_str().unwrap() {
         "max_pool2d" => {
-            let params = MaxPool2dParams {
-                kernel: pair("kernel"),
-                stride: pair("stride"),
-                padding: pair("padding"),
-                dilation: pair("dilation"),
-                ceil_mode: flag(parameters, "ceil"),
-            };
-            if kernel {
-                max_pool2d(x, params)
-            } else {
-                fallback::max_pool2d(x, params)
-            }
+            let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(pair);
+            assert!([kernel, stride, padding].iter().all(|p| p.0 == p.1));
+            max_pool2d(start, x, [kernel.0, stride.0, padding.0])
         }
         "avg_pool2d" => {
             let params = AvgPool2dParams {
@@ -47,32 +37,22 @@ fn run(parameters: &Value, x: &Tensor, kernel: bool) -> Option<Result<Tensor>> {
                 ceil_mode: flag(parameters, "ceil"),
                 count_include_pad: flag(parameters, "include"),
             };
-            if kernel {
-                avg_pool2d(x, params)
-            } else {
-                fallback::avg_pool2d(x, params)
-            }
+            avg_pool2d(start, x, params)
         }
-        "interpolate" => {
-            let filter = match parameters["mode"].as_str().unwrap() {
-                "bilinear" => ResizeFilter::Bilinear,
-                "bicubic" => ResizeFilter::Bicubic,
-                other => panic!("mode {other}"),
-            };
-            let (size, antialias) = (pair("size"), flag(parameters, "antialias"));
-            if kernel {
-                interpolate(x, size, filter, antialias)
-            } else {
-                fallback::interpolate(x, size, filter, antialias)
-            }
-        }
-        "resample_pos_embed" if kernel => {
+        "resample_pos_embed" => {
             let prefix = parameters["prefix"].as_u64().unwrap() as usize;
             resample_pos_embed(x, prefix, pair("from"), pair("to"))
         }
-        "resample_pos_embed" => return None,
+        // Planes are tokens without a prefix.
+        "interpolate" => {
+            let (batch, c, h, w) = x.dims4()?;
+            let size = pair("size");
+            let tokens = x.flatten_from(2)?.transpose(1, 2)?;
+            let y = resample_pos_embed(&tokens, 0, (h, w), size)?;
+            y.transpose(1, 2)?.reshape((batch, c, size.0, size.1))
+        }
         other => panic!("operator {other}"),
-    })
+    }
 }
 
 /// Values and gradients of all cases, `x` as it is and as a transposed view.
@@ -81,7 +61,7 @@ fn all_within(dtype: DType, tolerance: f64) {
     let Value::Object(index) = golden::json("pools.json") else {
         panic!("pools.json is no object")
     };
-    assert_eq!(index.len(), 92);
+    assert_eq!(index.len(), CASES);
     let (mut failed, mut compared, mut worst) = (Vec::new(), 0, 0f64);
     for (name, parameters) in &index {
         let tensor = |key: &str| tensors[&format!("{name}.{key}")].to_dtype(dtype).unwrap();
@@ -93,7 +73,7 @@ fn all_within(dtype: DType, tolerance: f64) {
         } else {
             tolerance
         };
-        for kernel in [true, false] {
+        for (way, start) in STARTS {
             for turned in [false, true] {
                 let turn = |t: &Tensor| {
                     if turned {
@@ -103,13 +83,10 @@ fn all_within(dtype: DType, tolerance: f64) {
                     }
                 };
                 let leaf = turn(&x).unwrap().contiguous().unwrap();
-                if run(parameters, &x, kernel).is_none() {
-                    continue;
-                }
                 let found = gradients(&[leaf], Some(&grad), &|a| {
-                    run(parameters, &turn(&a[0])?, kernel).unwrap()
+                    run(parameters, &turn(&a[0])?, start)
                 });
-                let what = format!("{name} {dtype:?} kernel {kernel} turned {turned}");
+                let what = format!("{name} {dtype:?} {way} turned {turned}");
                 match found {
                     Err(e) => failed.push(format!("{what}: {e}")),
                     Ok((y, grads)) => {
@@ -133,7 +110,7 @@ fn all_within(dtype: DType, tolerance: f64) {
         "{} of {compared}: {failed:#?}",
         failed.len()
     );
-    assert_eq!(compared, 4 * (2 * 92 - 8));
+    assert_eq!(compared, 8 * CASES);
 }
 
 #[test]
@@ -148,7 +125,6 @@ fn pooling_and_resizing_have_the_values_and_gradients_of_pytorch_in_f32() {
 
 #[test]
 fn pooling_and_resizing_have_the_gradients_of_central_differences_when_a_tensor_is_used_twice() {
-    let max = MaxPool2dParams::new(3, 1).padding(1);
     let avg = AvgPool2dParams::new(3, 1).padding(1);
     let mut failed = Vec::new();
     let mut check = |name: String, x: &Tensor, f: &dyn Fn(&Tensor) -> Result<Tensor>| {
@@ -173,27 +149,17 @@ fn pooling_and_resizing_have_the_gradients_of_central_differences_when_a_tensor_
         }
     };
     let x = values(&[2, 2, 5, 4], 1);
-    check("max_pool2d".into(), &x, &|x| max_pool2d(x, max));
-    check("avg_pool2d".into(), &x, &|x| avg_pool2d(x, avg));
-    for filter in FILTERS {
-        for antialias in [false, true] {
-            check(
-                format!("interpolate {filter:?} antialias {antialias}"),
-                &x,
-                &|x| {
-                    let wide = interpolate(x, (7, 3), filter, antialias)?;
-                    interpolate(&wide, (5, 4), filter, antialias)
-                },
-            );
-        }
+    for (way, start) in STARTS {
+        check(format!("max_pool2d by {way}"), &x, &|x| {
+            max_pool2d(start, x, [3, 1, 1])
+        });
+        check(format!("avg_pool2d by {way}"), &x, &|x| {
+            avg_pool2d(start, x, avg)
+        });
     }
     check("resample_pos_embed".into(), &values(&[1, 7, 3], 2), &|x| {
-        resample_pos_embed(
-            &resample_pos_embed(x, 1, (2, 3), (4, 4))?,
-            1,
-            (4, 4),
-            (2, 3),
-        )
+        let wide = resample_pos_embed(x, 1, (2, 3), (4, 4))?;
+        resample_pos_embed(&wide, 1, (4, 4), (2, 3))
     });
     assert!(failed.is_empty(), "{failed:#?}");
 }
@@ -209,18 +175,11 @@ fn the_same_grid_keeps_the_position_embedding_and_prefix_tokens_are_never_touche
 }
 
 #[test]
-fn a_constant_plane_stays_constant_under_every_filter() {
-    let x = Tensor::full(3.5f64, (1, 2, 5, 7), &candle_core::Device::Cpu).unwrap();
-    for filter in FILTERS {
-        for antialias in [false, true] {
-            for size in [(1, 1), (3, 9), (5, 7), (16, 2)] {
-                let y = interpolate(&x, size, filter, antialias).unwrap();
-                assert!(
-                    flat(&y).iter().all(|v| (v - 3.5).abs() < 1e-14),
-                    "{filter:?} {antialias} {size:?}"
-                );
-            }
-        }
+fn a_constant_grid_stays_constant() {
+    let x = Tensor::full(3.5f64, (1, 35, 2), &candle_core::Device::Cpu).unwrap();
+    for size in [(1, 1), (3, 9), (5, 7), (16, 2)] {
+        let y = resample_pos_embed(&x, 0, (5, 7), size).unwrap();
+        assert!(flat(&y).iter().all(|v| (v - 3.5).abs() < 1e-14), "{size:?}");
     }
 }
 
@@ -228,186 +187,80 @@ fn a_constant_plane_stays_constant_under_every_filter() {
 fn what_is_no_variable_gets_no_gradient() {
     let x = values(&[1, 2, 4, 4], 1);
     let w = Var::from_tensor(&values(&[1, 2, 2, 2], 2)).unwrap();
-    let y = max_pool2d(&x, MaxPool2dParams::new(2, 2)).unwrap();
-    let z = avg_pool2d(&x, AvgPool2dParams::new(2, 2)).unwrap();
-    let u = interpolate(&x, (2, 2), ResizeFilter::Bilinear, true).unwrap();
-    let loss = (((y + z).unwrap() + u).unwrap() * w.as_tensor()).unwrap();
-    let grads = loss.sum_all().unwrap().backward().unwrap();
-    assert!(grads.get(&x).is_none());
-    assert!(grads.get(w.as_tensor()).is_some());
+    for (_, start) in STARTS {
+        let y = max_pool2d(start, &x, [2, 2, 0]).unwrap();
+        let z = avg_pool2d(start, &x, AvgPool2dParams::new(2, 2)).unwrap();
+        let loss = ((y + z).unwrap() * w.as_tensor()).unwrap();
+        let grads = loss.sum_all().unwrap().backward().unwrap();
+        assert!(grads.get(&x).is_none());
+        assert!(grads.get(w.as_tensor()).is_some());
+    }
 }
 
 #[test]
 fn shapes_and_settings_that_do_not_fit_are_errors_not_panics() {
     let x = values(&[1, 2, 4, 5], 1);
-    let max = MaxPool2dParams::new(2, 2);
     let avg = AvgPool2dParams::new(2, 2);
-    type Both = [Result<Tensor>; 2];
-    let max_of = |x: &Tensor, p| -> Both { [max_pool2d(x, p), fallback::max_pool2d(x, p)] };
-    let avg_of = |x: &Tensor, p| -> Both { [avg_pool2d(x, p), fallback::avg_pool2d(x, p)] };
-    let resize = |x: &Tensor, size| -> Both {
-        let filter = ResizeFilter::Bicubic;
-        [
-            interpolate(x, size, filter, true),
-            fallback::interpolate(x, size, filter, false),
-        ]
-    };
     let flat_x = values(&[2, 4, 5], 1);
     let empty = Tensor::zeros((1, 2, 0, 5), DType::F64, x.device()).unwrap();
-    let tries: Vec<(&str, Both)> = vec![
-        ("rank", max_of(&flat_x, max)),
-        ("rank", avg_of(&flat_x, avg)),
-        ("rank", resize(&flat_x, (2, 2))),
-        ("empty", max_of(&empty, max)),
-        ("empty", avg_of(&empty, avg)),
-        ("empty", resize(&empty, (2, 2))),
-        (
-            "kernel 0",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    kernel: (0, 2),
-                    ..max
-                },
-            ),
-        ),
-        (
-            "kernel 0",
-            avg_of(
-                &x,
-                AvgPool2dParams {
-                    kernel: (2, 0),
-                    ..avg
-                },
-            ),
-        ),
-        (
-            "stride 0",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    stride: (0, 2),
-                    ..max
-                },
-            ),
-        ),
-        (
-            "stride 0",
-            avg_of(
-                &x,
-                AvgPool2dParams {
-                    stride: (2, 0),
-                    ..avg
-                },
-            ),
-        ),
-        (
-            "dilation 0",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    dilation: (1, 0),
-                    ..max
-                },
-            ),
-        ),
-        (
-            "padding",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    padding: (2, 0),
-                    ..max
-                },
-            ),
-        ),
-        (
-            "padding",
-            avg_of(
-                &x,
-                AvgPool2dParams {
-                    padding: (0, 2),
-                    ..avg
-                },
-            ),
-        ),
-        (
-            "kernel",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    kernel: (5, 2),
-                    ..max
-                },
-            ),
-        ),
-        (
-            "kernel",
-            avg_of(
-                &x,
-                AvgPool2dParams {
-                    kernel: (2, 6),
-                    ..avg
-                },
-            ),
-        ),
-        (
-            "span",
-            max_of(
-                &x,
-                MaxPool2dParams {
-                    dilation: (4, 1),
-                    ..max
-                },
-            ),
-        ),
-        ("size 0", resize(&x, (0, 2))),
-        ("size 0", resize(&x, (2, 0))),
-    ];
-    for (what, results) in tries {
-        assert!(results.iter().all(Result::is_err), "{what}: {results:?}");
+    for (way, start) in STARTS {
+        for (what, x, p) in [
+            ("rank", &flat_x, [2, 2, 0]),
+            ("empty", &empty, [2, 2, 0]),
+            ("kernel 0", &x, [0, 2, 0]),
+            ("stride 0", &x, [2, 0, 0]),
+            ("padding", &x, [2, 2, 2]),
+            ("kernel", &x, [5, 2, 0]),
+            ("kernel of more than 255 values", &x, [16, 2, 8]),
+        ] {
+            assert!(max_pool2d(start, x, p).is_err(), "{way} {what}");
+        }
+        let kernel = |kernel| AvgPool2dParams { kernel, ..avg };
+        let stride = AvgPool2dParams {
+            stride: (2, 0),
+            ..avg
+        };
+        let padding = AvgPool2dParams {
+            padding: (0, 2),
+            ..avg
+        };
+        for (what, x, p) in [
+            ("rank", &flat_x, avg),
+            ("empty", &empty, avg),
+            ("kernel 0", &x, kernel((2, 0))),
+            ("stride 0", &x, stride),
+            ("padding", &x, padding),
+            ("kernel", &x, kernel((2, 6))),
+        ] {
+            assert!(avg_pool2d(start, x, p).is_err(), "{way} {what}");
+        }
     }
     let integers = x.to_dtype(DType::U8).unwrap();
-    assert!(max_pool2d(&integers, max).is_err());
-    assert!(avg_pool2d(&integers, avg).is_err());
-    assert!(interpolate(&integers, (2, 2), ResizeFilter::Bilinear, false).is_err());
-    assert!(resample_pos_embed(&values(&[1, 10, 2], 1), 1, (2, 4), (3, 3)).is_err());
-    assert!(resample_pos_embed(&values(&[10, 2], 1), 1, (3, 3), (2, 2)).is_err());
-    assert!(resample_pos_embed(&values(&[1, 10, 2], 1), 1, (3, 3), (0, 2)).is_err());
-}
-
-#[test]
-fn a_window_over_padding_alone_is_minus_infinity_without_gradient() {
-    let params = MaxPool2dParams {
-        dilation: (3, 3),
-        ..MaxPool2dParams::new(2, 1).padding(1)
-    };
-    for f in [max_pool2d, fallback::max_pool2d] {
-        let x = Var::from_tensor(&values(&[1, 1, 2, 2], 1)).unwrap();
-        let y = f(x.as_tensor(), params).unwrap();
-        assert_eq!(flat(&y), [f64::NEG_INFINITY]);
-        let grads = y.sum_all().unwrap().backward().unwrap();
-        assert_eq!(flat(grads.get(x.as_tensor()).unwrap()), [0.0; 4]);
-    }
+    assert!(max_pool2d(Tape::new, &integers, [2, 2, 0]).is_err());
+    let resample = |shape: &[usize], from, to| resample_pos_embed(&values(shape, 1), 1, from, to);
+    assert!(resample(&[1, 10, 2], (2, 4), (3, 3)).is_err());
+    assert!(resample(&[10, 2], (3, 3), (2, 2)).is_err());
+    assert!(resample(&[1, 10, 2], (3, 3), (0, 2)).is_err());
 }
 
 #[test]
 fn results_have_the_same_bytes_for_any_number_of_threads() {
     let x = values(&[3, 5, 17, 19], 1).to_dtype(DType::F32).unwrap();
+    let tokens = values(&[1, 323, 64], 2).to_dtype(DType::F32).unwrap();
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
         pool.install(|| {
-            let (y, grads) = gradients(std::slice::from_ref(&x), None, &|a| {
-                let y = ops::max_pool2d(&a[0], MaxPool2dParams::new(3, 2).padding(1))?;
-                let z = ops::avg_pool2d(&a[0], AvgPool2dParams::new(3, 2).padding(1))?;
-                let u = ops::interpolate(&a[0], (9, 10), ResizeFilter::Bicubic, true)?;
-                y * z + u
+            let (y, grads) = gradients(&[x.clone(), tokens.clone()], None, &|a| {
+                let y = max_pool2d(Tape::new, &a[0], [3, 2, 1])?;
+                let z = avg_pool2d(Tape::new, &a[0], AvgPool2dParams::new(3, 2).padding(1))?;
+                let u = resample_pos_embed(&a[1], 0, (17, 19), (9, 10))?;
+                Tensor::cat(&[(y * z)?.flatten_all()?, u.flatten_all()?], 0)
             })
             .unwrap();
-            (flat(&y), flat(&grads[0]))
+            (flat(&y), flat(&grads[0]), flat(&grads[1]))
         })
     };
     assert_eq!(run(1), run(3));
@@ -416,12 +269,12 @@ fn results_have_the_same_bytes_for_any_number_of_threads() {
 /// A pooling by its definition: each window gives its values inside the input (row, column) and how many places it counts.
 fn naive(
     x: &Tensor,
-    p: MaxPool2dParams,
+    p: AvgPool2dParams,
     pool: impl Fn(&[f64], (usize, usize)) -> f64,
 ) -> Option<Tensor> {
     let (n, c, h, w) = x.dims4().unwrap();
-    let out = |len: usize, k: usize, s: usize, pad: usize, d: usize| -> Option<usize> {
-        let room = (len + 2 * pad) as i64 - (d * (k - 1)) as i64 - 1;
+    let out = |len: usize, k: usize, s: usize, pad: usize| -> Option<usize> {
+        let room = (len + 2 * pad) as i64 - k as i64;
         let room = room + if p.ceil_mode { s as i64 - 1 } else { 0 };
         let mut out = room.div_euclid(s as i64) + 1;
         if p.ceil_mode && (out - 1) * s as i64 >= (len + pad) as i64 {
@@ -429,18 +282,16 @@ fn naive(
         }
         (out > 0).then_some(out as usize)
     };
-    let oh = out(h, p.kernel.0, p.stride.0, p.padding.0, p.dilation.0)?;
-    let ow = out(w, p.kernel.1, p.stride.1, p.padding.1, p.dilation.1)?;
+    let oh = out(h, p.kernel.0, p.stride.0, p.padding.0)?;
+    let ow = out(w, p.kernel.1, p.stride.1, p.padding.1)?;
     let x = flat(x);
     let mut y = Vec::new();
     for plane in 0..n * c {
         for o in 0..oh * ow {
             let (mut inside, mut padded) = (Vec::new(), 0);
             for k in 0..p.kernel.0 * p.kernel.1 {
-                let row = (o / ow * p.stride.0 + k / p.kernel.1 * p.dilation.0) as i64
-                    - p.padding.0 as i64;
-                let col = (o % ow * p.stride.1 + k % p.kernel.1 * p.dilation.1) as i64
-                    - p.padding.1 as i64;
+                let row = (o / ow * p.stride.0 + k / p.kernel.1) as i64 - p.padding.0 as i64;
+                let col = (o % ow * p.stride.1 + k % p.kernel.1) as i64 - p.padding.1 as i64;
                 if row < (h + p.padding.0) as i64 && col < (w + p.padding.1) as i64 {
                     padded += 1;
                 }
@@ -469,46 +320,44 @@ proptest! {
     #[test]
     fn pooling_agrees_with_its_definition(
         shape in (1usize..3, 1usize..4, 1usize..20, 1usize..40), kernel in (1usize..5, 1usize..5), stride in (1usize..5, 1usize..5),
-        padding in (0usize..3, 0usize..3), dilation in (1usize..4, 1usize..4), ceil_mode: bool, count_include_pad: bool,
+        padding in (0usize..3, 0usize..3), ceil_mode: bool, count_include_pad: bool,
     ) {
         let x = values(&[shape.0, shape.1, shape.2, shape.3], 1);
         let padding = (padding.0.min(kernel.0 / 2), padding.1.min(kernel.1 / 2));
-        let max = MaxPool2dParams { kernel, stride, padding, dilation, ceil_mode };
-        match naive(&x, max, |v, _| v.iter().copied().fold(f64::NEG_INFINITY, f64::max)) {
-            None => prop_assert!(max_pool2d(&x, max).is_err()),
-            Some(expected) => {
-                prop_assert_eq!(flat(&max_pool2d(&x, max).unwrap()), flat(&expected));
-                prop_assert_eq!(flat(&fallback::max_pool2d(&x, max).unwrap()), flat(&expected));
-                let finite = flat(&expected).iter().all(|v| v.is_finite());
-                prop_assert!(!finite || is_adjoint(&x, &|a| max_pool2d(&a[0], max)));
-                prop_assert!(!finite || is_adjoint(&x, &|a| fallback::max_pool2d(&a[0], max)));
-            }
-        }
         let avg = AvgPool2dParams { kernel, stride, padding, ceil_mode, count_include_pad };
+        let square = |p: (usize, usize)| (p.0, p.0);
+        let max = AvgPool2dParams {
+            kernel: square(kernel), stride: square(stride), padding: square(padding), ceil_mode: false, count_include_pad,
+        };
         let mean = |v: &[f64], (inside, padded): (usize, usize)| {
             v.iter().sum::<f64>() / if count_include_pad { padded } else { inside } as f64
         };
-        match naive(&x, MaxPool2dParams { dilation: (1, 1), ..max }, mean) {
-            None => prop_assert!(avg_pool2d(&x, avg).is_err()),
-            Some(expected) => {
-                prop_assert!(difference(&avg_pool2d(&x, avg).unwrap(), &expected) < 1e-14);
-                prop_assert!(difference(&fallback::avg_pool2d(&x, avg).unwrap(), &expected) < 1e-14);
-                prop_assert!(is_adjoint(&x, &|a| avg_pool2d(&a[0], avg)));
-                prop_assert!(is_adjoint(&x, &|a| fallback::avg_pool2d(&a[0], avg)));
+        for (_, start) in STARTS {
+            let found = max_pool2d(start, &x, [kernel.0, stride.0, padding.0]);
+            match naive(&x, max, |v, _| v.iter().copied().fold(f64::NEG_INFINITY, f64::max)) {
+                None => prop_assert!(found.is_err()),
+                Some(expected) => {
+                    prop_assert_eq!(flat(&found.unwrap()), flat(&expected));
+                    let f = |a: &[Tensor]| max_pool2d(start, &a[0], [kernel.0, stride.0, padding.0]);
+                    prop_assert!(is_adjoint(&x, &f));
+                }
+            }
+            match naive(&x, avg, mean) {
+                None => prop_assert!(avg_pool2d(start, &x, avg).is_err()),
+                Some(expected) => {
+                    prop_assert!(difference(&avg_pool2d(start, &x, avg).unwrap(), &expected) < 1e-14);
+                    prop_assert!(is_adjoint(&x, &|a| avg_pool2d(start, &a[0], avg)));
+                }
             }
         }
     }
 
     #[test]
     fn resizing_is_linear_and_its_backward_the_transpose(
-        shape in (1usize..3, 1usize..3, 1usize..14, 1usize..30), size in (1usize..20, 1usize..25), bicubic: bool, antialias: bool,
+        shape in (1usize..3, 1usize..14, 1usize..30), size in (1usize..20, 1usize..25),
     ) {
-        let x = values(&[shape.0, shape.1, shape.2, shape.3], 1);
-        let filter = FILTERS[usize::from(bicubic)];
-        let y = interpolate(&x, size, filter, antialias).unwrap();
-        let other = fallback::interpolate(&x, size, filter, antialias).unwrap();
-        prop_assert!(difference(&y, &other) < 1e-13);
-        prop_assert!(is_adjoint(&x, &|a| interpolate(&a[0], size, filter, antialias)));
-        prop_assert!(is_adjoint(&x, &|a| fallback::interpolate(&a[0], size, filter, antialias)));
+        let (width, h, w) = shape;
+        let x = values(&[1, h * w, width], 1);
+        prop_assert!(is_adjoint(&x, &|a| resample_pos_embed(&a[0], 0, (h, w), size)));
     }
 }

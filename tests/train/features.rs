@@ -556,10 +556,7 @@ fn a_replaced_head_trains_from_the_same_file() {
         .train(&bench.config(Some("cache"), &[]), "first")
         .unwrap();
     let model = ModelFile::read(bench.path("first/best.safetensors")).unwrap();
-    let spec = HeadSpec {
-        thresholds: vec![45.0],
-        ..HeadSpec::new("age", ["young", "old"])
-    };
+    let spec = HeadSpec::new("age", ["young", "old"]).with_thresholds([45.0]);
     let swapped = replace(&model, "age", spec, NewTensors::Fresh { seed: 3 }).unwrap();
     swapped.write(bench.path("swapped.safetensors")).unwrap();
     let weights = format!(

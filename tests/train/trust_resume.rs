@@ -105,7 +105,7 @@ fn settings_edited_in_a_stopped_run_are_named_with_both_values() {
         ),
         (
             // The same tensors with another meaning.
-            changed(|c| c.heads.get_mut("gender").unwrap().labels.reverse()),
+            changed(|c| c.heads.get_mut("gender").unwrap().labels.names.reverse()),
             &["heads.gender.labels"],
         ),
         (

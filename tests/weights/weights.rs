@@ -314,7 +314,7 @@ fn position_embeddings_of_another_image_size_are_resampled() {
     shapes.insert("pos_embed".into(), vec![1, 10, 32]);
     let found = adapt(case.source(""), &shapes, "vit").unwrap();
     let given = numbers("encoder.pos_embedding", &[1, 5, 32]);
-    let expected = hydranet::ops::resample_pos_embed(&given, 1, (2, 2), (3, 3)).unwrap();
+    let expected = hydranet::tape::resample_pos_embed(&given, 1, (2, 2), (3, 3)).unwrap();
     assert_eq!(flat(&found["pos_embed"]), flat(&expected));
     // A width is never adapted.
     shapes.insert("pos_embed".into(), vec![1, 10, 31]);

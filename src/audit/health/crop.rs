@@ -107,7 +107,7 @@ pub(super) fn compare(
     let changes = order.into_iter().take(listed).map(|row| {
         let (change, h) = most[row];
         let head = &dataset.heads[h];
-        let label = |probs: &[f64]| head.labels[crate::model::combine::argmax(probs)].clone();
+        let label = |probs: &[f64]| head.labels.names[crate::model::combine::argmax(probs)].clone();
         CropChange {
             photo: places[row],
             name: names[places[row]].clone(),

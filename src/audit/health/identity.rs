@@ -2,7 +2,7 @@
 
 use crate::data::dataset::{Dataset, Sample, person_key};
 use crate::data::targets::labels;
-use crate::ops::{Matrix, matmul};
+use hydranet_kernels::matmul::{Matrix, matmul};
 use std::collections::HashMap;
 
 /// Rows summed at once.

@@ -1,6 +1,6 @@
 //! The nearest of many rows, by blocks of a matrix product: time grows with the square of the rows, memory does not.
 
-use crate::ops::{Matrix, matmul};
+use hydranet_kernels::matmul::{Matrix, matmul};
 use rayon::prelude::*;
 
 /// Rows compared at once, on each side.

@@ -213,6 +213,6 @@ fn probabilities(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Vec<Ve
     let exp = |logits: &Vec<f32>| log_softmax(logits).into_iter().map(f64::exp).collect();
     Ok(logits
         .iter()
-        .map(|heads| heads.iter().map(exp).collect())
+        .map(|photo| photo.heads.iter().map(exp).collect())
         .collect())
 }

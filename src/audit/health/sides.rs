@@ -40,7 +40,7 @@ pub(super) fn shifts(dataset: &Dataset) -> Vec<Shift> {
         let all: usize = (0..3).map(total).sum();
         let mut most: Option<Shift> = None;
         for split in Split::ALL {
-            for (label, counts) in head.labels.iter().zip(counts) {
+            for (label, counts) in head.labels.names.iter().zip(counts) {
                 let (side, s) = (total(split as usize), split as usize);
                 if side == 0 {
                     continue;

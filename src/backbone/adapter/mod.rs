@@ -14,7 +14,7 @@
 //!     Ok(Box::new(candle_nn::func(move |images: &Tensor| images.apply(&patches)?.mean((2, 3)))))
 //! }
 //!
-//! let entry = Entry { training: Training::Whole, ..Entry::new("patches_8", 8, 64, build) };
+//! let entry = Entry { training: Training::Full, ..Entry::new("patches_8", 8, 64, build) };
 //! let backbone = register(entry)?;
 //! assert_eq!(hydranet::Architecture::from_name("patches_8")?, backbone);
 //! # Ok::<(), hydranet::Error>(())
@@ -24,8 +24,8 @@
 //!
 //! candle's networks are made for inference. In many of them operators without a backward stand between the loss and most of the
 //! variables: nothing fails, and those variables silently never learn. [`Entry::training`] says whether a network may be
-//! fine-tuned; a configuration that fine-tunes one that cannot be is refused before anything is read. As a frozen feature extractor
-//! (`train.fine_tune = "frozen"`) every one works, its features kept from run to run with `train.feature_cache`.
+//! fine-tuned; a configuration that fine-tunes one that cannot be is refused before anything is read. As a frozen feature
+//! extractor (`train.fine_tune = "frozen"`) every one works, its features kept from run to run with `train.feature_cache`.
 //!
 //! Drop-path is not to be had, and batch norms always use the running statistics.
 
@@ -49,11 +49,11 @@ pub type Module = Box<dyn candle_core::Module + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Training {
     /// Each gets its gradient, and a step of the optimiser changes what the network computes.
-    Whole,
+    Full,
     /// Operators without a backward cut variables off the loss; this is the first of them by name.
-    Severed(&'static str),
+    NoGradient(&'static str),
     /// Gradients arrive, but weights are folded into others when the network is built: a step changes nothing.
-    Folded,
+    FoldedWeights,
 }
 
 /// Which images, by their height and width, a network takes.
@@ -111,13 +111,14 @@ pub struct Entry {
     pub given: fn(&str) -> candle_core::Result<Option<Tensor>>,
     /// The stages from input to output, each the prefixes of its tensors.
     pub stages: fn() -> Vec<Vec<String>>,
-    /// From tensors to the network: images `(batch, 3, H, W)` to features `(batch, num_features)`, or `(batch, num_features, 1, 1)`.
+    /// From tensors to the network: images `(batch, 3, H, W)` to features `(batch, num_features)`, or `(batch, num_features, 1,
+    /// 1)`.
     pub build: fn(VarBuilder) -> candle_core::Result<Module>,
 }
 
 impl Entry {
-    /// An entry with what has to be said of each. The rest: ImageNet's normalisation, bicubic, the whole photo, images of one size,
-    /// whole batches, no other names, one stage, and not to be fine-tuned because its weights may be folded.
+    /// An entry with what has to be said of each. The rest: ImageNet's normalisation, bicubic, the whole photo, images of one
+    /// size, whole batches, no other names, one stage, and not to be fine-tuned because its weights may be folded.
     pub const fn new(
         name: &'static str,
         num_features: usize,
@@ -135,7 +136,7 @@ impl Entry {
             std: IMAGENET[1],
             sizes: Sizes::Fixed,
             single: false,
-            training: Training::Folded,
+            training: Training::FoldedWeights,
             part: "",
             classifier: "",
             renamed: &[],

@@ -2,22 +2,22 @@
 //!
 //! | networks | can be fine-tuned | tensors are named as in | usual weights |
 //! |---|---|---|---|
-//! | CLIP's image half | no, severed | `transformers` | `openai/clip-…` |
-//! | SigLIP's image half | no, severed | `transformers` | `google/siglip-…` |
-//! | EVA-02 | no, severed | timm | `timm/eva02_…` |
-//! | DINOv2, with and without registers | no, severed | timm | `timm/vit_…_dinov2.lvd142m` |
-//! | MobileOne | no, folded | timm | `timm/mobileone_…` |
+//! | CLIP's image half | no, without gradients | `transformers` | `openai/clip-…` |
+//! | SigLIP's image half | no, without gradients | `transformers` | `google/siglip-…` |
+//! | EVA-02 | no, without gradients | timm | `timm/eva02_…` |
+//! | DINOv2, with and without registers | no, without gradients | timm | `timm/vit_…_dinov2.lvd142m` |
+//! | MobileOne | no, weights are folded | timm | `timm/mobileone_…` |
 //! | ConvNeXt, the large ones | yes | timm | `timm/convnext_…` |
 //! | MobileNetV4, the large one | yes, batch norm frozen | timm | `timm/mobilenetv4_conv_large.…` |
 //!
-//! Each is what candle-transformers computes, which is not always what PyTorch does: DINOv2 has the approximation of GELU by tanh and,
-//! without registers, an ε of 1e-5 in its norms, and the class token beside the mean of the patches as features. Hiera and the smallest
-//! MobileOne are left out: candle's compute something else than timm's with the same weights.
+//! Each is what candle-transformers computes, which is not always what PyTorch does: DINOv2 has the approximation of GELU by tanh
+//! and, without registers, an ε of 1e-5 in its norms, and the class token beside the mean of the patches as features. Hiera and
+//! the smallest MobileOne are left out: candle's compute something else than timm's with the same weights.
 
 use super::{Entry, Module, Sizes, Training};
 use crate::backbone::{HALVES, numbered};
 use crate::input::Interpolation;
-use crate::ops::layer_norm;
+use crate::tape::Tape;
 use candle_core::{Device, Module as _, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
@@ -35,27 +35,38 @@ const CLIP: [[f32; 3]; 2] = [
 #[rustfmt::skip] // A row is a line.
 pub(super) const ENTRIES: &[Entry] = &[
     // name, weights, features, side, stages, network
-    of_clip("vit_base_patch32_clip_224", "openai/clip-vit-base-patch32", 768, 224, || towers(12), |vb| clip(&ClipVisionConfig::vit_base_patch32(), vb)),
-    of_clip("vit_large_patch14_clip_336", "openai/clip-vit-large-patch14-336", 1024, 336, || towers(24), |vb| clip(&ClipVisionConfig::clip_vit_large_patch14_336(), vb)),
-    of_siglip("vit_base_patch16_siglip_224", "google/siglip-base-patch16-224", 768, 224, || towers(12), |vb| siglip(&siglip::Config::base_patch16_224().vision_config, vb)),
-    of_eva("eva02_base_patch14_448", "timm/eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", 768, || blocks(12), |vb| eva02([12, 768, 12], vb)),
-    of_eva("eva02_large_patch14_448", "timm/eva02_large_patch14_448.mim_m38m_ft_in22k_in1k", 1024, || blocks(24), |vb| eva02([24, 1024, 16], vb)),
-    Entry { sizes: Sizes::Square { step: 14, least: 14 }, ..of_dino("dinov2_vits14", "timm/vit_small_patch14_dinov2.lvd142m", 768, |vb| dinov2([12, 384, 6], vb)) },
+    of_clip("vit_base_patch32_clip_224", "openai/clip-vit-base-patch32", 768, 224, || towers(12),
+        |vb| clip(&ClipVisionConfig::vit_base_patch32(), vb)),
+    of_clip("vit_large_patch14_clip_336", "openai/clip-vit-large-patch14-336", 1024, 336, || towers(24),
+        |vb| clip(&ClipVisionConfig::clip_vit_large_patch14_336(), vb)),
+    of_siglip("vit_base_patch16_siglip_224", "google/siglip-base-patch16-224", 768, 224, || towers(12),
+        |vb| siglip(&siglip::Config::base_patch16_224().vision_config, vb)),
+    of_eva("eva02_base_patch14_448", "timm/eva02_base_patch14_448.mim_in22k_ft_in22k_in1k", 768, || blocks(12),
+        |vb| eva02([12, 768, 12], vb)),
+    of_eva("eva02_large_patch14_448", "timm/eva02_large_patch14_448.mim_m38m_ft_in22k_in1k", 1024, || blocks(24),
+        |vb| eva02([24, 1024, 16], vb)),
+    Entry {
+        sizes: Sizes::Square { step: 14, least: 14 },
+        ..of_dino("dinov2_vits14", "timm/vit_small_patch14_dinov2.lvd142m", 768, |vb| dinov2([12, 384, 6], vb))
+    },
     of_dino("dinov2_vits14_reg4", "timm/vit_small_patch14_reg4_dinov2.lvd142m", 384, |vb| dinov2_registers([12, 384, 6], vb)),
     of_dino("dinov2_vitb14_reg4", "timm/vit_base_patch14_reg4_dinov2.lvd142m", 768, |vb| dinov2_registers([12, 768, 12], vb)),
     of_mobileone("mobileone_s1", "timm/mobileone_s1.apple_in1k", 1280, |vb| mobileone(&mobileone::Config::s1(), vb)),
     of_mobileone("mobileone_s2", "timm/mobileone_s2.apple_in1k", 2048, |vb| mobileone(&mobileone::Config::s2(), vb)),
     of_mobileone("mobileone_s3", "timm/mobileone_s3.apple_in1k", 2048, |vb| mobileone(&mobileone::Config::s3(), vb)),
-    of_convnext("convnext_large", "timm/convnext_large.fb_in22k_ft_in1k", 1536, |vb| convnext(&convnext::Config::large(), 1536, vb)),
-    of_convnext("convnext_xlarge", "timm/convnext_xlarge.fb_in22k_ft_in1k", 2048, |vb| convnext(&convnext::Config::xlarge(), 2048, vb)),
+    of_convnext("convnext_large", "timm/convnext_large.fb_in22k_ft_in1k", 1536,
+        |vb| convnext(&convnext::Config::large(), 1536, vb)),
+    of_convnext("convnext_xlarge", "timm/convnext_xlarge.fb_in22k_ft_in1k", 2048,
+        |vb| convnext(&convnext::Config::xlarge(), 2048, vb)),
     Entry {
         crop_pct: 0.95,
         sizes: Sizes::Square { step: 32, least: 64 },
-        training: Training::Whole,
+        training: Training::Full,
         classifier: "classifier",
         absent: |name| LARGE_LACKS.iter().any(|part| name.contains(part)),
         stages: || numbered(&["conv_stem.", "bn1."], "blocks.", 5, &["conv_head.", "norm_head."]),
-        ..entry("mobilenetv4_conv_large", "timm/mobilenetv4_conv_large.e600_r384_in1k", 1280, 384, |vb| mobilenetv4(&mobilenetv4::Config::large(), vb))
+        ..entry("mobilenetv4_conv_large", "timm/mobilenetv4_conv_large.e600_r384_in1k", 1280, 384,
+            |vb| mobilenetv4(&mobilenetv4::Config::large(), vb))
     },
 ];
 
@@ -96,7 +107,7 @@ const fn of_clip(
 ) -> Entry {
     Entry {
         part: VISION,
-        training: Training::Severed("vision_model.embeddings.class_embedding"),
+        training: Training::NoGradient("vision_model.embeddings.class_embedding"),
         stages,
         ..normalised(CLIP, entry(name, weights, num_features, side, build))
     }
@@ -112,7 +123,7 @@ const fn of_siglip(
 ) -> Entry {
     Entry {
         part: VISION,
-        training: Training::Severed("vision_model.embeddings.patch_embedding.bias"),
+        training: Training::NoGradient("vision_model.embeddings.patch_embedding.bias"),
         stages,
         ..normalised(HALVES, entry(name, weights, num_features, side, build))
     }
@@ -127,7 +138,7 @@ const fn of_eva(
 ) -> Entry {
     Entry {
         single: true,
-        training: Training::Severed("blocks.0.attn.k_proj.weight"),
+        training: Training::NoGradient("blocks.0.attn.k_proj.weight"),
         classifier: "head",
         renamed: &[("norm.", "fc_norm.")],
         given: rotations,
@@ -144,7 +155,7 @@ const fn of_dino(
 ) -> Entry {
     Entry {
         single: true,
-        training: Training::Severed("blocks.0.attn.proj.bias"),
+        training: Training::NoGradient("blocks.0.attn.proj.bias"),
         classifier: "head",
         stages: || blocks(12),
         ..entry(name, weights, num_features, 518, build)
@@ -161,7 +172,7 @@ const fn of_mobileone(
         crop_pct: 0.9,
         interpolation: Interpolation::Bilinear,
         sizes: Sizes::Any,
-        training: Training::Folded,
+        training: Training::FoldedWeights,
         // Only the largest variant has squeeze-and-excitation.
         absent: |name| name.contains(".attn."),
         stages: || numbered(&["stem."], "stages.", 4, &[]),
@@ -182,7 +193,7 @@ const fn of_convnext(
             step: 32,
             least: 64,
         },
-        training: Training::Whole,
+        training: Training::Full,
         // Of the second version.
         absent: |name| name.contains(".grn."),
         stages: || {
@@ -216,8 +227,8 @@ fn blocks(count: usize) -> Vec<Vec<String>> {
     numbered(&first, "blocks.", count, &["norm.", "fc_norm.", "head."])
 }
 
-/// EVA-02's rotary position embedding (Su et al. 2021) of 32 × 32 patches on a scale of 16 and of heads of 64 numbers: `(1024, 128)`,
-/// sines and then cosines. timm does not save it.
+/// EVA-02's rotary position embedding (Su et al. 2021) of 32 × 32 patches on a scale of 16 and of heads of 64 numbers: `(1024,
+/// 128)`, sines and then cosines. timm does not save it.
 fn rotations(name: &str) -> Result<Option<Tensor>> {
     if name != "rot_pos_embed" {
         return Ok(None);
@@ -262,8 +273,8 @@ pub fn eva02([depth, width, heads]: [usize; 3], vb: VarBuilder) -> Result<Module
     Ok(Box::new(network))
 }
 
-/// DINOv2 (Oquab et al. 2023) of so many blocks, of such a width, of so many attention heads. Features are the class token and the
-/// mean of the patches.
+/// DINOv2 (Oquab et al. 2023) of so many blocks, of such a width, of so many attention heads. Features are the class token and
+/// the mean of the patches.
 ///
 /// # Errors
 /// If `vb` lacks a tensor.
@@ -272,8 +283,8 @@ pub fn dinov2([depth, width, heads]: [usize; 3], vb: VarBuilder) -> Result<Modul
     Ok(Box::new(network))
 }
 
-/// DINOv2 with registers (Darcet et al. 2023) of so many blocks, of such a width, of so many attention heads. Features are the class
-/// token.
+/// DINOv2 with registers (Darcet et al. 2023) of so many blocks, of such a width, of so many attention heads. Features are the
+/// class token.
 ///
 /// # Errors
 /// If `vb` lacks a tensor.
@@ -300,7 +311,10 @@ pub fn convnext(config: &convnext::Config, width: usize, vb: VarBuilder) -> Resu
     let beta = norm.get_with_hints(width, "bias", Init::Const(0.0))?;
     let network = convnext::convnext_no_final_layer(config, vb)?;
     Ok(Box::new(candle_nn::func(move |images: &Tensor| {
-        layer_norm(&network.forward(images)?, &gamma, &beta, 1e-6)
+        let features = network.forward(images)?.unsqueeze(2)?.unsqueeze(3)?;
+        let (mut tape, x) = Tape::new(&features)?;
+        let y = tape.layer_norm(&x, &gamma, &beta, 1e-6)?;
+        tape.finish(&y)?.flatten_from(1)
     })))
 }
 

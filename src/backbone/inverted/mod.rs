@@ -1,5 +1,5 @@
-//! Networks of inverted residual blocks (Sandler et al. 2018) and their kin: the blocks that EfficientNet and MobileNet are made of.
-//! Tensors are named as in timm.
+//! Networks of inverted residual blocks (Sandler et al. 2018) and their kin: the blocks that EfficientNet and MobileNet are made
+//! of. Tensors are named as in timm.
 
 mod spec;
 
@@ -8,7 +8,7 @@ use crate::layers::{
     Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Mode, Padding, SqueezeConfig, SqueezeExcite,
     inverted_residual, residual,
 };
-use crate::ops::{Activation, Map, Tape};
+use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use spec::Form;
@@ -46,7 +46,7 @@ pub(super) fn stages(count: usize, head: &[&str]) -> Vec<Vec<String>> {
 /// The network of a [`Design`].
 pub(super) struct Inverted {
     stem: ConvNormAct,
-    stages: Vec<Vec<Block>>,
+    stages: Vec<Vec<InvertedBlock>>,
     head: HeadLayer,
 }
 
@@ -57,7 +57,7 @@ enum HeadLayer {
 }
 
 /// A chain of layers, added to its input where shapes allow.
-struct Block {
+struct InvertedBlock {
     steps: Vec<Step>,
     residual: bool,
     drop_path: f32,
@@ -235,7 +235,7 @@ impl Design {
                     let stride = if r == 0 { spec.stride } else { 1 };
                     let spec = Spec { stride, ..*spec };
                     let vb = vb.pp(format!("blocks.{s}.{}", stage.len()));
-                    stage.push(Block {
+                    stage.push(InvertedBlock {
                         steps: self.steps(&spec, inputs, &vb)?,
                         residual: !matches!(spec.form, Form::Plain)
                             && stride == 1
@@ -254,7 +254,7 @@ impl Design {
     }
 }
 
-impl Block {
+impl InvertedBlock {
     fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
         let convs = self.steps.iter().map(|step| match step {
             Step::Conv(conv) => Some(conv),

@@ -1,6 +1,6 @@
 //! One block, described.
 
-use crate::ops::Activation;
+use crate::tape::Activation;
 
 /// One block.
 #[derive(Clone, Copy)]
@@ -82,8 +82,8 @@ pub(in crate::backbone) const fn fused(
     }
 }
 
-/// The universal inverted bottleneck (Qin et al. 2024): an inverted residual with a depthwise convolution before the expansion, one
-/// behind it, both, or none (kernel 0).
+/// The universal inverted bottleneck (Qin et al. 2024): an inverted residual with a depthwise convolution before the expansion,
+/// one behind it, both, or none (kernel 0).
 pub(in crate::backbone) const fn universal(
     start: usize,
     kernel: usize,

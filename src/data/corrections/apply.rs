@@ -168,7 +168,7 @@ fn same(head: &HeadSpec, named: &Value, value: &Value) -> bool {
 /// A value as a listing writes it.
 fn shown(head: &HeadSpec, value: &Value) -> String {
     match value {
-        Value::Label(label) => head.labels.get(*label).cloned().unwrap_or_default(),
+        Value::Label(label) => head.labels.names.get(*label).cloned().unwrap_or_default(),
         Value::Number(number) => number.to_string(),
     }
 }

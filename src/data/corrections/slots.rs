@@ -178,8 +178,9 @@ impl<'a> Places<'a> {
 
 /// A label as a listing has it; a head with thresholds takes the names of its labels as well.
 fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String> {
-    let number = !head.thresholds.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
-    let found = match head.labels.iter().position(|l| l == text) {
+    let number =
+        !head.labels.thresholds.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
+    let found = match head.labels.names.iter().position(|l| l == text) {
         Some(label) if !number => Some(Value::Label(label)),
         _ if number => parse_value(head, text)?,
         _ => None,
@@ -187,10 +188,10 @@ fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String
     found.ok_or_else(|| {
         let unknown = Error::UnknownLabel {
             head: head.name.clone(),
-            expected: head.labels.clone(),
+            expected: head.labels.names.clone(),
             found: text.into(),
         };
-        if head.thresholds.is_empty() {
+        if head.labels.thresholds.is_empty() {
             unknown.to_string()
         } else {
             format!("{unknown}, or a number")

@@ -6,7 +6,7 @@ use super::{Extractor, Key, View};
 use crate::error::{Error, Result};
 use crate::io::recognise::what_instead_of_binary;
 use crate::io::write_atomically_with;
-use crate::ops::{Mmap, map_file};
+use hydranet_kernels::{Mmap, map_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -10,12 +10,11 @@ use super::decide;
 use super::evaluate::logits;
 use super::metrics::Probabilities;
 use crate::error::{Error, Result};
-use crate::head::{HeadSpec, LossKind, borders, label_log_probs};
+use crate::head::{LossKind, borders, label_log_probs};
 use crate::layers::Mode;
-use crate::model::JOINT;
 use crate::model::combine::{Decision, log_softmax};
+use crate::model::{JOINT, Logits};
 use crate::model_file::ModelFile;
-use crate::predict::Logits;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -108,30 +107,24 @@ pub fn calibrate(
     let mut file = file.clone();
     let spec = file.description.model.clone();
     let joint = spec.joint.as_ref().map(|j| j.head(&taxonomy));
-    let heads: Vec<(&HeadSpec, String)> = spec
-        .heads
+    // Each head, what its tensors' names begin with, and the truth of each photo.
+    let heads = spec.heads.iter().enumerate().map(|(place, head)| {
+        let truth: Vec<Option<usize>> = labels.iter().map(|photo| photo[place]).collect();
+        (head, format!("heads.{}", head.name), truth)
+    });
+    let joint = joint
         .iter()
-        .map(|h| (h, format!("heads.{}", h.name)))
-        .chain(joint.iter().map(|h| (h, JOINT.to_string())))
-        .collect();
+        .map(|h| (h, JOINT.to_string(), classes.to_vec()));
     let outputs = model.outputs(features, Mode::Eval)?;
     let mut temperatures = Vec::new();
-    for (place, (head, prefix)) in heads.iter().enumerate() {
-        let rows: Vec<Vec<f32>> = outputs[place].to_vec2()?;
-        let truth = |photo: usize| {
-            if place < spec.heads.len() {
-                labels[photo][place]
-            } else {
-                classes[photo]
-            }
-        };
-        let known: Vec<(usize, usize)> = (0..rows.len())
-            .filter_map(|photo| Some((photo, truth(photo)?)))
-            .collect();
+    for ((head, prefix, truth), outputs) in heads.chain(joint).zip(outputs.iter()) {
+        let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
+        let photos = truth.into_iter().enumerate();
+        let known: Vec<(usize, usize)> = photos.filter_map(|(i, t)| Some((i, t?))).collect();
         let truth: Vec<usize> = known.iter().map(|(_, label)| *label).collect();
-        let at = |i: usize, t: f64| of_outputs(&head.loss, &rows[known[i].0], t);
+        let at = |i: usize, t: f64| of_outputs(&head.loss.kind, &rows[known[i].0], t);
         let found = best_temperature(&truth, at);
-        fold(&mut file, prefix, &head.loss, found)?;
+        fold(&mut file, &prefix, &head.loss.kind, found)?;
         let all = |t: f64| (0..truth.len()).map(|i| at(i, t)).collect::<Vec<_>>();
         let pair = [&all(1.0)[..], &all(found)];
         let labels = head.num_labels();
@@ -178,7 +171,7 @@ pub fn calibrate(
 fn of_classes(
     taxonomy: &Taxonomy,
     decision: &Decision,
-    logits: &Logits,
+    logits: &[Logits],
     classes: &[Option<usize>],
 ) -> Result<Vec<Vec<f64>>> {
     let known = logits
@@ -194,7 +187,7 @@ fn of_classes(
 fn calibrate_class(
     decision: &mut Decision,
     taxonomy: &Taxonomy,
-    logits: &Logits,
+    logits: &[Logits],
     classes: &[Option<usize>],
     uncalibrated: &[Vec<f64>],
 ) -> Result<Calibrated> {
@@ -267,7 +260,7 @@ fn fold(file: &mut ModelFile, prefix: &str, loss: &LossKind, temperature: f64) -
 fn threshold(
     decision: &Decision,
     taxonomy: &Taxonomy,
-    logits: &Logits,
+    logits: &[Logits],
     classes: &[Option<usize>],
     wanted: f64,
 ) -> Result<f64> {

@@ -5,8 +5,8 @@ use super::offsets::Counts;
 use crate::data::dataset::{Dataset, person_key};
 use crate::data::targets::classes;
 use crate::error::{Error, Result};
+use crate::model::Logits;
 use crate::model::combine::Decision;
-use crate::predict::Logits;
 use crate::random::rng::{Purpose, keyed};
 use crate::taxonomy::Taxonomy;
 use rand::Rng;
@@ -53,7 +53,7 @@ pub fn compare(
     decided: &[Decided],
     dataset: &Dataset,
     indices: &[usize],
-    logits: &Logits,
+    logits: &[Logits],
     seed: u64,
 ) -> Result<Vec<RuleScore>> {
     let truth = classes(taxonomy, dataset, indices);

@@ -7,8 +7,8 @@ pub use compare::{DRAWS, Decided, RuleScore, compare};
 pub use offsets::{class_offsets, label_offsets};
 
 use crate::error::{Error, Result};
+use crate::model::Logits;
 use crate::model::combine::{Decision, DecisionRule, log_softmax};
-use crate::predict::Logits;
 use crate::taxonomy::Taxonomy;
 
 /// For each final class log P(class) − Σ log P(label of each head that applies), how much likelier it is than if its labels were
@@ -91,7 +91,7 @@ pub fn untuned(
 pub fn tuned(
     mut decision: Decision,
     taxonomy: &Taxonomy,
-    logits: &Logits,
+    logits: &[Logits],
     classes: &[Option<usize>],
 ) -> Result<Decision> {
     let (mut log_probs, mut truth) = (Vec::new(), Vec::new());
@@ -111,14 +111,11 @@ pub fn tuned(
     Ok(decision)
 }
 
-/// The log-probability of every final class, from each head's logits, the joint head's last.
+/// The log-probability of every final class, from the logits of one photo.
 pub(crate) fn all_log_probs(
     decision: &Decision,
     taxonomy: &Taxonomy,
-    logits: &[Vec<f32>],
+    logits: &Logits,
 ) -> Result<Vec<f64>> {
-    let (heads, joint) = logits.split_at(taxonomy.heads().len().min(logits.len()));
-    let heads: Vec<Vec<f64>> = heads.iter().map(|l| log_softmax(l)).collect();
-    let joint = joint.first().map(|l| log_softmax(l));
-    decision.log_probs(taxonomy, &heads, joint.as_deref())
+    decision.log_probs(taxonomy, &logits.map(|l| log_softmax(l)))
 }

@@ -97,19 +97,17 @@ fn cell(text: &str) -> String {
 }
 
 fn labels(head: &HeadSpec) -> String {
-    if head.thresholds.is_empty() {
-        return head.labels.join(", ");
+    let names = head.labels.names.join(", ");
+    let borders: Vec<String> = head.labels.thresholds.iter().map(f64::to_string).collect();
+    if borders.is_empty() {
+        return names;
     }
-    let borders: Vec<String> = head.thresholds.iter().map(f64::to_string).collect();
-    format!(
-        "{} (borders {})",
-        head.labels.join(", "),
-        borders.join(", ")
-    )
+    format!("{names} (borders {})", borders.join(", "))
 }
 
 fn condition(head: &HeadSpec) -> String {
     let parts: Vec<String> = head
+        .labels
         .when
         .iter()
         .map(|(other, labels)| format!("{other} is {}", labels.join(" or ")))
@@ -240,7 +238,7 @@ fn usage(file: &ModelFile) -> String {
          let prediction = predictor.predict_file(\"photo.jpg\")?;\n```\n",
     );
     let heads = &file.description.model.heads;
-    let plain = heads.iter().all(|h| !h.loss.is_cumulative());
+    let plain = heads.iter().all(|h| !h.loss.kind.is_cumulative());
     if file.description.model.backbone.entry().is_some() {
         return text;
     }
@@ -250,7 +248,7 @@ fn usage(file: &ModelFile) -> String {
          backbone = timm.create_model(\"local-dir:model\", pretrained=True)  # or hf-hub:ORGANISATION/NAME\n```\n\nThe heads are linear layers \
          in `{HEADS}`, `heads.NAME.fc.weight` and `.fc.bias`"
     );
-    if heads.iter().any(|h| h.hidden > 0) {
+    if heads.iter().any(|h| h.layers.hidden > 0) {
         text += ", some behind a hidden layer `heads.NAME.hidden.…` and a ReLU";
     }
     text += "; its metadata `hydranet` has the labels.";

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec};
 use crate::model::combine::Decision;
 use crate::model_file::file::ModelFile;
-use crate::random::init::first_values;
+use crate::random::init::init_tensor;
 use crate::tensors::Tensors;
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
@@ -39,7 +39,7 @@ impl Edit {
         // Labels of the same names under other thresholds are other labels.
         let other_borders = description.model.heads.iter().any(|new| {
             let old = before.iter().find(|old| old.name == new.name);
-            old.is_some_and(|old| old.thresholds != new.thresholds)
+            old.is_some_and(|old| old.labels.thresholds != new.labels.thresholds)
         });
         let others = classes != description.classes || other_borders;
         if others && description.model.joint.take().is_some() {
@@ -153,7 +153,7 @@ impl SimpleBackend for Fresh {
         _: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
-        let tensor = first_values(self.seed, &(prefix(&self.head) + name), &shape, init)?;
+        let tensor = init_tensor(self.seed, &(prefix(&self.head) + name), &shape, init)?;
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         drawn.insert(name.into(), tensor.clone());
         Ok(tensor)

@@ -127,7 +127,7 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
     }
     heads[place] = renamed(&heads[place], to);
     let mut file = file.clone();
-    let conditions = heads.iter_mut().map(|h| &mut h.when);
+    let conditions = heads.iter_mut().map(|h| &mut h.labels.when);
     for labels in conditions.chain(&mut file.description.model.impossible) {
         if let Some(of) = labels.remove(from) {
             labels.insert(to.into(), of);
@@ -272,11 +272,10 @@ fn origin(tensors: &NewTensors) -> String {
 
 /// The head under another name, its label still read from the same column.
 fn renamed(spec: &HeadSpec, to: &str) -> HeadSpec {
-    HeadSpec {
-        name: to.into(),
-        column: Some(spec.column().into()),
-        ..spec.clone()
-    }
+    let mut renamed = spec.clone();
+    renamed.name = to.into();
+    renamed.labels.column = Some(spec.column().into());
+    renamed
 }
 
 /// The first backbone tensor, in order of name, that is not bit for bit the same in both.

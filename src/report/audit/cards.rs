@@ -168,7 +168,7 @@ impl<'a> Cards<'a> {
             let (Some([first, rest @ ..]), Some(head)) = (photos.map(Vec::as_slice), spec) else {
                 continue;
             };
-            let label = |name: &str| heads[head].labels.iter().position(|l| l == name);
+            let label = |name: &str| heads[head].labels.names.iter().position(|l| l == name);
             let mut text = format!("{} photos", person.photos);
             if !found.disagreeing.is_empty() {
                 text += &format!(", {} given another label", found.disagreeing.len());

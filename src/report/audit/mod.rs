@@ -176,7 +176,7 @@ impl Page<'_> {
                 .iter()
                 .map(|h| HeadData {
                     name: h.name.clone(),
-                    labels: h.labels.clone(),
+                    labels: h.labels.names.clone(),
                 })
                 .collect(),
             photos: photos.collect(),

@@ -3,10 +3,10 @@
 use super::Balancer;
 use super::pc_grad::{orders, project};
 use crate::error::Result;
-use crate::ops::with_values;
 use crate::train::loss::joint::Losses;
 use crate::train::optim::Optimizer;
 use candle_core::Tensor;
+use hydranet_tape::internal::with_values;
 use rayon::prelude::*;
 
 /// Gradients by variable, in the optimiser's order; `None` where there is no way to a variable.

@@ -1,7 +1,7 @@
 //! A model's heads as the first values of another's: by the names of heads and labels, never by their places.
 
 use crate::error::{Error, Result};
-use crate::head::{HeadSpec, LossKind};
+use crate::head::{HeadSpec, LabelSpec, LossKind};
 use crate::model::ModelSpec;
 use crate::model_file::Tensors;
 use candle_core::Tensor;
@@ -63,28 +63,37 @@ fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u3
         LossKind::Corn => "one a border, of labels that reach it (corn)",
         _ => "one a label",
     };
-    if layout(&own.loss) != layout(&head.loss) {
+    if layout(&own.loss.kind) != layout(&head.loss.kind) {
         return refuse(
             "the outputs",
-            layout(&head.loss).into(),
-            layout(&own.loss).into(),
+            layout(&head.loss.kind).into(),
+            layout(&own.loss.kind).into(),
         );
     }
-    let Some(order) = places(&own.labels, &head.labels) else {
-        return refuse("the labels", words(&head.labels), words(&own.labels));
+    let Some(order) = places(&own.labels.names, &head.labels.names) else {
+        return refuse(
+            "the labels",
+            words(&head.labels.names),
+            words(&own.labels.names),
+        );
     };
-    let same = order.iter().copied().eq(0..own.labels.len() as u32);
-    if !same && head.loss.is_cumulative() {
+    let same = order.iter().copied().eq(0..own.labels.names.len() as u32);
+    if !same && head.loss.kind.is_cumulative() {
         let expected = format!(
             "{}, for each output is a border between two of them",
-            words(&head.labels)
+            words(&head.labels.names)
         );
-        return refuse("the order of the labels", expected, words(&own.labels));
+        return refuse(
+            "the order of the labels",
+            expected,
+            words(&own.labels.names),
+        );
     }
-    let both = !own.thresholds.is_empty() && !head.thresholds.is_empty();
-    if both && (!same || own.thresholds != head.thresholds) {
-        let borders = |h: &HeadSpec| format!("{:?} between {}", h.thresholds, words(&h.labels));
-        return refuse("the thresholds", borders(head), borders(own));
+    let (own, wanted) = (&own.labels, &head.labels);
+    let both = !own.thresholds.is_empty() && !wanted.thresholds.is_empty();
+    if both && (!same || own.thresholds != wanted.thresholds) {
+        let borders = |l: &LabelSpec| format!("{:?} between {}", l.thresholds, words(&l.names));
+        return refuse("the thresholds", borders(wanted), borders(own));
     }
     Ok(order)
 }

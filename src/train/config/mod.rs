@@ -3,7 +3,7 @@
 //! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
 
 use super::optim::lora::Lora;
-use crate::backbone::{Activations, Architecture};
+use crate::backbone::{Architecture, SavedActivations};
 use crate::data::augment::AugmentConfig;
 use crate::data::sampling::Sampling;
 use crate::data::split::SplitConfig;
@@ -103,7 +103,7 @@ pub struct TrainConfig {
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
     /// How the backbone keeps what backward needs.
-    pub activations: Activations,
+    pub activations: SavedActivations,
     /// Rate of an exponential moving average of the weights, which is what is scored and saved; 0: none.
     pub ema: f64,
     /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
@@ -170,7 +170,7 @@ impl Default for TrainConfig {
             balancing: Balancing::Fixed,
             report_gradients: 0,
             accumulate: 1,
-            activations: Activations::F32,
+            activations: SavedActivations::F32,
             ema: 0.0,
             average_last: 0,
             mix_up: 0.2,

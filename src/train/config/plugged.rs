@@ -2,7 +2,7 @@
 
 use super::{FineTune, TrainConfig};
 use crate::backbone::adapter::Training;
-use crate::backbone::{Activations, Architecture};
+use crate::backbone::{Architecture, SavedActivations};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
 use crate::train::optim::variables::is_buffer;
@@ -26,13 +26,13 @@ impl TrainConfig {
         if self.stays_frozen() {
             return Ok(());
         }
-        if self.activations != Activations::F32 {
+        if self.activations != SavedActivations::F32 {
             let expected = format!("`f32` with {backbone}, whose graph is candle's");
             return fail("activations", expected, "`bf16`".into());
         }
         let reason = match entry.training {
-            Training::Whole if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
-            Training::Whole => {
+            Training::Full if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
+            Training::Full => {
                 return if backbone.shapes(3)?.keys().any(|name| is_buffer(name)) {
                     fail(
                         "batch_norm",
@@ -48,10 +48,10 @@ impl TrainConfig {
                     Ok(())
                 };
             }
-            Training::Severed(first) => {
+            Training::NoGradient(first) => {
                 format!("no gradient reaches `{first}` and others of its variables")
             }
-            Training::Folded => {
+            Training::FoldedWeights => {
                 "its weights are folded when it is built, so that a step changes nothing".into()
             }
         };

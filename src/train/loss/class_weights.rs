@@ -43,7 +43,7 @@ pub(super) fn head_losses(
     train: &[usize],
 ) -> Result<Vec<HeadLoss>> {
     let targets = tasks.targets(train.iter().map(|i| &dataset.samples[*i]));
-    let pairs = tasks.heads.iter().zip(&targets);
+    let pairs = tasks.heads().zip(&targets);
     pairs
         .map(|(head, targets)| head_loss(head, dataset, targets))
         .collect()
@@ -67,7 +67,7 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         );
         return Err(empty_split(dataset, Split::Train, &reason));
     }
-    let class_weights = match &head.class_weights {
+    let class_weights = match &head.loss.class_weights {
         ClassWeights::Equal => vec![1.0; counts.len()],
         ClassWeights::Given(w) => w.clone(),
         ClassWeights::Rule(ClassWeightRule::Balanced) => balanced_weights(&counts),
@@ -76,10 +76,10 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         }
     };
     Ok(HeadLoss {
-        kind: head.loss.clone(),
+        kind: head.loss.kind.clone(),
         class_weights,
-        reweight_after: head.reweight_after,
-        smoothing: head.smoothing,
+        reweight_after: head.loss.reweight_after,
+        smoothing: head.loss.smoothing,
         counts,
     })
 }
@@ -95,14 +95,12 @@ mod tests {
 
     #[test]
     fn photos_count_for_labels_by_their_targets_and_not_where_those_are_missing() {
-        let head = HeadSpec {
-            thresholds: vec![30.0, 60.0],
-            soft_width: 20.0,
-            drop: vec![[90.0, 99.0]],
-            loss: LossKind::LogitAdjusted { tau: 1.0 },
-            class_weights: ClassWeights::Rule(ClassWeightRule::Balanced),
-            ..HeadSpec::new("age", ["young", "middle", "old"])
-        };
+        let mut head = HeadSpec::new("age", ["young", "middle", "old"])
+            .with_thresholds([30.0, 60.0])
+            .with_loss(LossKind::LogitAdjusted { tau: 1.0 });
+        head.labels.soft_width = 20.0;
+        head.labels.drop = vec![[90.0, 99.0]];
+        head.loss.class_weights = ClassWeights::Rule(ClassWeightRule::Balanced);
         // The last is of another split.
         let ages = [
             Some(10.0),

@@ -2,6 +2,7 @@
 
 use super::{Known, values};
 use crate::error::{Error, Result};
+use crate::model::Outputs;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
@@ -33,11 +34,13 @@ impl Consistency {
     /// The loss of a batch. Value and gradient are computed together, in `f64`, on the CPU.
     ///
     /// # Shapes
-    /// `logits` `(batch, num_labels)` of each head, then `(batch, num_classes)` of the joint head; result a scalar.
+    /// - `logits` `(batch, num_labels)` of each head, `(batch, num_classes)` of the joint head
+    /// - result a scalar
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are not.
-    pub fn loss(&self, logits: &[Tensor]) -> Result<Tensor> {
+    /// [`Error::Shape`] if they are not, or there is no joint head.
+    pub fn loss(&self, logits: &Outputs) -> Result<Tensor> {
+        let logits: Vec<&Tensor> = logits.iter().collect();
         let batch = logits.first().map_or(0, |l| l.dims()[0]);
         let widths: Vec<usize> = self
             .labels
@@ -45,7 +48,7 @@ impl Consistency {
             .copied()
             .chain([self.leaves.len()])
             .collect();
-        let fits = |(l, w): (&Tensor, &usize)| l.dims() == [batch, *w];
+        let fits = |(l, w): (&&Tensor, &usize)| l.dims() == [batch, *w];
         if logits.len() != widths.len() || !logits.iter().zip(&widths).all(fits) {
             let found = logits.iter().flat_map(|l| l.dims().to_vec());
             return Err(Error::Shape {
@@ -54,7 +57,7 @@ impl Consistency {
                 found: found.collect(),
             });
         }
-        let all = Tensor::cat(logits, 1)?.to_device(&Device::Cpu)?;
+        let all = Tensor::cat(&logits, 1)?.to_device(&Device::Cpu)?;
         let width: usize = widths.iter().sum();
         let (mut value, mut gradient) = (0.0, Vec::with_capacity(batch * width));
         for row in values(&all)?.chunks_exact(width) {

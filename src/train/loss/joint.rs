@@ -1,7 +1,7 @@
 //! The heads' losses of a batch, and the joint loss they make.
 
 use crate::error::Result;
-use crate::ops::scale;
+use crate::tape::scale;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 

@@ -8,7 +8,7 @@ use super::{Consistency, HeadLoss};
 use crate::data::dataset::Dataset;
 use crate::data::targets::Targets;
 use crate::error::Result;
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, Outputs};
 use candle_core::{Device, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -55,7 +55,7 @@ impl Objective {
 
     /// Labels that no photo in training has.
     pub(in crate::train) fn unseen(&self) -> Vec<Unseen> {
-        Unseen::all(&self.tasks.heads, &self.losses)
+        Unseen::all(self.tasks.heads(), &self.losses)
     }
 
     /// What the heads are trained towards by a batch in `epoch` of `epochs`.
@@ -82,18 +82,18 @@ impl Objective {
     /// The heads' losses of some rows of a batch of `photos`.
     ///
     /// # Shapes
-    /// `outputs` `(rows, num_outputs)` of each head, the joint head's last.
+    /// `outputs` `(rows, num_outputs)` of each head.
     ///
     /// # Errors
     /// If shapes do not fit.
     pub(in crate::train) fn losses(
         &self,
-        outputs: &[Tensor],
+        outputs: &Outputs,
         targets: &[HeadTarget],
         rows: &Range<usize>,
         photos: usize,
     ) -> Result<Losses> {
-        let heads = self.tasks.heads.iter().zip(outputs).zip(targets);
+        let heads = self.tasks.heads().zip(outputs.iter()).zip(targets);
         let heads = heads.map(|((head, outputs), of_head)| {
             let n = of_head.targets.num_labels;
             let weights = &of_head.targets.weights[rows.clone()];
@@ -110,7 +110,7 @@ impl Objective {
             Ok(HeadPart {
                 loss,
                 share,
-                weight: head.weight,
+                weight: head.loss.weight,
             })
         });
         let beside = match &self.consistency {
@@ -136,11 +136,12 @@ impl Objective {
     /// If shapes do not fit.
     pub(in crate::train) fn loss_of_labels(
         &self,
-        outputs: &[Tensor],
+        outputs: &Outputs,
         known: &[Vec<Option<usize>>],
     ) -> Result<Option<f64>> {
         let (mut sum, mut labelled) = (0.0, false);
-        for (i, (head, loss)) in self.tasks.heads.iter().zip(&self.losses).enumerate() {
+        let heads = self.tasks.heads().zip(&self.losses).zip(outputs.iter());
+        for (i, ((head, loss), outputs)) in heads.enumerate() {
             let labels = known.iter().map(|k| k[i]);
             let n = head.num_labels();
             let one_hot: Vec<f32> = labels
@@ -153,8 +154,8 @@ impl Objective {
             let rows = known.len();
             let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
             let weights = Tensor::from_vec(weights, rows, &Device::Cpu)?;
-            if let Some(loss) = loss.loss(&outputs[i], &one_hot, &weights)? {
-                sum += head.weight * f64::from(loss.to_scalar::<f32>()?);
+            if let Some(loss) = loss.loss(outputs, &one_hot, &weights)? {
+                sum += head.loss.weight * f64::from(loss.to_scalar::<f32>()?);
                 labelled = true;
             }
         }

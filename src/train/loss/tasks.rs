@@ -4,59 +4,64 @@ use crate::data::dataset::Sample;
 use crate::data::targets::{Targets, labels, target};
 use crate::error::Result;
 use crate::head::HeadSpec;
-use crate::model::ModelSpec;
+use crate::model::{JointSpec, ModelSpec};
 use crate::taxonomy::Taxonomy;
 
 /// The heads, and the joint head, if there is one, as one more.
 pub(crate) struct Tasks {
     pub(crate) taxonomy: Taxonomy,
-    /// The heads in order, the joint head last.
-    pub(crate) heads: Vec<HeadSpec>,
-    /// The labels of each final class; empty without a joint head.
+    heads: Vec<HeadSpec>,
+    joint: Option<Joint>,
+}
+
+/// The joint head.
+struct Joint {
+    head: HeadSpec,
+    /// The labels of each final class.
     leaves: Vec<Vec<Option<usize>>>,
 }
 
 impl Tasks {
     pub(crate) fn new(spec: &ModelSpec) -> Result<Self> {
         let taxonomy = spec.taxonomy()?;
-        let mut heads = spec.heads.clone();
-        let mut leaves = Vec::new();
-        if let Some(joint) = &spec.joint {
-            heads.push(joint.head(&taxonomy));
-            leaves = (0..taxonomy.num_classes())
-                .map(|class| taxonomy.decode(class))
-                .collect::<Result<_>>()?;
-        }
+        let joint = |joint: &JointSpec| -> Result<Joint> {
+            let classes = 0..taxonomy.num_classes();
+            Ok(Joint {
+                head: joint.head(&taxonomy),
+                leaves: classes.map(|c| taxonomy.decode(c)).collect::<Result<_>>()?,
+            })
+        };
         Ok(Self {
+            heads: spec.heads.clone(),
+            joint: spec.joint.as_ref().map(joint).transpose()?,
             taxonomy,
-            heads,
-            leaves,
         })
+    }
+
+    /// The heads in order, then the joint head: the order of all lists with one entry a head in training, and of
+    /// [`Outputs::iter`](crate::Outputs::iter).
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &HeadSpec> {
+        self.heads.iter().chain(self.joint.iter().map(|j| &j.head))
     }
 
     /// The label of each head where it is known and the head applies, and the final class for the joint head.
     pub(crate) fn labels(&self, sample: &Sample) -> Vec<Option<usize>> {
-        let of_heads = self.heads.len() - usize::from(!self.leaves.is_empty());
-        let labels = labels(&self.heads[..of_heads], sample);
+        let labels = labels(&self.heads, sample);
         let mut known = self.taxonomy.applying(&labels);
-        if !self.leaves.is_empty() {
-            known.push(self.taxonomy.class_of(&labels));
-        }
+        known.extend(self.joint.iter().map(|_| self.taxonomy.class_of(&labels)));
         known
     }
 
     /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they are
     /// missing, fully. The joint head's target is the product of those of the heads that apply.
     pub(crate) fn targets<'a>(&self, samples: impl Iterator<Item = &'a Sample>) -> Vec<Targets> {
-        let mut all: Vec<Targets> = self
-            .heads
-            .iter()
-            .map(|head| Targets {
-                rows: Vec::new(),
-                weights: Vec::new(),
-                num_labels: head.num_labels(),
-            })
-            .collect();
+        let empty = |head: &HeadSpec| Targets {
+            rows: Vec::new(),
+            weights: Vec::new(),
+            num_labels: head.num_labels(),
+        };
+        let mut all: Vec<Targets> = self.heads.iter().map(empty).collect();
+        let mut of_joint = self.joint.as_ref().map(|joint| (joint, empty(&joint.head)));
         for sample in samples {
             let known: Vec<Option<Vec<f32>>> = self
                 .heads
@@ -70,13 +75,11 @@ impl Tasks {
                 reached.push(reach);
                 all[head].push(own.as_deref(), reach);
             }
-            if !self.leaves.is_empty() {
-                let joint = self.joint(&known);
-                if let Some(last) = all.last_mut() {
-                    last.push(joint.as_deref(), 1.0);
-                }
+            if let Some((joint, targets)) = &mut of_joint {
+                targets.push(joint.target(&known).as_deref(), 1.0);
             }
         }
+        all.extend(of_joint.map(|(_, targets)| targets));
         all
     }
 
@@ -92,9 +95,11 @@ impl Tasks {
         }
         all * below
     }
+}
 
+impl Joint {
     /// The target over the final classes; `None` if it rests on one that is missing.
-    fn joint(&self, known: &[Option<Vec<f32>>]) -> Option<Vec<f32>> {
+    fn target(&self, known: &[Option<Vec<f32>>]) -> Option<Vec<f32>> {
         let of_leaf = |leaf: &Vec<Option<usize>>| {
             let mut share = Some(1f32);
             for (label, target) in leaf.iter().zip(known) {
@@ -124,19 +129,13 @@ mod tests {
     use super::*;
     use crate::backbone::Architecture;
     use crate::data::dataset::Value;
-    use crate::model::JointSpec;
 
     fn tasks(impossible: bool) -> Tasks {
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
-        let age = HeadSpec {
-            thresholds: vec![30.0],
-            soft_width: 20.0,
-            ..HeadSpec::new("age", ["young", "old"])
-        };
-        let glasses = HeadSpec {
-            when: [("age".to_string(), vec!["old".to_string()])].into(),
-            ..HeadSpec::new("glasses", ["none", "near", "far"])
-        };
+        let mut age = HeadSpec::new("age", ["young", "old"]).with_thresholds([30.0]);
+        age.labels.soft_width = 20.0;
+        let mut glasses = HeadSpec::new("glasses", ["none", "near", "far"]);
+        glasses.labels.when = [("age".to_string(), vec!["old".to_string()])].into();
         let under = |label: &str| ("age".to_string(), vec![label.to_string()]);
         let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
         let mut spec = ModelSpec::new(backbone, vec![age, glasses, mask], backbone.input());

@@ -20,7 +20,7 @@ const NAMED: usize = 100;
 pub fn without_photos(spec: &ModelSpec, dataset: &Dataset) -> Result<Vec<String>> {
     let tasks = Tasks::new(spec)?;
     let losses = head_losses(&tasks, dataset, &dataset.indices(Split::Train))?;
-    let unseen = Unseen::all(&tasks.heads, &losses);
+    let unseen = Unseen::all(tasks.heads(), &losses);
     Ok(unseen.iter().map(ToString::to_string).collect())
 }
 
@@ -36,9 +36,12 @@ pub(in crate::train) struct Unseen {
 
 impl Unseen {
     /// Those of each head, by the counts that its loss has of the training photos.
-    pub(super) fn all(heads: &[HeadSpec], losses: &[HeadLoss]) -> Vec<Self> {
+    pub(super) fn all<'a>(
+        heads: impl Iterator<Item = &'a HeadSpec>,
+        losses: &[HeadLoss],
+    ) -> Vec<Self> {
         let of_head = |(head, loss): (&HeadSpec, &HeadLoss)| {
-            let pairs = head.labels.iter().zip(&loss.counts);
+            let pairs = head.labels.names.iter().zip(&loss.counts);
             let labels: Vec<&String> = pairs.filter(|(_, c)| **c == 0.0).map(|p| p.0).collect();
             (!labels.is_empty()).then(|| Self {
                 head: head.name.clone(),
@@ -46,7 +49,7 @@ impl Unseen {
                 labels: labels.into_iter().take(NAMED).cloned().collect(),
             })
         };
-        heads.iter().zip(losses).filter_map(of_head).collect()
+        heads.zip(losses).filter_map(of_head).collect()
     }
 }
 

@@ -3,8 +3,9 @@
 use super::variables::Variables;
 use crate::error::Result;
 use crate::model_file::Tensors;
-use crate::ops::{update, with_values};
 use candle_core::{Device, Tensor};
+use hydranet_kernels::update;
+use hydranet_tape::internal::with_values;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -9,9 +9,10 @@ pub mod variables;
 
 use crate::error::{Error, Result};
 use crate::model_file::Tensors;
-use crate::ops::{update, with_values};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor, Var, bail};
+use hydranet_kernels::update;
+use hydranet_tape::internal::with_values;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

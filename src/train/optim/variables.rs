@@ -3,7 +3,7 @@
 use super::lora::{LORA, Lora};
 use crate::error::Result;
 use crate::model_file::Tensors;
-use crate::random::init::first_values;
+use crate::random::init::init_tensor;
 use crate::tensors::TensorMismatch;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
@@ -187,7 +187,7 @@ impl SimpleBackend for Variables {
                 inner.mismatch.misshaped.push(problem);
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
             }
-            None if (inner.may_be_new)(name) => first_values(inner.seed, name, &shape, init)?,
+            None if (inner.may_be_new)(name) => init_tensor(inner.seed, name, &shape, init)?,
             None => {
                 inner.mismatch.missing.push(name.into());
                 Tensor::zeros(shape.clone(), DType::F32, &Device::Cpu)?
@@ -208,7 +208,7 @@ impl SimpleBackend for Variables {
                 let part = format!("{name}{part}");
                 let first = match inner.given.get(&part) {
                     Some(t) if *t.shape() == shape => t.copy()?.detach(),
-                    _ => first_values(inner.seed, &part, &shape, init)?,
+                    _ => init_tensor(inner.seed, &part, &shape, init)?,
                 };
                 inner.vars.insert(part, Var::from_tensor(&first)?);
             }

@@ -1,7 +1,7 @@
 //! Other libraries' names for the tensors of timm's architectures: one table a scheme, read from top to bottom.
 //!
-//! A rule is a pair, what a name looks like and what timm calls it; an empty second part: timm has no such tensor. In the first part
-//! `{s}` stands for a number, and `*`, at its end, for what is left. In the second part:
+//! A rule is a pair, what a name looks like and what timm calls it; an empty second part: timm has no such tensor. In the first
+//! part `{s}` stands for a number, and `*`, at its end, for what is left. In the second part:
 //!
 //! | text | stands for |
 //! |---|---|

@@ -1,0 +1,85 @@
+//! Where a head's labels come from.
+
+use super::fault::{Fault, fault};
+use crate::taxonomy::{Labels, MAX_CLASSES};
+
+/// The labels of a head, and how one of them is told from a cell of the data.
+///
+/// A label comes either from a text column whose cells are the labels' names, or, with `thresholds`, from a column of numbers:
+/// label i is `thresholds[i-1] <= value < thresholds[i]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelSpec {
+    /// The labels in order, in a file the key `labels`; a label's index is its digit of the final class.
+    pub names: Vec<String>,
+    /// The column the label is read from; the head's name if absent.
+    pub column: Option<String>,
+    /// The labels of earlier heads under which this one applies, all of which have to be met:
+    /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class
+    /// leave it out.
+    pub when: Labels,
+    /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
+    pub thresholds: Vec<f64>,
+    /// Whether the labels have an order, so that a prediction two labels off is worse than one that is one off. Labels made by
+    /// `thresholds` have one in any case.
+    pub ordered: bool,
+    /// Bands `[from, to]`, both included, of numbers that are left out of this head's training.
+    pub drop: Vec<[f64; 2]>,
+    /// Width of a soft border in training: across it the target moves linearly from one label to the next, half and half at
+    /// the threshold. 0: a hard border. `thresholds = [30, 60]`, `soft_width = 20`: 58 counts 0.6 / 0.4.
+    pub soft_width: f64,
+}
+
+impl LabelSpec {
+    /// Names in a column that is called as the head, for a head that always applies.
+    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            names: names.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let labels = self.names.len();
+        if labels < 2 {
+            return fault("labels", "at least two", labels);
+        }
+        if labels > MAX_CLASSES {
+            return fault("labels", format!("at most {MAX_CLASSES}"), labels);
+        }
+        if let Some(name) = self.names.iter().find(|l| l.trim().is_empty()) {
+            return fault("labels", "names", format!("`{name}`"));
+        }
+        if !self.thresholds.is_empty() {
+            self.check_thresholds()?;
+        } else if self.soft_width != 0.0 || !self.drop.is_empty() {
+            return fault("soft_width and drop", "`thresholds` beside them", "none");
+        }
+        let wrong = |[from, to]: &&[f64; 2]| from.is_nan() || to.is_nan() || from > to;
+        if let Some(band) = self.drop.iter().find(wrong) {
+            let expected = "bands [from, to] with from ≤ to";
+            return fault("drop", expected, format!("{band:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_thresholds(&self) -> Result<(), Fault> {
+        let (borders, labels) = (self.thresholds.len(), self.names.len());
+        if borders + 1 != labels {
+            let expected = format!("{} borders for {labels} labels", labels - 1);
+            return fault("thresholds", expected, borders);
+        }
+        let gaps = self.thresholds.windows(2).map(|w| w[1] - w[0]);
+        let finite = self.thresholds.iter().all(|t| t.is_finite());
+        if !finite || self.thresholds.windows(2).any(|w| w[0] >= w[1]) {
+            let found = format!("{:?}", self.thresholds);
+            return fault("thresholds", "ascending numbers", found);
+        }
+        let gap = gaps.fold(f64::INFINITY, f64::min);
+        if !(0.0..=gap).contains(&self.soft_width) || !self.soft_width.is_finite() {
+            let expected =
+                format!("a number from 0 to {gap}, the least distance of two thresholds");
+            return fault("soft_width", expected, self.soft_width);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The kinds of loss a head can have.
+
+use super::fault::{Fault, fault};
+use serde::{Deserialize, Serialize};
+
+/// Greatest factor of a loss: far beyond anything of use, and far below what overflows in `f32`.
+pub(crate) const GREATEST: f64 = 1e6;
+
+const FROM_0: &str = "of at least 0, at most 1000000";
+
+/// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax.
+///
+/// A loss of a hard label becomes one of a soft target as its mean over the target. The formulas are those of one photo, before
+/// class weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LossKind {
+    /// Cross-entropy: −Σ t · log p.
+    #[default]
+    CrossEntropy,
+    /// Focal loss (Lin et al. 2017, "Focal Loss for Dense Object Detection"): −Σ t · α · (1 − p)^γ · log p.
+    Focal {
+        /// γ ≥ 0; 0 is cross-entropy, 2 is the paper's choice.
+        gamma: f64,
+        /// α, one factor a label; none: all 1. Unlike class weights they are not divided by.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alpha: Vec<f64>,
+    },
+    /// 1 − soft macro F1 of the batch: probabilities in place of counts, F1 = 2 Σ t·p / (Σ t + Σ p) for each label, the sums
+    /// over the photos; the mean is over the labels that the batch has, by their class weights. For sure and hard predictions it
+    /// is scikit-learn's `f1_score(average="macro")`. With `train.accumulate`, each part has an F1 of its own, and the parts
+    /// count by their share of the labels.
+    SoftF1,
+    /// Label-distribution-aware margins (Cao et al. 2019, LDAM): cross-entropy in which the logit of the photo's own label is
+    /// less by a margin ∝ n^(−1/4), n the training photos of the label.
+    Ldam {
+        /// The margin of the rarest label.
+        #[serde(default = "half")]
+        max_margin: f64,
+        /// Factor of the logits. The paper's 30 is for a last layer with normalised weights and features; this one has none.
+        #[serde(default = "one")]
+        scale: f64,
+    },
+    /// Cross-entropy of logits raised by τ · log of the label's share of the training photos (Menon et al. 2021, "Long-tail
+    /// learning via logit adjustment"). Predictions are made from the logits as they are.
+    LogitAdjusted {
+        /// τ ≥ 0; 0 is cross-entropy.
+        #[serde(default = "one")]
+        tau: f64,
+    },
+    /// Generalised cross-entropy (Zhang, Sabuncu 2018), for labels that are partly wrong: Σ t · (1 − p^q) / q.
+    GeneralizedCrossEntropy {
+        /// q from above 0, towards which it becomes cross-entropy, to 1, the mean absolute error halved.
+        #[serde(default = "seven_tenths")]
+        q: f64,
+    },
+    /// Symmetric cross-entropy (Wang et al. 2019), for labels that are partly wrong:
+    /// α · cross-entropy + β · Σ t · (−A) · (1 − p).
+    SymmetricCrossEntropy {
+        /// α ≥ 0, the factor of cross-entropy.
+        #[serde(default = "tenth")]
+        alpha: f64,
+        /// β ≥ 0, the factor of reverse cross-entropy.
+        #[serde(default = "one")]
+        beta: f64,
+        /// A < 0, what log 0 is taken to be.
+        #[serde(default = "minus_four")]
+        log_zero: f64,
+    },
+    /// For ordered labels (Cao, Mirjalili, Raschka 2020): the head has K − 1 outputs a, one vector of weights and K − 1 biases,
+    /// and the label is greater than k with probability σ(a_k). The sum of their K − 1 binary cross-entropies.
+    Coral,
+    /// For ordered labels (Shi, Cao, Raschka 2021): the head has K − 1 outputs, and σ of the k-th is the probability that the
+    /// label is greater than k if it is at least k. The sum of the binary cross-entropies of k up to the label, divided by their
+    /// number over the batch.
+    Corn,
+    /// For ordered labels: the squared earth mover's distance (Hou, Yu, Samaras 2017), Σ_k (P_k − T_k)² of the cumulative sums of
+    /// p and t.
+    EarthMover,
+    /// The sum of some of these, each times its factor. Not for `coral` and `corn`, whose outputs mean something else.
+    Sum(Vec<LossTerm>),
+}
+
+/// A part of a sum of losses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossTerm {
+    /// The loss.
+    pub kind: LossKind,
+    /// Its factor, at least 0.
+    #[serde(default = "one")]
+    pub factor: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn seven_tenths() -> f64 {
+    0.7
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn minus_four() -> f64 {
+    -4.0
+}
+
+impl LossKind {
+    /// Focal loss without α.
+    pub fn focal(gamma: f64) -> Self {
+        Self::Focal {
+            gamma,
+            alpha: Vec::new(),
+        }
+    }
+
+    /// Whether a head with this loss has an output for each of the K − 1 borders between its labels, instead of one a label.
+    pub fn is_cumulative(&self) -> bool {
+        matches!(self, Self::Coral | Self::Corn)
+    }
+
+    /// The outputs of a head of `labels` labels.
+    pub fn num_outputs(&self, labels: usize) -> usize {
+        labels - usize::from(self.is_cumulative())
+    }
+
+    /// Whether a head of `labels` labels can have it.
+    pub(super) fn check(&self, labels: usize) -> Result<(), Fault> {
+        let at_least_0 = |v: f64| (0.0..=GREATEST).contains(&v);
+        let positive = |v: f64| v > 0.0 && v <= GREATEST;
+        // (setting, value, whether it is right, what is expected)
+        let checks: Vec<(&str, f64, bool, &str)> = match self {
+            Self::CrossEntropy | Self::SoftF1 | Self::Coral | Self::Corn | Self::EarthMover => {
+                Vec::new()
+            }
+            Self::Focal { gamma, alpha } => {
+                if !alpha.is_empty() && alpha.len() != labels {
+                    let expected = format!("{labels}, one a label");
+                    return fault("loss.focal.alpha", expected, alpha.len());
+                }
+                let of_labels = alpha
+                    .iter()
+                    .map(|a| ("focal.alpha", *a, at_least_0(*a), FROM_0));
+                [("focal.gamma", *gamma, at_least_0(*gamma), FROM_0)]
+                    .into_iter()
+                    .chain(of_labels)
+                    .collect()
+            }
+            Self::Ldam {
+                max_margin: m,
+                scale: s,
+            } => vec![
+                ("ldam.max_margin", *m, at_least_0(*m), FROM_0),
+                ("ldam.scale", *s, positive(*s), "above 0, at most 1000000"),
+            ],
+            Self::LogitAdjusted { tau } => {
+                vec![("logit_adjusted.tau", *tau, at_least_0(*tau), FROM_0)]
+            }
+            Self::GeneralizedCrossEntropy { q } => {
+                let right = *q > 0.0 && *q <= 1.0;
+                vec![(
+                    "generalized_cross_entropy.q",
+                    *q,
+                    right,
+                    "above 0, at most 1",
+                )]
+            }
+            Self::SymmetricCrossEntropy {
+                alpha,
+                beta,
+                log_zero,
+            } => {
+                let right = *log_zero < 0.0 && *log_zero >= -GREATEST;
+                let below_0 = "below 0, at least -1000000";
+                vec![
+                    (
+                        "symmetric_cross_entropy.alpha",
+                        *alpha,
+                        at_least_0(*alpha),
+                        FROM_0,
+                    ),
+                    (
+                        "symmetric_cross_entropy.beta",
+                        *beta,
+                        at_least_0(*beta),
+                        FROM_0,
+                    ),
+                    (
+                        "symmetric_cross_entropy.log_zero",
+                        *log_zero,
+                        right,
+                        below_0,
+                    ),
+                ]
+            }
+            Self::Sum(terms) => {
+                if terms.is_empty() {
+                    return fault("loss.sum", "at least one loss", "none");
+                }
+                for LossTerm { kind, .. } in terms {
+                    if kind.is_cumulative() || matches!(kind, Self::Sum(_)) {
+                        let expected =
+                            "losses of one output a label: neither coral, corn nor another sum";
+                        return fault("loss.sum", expected, format!("{kind:?}"));
+                    }
+                    kind.check(labels).map_err(|f| Fault {
+                        what: format!("loss.sum, {}", f.what),
+                        ..f
+                    })?;
+                }
+                let factors = terms.iter().map(|t| t.factor);
+                factors
+                    .map(|f| ("sum.factor", f, at_least_0(f), FROM_0))
+                    .collect()
+            }
+        };
+        match checks.into_iter().find(|(_, _, right, _)| !right) {
+            Some((what, value, _, expected)) => fault(
+                format!("loss.{what}"),
+                format!("a number {expected}"),
+                value,
+            ),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The trainable layers of a head.
+
+use super::loss_kind::LossKind;
+use super::ordinal::{borders, label_log_probs};
+use super::spec::HeadSpec;
+use crate::error::{Error, Result};
+use crate::layers::{Linear, Mode, dropout};
+use crate::tape::linear;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+/// Values of all heads' layers: 1 GiB, so that a small file cannot ask for all memory.
+const MAX_VALUES: usize = 1 << 28;
+
+/// Refuses heads whose layers over so many features would take more than 1 GiB.
+pub(crate) fn check_layers<'a>(
+    heads: impl Iterator<Item = &'a HeadSpec>,
+    num_features: usize,
+) -> Result<()> {
+    let mut sum = 0usize;
+    for head in heads {
+        let values = match head.layers.hidden {
+            0 => num_features.saturating_mul(head.num_labels()),
+            hidden => hidden.saturating_mul(num_features.saturating_add(head.num_labels())),
+        };
+        sum = sum.saturating_add(values);
+        if sum > MAX_VALUES {
+            return Err(Error::Invalid {
+                what: format!("head `{}`, hidden and labels", head.name),
+                expected: format!("layers of all heads of together at most {MAX_VALUES} values"),
+                found: format!(
+                    "{values} values: {num_features} features, hidden {}, {} labels",
+                    head.layers.hidden,
+                    head.num_labels()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the outputs.
+pub struct Head {
+    num_features: usize,
+    dropout: f32,
+    hidden: Option<Linear>,
+    fc: Last,
+    loss: LossKind,
+    stream: u64,
+}
+
+/// The last layer.
+enum Last {
+    Linear(Linear),
+    /// One vector of weights `(1, inputs)` for all outputs, a bias `(outputs)`, and `start` `(outputs)`, which the bias counts
+    /// from.
+    Shared {
+        weight: Tensor,
+        bias: Tensor,
+        start: Tensor,
+    },
+}
+
+impl Last {
+    fn new(
+        loss: &LossKind,
+        inputs: usize,
+        labels: usize,
+        vb: VarBuilder,
+    ) -> candle_core::Result<Self> {
+        let outputs = loss.num_outputs(labels);
+        if *loss != LossKind::Coral {
+            return Ok(Self::Linear(Linear::new(inputs, outputs, vb)?));
+        }
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Ok(Self::Shared {
+            weight: vb.get_with_hints((1, inputs), "weight", init)?,
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+            start: Tensor::new(borders(outputs), vb.device())?.to_dtype(vb.dtype())?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Linear(layer) => layer.forward(x),
+            Self::Shared { weight, .. } => linear(x, weight, None)?.broadcast_add(&self.bias()?),
+        }
+    }
+
+    /// What is added to each output.
+    fn bias(&self) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Linear(layer) => Ok(layer.bias().clone()),
+            Self::Shared { bias, start, .. } => bias + start,
+        }
+    }
+
+    fn weight(&self) -> &Tensor {
+        match self {
+            Self::Linear(layer) => layer.weight(),
+            Self::Shared { weight, .. } => weight,
+        }
+    }
+}
+
+impl Head {
+    /// Over the tensors or variables of `vb`. `index`, the head's place in the model, keeps the dropout of several heads apart.
+    ///
+    /// # Shapes
+    /// - `hidden.weight` `(hidden, num_features)` and `hidden.bias` `(hidden)`, if there is a hidden layer;
+    /// - `fc.weight` `(num_labels, inputs)` and `fc.bias` `(num_labels)`, `inputs` being `hidden`, or `num_features` without it;
+    /// - with the loss `corn`, `fc.weight` `(num_labels − 1, inputs)` and `fc.bias` `(num_labels − 1)`;
+    /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart:
+    ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor.
+    pub fn new(
+        spec: &HeadSpec,
+        num_features: usize,
+        index: usize,
+        vb: VarBuilder,
+    ) -> candle_core::Result<Self> {
+        let (hidden, inputs) = match spec.layers.hidden {
+            0 => (None, num_features),
+            width => {
+                let hidden = Linear::new(num_features, width, vb.pp("hidden"))?;
+                (Some(hidden), width)
+            }
+        };
+        let loss = spec.loss.kind.clone();
+        Ok(Self {
+            num_features,
+            dropout: spec.layers.dropout as f32,
+            hidden,
+            fc: Last::new(&loss, inputs, spec.num_labels(), vb.pp("fc"))?,
+            loss,
+            // Streams below 2³² are the backbone's.
+            stream: (1 << 32) + index as u64,
+        })
+    }
+
+    /// Width of the features it is over.
+    pub fn num_features(&self) -> usize {
+        self.num_features
+    }
+
+    /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is
+    /// that of all of their outputs.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub(crate) fn linears(&self) -> candle_core::Result<Vec<[Tensor; 2]>> {
+        let hidden = self.hidden.as_ref();
+        let hidden = hidden.map(|h| [h.weight().clone(), h.bias().clone()]);
+        let last = [self.fc.weight().clone(), self.fc.bias()?];
+        Ok(hidden.into_iter().chain([last]).collect())
+    }
+
+    /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between
+    /// labels.
+    ///
+    /// # Shapes
+    /// - `features` `(batch, num_features)`
+    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`]
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn outputs(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        let x = dropout(features, self.dropout, mode, self.stream)?;
+        match &self.hidden {
+            Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
+            None => self.fc.forward(&x),
+        }
+    }
+
+    /// Logits whose softmax are the probabilities of the labels: the [`outputs`](Self::outputs), or with the losses `coral` and
+    /// `corn` the log-probabilities that follow from them, which are `f32` and without a gradient.
+    ///
+    /// # Shapes
+    /// - `features` `(batch, num_features)`
+    /// - result `(batch, num_labels)`
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn logits(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+        let outputs = self.outputs(features, mode)?;
+        if !self.loss.is_cumulative() {
+            return Ok(outputs);
+        }
+        let (batch, n) = outputs.dims2()?;
+        let rows = outputs.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let rows: Vec<f32> = rows.flatten_all()?.to_vec1()?;
+        let of_labels = |row| label_log_probs(&self.loss, row);
+        let log_probs: Vec<f32> = rows.chunks_exact(n).flat_map(of_labels).collect();
+        Tensor::from_vec(log_probs, (batch, n + 1), outputs.device())
+    }
+}
+
+/// max(x, 0) with gradient 0 at 0: candle's own has gradient 1 there.
+fn relu(x: &Tensor) -> candle_core::Result<Tensor> {
+    let positive = x.detach().gt(0.0)?.to_dtype(x.dtype())?;
+    x * positive
+}

@@ -1,0 +1,107 @@
+//! One head as a file describes it.
+
+use super::fault::{Fault, fault};
+use super::labels::LabelSpec;
+use super::layers::LayerSpec;
+use super::loss::LossSpec;
+use super::loss_kind::LossKind;
+use crate::error::{Error, Result};
+
+/// One head, as written in `heads/<name>.toml`: where its labels come from, how they are taught, and what is built for them. In a
+/// file the keys of all three stand side by side.
+///
+/// ```
+/// use hydranet::{HeadSpec, LossKind};
+/// let age = HeadSpec::new("age", ["young", "middle", "old"])
+///     .with_thresholds([30.0, 60.0])
+///     .with_loss(LossKind::EarthMover)
+///     .with_hidden(64);
+/// age.validate()?;
+/// let read: HeadSpec = serde_json::from_str(
+///     r#"{"name": "age", "labels": ["young", "middle", "old"], "thresholds": [30, 60], "loss": "earth_mover", "hidden": 64}"#,
+/// ).unwrap();
+/// assert_eq!(read, age);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadSpec {
+    /// The head's name; also the name of its tensors.
+    pub name: String,
+    /// Where its labels come from.
+    pub labels: LabelSpec,
+    /// How they are taught.
+    pub loss: LossSpec,
+    /// What is built.
+    pub layers: LayerSpec,
+}
+
+impl HeadSpec {
+    /// A linear head with cross-entropy, weight 1 and every other setting at its default.
+    pub fn new(
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            labels: LabelSpec::new(labels),
+            loss: LossSpec::default(),
+            layers: LayerSpec::default(),
+        }
+    }
+
+    /// With labels made from numbers by these borders, see [`LabelSpec::thresholds`].
+    pub fn with_thresholds(mut self, thresholds: impl Into<Vec<f64>>) -> Self {
+        self.labels.thresholds = thresholds.into();
+        self
+    }
+
+    /// With another loss.
+    pub fn with_loss(mut self, kind: LossKind) -> Self {
+        self.loss.kind = kind;
+        self
+    }
+
+    /// With a hidden layer of this width.
+    pub fn with_hidden(mut self, width: usize) -> Self {
+        self.layers.hidden = width;
+        self
+    }
+
+    /// The column the label is read from.
+    pub fn column(&self) -> &str {
+        self.labels.column.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether the labels have an order: they were made by `thresholds`, or it says so.
+    pub fn is_ordered(&self) -> bool {
+        self.labels.ordered || !self.labels.thresholds.is_empty()
+    }
+
+    /// Number of labels.
+    pub fn num_labels(&self) -> usize {
+        self.labels.names.len()
+    }
+
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the head, the setting, what is expected and what was found.
+    pub fn validate(&self) -> Result<()> {
+        self.check().map_err(|fault| Error::Invalid {
+            what: format!("head `{}`, {}", self.name, fault.what),
+            expected: fault.expected,
+            found: fault.found,
+        })
+    }
+
+    fn check(&self) -> std::result::Result<(), Fault> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(allowed) {
+            let found = format!("`{}`", self.name);
+            return fault("name", "letters, digits, `_` and `-`", found);
+        }
+        self.labels.check()?;
+        self.loss.check(self.num_labels())?;
+        self.layers.check()
+    }
+}

@@ -1,0 +1,42 @@
+//! What follows a convolution's sums, where it is known beforehand.
+
+use crate::columns::Transform;
+use crate::micro::SLACK;
+use crate::real::Real;
+
+/// A transformation of each channel, ready.
+pub struct Fixed<T> {
+    pub transform: Transform<T>,
+    /// The same, where it can be done in registers.
+    pub(super) shifts: Option<Shifts<T>>,
+}
+
+impl<T: Real> Fixed<T> {
+    pub fn new(transform: Transform<T>, channels: usize) -> Self {
+        let shifts = Shifts::new(&transform, channels);
+        Self { transform, shifts }
+    }
+}
+
+/// One scale and shift a column with a panel's slack behind them, and an interval to clamp to.
+pub(super) struct Shifts<T> {
+    pub scale: Vec<T>,
+    pub shift: Vec<T>,
+    pub bounds: (T, T),
+}
+
+impl<T: Real> Shifts<T> {
+    /// Of a transformation that follows no curve, over `channels`.
+    fn new(transform: &Transform<T>, channels: usize) -> Option<Self> {
+        let padded = |values: &[T]| {
+            let mut padded = values[..channels].to_vec();
+            padded.resize(channels + SLACK, T::ZERO);
+            padded
+        };
+        transform.curve.is_none().then(|| Self {
+            scale: padded(&transform.scale),
+            shift: padded(&transform.shift),
+            bounds: transform.bounds,
+        })
+    }
+}

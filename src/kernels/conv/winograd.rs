@@ -1,0 +1,361 @@
+//! 3 × 3 convolutions with fewer multiplications: F(2 × 2, 3 × 3) of Winograd's minimal filtering (Lavin and Gray 2016).
+//!
+//! Two by two outputs come from four by four inputs. With B, G and A as in the paper, V = Bᵀ·d·B of the inputs and U = G·g·Gᵀ of
+//! the kernel, the outputs are Aᵀ·(U ⊙ V)·A: sixteen products of matrices (patches × C)·(C × O) instead of 4 · 9, which is 2.25
+//! times fewer multiplications. The input's gradient is the same with the kernel turned round, and the kernel's gradient is Gᵀ·(Σ
+//! (A·dy·Aᵀ) ⊙ V)·G, the sum running over all patches.
+
+// Indices are places in a matrix.
+#![allow(clippy::needless_range_loop)]
+
+use super::product::{Packed, Panel, Rows};
+use super::transforms::{gradient_of, input_of, output_of};
+use super::window::Window;
+use crate::buffer::Buffer;
+use crate::geometry::Geometry;
+use crate::micro::{Span, panels};
+use crate::real::Real;
+use crate::shared::SharedMut;
+use crate::tasks::parts;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Copies a stretch of an image's values, as they are seen: (image, range, out).
+type Read<'a, T> = dyn FnMut(usize, Range<usize>, &mut [T]) + 'a;
+
+/// Takes a stretch of an image's results: (image, range, values).
+type Write<'a, T> = dyn FnMut(usize, Range<usize>, &[T]) + 'a;
+
+/// Patches a task works on at once: enough rows for the products, few enough for the second-level cache.
+const PATCHES: usize = 64;
+
+/// Channels from which on the fewer multiplications outweigh the transformations.
+const CHANNELS: usize = 32;
+
+/// Patches of an image from which on they outweigh the transformation of the kernel and of its gradient.
+const ENOUGH: usize = 32;
+
+/// Whether the method fits a convolution. Never by the batch: an image's result does not depend on its company.
+pub fn fits(g: &Geometry) -> bool {
+    g.oh.div_ceil(2) * g.ow.div_ceil(2) >= ENOUGH
+        && (g.kh, g.kw) == (3, 3)
+        && g.p.stride == (1, 1)
+        && g.p.dilation == (1, 1)
+        && g.p.groups == 1
+        && g.p.padding.iter().all(|p| *p <= 2)
+        && g.c.min(g.o) >= CHANNELS
+}
+
+/// The convolution that gives the input's gradient from the output's.
+pub(crate) fn turned(g: &Geometry) -> Geometry {
+    let mut back = *g;
+    (back.c, back.h, back.w) = (g.o, g.oh, g.ow);
+    (back.o, back.oh, back.ow) = (g.c, g.h, g.w);
+    back.p.padding = g.p.padding.map(|p| 2 - p);
+    back
+}
+
+/// All patches of a batch, in ranges for tasks; by sizes alone.
+pub(crate) fn ranges(g: &Geometry) -> Vec<Range<usize>> {
+    let all = g.batch * g.oh.div_ceil(2) * g.ow.div_ceil(2);
+    let count = all.div_ceil(PATCHES);
+    (0..count)
+        .map(|i| all * i / count..all * (i + 1) / count)
+        .collect()
+}
+
+/// Tasks from which on a range need not be divided.
+const TASKS: usize = 4;
+
+/// The panels of a weight, in groups for tasks: all of them, unless there are few ranges of patches. Each group reads the patches
+/// for itself.
+pub(crate) fn groups<T: Real>(weight: &Packed<T>, ranges: usize) -> Vec<&[Panel]> {
+    let panels = weight.panels.len();
+    parts(panels, TASKS.div_ceil(ranges))
+        .into_iter()
+        .map(|part| &weight.panels[part])
+        .collect()
+}
+
+/// (image, first output row, first output column) of a patch.
+fn place(g: &Geometry, patch: usize) -> (usize, usize, usize) {
+    let (rows, cols) = (g.oh.div_ceil(2), g.ow.div_ceil(2));
+    (
+        patch / (rows * cols),
+        patch / cols % rows * 2,
+        patch % cols * 2,
+    )
+}
+
+/// The kernel's U, packed for the products: sixteen blocks of (C × O). With `turn`, of the kernel that gives the input's
+/// gradient.
+pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
+    let (c, o) = (g.c, g.o);
+    let n = o * c;
+    // As (16, O, C).
+    let mut u = Buffer::new(16 * n);
+    let half = T::from_f64(0.5);
+    let shared = SharedMut::new(&mut u);
+    (0..o).into_par_iter().for_each(|row| {
+        // SAFETY: each task has its own output channel in all sixteen.
+        let out: [&mut [T]; 16] =
+            std::array::from_fn(|xi| unsafe { shared.range(xi * n + row * c, c) });
+        for (i, g) in w[row * c * 9..(row + 1) * c * 9]
+            .chunks_exact(9)
+            .enumerate()
+        {
+            let k = |j: usize| if turn { g[8 - j] } else { g[j] };
+            // G·g, then ·Gᵀ.
+            let mut rows = [[T::ZERO; 3]; 4];
+            for x in 0..3 {
+                let (a, b, c) = (k(x), k(3 + x), k(6 + x));
+                rows[0][x] = a;
+                rows[1][x] = (a + b + c) * half;
+                rows[2][x] = (a - b + c) * half;
+                rows[3][x] = c;
+            }
+            for (y, [a, b, c]) in rows.into_iter().enumerate() {
+                let row = [a, (a + b + c) * half, (a - b + c) * half, c];
+                for (x, v) in row.into_iter().enumerate() {
+                    out[y * 4 + x][i] = v;
+                }
+            }
+        }
+    });
+    let (rows, columns, steps) = if turn { (o, c, (c, 1)) } else { (c, o, (1, c)) };
+    Packed::new(1, [16, rows, columns], &u, |_, block| block * n, steps)
+}
+
+/// Scratch of one task.
+pub(crate) struct Scratch<T: Real> {
+    patch: Vec<T>,
+    v: Buffer<T>,
+    m: Buffer<T>,
+    y: Vec<T>,
+}
+
+impl<T: Real> Default for Scratch<T> {
+    fn default() -> Self {
+        Self {
+            patch: Vec::new(),
+            v: Buffer::new(0),
+            m: Buffer::new(0),
+            y: Vec::new(),
+        }
+    }
+}
+
+/// Gathers the `size` × `size` inputs of a patch that begin at row and column (y, x): `read(range of the plane's values, out)`
+/// copies a stretch of a row; what lies outside is 0.
+fn gather<T: Real>(
+    (h, w, c): (usize, usize, usize),
+    size: usize,
+    (y, x): (isize, isize),
+    out: &mut [T],
+    read: &mut dyn FnMut(Range<usize>, &mut [T]),
+) {
+    let window = Window {
+        row: y,
+        rows: size,
+        col: x,
+        cols: size,
+    };
+    window.fill((h, w, c), out, read);
+}
+
+/// V of the patches: (patch, 16, C).
+fn transform_inputs<T: Real>(
+    g: &Geometry,
+    patches: Range<usize>,
+    patch: &mut Vec<T>,
+    v: &mut Buffer<T>,
+    read: &mut Read<T>,
+) {
+    patch.resize(16 * g.c, T::ZERO);
+    v.reserve(patches.len() * 16 * g.c);
+    for (p, v) in patches.zip(v.chunks_exact_mut(16 * g.c)) {
+        let (image, y, x) = place(g, p);
+        let corner = (
+            y as isize - g.p.padding[0] as isize,
+            x as isize - g.p.padding[2] as isize,
+        );
+        gather((g.h, g.w, g.c), 4, corner, patch, &mut |range, out| {
+            read(image, range, out);
+        });
+        input_of(patch, g.c, v);
+    }
+}
+
+/// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values
+/// as they are seen; `write(image, range, values)` takes spans of output rows, and `whole(rows)` sees all of the outputs before,
+/// row after row.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn forward<T: Real>(
+    g: &Geometry,
+    weight: &Packed<T>,
+    panels: &[Panel],
+    patches: Range<usize>,
+    scratch: &mut Scratch<T>,
+    read: &mut Read<T>,
+    whole: &mut dyn FnMut(&mut [T]),
+    write: &mut Write<T>,
+) {
+    let Scratch { patch, v, m, y } = scratch;
+    transform_inputs(g, patches.clone(), patch, v, read);
+    // The output channels of these panels.
+    let from = panels.first().map_or(0, |p| p.1);
+    let outputs: usize = panels.iter().map(|p| p.2).sum();
+    m.reserve(patches.len() * 16 * outputs);
+    let shared = SharedMut::new(m);
+    let rows: Vec<usize> = (0..patches.len()).collect();
+    for xi in 0..16 {
+        let a_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.c).collect();
+        let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * outputs).collect();
+        for (_, first, columns, at, width) in panels {
+            let product = Rows {
+                a: v.with_slack(),
+                a_at: &a_at,
+                a_step: 1,
+                b: &weight.data,
+                b_at: at + xi * g.c * width,
+                b_step: *width,
+                spans: &[Span { a: 0, b: 0 }],
+                depth: g.c,
+                out_at: &out_at,
+                out_first: first - from,
+                columns: *columns,
+                accumulate: false,
+                finish: None,
+            };
+            // SAFETY: `m` is this task's own.
+            unsafe { product.run(&shared) };
+        }
+    }
+    // The outputs that there are, in order of patches; two rows of one or two columns each.
+    y.clear();
+    patch.resize(4 * outputs, T::ZERO);
+    let mut places = Vec::with_capacity(4 * patches.len());
+    for (p, m) in patches.zip(m.chunks_exact(16 * outputs)) {
+        let (image, row, col) = place(g, p);
+        output_of(m, outputs, &mut patch[..4 * outputs]);
+        let cols = (g.ow - col).min(2);
+        for i in 0..(g.oh - row).min(2) {
+            let at = ((row + i) * g.ow + col) * g.o + from;
+            y.extend_from_slice(&patch[2 * i * outputs..(2 * i + cols) * outputs]);
+            if outputs == g.o {
+                places.push((image, at..at + cols * g.o));
+            } else {
+                places.extend((0..cols).map(|j| (image, at + j * g.o..at + j * g.o + outputs)));
+            }
+        }
+    }
+    whole(y);
+    let mut from = 0;
+    for (image, range) in places {
+        let to = from + range.len();
+        write(image, range, &y[from..to]);
+        from = to;
+    }
+}
+
+/// The share of some patches in Σ (A·dy·Aᵀ) ⊙ V, kept as (16, O, C): written, or added to what is there.
+pub(crate) fn backward_weight<T: Real>(
+    g: &Geometry,
+    patches: Range<usize>,
+    accumulate: bool,
+    scratch: &mut Scratch<T>,
+    read_x: &mut Read<T>,
+    read_dy: &mut Read<T>,
+    du: &mut [T],
+) {
+    let Scratch { patch, v, m, .. } = scratch;
+    transform_inputs(g, patches.clone(), patch, v, read_x);
+    m.reserve(patches.len() * 16 * g.o);
+    patch.resize(4 * g.o, T::ZERO);
+    for (p, m) in patches.clone().zip(m.chunks_exact_mut(16 * g.o)) {
+        let (image, row, col) = place(g, p);
+        let corner = (row as isize, col as isize);
+        let plane = (g.oh, g.ow, g.o);
+        gather(
+            plane,
+            2,
+            corner,
+            &mut patch[..4 * g.o],
+            &mut |range, out| {
+                read_dy(image, range, out);
+            },
+        );
+        gradient_of(&patch[..4 * g.o], g.o, m);
+    }
+    let shared = SharedMut::new(du);
+    for xi in 0..16 {
+        let a_at: Vec<usize> = (0..g.o).map(|o| xi * g.o + o).collect();
+        let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c).collect();
+        for (first, columns) in panels::<T>(g.c) {
+            let product = Rows {
+                a: m.with_slack(),
+                a_at: &a_at,
+                a_step: 16 * g.o,
+                b: v.with_slack(),
+                b_at: xi * g.c + first,
+                b_step: 16 * g.c,
+                spans: &[Span { a: 0, b: 0 }],
+                depth: patches.len(),
+                out_at: &out_at,
+                out_first: first,
+                columns,
+                accumulate,
+                finish: None,
+            };
+            // SAFETY: `du` is this task's own.
+            unsafe { product.run(&shared) };
+        }
+    }
+}
+
+/// Gᵀ·du·G: from (16, O, C) to candle's (O, C, 3, 3).
+pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
+    let n = du.len() / 16;
+    let half = T::from_f64(0.5);
+    let mut dw = vec![T::ZERO; 9 * n];
+    dw.par_chunks_mut(9 * g.c).enumerate().for_each(|(o, dw)| {
+        for (i, dw) in dw.chunks_exact_mut(9).enumerate() {
+            let u = |y: usize, x: usize| du[(y * 4 + x) * n + o * g.c + i];
+            let mut rows = [[T::ZERO; 4]; 3];
+            for x in 0..4 {
+                let (a, b, c, d) = (u(0, x), u(1, x), u(2, x), u(3, x));
+                rows[0][x] = a + (b + c) * half;
+                rows[1][x] = (b - c) * half;
+                rows[2][x] = (b + c) * half + d;
+            }
+            for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
+                dw[3 * y] = a + (b + c) * half;
+                dw[3 * y + 1] = (b - c) * half;
+                dw[3 * y + 2] = (b + c) * half + d;
+            }
+        }
+    });
+    dw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Conv2dParams;
+
+    #[test]
+    fn the_method_is_chosen_by_the_image_and_not_by_the_batch() {
+        let fits = |batch: usize, size: usize, channels: usize| {
+            let p = Conv2dParams {
+                padding: [1; 4],
+                ..Default::default()
+            };
+            let x = [batch, channels, size, size];
+            fits(&Geometry::new(&x, &[channels, channels, 3, 3], p).unwrap())
+        };
+        for batch in [1, 2, 64] {
+            assert!(fits(batch, 14, 32) && fits(batch, 11, 256));
+            assert!(!fits(batch, 10, 32) && !fits(batch, 7, 512) && !fits(batch, 56, 31));
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The innermost matrix product: rows, eight at a time, times a panel of columns, held in registers.
+//!
+//! Every product of a convolution or linear layer over channels-last data is of the form
+//! out(i, j) = Σ_s Σ_k a(i, s, k) · b(s, k, j): forward with i a position and j an output channel, the input's gradient with j an
+//! input channel, the weight's gradient with i an output channel and k a position. Rows of `b` are contiguous; elements of `a`
+//! are broadcast, so `a` is read where it lies and nothing is packed but the weights.
+
+use crate::real::Real;
+use crate::simd::{Isa, LANES, isa};
+use std::any::TypeId;
+
+/// Values behind the end of every buffer that a kernel may read (and ignore): one whole panel.
+pub(crate) const SLACK: usize = 3 * LANES;
+
+/// One span of the sum: where it starts, relative to the rows of `a` and to `b`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub a: usize,
+    pub b: usize,
+}
+
+/// What one call computes: for each row, a panel of columns.
+pub struct Product<'a, T> {
+    pub a: *const T,
+    /// Where each row of `a` begins.
+    pub a_at: &'a [usize],
+    /// From one element of a row to the next.
+    pub a_step: usize,
+    /// First row of `b`.
+    pub b: *const T,
+    /// From one row of `b` to the next.
+    pub b_step: usize,
+    /// The spans of the sum, each `depth` long.
+    pub spans: &'a [Span],
+    pub depth: usize,
+    pub out: *mut T,
+    /// Where each row of the result begins; as many as rows of `a`.
+    pub out_at: &'a [usize],
+    /// Columns, at most [`panel`].
+    pub columns: usize,
+    /// Whether to add to what the result holds.
+    pub accumulate: bool,
+    /// What is done to each sum before it is written.
+    pub finish: Option<Finish<T>>,
+}
+
+/// v := clamp(v · scale + shift), one scale and shift a column.
+#[derive(Clone, Copy)]
+pub struct Finish<T> {
+    pub scale: *const T,
+    pub shift: *const T,
+    pub bounds: (T, T),
+}
+
+/// Values in one vector of the product.
+pub(crate) fn vector<T: Real>() -> usize {
+    match isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 if T::WIDE => 8,
+        _ => LANES,
+    }
+}
+
+/// Columns in the widest panel.
+fn panel<T: Real>() -> usize {
+    3 * vector::<T>()
+}
+
+/// Cuts `n` columns into panels of like width, each (first column, columns).
+pub(crate) fn panels<T: Real>(n: usize) -> Vec<(usize, usize)> {
+    let lanes = vector::<T>();
+    let vectors = n.div_ceil(lanes);
+    let count = vectors.div_ceil(3);
+    (0..count)
+        .map(|i| {
+            (
+                vectors * i / count * lanes,
+                vectors * (i + 1) / count * lanes,
+            )
+        })
+        .map(|(from, to)| (from, to.min(n) - from))
+        .collect()
+}
+
+macro_rules! vector_product {
+    ($name:ident, $feature:literal, $t:ty, $rows:literal, $lanes:literal,
+     $load:path, $store:path, $splat:path, $zero:path, $fma:path, $max:path, $min:path) => {
+        /// # Safety
+        /// The processor must have the instruction set, and the operands must be as in [`product`](super::product).
+        #[target_feature(enable = $feature)]
+        unsafe fn $name<const V: usize>(p: &Product<$t>) {
+            // SAFETY: all addresses are inside what the caller vouches for: V vectors of `b`, of scale and of shift, and
+            // `columns` values of `out`, the last vector being completed in a local array.
+            unsafe {
+                let partial = p.columns % $lanes;
+                for (a_at, out_at) in p.a_at.chunks($rows).zip(p.out_at.chunks($rows)) {
+                    // A short last block repeats its last row: the same sums, from the same values, written to the same place.
+                    let row = |m: usize| if m < a_at.len() { m } else { a_at.len() - 1 };
+                    let a: [*const $t; $rows] =
+                        std::array::from_fn(|m| p.a.add(*a_at.get_unchecked(row(m))));
+                    let out: [*mut $t; $rows] =
+                        std::array::from_fn(|m| p.out.add(*out_at.get_unchecked(row(m))));
+                    let mut acc = [[$zero(); V]; $rows];
+                    if p.accumulate {
+                        for m in 0..$rows {
+                            for v in 0..V {
+                                acc[m][v] = if v + 1 == V && partial > 0 {
+                                    let mut last = [0.0; $lanes];
+                                    std::ptr::copy_nonoverlapping(
+                                        out[m].add(v * $lanes),
+                                        last.as_mut_ptr(),
+                                        partial,
+                                    );
+                                    $load(last.as_ptr())
+                                } else {
+                                    $load(out[m].add(v * $lanes))
+                                };
+                            }
+                        }
+                    }
+                    for s in p.spans {
+                        let mut b = p.b.add(s.b);
+                        let mut at = s.a;
+                        for _ in 0..p.depth {
+                            let mut columns = [$zero(); V];
+                            for v in 0..V {
+                                columns[v] = $load(b.add(v * $lanes));
+                            }
+                            for m in 0..$rows {
+                                let value = $splat(*a[m].add(at));
+                                for v in 0..V {
+                                    acc[m][v] = $fma(value, columns[v], acc[m][v]);
+                                }
+                            }
+                            b = b.wrapping_add(p.b_step);
+                            at += p.a_step;
+                        }
+                    }
+                    if let Some(finish) = p.finish {
+                        let (low, high) = ($splat(finish.bounds.0), $splat(finish.bounds.1));
+                        for v in 0..V {
+                            let scale = $load(finish.scale.add(v * $lanes));
+                            let shift = $load(finish.shift.add(v * $lanes));
+                            for m in 0..$rows {
+                                // The value stands second: a NaN stays a NaN.
+                                acc[m][v] = $min(high, $max(low, $fma(acc[m][v], scale, shift)));
+                            }
+                        }
+                    }
+                    for m in 0..$rows {
+                        for v in 0..V {
+                            let out = out[m].add(v * $lanes);
+                            if v + 1 == V && partial > 0 {
+                                let mut last = [0.0; $lanes];
+                                $store(last.as_mut_ptr(), acc[m][v]);
+                                std::ptr::copy_nonoverlapping(last.as_ptr(), out, partial);
+                            } else {
+                                $store(out, acc[m][v]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Product;
+    use std::arch::x86_64::{
+        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
+        _mm512_min_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    vector_product!(
+        wide,
+        "avx512f",
+        f32,
+        8,
+        16,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_setzero_ps,
+        _mm512_fmadd_ps,
+        _mm512_max_ps,
+        _mm512_min_ps
+    );
+    vector_product!(
+        narrow,
+        "avx2,fma",
+        f32,
+        4,
+        8,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        _mm256_setzero_ps,
+        _mm256_fmadd_ps,
+        _mm256_max_ps,
+        _mm256_min_ps
+    );
+
+    /// # Safety
+    /// As `wide`, with AVX-512 F.
+    pub(super) unsafe fn avx512(p: &Product<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match p.columns.div_ceil(16) {
+                1 => wide::<1>(p),
+                2 => wide::<2>(p),
+                _ => wide::<3>(p),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `narrow`, with AVX2 and FMA.
+    pub(super) unsafe fn avx2(p: &Product<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match p.columns.div_ceil(8) {
+                1 => narrow::<1>(p),
+                2 => narrow::<2>(p),
+                _ => narrow::<3>(p),
+            }
+        }
+    }
+}
+
+/// In plain code, for every type and processor.
+///
+/// # Safety
+/// As [`product`].
+unsafe fn portable<T: Real>(p: &Product<T>) {
+    for (a_at, out_at) in p.a_at.iter().zip(p.out_at) {
+        let mut acc = [T::ZERO; SLACK];
+        let acc = &mut acc[..p.columns];
+        // SAFETY: `out` is writable over `columns`, by the caller's promise; `acc` is local.
+        let out = unsafe { std::slice::from_raw_parts_mut(p.out.add(*out_at), p.columns) };
+        if p.accumulate {
+            acc.copy_from_slice(out);
+        }
+        for s in p.spans {
+            for k in 0..p.depth {
+                // SAFETY: readable by the caller's promise.
+                let (value, row) = unsafe {
+                    (
+                        *p.a.add(a_at + s.a + k * p.a_step),
+                        std::slice::from_raw_parts(p.b.add(s.b + k * p.b_step), p.columns),
+                    )
+                };
+                for (acc, b) in acc.iter_mut().zip(row) {
+                    *acc += value * *b;
+                }
+            }
+        }
+        if let Some(finish) = p.finish {
+            // SAFETY: readable over `columns` by the caller's promise.
+            let (scale, shift) = unsafe {
+                (
+                    std::slice::from_raw_parts(finish.scale, p.columns),
+                    std::slice::from_raw_parts(finish.shift, p.columns),
+                )
+            };
+            let (low, high) = finish.bounds;
+            for ((v, scale), shift) in acc.iter_mut().zip(scale).zip(shift) {
+                let w = *v * *scale + *shift;
+                let w = if w < low { low } else { w };
+                *v = if w > high { high } else { w };
+            }
+        }
+        out.copy_from_slice(acc);
+    }
+}
+
+/// Computes the product.
+///
+/// # Safety
+/// For every row, span and k below `depth`, `a + a_at[row] + span.a + k · a_step` must be readable, and [`SLACK`] values from
+/// `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must be as long as `a_at`, `columns` values from each
+/// `out + out_at[row]` must be writable, and no other thread may use them.
+pub(crate) unsafe fn product<T: Real>(p: &Product<T>) {
+    debug_assert!(p.columns <= panel::<T>());
+    #[cfg(target_arch = "x86_64")]
+    if TypeId::of::<T>() == TypeId::of::<f32>() {
+        // SAFETY: T is `f32`, as was just seen.
+        let p = unsafe { &*std::ptr::from_ref(p).cast::<Product<f32>>() };
+        match isa() {
+            // SAFETY: the caller's promise; the instruction set was found on this processor.
+            Isa::Avx512 => return unsafe { x86::avx512(p) },
+            // SAFETY: as above.
+            Isa::Avx2 => return unsafe { x86::avx2(p) },
+            Isa::Portable => {}
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { portable(p) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_sums_of_plain_loops() {
+        type Kernel = unsafe fn(&Product<f32>);
+        let mut kernels: Vec<(&str, usize, Kernel)> = vec![("portable", LANES, portable::<f32>)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                kernels.push(("avx512", 16, x86::avx512));
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                kernels.push(("avx2", 8, x86::avx2));
+            }
+        }
+        let (depth, b_step) = (5, 61);
+        let spans = [Span { a: 0, b: 0 }, Span { a: 7, b: 400 }];
+        let a: Vec<f32> = (0..20 * 40).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
+        let b: Vec<f32> = (0..900).map(|i| (i * 5 % 11) as f32 - 5.0).collect();
+        let scale: Vec<f32> = (0..SLACK).map(|i| (i % 3) as f32 - 1.0).collect();
+        let shift: Vec<f32> = (0..SLACK).map(|i| (i % 5) as f32).collect();
+        for (name, lanes, kernel) in kernels {
+            for columns in 1..=3 * lanes {
+                for (accumulate, finish, rows) in [
+                    (false, false, 8),
+                    (true, false, 8),
+                    (true, true, 5),
+                    (true, false, 4),
+                    (false, true, 17),
+                    (true, false, 1),
+                ] {
+                    // Whole numbers: every order of the sum gives the same.
+                    let mut out: Vec<f32> = (0..20 * 64).map(|i| (i % 100) as f32).collect();
+                    let mut expected = out.clone();
+                    for (i, row) in expected.chunks_mut(64).take(rows).enumerate() {
+                        for (j, v) in row[..columns].iter_mut().enumerate() {
+                            let mut sum = if accumulate { *v } else { 0.0 };
+                            for s in &spans {
+                                for k in 0..depth {
+                                    sum += a[i * 40 + s.a + 2 * k] * b[s.b + k * b_step + j];
+                                }
+                            }
+                            *v = if finish {
+                                (sum * scale[j] + shift[j]).clamp(-3.0, 60.0)
+                            } else {
+                                sum
+                            };
+                        }
+                    }
+                    let a_at: Vec<usize> = (0..rows).map(|i| i * 40).collect();
+                    let out_at: Vec<usize> = (0..rows).map(|i| i * 64).collect();
+                    let p = Product {
+                        a: a.as_ptr(),
+                        a_at: &a_at,
+                        a_step: 2,
+                        b: b.as_ptr(),
+                        b_step,
+                        spans: &spans,
+                        depth,
+                        out: out.as_mut_ptr(),
+                        out_at: &out_at,
+                        columns,
+                        accumulate,
+                        finish: finish.then_some(Finish {
+                            scale: scale.as_ptr(),
+                            shift: shift.as_ptr(),
+                            bounds: (-3.0, 60.0),
+                        }),
+                    };
+                    // SAFETY: all offsets lie inside the vectors above, those of `b` with room for a panel.
+                    unsafe { kernel(&p) };
+                    assert_eq!(
+                        out, expected,
+                        "{name} {columns} {accumulate} {finish} {rows}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! How work is cut, and where it runs.
+
+use std::ops::Range;
+
+/// The images cut into at most `parts` consecutive ranges of like length.
+pub fn parts(images: usize, parts: usize) -> Vec<Range<usize>> {
+    let parts = parts.min(images).max(1);
+    (0..parts)
+        .map(|i| images * i / parts..images * (i + 1) / parts)
+        .collect()
+}
+
+/// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of
+/// them, which takes as long as a small loop.
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}

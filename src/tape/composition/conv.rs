@@ -1,0 +1,111 @@
+//! Convolution, normalisation, activation.
+
+use super::activation::activation;
+use crate::epilogue::FusedConv;
+use crate::norm::{BatchMoments, Statistics};
+use candle_core::{DType, Device, Result, Tensor, bail};
+use hydranet_kernels::geometry::Geometry;
+
+/// A convolution with what follows it, and the batch's moments.
+pub(super) fn conv(x: &Tensor, conv: &FusedConv) -> Result<(Tensor, BatchMoments)> {
+    let (batch, c, h, w) = x.dims4()?;
+    let mut y = convolve(x, &conv.weight, &conv.geometry([batch, h, w, c])?)?;
+    let epilogue = &conv.epilogue;
+    if let Some(bias) = &epilogue.bias {
+        y = y.broadcast_add(&per_channel(bias, &y)?)?;
+    }
+    let mut moments = BatchMoments::default();
+    if let Some((statistics, eps)) = &epilogue.norm {
+        let (centred, var);
+        (centred, var, moments) = centre(&y, statistics)?;
+        y = centred.broadcast_div(&(var + *eps)?.sqrt()?)?;
+    }
+    if let Some(gamma) = &epilogue.gamma {
+        y = y.broadcast_mul(&per_channel(gamma, &y)?)?;
+    }
+    if let Some(beta) = &epilogue.beta {
+        y = y.broadcast_add(&per_channel(beta, &y)?)?;
+    }
+    Ok((activation(&y, epilogue.activation)?, moments))
+}
+
+/// What is left of `y` without the mean, the variance, and the batch's moments where they are those.
+fn centre(y: &Tensor, statistics: &Statistics) -> Result<(Tensor, Tensor, BatchMoments)> {
+    match statistics {
+        Statistics::Batch => {
+            let over = (0, 2, 3);
+            let mean = y.mean_keepdim(over)?;
+            let centred = y.broadcast_sub(&mean)?;
+            let var = centred.sqr()?.mean_keepdim(over)?;
+            let moments = BatchMoments {
+                mean: host(&mean)?,
+                var: host(&var)?,
+                count: (y.elem_count() / y.dim(1)?) as f64,
+            };
+            Ok((centred, var, moments))
+        }
+        Statistics::Fixed { mean, var } => Ok((
+            y.broadcast_sub(&per_channel(&mean.detach(), y)?)?,
+            per_channel(&var.detach(), y)?,
+            BatchMoments::default(),
+        )),
+    }
+}
+
+/// One number a channel in the form that meets `y`.
+pub(super) fn per_channel(t: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let channels = y.dim(1)?;
+    if t.dims() != [channels] {
+        bail!(
+            "convolution: expected one value for each of {channels} output channels, found {:?}",
+            t.dims()
+        )
+    }
+    t.to_dtype(y.dtype())?.reshape((1, channels, 1, 1))
+}
+
+fn host(t: &Tensor) -> Result<Vec<f64>> {
+    // To the CPU first: not every device has f64.
+    t.detach()
+        .flatten_all()?
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .to_vec1()
+}
+
+/// The convolution as one matrix product a group, over the inputs that each output sees.
+fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+    let seen = if g.is_pointwise() {
+        x.flatten_from(2)?
+    } else {
+        let [top, bottom, left, right] = g.p.padding;
+        let padded = x
+            .pad_with_zeros(2, top, bottom)?
+            .pad_with_zeros(3, left, right)?;
+        let positions = positions(g);
+        let positions = Tensor::from_vec(positions.clone(), positions.len(), x.device())?;
+        padded.flatten_from(2)?.index_select(&positions, 2)?
+    };
+    let groups = g.p.groups;
+    let depth = g.c / groups * g.kh * g.kw;
+    let seen = seen.reshape((g.batch, groups, depth, g.out_plane()))?;
+    let weight = weight.reshape((1, groups, g.o / groups, depth))?;
+    weight
+        .broadcast_matmul(&seen)?
+        .reshape((g.batch, g.o, g.oh, g.ow))
+}
+
+/// For each kernel element the places in the padded plane that the outputs see through it.
+fn positions(g: &Geometry) -> Vec<u32> {
+    let [_, _, left, right] = g.p.padding;
+    let width = g.w + left + right;
+    let mut positions = Vec::with_capacity(g.kh * g.kw * g.out_plane());
+    for tap in 0..g.kh * g.kw {
+        let (dy, dx) = (tap / g.kw * g.p.dilation.0, tap % g.kw * g.p.dilation.1);
+        for oy in 0..g.oh {
+            let row = (oy * g.p.stride.0 + dy) * width + dx;
+            positions.extend((0..g.ow).map(|ox| (row + ox * g.p.stride.1) as u32));
+        }
+    }
+    positions
+}

@@ -1,0 +1,99 @@
+//! A tape's steps on the CPU's kernels: each works at once and leaves a node that knows the way back.
+
+mod activation;
+mod add;
+mod attention;
+mod avg_pool;
+mod conv;
+mod fused;
+mod gate;
+mod layer_norm;
+mod max_pool;
+mod mean;
+mod merge;
+mod response;
+mod tokens;
+mod windows;
+
+use crate::engine::Engine;
+use crate::epilogue::FusedConv;
+use crate::graph::{channels_first, linked};
+use crate::step::{Interpreter, Output, Step};
+use crate::values::Value;
+use candle_core::{Result, Tensor};
+
+impl<T: Value> Interpreter for Engine<T> {
+    fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output> {
+        match step {
+            Step::Conv { x, conv } => conv::forward(self, x, &conv),
+            Step::LayerNorm {
+                x,
+                gamma,
+                beta,
+                eps,
+            } => layer_norm::forward(self, x, &gamma, &beta, eps),
+            Step::ResponseNorm {
+                x,
+                gamma,
+                beta,
+                eps,
+            } => response::forward(self, x, [&gamma, &beta], eps),
+            Step::Activation { x, activation } => activation::forward(self, x, activation),
+            Step::Attention { x, heads } => attention::forward(self, x, heads),
+            Step::WindowAttention {
+                x,
+                layout,
+                bias,
+                filling,
+            } => windows::forward(self, x, layout, [&bias, &filling]),
+            Step::Merge { x } => merge::forward(self, x, dims),
+            Step::Tokens {
+                x,
+                prefix,
+                positions,
+            } => tokens::forward(self, x, [&prefix, &positions], dims),
+            Step::Token { x, place } => tokens::one(self, x, place),
+            Step::Add { x, y, factors } => add::forward(self, [x, y], factors),
+            Step::GlobalAvgPool { x } => mean::forward(self, x),
+            Step::ScaleChannels { x, gate } => gate::forward(self, x, gate),
+            Step::AvgPool { x, params } => avg_pool::forward(self, x, params, dims),
+            Step::MaxPool {
+                x,
+                kernel,
+                stride,
+                padding,
+            } => max_pool::forward(self, x, [kernel, stride, padding], dims),
+        }
+    }
+
+    fn chain(
+        &mut self,
+        x: usize,
+        convs: &[FusedConv],
+        shortcut: bool,
+    ) -> Result<Option<([usize; 4], Output)>> {
+        fused::forward(self, x, convs, shortcut)
+    }
+
+    fn sweep(&mut self) {
+        self.free();
+    }
+
+    fn round_kept_values(&mut self) {
+        self.rounds = true;
+    }
+
+    fn tensor(&self, place: usize) -> Result<Tensor> {
+        let slot = &self.slots[place];
+        let [batch, h, w, c] = slot.dims;
+        T::tensor(channels_first(slot)?, &[batch, c, h, w])
+    }
+
+    fn finish(self: Box<Self>, place: usize, images: &Tensor) -> Result<Tensor> {
+        if self.slots[place].tracked {
+            linked(*self, place, images)
+        } else {
+            self.tensor(place)
+        }
+    }
+}

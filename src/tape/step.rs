@@ -1,0 +1,295 @@
+//! What a tape can do: its steps as data, and the size of what each gives.
+//!
+//! A step is done by an [`Interpreter`]: the CPU's kernels, compositions of candle's operators, or a recorder that only writes it
+//! down. A new step is a variant and its size here, a method of the tape, a node of the kernels' engine, and a composition.
+
+use crate::epilogue::FusedConv;
+use crate::norm::BatchMoments;
+use crate::values::fits;
+use candle_core::{Result, Tensor, bail};
+use hydranet_kernels::activation::Activation;
+use hydranet_kernels::pool::{AvgPool2dParams, Windows};
+use hydranet_kernels::window_layout::WindowLayout;
+use std::sync::Arc;
+
+/// One step. Maps are called by their places: that of the images is 0, that of what step i gives is i + 1.
+pub enum Step {
+    /// A convolution, or a linear layer at every position, and what follows it.
+    Conv {
+        x: usize,
+        conv: FusedConv,
+    },
+    LayerNorm {
+        x: usize,
+        gamma: Tensor,
+        beta: Tensor,
+        eps: f64,
+    },
+    ResponseNorm {
+        x: usize,
+        gamma: Tensor,
+        beta: Tensor,
+        eps: f64,
+    },
+    Activation {
+        x: usize,
+        activation: Activation,
+    },
+    Attention {
+        x: usize,
+        heads: usize,
+    },
+    WindowAttention {
+        x: usize,
+        layout: WindowLayout,
+        bias: Tensor,
+        filling: Tensor,
+    },
+    Merge {
+        x: usize,
+    },
+    Tokens {
+        x: usize,
+        prefix: Tensor,
+        positions: Tensor,
+    },
+    Token {
+        x: usize,
+        place: usize,
+    },
+    /// x + factor · y, with one factor an image or none.
+    Add {
+        x: usize,
+        y: usize,
+        factors: Option<Vec<f32>>,
+    },
+    GlobalAvgPool {
+        x: usize,
+    },
+    ScaleChannels {
+        x: usize,
+        gate: usize,
+    },
+    AvgPool {
+        x: usize,
+        params: AvgPool2dParams,
+    },
+    MaxPool {
+        x: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    },
+}
+
+/// The sizes of a max-pooling over a map.
+pub(crate) fn max_windows(
+    dims: [usize; 4],
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> Result<Windows> {
+    let square = |n| (n, n);
+    fits(Windows::new(
+        dims,
+        square(kernel),
+        square(stride),
+        square(padding),
+        false,
+    ))
+}
+
+impl Step {
+    /// (batch, H, W, channels) of what it gives; `of` has those of the maps so far.
+    pub(crate) fn dims(&self, of: &[[usize; 4]]) -> Result<[usize; 4]> {
+        let lengths = |what: &str, x: usize, gamma: &Tensor, beta: &Tensor| {
+            let c = of[x][3];
+            if gamma.dims() != [c] || beta.dims() != [c] || c == 0 {
+                bail!(
+                    "{what}: {c} channels need as many values of gamma and beta, found {:?} and {:?}",
+                    gamma.dims(),
+                    beta.dims()
+                )
+            }
+            Ok(of[x])
+        };
+        match self {
+            Self::Conv { x, conv } => {
+                let g = conv.geometry(of[*x])?;
+                Ok([g.batch, g.oh, g.ow, g.o])
+            }
+            Self::LayerNorm { x, gamma, beta, .. } => lengths("layer norm", *x, gamma, beta),
+            Self::ResponseNorm { x, gamma, beta, .. } => {
+                lengths("global response norm", *x, gamma, beta)
+            }
+            Self::Activation { x, .. } => Ok(of[*x]),
+            Self::Attention { x, heads } => {
+                let [batch, h, w, c] = of[*x];
+                if *heads == 0 || c % (3 * heads) != 0 || batch * h * w * c == 0 {
+                    bail!(
+                        "attention: {c} channels are not queries, keys and values of {heads} heads"
+                    )
+                }
+                Ok([batch, h, w, c / 3])
+            }
+            Self::WindowAttention {
+                x,
+                layout,
+                bias,
+                filling,
+            } => {
+                let [batch, h, w, c] = of[*x];
+                let (heads, distances) = (layout.heads, layout.num_distances());
+                if bias.dims() != [distances, heads] || filling.dims() != [c] {
+                    bail!(
+                        "window attention: windows of {}, {heads} heads and {c} channels need biases ({distances}, {heads}) and a filling ({c}), found {:?} and {:?}",
+                        layout.side,
+                        bias.dims(),
+                        filling.dims()
+                    )
+                }
+                Ok([batch, h, w, c / 3])
+            }
+            Self::Merge { x } => {
+                let [batch, h, w, c] = of[*x];
+                if h * w * c == 0 {
+                    bail!(
+                        "merging of squares: expected a map that is not empty, found {h} × {w} of {c} channels"
+                    )
+                }
+                Ok([batch, h.div_ceil(2), w.div_ceil(2), 4 * c])
+            }
+            Self::Tokens {
+                x,
+                prefix,
+                positions,
+            } => {
+                let [batch, h, w, c] = of[*x];
+                let p = prefix.dims().get(1).copied().unwrap_or(0);
+                let n = p + h * w;
+                let fits = positions.dims() == [1, n, c] || positions.dims() == [1, h * w, c];
+                if prefix.dims() != [1, p, c] || !fits || n * c == 0 {
+                    bail!(
+                        "tokens: {h} × {w} patches of {c} channels need a prefix (1, p, {c}) and positions (1, p + {0}, {c}) or (1, {0}, {c}), found {1:?} and {2:?}",
+                        h * w,
+                        prefix.dims(),
+                        positions.dims()
+                    )
+                }
+                Ok([batch, 1, n, c])
+            }
+            Self::Token { x, place } => {
+                let [batch, h, w, c] = of[*x];
+                if *place >= h * w {
+                    bail!("token {place} of {}", h * w)
+                }
+                Ok([batch, 1, 1, c])
+            }
+            Self::Add { x, y, factors } => {
+                if of[*x] != of[*y] {
+                    bail!("sum of maps: shapes {:?} and {:?} differ", of[*x], of[*y])
+                }
+                match factors {
+                    Some(factors) if factors.len() != of[*x][0] => bail!(
+                        "sum of maps: {} factors are not one for each of {} images",
+                        factors.len(),
+                        of[*x][0]
+                    ),
+                    _ => Ok(of[*x]),
+                }
+            }
+            Self::GlobalAvgPool { x } => {
+                let [batch, h, w, c] = of[*x];
+                if h * w == 0 {
+                    bail!("global average pool: expected at least one position, found {h} × {w}")
+                }
+                Ok([batch, 1, 1, c])
+            }
+            Self::ScaleChannels { x, gate } => {
+                let [batch, _, _, c] = of[*x];
+                if of[*gate] != [batch, 1, 1, c] || c == 0 {
+                    bail!(
+                        "scaling of channels: a map of {:?} needs factors of {:?}, found {:?}",
+                        of[*x],
+                        [batch, 1, 1, c],
+                        of[*gate]
+                    )
+                }
+                Ok(of[*x])
+            }
+            Self::AvgPool { x, params } => {
+                let windows = fits(params.windows(of[*x]))?;
+                if windows.c == 0 {
+                    bail!("avg-pool: expected at least one channel")
+                }
+                Ok(windows.out_dims())
+            }
+            Self::MaxPool {
+                x,
+                kernel,
+                stride,
+                padding,
+            } => {
+                let [_, h, w, c] = of[*x];
+                if *kernel == 0 || *kernel > 15 || *stride == 0 || 2 * padding > *kernel {
+                    bail!(
+                        "max-pool: expected a kernel from 1 to 15, a stride of at least 1 and a padding of at most half the kernel, found {kernel}, {stride}, {padding}"
+                    )
+                }
+                if h + 2 * padding < *kernel || w + 2 * padding < *kernel || c == 0 {
+                    bail!("max-pool: a window of {kernel} does not fit an input of {h} × {w} × {c}")
+                }
+                Ok(max_windows(of[*x], *kernel, *stride, *padding)?.out_dims())
+            }
+        }
+    }
+}
+
+/// What a step gave: the token its handles hold, and the batch's moments where it is a normalisation by them.
+#[derive(Default)]
+pub(crate) struct Output {
+    pub token: Arc<()>,
+    pub moments: BatchMoments,
+}
+
+/// What does a tape's steps. The map of each step has the next place.
+pub(crate) trait Interpreter: Send {
+    /// Does a step whose map is of these dimensions.
+    fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output>;
+
+    /// Does convolutions, one after the other, in one pass, and adds the input with a `shortcut`; `None` where they have to be
+    /// done step by step.
+    fn chain(
+        &mut self,
+        _x: usize,
+        _convs: &[FusedConv],
+        _shortcut: bool,
+    ) -> Result<Option<([usize; 4], Output)>> {
+        Ok(None)
+    }
+
+    /// Frees the maps that no handle can reach.
+    fn sweep(&mut self) {}
+
+    /// See [`Tape::round_kept_values`](crate::Tape::round_kept_values).
+    fn round_kept_values(&mut self) {}
+
+    /// A map's values `(batch, channels, H, W)` without history.
+    fn tensor(&self, place: usize) -> Result<Tensor>;
+
+    /// A map as a tensor of candle's graph that depends on the images and the parameters.
+    fn finish(self: Box<Self>, place: usize, images: &Tensor) -> Result<Tensor>;
+
+    /// The steps written down.
+    fn into_record(self: Box<Self>) -> Result<Record> {
+        bail!("a tape that computes has not written its steps down")
+    }
+}
+
+/// A tape's steps as data: what a network does, without doing it, for whoever writes it down in another language.
+pub struct Record {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// (batch, H, W, channels) by place.
+    pub dims: Vec<[usize; 4]>,
+}

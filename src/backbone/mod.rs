@@ -55,7 +55,7 @@ pub trait Backbone: Send + Sync {
         candle_core::bail!("this backbone is not made of a tape's steps")
     }
 
-    /// The outputs of its stages, in order, without history: one for each of [`Architecture::stages`].
+    /// The outputs of its stages, in order, without history: one a stage.
     ///
     /// # Shapes
     /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; results `(batch, channels, H', W')`, of a

@@ -49,7 +49,7 @@ pub struct Sample {
     pub values: Vec<Option<Value>>,
     /// Line in the listing, counted from 1 with the header.
     pub row: Option<u64>,
-    /// Index into [`Dataset::sources`].
+    /// Index into [`Dataset::sources`](super::dataset::Dataset::sources).
     pub source: usize,
 }
 

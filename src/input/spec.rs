@@ -112,7 +112,7 @@ impl InputSpec {
     }
 
     /// Mean and deviation of a channel. Of grey the means of the three; alpha has those of red, whose weights
-    /// [`adapt_input_conv`](crate::weights::adapt_input_conv) gives it too. timm, which adapts the weights alike, leaves the
+    /// it is given too. timm, which adapts the weights alike, leaves the
     /// normalisation of other channels to its user.
     pub fn norm(&self, channel: usize) -> (f32, f32) {
         let middle = |of: [f32; 3]| (of.iter().map(|v| f64::from(*v)).sum::<f64>() / 3.0) as f32;

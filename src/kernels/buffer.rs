@@ -154,7 +154,7 @@ mod tests {
         let mut use_two = |len: usize| {
             let both = [(); 2].map(|()| pool.take(len).unwrap_or_else(|| vec![0.0; len]));
             let places = both.each_ref().map(|b| b.as_ptr());
-            both.map(|values| pool.give(values));
+            both.into_iter().for_each(|values| pool.give(values));
             assert!(pool.free <= MOST * pool.most_used);
             assert_eq!(pool.used, 0);
             let free = pool.lists.iter().map(|(len, l)| len * l.buffers.len());

@@ -50,7 +50,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model file, or a folder that [`folder`](crate::model_file::folder) wrote.
+    /// Loads a model file, or a folder for the Hub or timm that `hydranet export` wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.

@@ -72,12 +72,11 @@ impl Photo {
     /// SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1 to 8 is upright. XMP and a PNG's text chunks with raw profiles, which the
     /// specifications do not count as EXIF, are not looked at.
     ///
-    /// Memory is taken from one budget of [`MAX_MEMORY`] for all threads, and waited for.
+    /// Memory is taken from one budget of 1 GiB for all threads, and waited for.
     ///
     /// # Errors
     /// [`Error::Image`](crate::Error::Image) if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is smaller than
-    /// [`MIN_SIDE`](crate::input::MIN_SIDE) or larger than [`MAX_SIDE`](crate::input::MAX_SIDE) or
-    /// [`MAX_BYTES`](crate::input::MAX_BYTES), or takes more than [`MAX_MEMORY`].
+    /// 8 pixels on a side or larger than 16,384, has more than 512 MiB as file or picture, or takes more than the budget.
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
         Self::decode_as(bytes, name, 3)
     }

@@ -1,4 +1,5 @@
-//! Text of others, names and contents of files, on its way into messages: what would command a terminal or rearrange a line is spelt out.
+//! Text of others, names and contents of files, on its way into messages: what would command a terminal or rearrange a line is
+//! spelt out.
 
 use std::borrow::Cow;
 

@@ -34,7 +34,8 @@
 //! | train | `train`: `Config`, `train`, its `Event`s, and the losses and variables alone; `data`: a `Dataset` from files or of `Sample`s |
 //! | find wrong labels | `audit`: confident learning on labels and probabilities |
 //!
-//! The rest is private, or the command's.
+//! Beside them stand what they take and give: [`HeadSpec`], [`Taxonomy`], [`Decision`], [`tape`] for the steps of a network of one's
+//! own, [`weights`] to read tensors, and the guide. The rest is private, or the command's.
 //!
 //! # Reading order
 //!
@@ -61,6 +62,8 @@
 //! | `tensors` | named tensors: read, written, fingerprinted, held against what a model asks for |
 //! | [`tape`] | a network as one operator, over the kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
+//! | `random` | the seeded generator and its keys |
+//! | `io`, `error` | files read with bounds and written whole; the one error, with the names, hints and escapes of its messages |
 //!
 //! # Features
 //!

@@ -23,8 +23,8 @@ fn form(name: &str) -> String {
     joined.flat_map(char::to_lowercase).collect()
 }
 
-/// The name that is meant, where one is not among `names` but for how it is written, or as a number is written; and in long lists the
-/// nearest. To be put behind a message.
+/// The name that is meant, where one is not among `names` but for how it is written, or as a number is written; and in long lists
+/// the nearest. To be put behind a message.
 pub(crate) fn hint(name: &str, names: &[String]) -> String {
     let number = |n: &str| n.trim().parse::<f64>().ok().filter(|v| v.is_finite());
     let of_form = names.iter().find(|n| form(n) == form(name));

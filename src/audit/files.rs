@@ -89,8 +89,8 @@ fn write_persons(audit: &Audit, path: &Path) -> Result<()> {
     write_csv(path, titles, rows)
 }
 
-/// For each photo its fold, and for each head the given label and all probabilities, in all their digits: another program finds the
-/// same issues from it.
+/// For each photo its fold, and for each head the given label and all probabilities, in all their digits: another program finds
+/// the same issues from it.
 fn write_out_of_fold(
     dataset: &Dataset,
     taxonomy: &Taxonomy,

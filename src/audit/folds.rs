@@ -147,9 +147,9 @@ impl FoldTrainer<'_> {
         Ok(Some(all))
     }
 
-    /// Trains a model for each two of `of` folds, on the others. Gives, for each fold, what models that have not seen it say of the other
-    /// folds' photos, each by one that has not seen that photo's fold either; of the fold's own photos they say nothing. `None` if
-    /// stopped.
+    /// Trains a model for each two of `of` folds, on the others. Gives, for each fold, what models that have not seen it say of
+    /// the other folds' photos, each by one that has not seen that photo's fold either; of the fold's own photos they say
+    /// nothing. `None` if stopped.
     pub(super) fn out_of_two_folds(
         &mut self,
         dataset: &Dataset,
@@ -172,8 +172,8 @@ impl FoldTrainer<'_> {
         Ok(Some(all))
     }
 
-    /// Trains on all folds but those `held`, and asks about the photos of each of these; `into` takes the answers, one a held fold. False
-    /// if stopped.
+    /// Trains on all folds but those `held`, and asks about the photos of each of these; `into` takes the answers, one a held
+    /// fold. False if stopped.
     pub(super) fn judge(
         &mut self,
         dataset: &Dataset,

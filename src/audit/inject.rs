@@ -83,8 +83,9 @@ pub struct Injected {
     pub photos: usize,
 }
 
-/// A copy of `dataset` with a share of each head's labels made wrong. A label stays as it is where every other one would be an impossible
-/// combination. `confusion` holds, for each head and label, the label it is turned into, for [`Flip::Confusable`]; see [`confusion`].
+/// A copy of `dataset` with a share of each head's labels made wrong. A label stays as it is where every other one would be an
+/// impossible combination. `confusion` holds, for each head and label, the label it is turned into, for [`Flip::Confusable`]; see
+/// [`confusion`].
 pub(super) fn inject(
     dataset: &Dataset,
     taxonomy: &Taxonomy,

@@ -40,9 +40,9 @@ pub struct HeadMeasure {
 /// How well one order of the photos puts the wrong labels first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ranking {
-    /// What the photos are ordered by: the name of a [`Quality`]; "person", the score with the person as evidence; or "training_loss",
-    /// the loss of each photo at the end of a training on all photos. Out-of-fold loss is −log of the self-confidence, and its order
-    /// the same.
+    /// What the photos are ordered by: the name of a [`Quality`]; "person", the score with the person as evidence; or
+    /// "training_loss", the loss of each photo at the end of a training on all photos. Out-of-fold loss is −log of the
+    /// self-confidence, and its order the same.
     pub by: String,
     /// Average precision.
     pub average_precision: Option<f64>,

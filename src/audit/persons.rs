@@ -171,8 +171,8 @@ impl<'a> Votes<'a> {
         suspects.flat_map(|(own, _)| own).copied().collect()
     }
 
-    /// For each photo of the question the score of its given label by the person's vote, times the share of the person's photos that
-    /// are given the same: a label that stands alone among the person's is worth little.
+    /// For each photo of the question the score of its given label by the person's vote, times the share of the person's photos
+    /// that are given the same: a label that stands alone among the person's is worth little.
     fn scores(&self) -> Vec<f64> {
         let mut scores = vec![0.0; self.question.places.len()];
         for (place, own) in self.members.values().enumerate() {

@@ -23,8 +23,8 @@ pub struct Question {
 }
 
 impl Question {
-    /// A question for each head, then one for the final class (left out where its probabilities are). Photos without the label, or to
-    /// which the head does not apply, are no part of it; nor is a question without photos.
+    /// A question for each head, then one for the final class (left out where its probabilities are). Photos without the label,
+    /// or to which the head does not apply, are no part of it; nor is a question without photos.
     pub fn all(dataset: &Dataset, taxonomy: &Taxonomy, found: &OutOfFold) -> Vec<Self> {
         let known = known(dataset, taxonomy);
         let heads = taxonomy.heads().iter().enumerate().map(|(head, name)| {

@@ -20,10 +20,10 @@ const CONFIDENCE: f64 = 0.95;
 
 /// The folds trained on corrected labels, beside those trained on the labels as given.
 ///
-/// What is corrected among the photos that a model is trained on is found by models that have not seen the held-out fold either (one for
-/// each two folds): otherwise corrections would carry what the held-out labels say into the training, and look better than they are. So
-/// all are scored alike, on all held-out photos: where labels were made wrong, against the labels from before, else against the given
-/// ones.
+/// What is corrected among the photos that a model is trained on is found by models that have not seen the held-out fold either
+/// (one for each two folds): otherwise corrections would carry what the held-out labels say into the training, and look better
+/// than they are. So all are scored alike, on all held-out photos: where labels were made wrong, against the labels from before,
+/// else against the given ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Retrained {
     /// The labels the figures are scored against, in words.
@@ -61,8 +61,8 @@ pub struct ArmScore {
 /// What a label is to be: for each head, by place.
 type Corrections = Vec<BTreeMap<usize, usize>>;
 
-/// The suspects' likeliest labels. On heads that agree within a person: the vote, for all photos of a suspect person, and the label of
-/// most for a photo that disagrees.
+/// The suspects' likeliest labels. On heads that agree within a person: the vote, for all photos of a suspect person, and the
+/// label of most for a photo that disagrees.
 fn corrections(
     taxonomy: &Taxonomy,
     questions: &[Question],
@@ -154,7 +154,8 @@ impl Suspicion<'_> {
     }
 }
 
-/// Trains the folds again and compares; `original` is the data from before labels were made wrong, if any were. `None` if stopped.
+/// Trains the folds again and compares; `original` is the data from before labels were made wrong, if any were. `None` if
+/// stopped.
 pub(super) fn retrain(
     trainer: &mut FoldTrainer,
     dataset: &Dataset,

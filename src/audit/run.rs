@@ -63,15 +63,16 @@ pub struct Audited {
     pub features: Option<Vec<f32>>,
 }
 
-/// Audits the labels of `dataset` and writes `audit.json`, `suspects.csv`, `persons.csv` and `out_of_fold.csv` to `out`; `None` if stopped.
-/// `heads` is the heads folder, by which pretrained weights are found. Every photo takes part; given splits play no part.
+/// Audits the labels of `dataset` and writes `audit.json`, `suspects.csv`, `persons.csv` and `out_of_fold.csv` to `out`; `None`
+/// if stopped. `heads` is the heads folder, by which pretrained weights are found. Every photo takes part; given splits play no
+/// part.
 ///
 /// Runs are kept in `out/runs` until the audit is done, and gone on with if it is started again; features of a frozen backbone in
 /// `out/features`, unless the configuration says where.
 ///
 /// # Errors
-/// [`Error::Invalid`] for folds, as [`split::folds`]; [`Error::UnknownName`] for a head that agrees; anything from reading, training and
-/// writing.
+/// [`Error::Invalid`] for folds, as [`split::folds`]; [`Error::UnknownName`] for a head that agrees; anything from reading,
+/// training and writing.
 pub fn run(
     config: &Config,
     heads: &Path,

@@ -335,8 +335,8 @@ impl Architecture {
         self.build_for(3, vb, drop_path)
     }
 
-    /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of pretrained
-    /// weights become such by `adapt_input_conv`.
+    /// The same for images `(batch, channels, H, W)`: its first convolution has weights over so many channels. Those of
+    /// pretrained weights become such by `adapt_input_conv`.
     ///
     /// # Errors
     /// If `vb` lacks a tensor.

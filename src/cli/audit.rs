@@ -38,8 +38,8 @@ pub(crate) struct Audit {
     /// The order of the suspects: self_confidence, normalized_margin, confidence_weighted_entropy.
     #[arg(long, default_value = "self_confidence", value_name = "NAME")]
     rank_by: Quality,
-    /// Heads whose label agrees over all photos of a person, separated by commas; '' for none [default: those on which nine tenths
-    /// of the persons have one given label].
+    /// Heads whose label agrees over all photos of a person, separated by commas; '' for none
+    /// [default: those on which nine tenths of the persons have one given label].
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     agreeing: Option<Vec<String>>,
     /// Make this share of each head's labels wrong first, and measure how many are found.

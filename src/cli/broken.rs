@@ -14,7 +14,8 @@ pub(super) fn show_passed_over(data: &[PathBuf], heads: &Path, specs: &[HeadSpec
     lines.chain(beside_data(data, specs)).for_each(note);
 }
 
-/// Looks every photo through and takes those out that cannot be read, which are named; false if stopped. Without `skip` there may be none.
+/// Looks every photo through and takes those out that cannot be read, which are named; false if stopped. Without `skip` there may
+/// be none.
 pub(super) fn take_out_broken(
     dataset: &mut Dataset,
     input: &InputSpec,

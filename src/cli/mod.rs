@@ -79,7 +79,7 @@ enum Command {
     Push(hub::Push),
     /// Fetch all files of a repository on the Hugging Face Hub into a folder.
     Pull(hub::Pull),
-    /// Replace, add, remove, rename, reset or graft a head of a model file.
+    /// Replace, add, remove, rename, reset or graft a head of a model file; take heads out of models, attach and merge them.
     Heads(heads::Heads),
     /// Print a chapter of the guide.
     Guide(guide::Guide),
@@ -96,8 +96,8 @@ struct ConfigArgs {
     /// TOML file whose tables [train], [model] and [heads.<name>] win over the heads folder.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, which wins over everything: train.epochs=5, heads.age.thresholds=[30,58], model.input.size=[144,112]. An empty
-    /// value takes a key away.
+    /// One setting, which wins over everything: train.epochs=5, heads.age.thresholds=[30,58], model.input.size=[144,112]. An
+    /// empty value takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }

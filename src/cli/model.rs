@@ -23,8 +23,8 @@ pub(crate) struct Evaluate {
     views: ViewArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The side to score: train, valid, test or all. Photos stand where they stood when the model, or any of an ensemble, was trained;
-    /// those that no model has seen belong to the test.
+    /// The side to score: train, valid, test or all. Photos stand where they stood when the model, or any of an ensemble, was
+    /// trained; those that no model has seen belong to the test.
     #[arg(long, default_value = "test", value_name = "NAME")]
     split: String,
     /// Also write every prediction as CSV.

@@ -31,8 +31,8 @@ pub(super) struct DataArgs {
 /// Where sides are given beside the listing.
 #[derive(Args, Clone, Default)]
 pub(super) struct SplitFiles {
-    /// The split.csv of a run, or any CSV with the columns path and split: the sides of the photos, as if the listing gave them; may be
-    /// given several times.
+    /// The split.csv of a run, or any CSV with the columns path and split: the sides of the photos, as if the listing gave them;
+    /// may be given several times.
     #[arg(long = "split-file", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -54,7 +54,8 @@ impl SplitFiles {
 }
 
 impl DataArgs {
-    /// The photos, corrected, on the sides where they stood when these models were trained, and how many stand where, which is told.
+    /// The photos, corrected, on the sides where they stood when these models were trained, and how many stand where, which is
+    /// told.
     pub(super) fn open(&self, models: &[&Description]) -> Result<(Dataset, Sides)> {
         let spec = &models[0].model;
         let mut dataset = Dataset::open(&self.data, &spec.heads)?;

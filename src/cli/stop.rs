@@ -21,7 +21,8 @@ pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
     &STOP
 }
 
-/// Calls `heard` for each request from now on, with whether it is Ctrl-C. Where that cannot be arranged, a request ends the program, as it ends any other.
+/// Calls `heard` for each request from now on, with whether it is Ctrl-C. Where that cannot be arranged, a request ends the
+/// program, as it ends any other.
 #[cfg(unix)]
 fn listen(heard: fn(bool)) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

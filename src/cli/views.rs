@@ -10,7 +10,8 @@ pub(super) struct ViewArgs {
     /// Predict each photo mirrored too, and average.
     #[arg(long)]
     flip: bool,
-    /// Predict the middle and the four corners of each photo in place of the whole, and average; SHARE is their part of its height and width.
+    /// Predict the middle and the four corners of each photo in place of the whole, and average; SHARE is their part of its
+    /// height and width.
     #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.875")]
     five_crops: Option<f64>,
 }

@@ -72,7 +72,7 @@ const ERASED_RATIO: [f64; 2] = [0.3, 3.3];
 
 impl AugmentConfig {
     /// No change at all: [`augment`](Self::augment) then gives the bytes of [`InputSpec::prepare`].
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self {
             flip: 0.0,
             rotation: 0.0,
@@ -86,7 +86,7 @@ impl AugmentConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the setting.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let fail = |what: &str, expected: &str, found: String| {
             Err(Error::Invalid {
                 what: format!("augment.{what}"),
@@ -134,7 +134,12 @@ impl AugmentConfig {
     ///
     /// # Errors
     /// As [`validate`](Self::validate) and [`InputSpec::prepare`].
-    pub fn augment(&self, photo: &Photo, spec: &InputSpec, rng: &mut impl Rng) -> Result<Vec<u8>> {
+    pub(crate) fn augment(
+        &self,
+        photo: &Photo,
+        spec: &InputSpec,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<u8>> {
         self.validate()?;
         let channels = spec.channels;
         let photo = &*photo.with_channels(channels);
@@ -211,7 +216,8 @@ impl ResizedCrop {
     }
 }
 
-/// The region turned about its centre, bilinear. The corners show what lies beside the region; beyond the photo, its border goes on.
+/// The region turned about its centre, bilinear. The corners show what lies beside the region; beyond the photo, its border goes
+/// on.
 fn rotate(photo: &Photo, region: Region, degrees: f64) -> Result<Photo> {
     // Also checks the photo's bytes against its size, so that the indices below are within it.
     let channels = photo.channels();

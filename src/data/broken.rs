@@ -14,10 +14,10 @@ const STRETCH: usize = 256;
 const NAMED: usize = 10;
 
 impl Dataset {
-    /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos in all.
-    /// Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and scores
-    /// pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that broke
-    /// while it trained. `None` if stopped.
+    /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos
+    /// in all. Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and
+    /// scores pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that
+    /// broke while it trained. `None` if stopped.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the number of broken photos and the first of them, if there are any and `skip` is false.
@@ -38,12 +38,12 @@ impl Dataset {
         }))
     }
 
-    /// As [`find_broken`](Self::find_broken), of all photos, whether they stand on a side or not; with `skip` those that cannot be read
-    /// are taken out of the data.
+    /// As [`find_broken`](Self::find_broken), of all photos, whether they stand on a side or not; with `skip` those that cannot
+    /// be read are taken out of the data.
     ///
     /// # Errors
     /// As [`find_broken`](Self::find_broken).
-    pub fn take_out_broken(
+    pub(crate) fn take_out_broken(
         &mut self,
         input: &InputSpec,
         skip: bool,

@@ -57,19 +57,20 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// What to say of photos that are equal to the byte and stand on two sides, if there are any, now that these photos, which are those
-    /// that were looked at, stand on sides.
+    /// What to say of photos that are equal to the byte and stand on two sides, if there are any, now that these photos, which
+    /// are those that were looked at, stand on sides.
     #[doc(hidden)]
     pub fn copies(&self, dataset: &Dataset) -> Option<String> {
         copies(dataset, &self.contents)
     }
 }
 
-/// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is told photos done and photos
-/// in all.
+/// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is
+/// told photos done and photos in all.
 ///
 /// # Errors
-/// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of the report.
+/// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of
+/// the report.
 pub fn check(
     paths: &[PathBuf],
     spec: &ModelSpec,
@@ -193,7 +194,7 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
 
 impl Dataset {
     /// Rows whose known labels are a combination that is declared impossible.
-    pub fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
+    pub(crate) fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
         let fault = |sample: &Sample| {
             let known = targets::labels(&self.heads, sample);
             (!taxonomy.is_possible(&known)).then(|| Fault {

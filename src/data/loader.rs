@@ -99,8 +99,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the threads; each of them holds one decoded file beside the photos. With `augment` none, every photo is prepared as for
-    /// prediction; else it is changed by draws keyed by seed, epoch, sample and how often it came before.
+    /// Starts the threads; each of them holds one decoded file beside the photos. With `augment` none, every photo is prepared as
+    /// for prediction; else it is changed by draws keyed by seed, epoch, sample and how often it came before.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `spec` or `augment` is not valid, [`Error::Io`] if no thread can be started.

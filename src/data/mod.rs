@@ -23,7 +23,7 @@ pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
 pub use corrections::Corrections;
 pub use dataset::{Dataset, Sample, Split, Value};
 pub use sampling::Sampling;
-pub use split::{SplitConfig, assign};
+pub use split::SplitConfig;
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/data/mod.rs"]

@@ -31,10 +31,11 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Puts every photo that has no side on one, and then applies these files of corrections: a correction moves nobody to another side.
+    /// Puts every photo that has no side on one, and then applies these files of corrections: a correction moves nobody to
+    /// another side.
     ///
     /// # Errors
-    /// As [`split::assign`], [`Corrections::read`] and [`Corrections::apply`].
+    /// If the splits do not fit the photos, and as [`Corrections::read`] and [`Corrections::apply`].
     pub fn put_on_sides(
         &mut self,
         split: &SplitConfig,

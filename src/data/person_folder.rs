@@ -37,8 +37,8 @@ pub fn find_listing(folder: &Path) -> Result<PathBuf> {
         })
 }
 
-/// Reads `train.csv` and lists the photos of each person. The heads find the columns `mask` (`worn`, `incorrect` or `not_worn`, by
-/// the photo's name) and whatever stands in the file: `gender`, `race`, `age`.
+/// Reads `train.csv` and lists the photos of each person. The heads find the columns `mask` (`worn`, `incorrect` or `not_worn`,
+/// by the photo's name) and whatever stands in the file: `gender`, `race`, `age`.
 ///
 /// The person is the id, or the folder's name where two folders share an id. Rows and photos that cannot be used are left out and
 /// come back as faults.

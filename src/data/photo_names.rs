@@ -7,7 +7,8 @@ use std::collections::HashMap;
 pub(crate) const LISTING: &str = "listing";
 
 impl Dataset {
-    /// The names of the photos as corrections take them: as its listing writes it; where two listings write the same, its whole path.
+    /// The names of the photos as corrections take them: as its listing writes it; where two listings write the same, its whole
+    /// path.
     pub(crate) fn unique_names(&self) -> Vec<String> {
         let mut first = HashMap::new();
         let mut twice = vec![false; self.samples.len()];

@@ -50,7 +50,7 @@ impl Sampling {
     ///
     /// # Errors
     /// [`Error::UnknownName`] or [`Error::Invalid`] naming the setting.
-    pub fn validate(&self, spec: &ModelSpec) -> Result<()> {
+    pub(crate) fn validate(&self, spec: &ModelSpec) -> Result<()> {
         let power = match self {
             Self::EveryPhoto | Self::OnePhotoAPerson => return Ok(()),
             Self::ByHead { head, power } => {

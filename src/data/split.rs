@@ -32,7 +32,7 @@ impl SplitConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the setting.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         for (what, part) in [("split.valid", self.valid), ("split.test", self.test)] {
             if !(0.0..1.0).contains(&part) {
                 return Err(invalid(
@@ -86,7 +86,7 @@ pub(crate) fn given(dataset: &Dataset) -> Result<Vec<Option<Split>>> {
 ///
 /// # Errors
 /// [`Error::Invalid`] if the configuration is not valid, [`Error::Data`] if given splits put a person on two sides.
-pub fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<()> {
+pub(crate) fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> Result<()> {
     config.validate()?;
     let mut sides = given(dataset)?;
     let free: Vec<bool> = sides.iter().map(Option::is_none).collect();
@@ -121,9 +121,9 @@ pub fn folds(dataset: &Dataset, k: usize, seed: u64) -> Result<Vec<usize>> {
     Ok(divide(dataset, &all, &vec![1.0 / k as f64; k], draws))
 }
 
-/// Puts the photos of fold number `fold`, of those that [`folds`] gives, on the test side, and of the other persons the part `valid`
-/// on the validation side, alike in all labels; the rest is there to train on. Given splits play no part. Same seed, same persons,
-/// same sides, whatever the order.
+/// Puts the photos of fold number `fold`, of those that [`folds`] gives, on the test side, and of the other persons the part
+/// `valid` on the validation side, alike in all labels; the rest is there to train on. Given splits play no part. Same seed, same
+/// persons, same sides, whatever the order.
 ///
 /// # Errors
 /// As [`folds`]; [`Error::OutOfRange`] if there is no such fold, [`Error::Invalid`] if `valid` is not a number from 0 to below 1.
@@ -157,7 +157,8 @@ pub fn assign_fold(
     Ok(())
 }
 
-/// What has to be divided of one person: how many photos carry each label. Kept sorted, so persons with equal labels compare equal.
+/// What has to be divided of one person: how many photos carry each label. Kept sorted, so persons with equal labels compare
+/// equal.
 struct Person {
     photos: Vec<usize>,
     counts: BTreeMap<usize, f64>,

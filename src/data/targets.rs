@@ -6,7 +6,7 @@ use crate::taxonomy::Taxonomy;
 
 /// The label of a value: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so
 /// measurements stay comparable whatever was trained.
-pub fn label(head: &HeadSpec, value: &Value) -> usize {
+pub(crate) fn label(head: &HeadSpec, value: &Value) -> usize {
     match value {
         Value::Label(label) => *label,
         Value::Number(number) => head.labels.thresholds.partition_point(|t| t <= number),
@@ -14,7 +14,7 @@ pub fn label(head: &HeadSpec, value: &Value) -> usize {
 }
 
 /// The label of each head, `None` where it is not known (or none of the head's).
-pub fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
+pub(crate) fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
     heads
         .iter()
         .zip(&sample.values)
@@ -26,7 +26,7 @@ pub fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
 }
 
 /// The same of the data set's `index`-th sample, without labels of heads that do not apply to it.
-pub fn labels_that_apply(
+pub(crate) fn labels_that_apply(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     index: usize,
@@ -35,7 +35,11 @@ pub fn labels_that_apply(
 }
 
 /// The final class of each of these samples, where the label of every head that applies is known.
-pub fn classes(taxonomy: &Taxonomy, dataset: &Dataset, indices: &[usize]) -> Vec<Option<usize>> {
+pub(crate) fn classes(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+) -> Vec<Option<usize>> {
     let class = |i: &usize| taxonomy.class_of(&labels(&dataset.heads, &dataset.samples[*i]));
     indices.iter().map(class).collect()
 }

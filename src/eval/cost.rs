@@ -25,7 +25,8 @@ pub struct CostRow {
     pub greatest: f64,
 }
 
-/// Runs two models with the same heads and input over these samples; `progress` is told the photos done, twice the samples in all.
+/// Runs two models with the same heads and input over these samples; `progress` is told the photos done, twice the samples in
+/// all.
 ///
 /// # Errors
 /// As [`features`].

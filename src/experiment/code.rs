@@ -5,8 +5,8 @@ use crate::tensors::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The program: its version, and the SHA-256 of the executable that ran, in hexadecimal. Two builds of the same sources may differ, so
-/// equal fingerprints mean the same program, unequal ones that it may be another.
+/// The program: its version, and the SHA-256 of the executable that ran, in hexadecimal. Two builds of the same sources may
+/// differ, so equal fingerprints mean the same program, unequal ones that it may be another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Code {

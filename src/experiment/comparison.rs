@@ -91,12 +91,12 @@ impl Verdict {
 }
 
 impl Comparison {
-    /// Compares runs. Those of one configuration, but for the seed, are one variant; the first run's is the baseline. Where the pairs are
-    /// of several splits, the intervals allow for training sets that overlap, see [`paired_difference`].
+    /// Compares runs. Those of one configuration, but for the seed, are one variant; the first run's is the baseline. Where the
+    /// pairs are of several splits, the intervals allow for training sets that overlap, see [`paired_difference`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is no run, runs were scored on different sides, a run is there twice, or `confidence` is not between
-    /// 0 and 1; [`Error::UnknownName`] for a figure that no run has.
+    /// [`Error::Invalid`] if there is no run, runs were scored on different sides, a run is there twice, or `confidence` is not
+    /// between 0 and 1; [`Error::UnknownName`] for a figure that no run has.
     pub fn new(runs: &[FinishedRun], figures: &[Figure], confidence: f64) -> Result<Self> {
         let first = check(runs, figures, confidence)?;
         let mut groups: Vec<Vec<&FinishedRun>> = Vec::new();

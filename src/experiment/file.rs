@@ -46,8 +46,8 @@ pub struct ExperimentFile {
     pub variants: Vec<VariantFile>,
 }
 
-/// A variant is given up once, after at least `after` of its paired differences to the baseline in the first metric, the better end of
-/// their confidence interval is worse than `margin`.
+/// A variant is given up once, after at least `after` of its paired differences to the baseline in the first metric, the better
+/// end of their confidence interval is worse than `margin`.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GiveUp {

@@ -22,8 +22,8 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Of the photos at `indices` by the run in `folder`: the model of the best epoch, or, where there is no validation side to tell by,
-    /// of the last. `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
+    /// Of the photos at `indices` by the run in `folder`: the model of the best epoch, or, where there is no validation side to
+    /// tell by, of the last. `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
     pub(crate) fn new(
         config: &Config,
         dataset: &Dataset,
@@ -63,8 +63,8 @@ impl HeldOut {
     }
 }
 
-/// Scores the run in `folder` on its test side, as `hydranet evaluate` does. Writes `test_scores.json` and `test_predictions.csv`;
-/// `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
+/// Scores the run in `folder` on its test side, as `hydranet evaluate` does. Writes `test_scores.json` and
+/// `test_predictions.csv`; `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
 pub(crate) fn score_held_out(
     config: &Config,
     dataset: &Dataset,
@@ -85,8 +85,8 @@ pub(crate) fn score_held_out(
     Ok(Some(report))
 }
 
-/// The features of all photos by a frozen backbone of these tensors, as a run before has kept them in the folder `cache`; `None` if some
-/// are not there.
+/// The features of all photos by a frozen backbone of these tensors, as a run before has kept them in the folder `cache`; `None`
+/// if some are not there.
 ///
 /// # Shapes
 /// Row by row, `(photos, num_features)`.

@@ -1,8 +1,8 @@
-//! A bench of experiments: a baseline, variants that change some of its settings, folds by person, seeds; and what the comparison of
-//! finished runs says.
+//! A bench of experiments: a baseline, variants that change some of its settings, folds by person, seeds; and what the comparison
+//! of finished runs says.
 //!
-//! [`ExperimentFile`] is what a user writes, [`Plan`] the runs it means, [`run`] does those that are not done yet, and [`Comparison`]
-//! puts any finished runs side by side.
+//! [`ExperimentFile`] is what a user writes, [`Plan`] the runs it means, [`run`] does those that are not done yet, and
+//! [`Comparison`] puts any finished runs side by side.
 
 mod changes;
 mod code;

@@ -61,8 +61,8 @@ impl PlannedRun {
 pub struct Plan {
     /// The baseline, then the variants in the file's order.
     pub variants: Vec<Variant>,
-    /// The runs in the order they are done: seed by seed, fold by fold, and in each fold every variant, the baseline first. So whenever
-    /// it ends, all variants have been tried on the same folds.
+    /// The runs in the order they are done: seed by seed, fold by fold, and in each fold every variant, the baseline first. So
+    /// whenever it ends, all variants have been tried on the same folds.
     pub runs: Vec<PlannedRun>,
     /// Number of folds.
     pub folds: usize,
@@ -80,14 +80,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Resolves the configurations, reads the listings and divides the persons into folds. Folds are those of the baseline's labels,
-    /// the same for every variant. `origin` is what errors call the file. `look` may leave photos of the baseline's out, with the input
-    /// they are prepared for, before anything is planned; `None` if it gives false.
+    /// Resolves the configurations, reads the listings and divides the persons into folds. Folds are those of the baseline's
+    /// labels, the same for every variant. `origin` is what errors call the file. `look` may leave photos of the baseline's out,
+    /// with the input they are prepared for, before anything is planned; `None` if it gives false.
     ///
     /// # Errors
     /// As [`Config::load`], naming the variant; [`Error::Invalid`] if a variant changes nothing or is there twice, or there is no
-    /// data; [`Error::UnknownName`] if a metric is of a head that no variant has; as [`Dataset::open`] and [`split::folds`]; what `look`
-    /// gives.
+    /// data; [`Error::UnknownName`] if a metric is of a head that no variant has; as [`Dataset::open`] and [`split::folds`]; what
+    /// `look` gives.
     pub fn of_readable(
         file: &ExperimentFile,
         origin: &str,
@@ -176,8 +176,8 @@ impl Plan {
     }
 }
 
-/// A variant's photos on their sides. Its corrections hold for what it learns from; what is held out is corrected as the baseline's,
-/// so that all variants are measured on the same labels.
+/// A variant's photos on their sides. Its corrections hold for what it learns from; what is held out is corrected as the
+/// baseline's, so that all variants are measured on the same labels.
 fn corrected(variant: &Variant, baseline: &Variant, sides: &[Option<Split>]) -> Result<Dataset> {
     let mut dataset = variant.dataset.clone();
     for (sample, side) in dataset.samples.iter_mut().zip(sides) {

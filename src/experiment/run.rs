@@ -52,12 +52,13 @@ pub struct Outcome {
     pub stopped: bool,
 }
 
-/// Does the runs of a plan that are not done yet, each in a folder of its own in `out/runs`, and writes `experiment.json` (where every
-/// run stands), `results.json` and `results.csv` (the comparison). A run is known by its fingerprint: one that is done is never done
-/// again, one that was stopped goes on from its own state, and a variant that was added costs its own runs only.
+/// Does the runs of a plan that are not done yet, each in a folder of its own in `out/runs`, and writes `experiment.json` (where
+/// every run stands), `results.json` and `results.csv` (the comparison). A run is known by its fingerprint: one that is done is
+/// never done again, one that was stopped goes on from its own state, and a variant that was added costs its own runs only.
 ///
-/// `stop` ends it cleanly. [`Plan::minutes`] counts from now: a run that would not end in time, judged by the longest finished run of
-/// its variant, or of any variant if there is none, is not begun, and one that is under way when the time is over is stopped.
+/// `stop` ends it cleanly. [`Plan::minutes`] counts from now: a run that would not end in time, judged by the longest finished
+/// run of its variant, or of any variant if there is none, is not begun, and one that is under way when the time is over is
+/// stopped.
 ///
 /// # Errors
 /// Anything from reading, training and writing. What was done before stays.

@@ -52,8 +52,8 @@ impl FinishedRun {
     /// Reads a run folder: one of an experiment (`run.json`) or of `hydranet train` (`scores.json`).
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is not there, [`Error::Config`] for one that is not what this program writes, [`Error::Invalid`]
-    /// for a run that has not come to its end.
+    /// [`Error::Io`] for a file that is not there, [`Error::Config`] for one that is not what this program writes,
+    /// [`Error::Invalid`] for a run that has not come to its end.
     pub fn read(folder: &Path) -> Result<Self> {
         let record = RunRecord::read(folder)?;
         if record.as_ref().is_some_and(|r| !r.finished) {

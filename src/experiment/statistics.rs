@@ -37,9 +37,9 @@ impl PairedDifference {
 
 /// The mean of paired differences with its confidence interval by Student's t, J − 1 degrees of freedom for J pairs.
 ///
-/// The training sets of the pairs overlap, so the differences are not independent and their plain variance is too small. Nadeau and
-/// Bengio 2003 ("Inference for the Generalization Error", equation 9) take (1 / J + test / train) · s² instead of s² / J, where `test`
-/// and `train` are photos of the two sides; Bouckaert and Frank 2004 use it for repeated cross-validation, as here.
+/// The training sets of the pairs overlap, so the differences are not independent and their plain variance is too small. Nadeau
+/// and Bengio 2003 ("Inference for the Generalization Error", equation 9) take (1 / J + test / train) · s² instead of s² / J,
+/// where `test` and `train` are photos of the two sides; Bouckaert and Frank 2004 use it for repeated cross-validation, as here.
 /// `test_over_train` is that ratio; with 0 it is the plain paired t interval. `None` of no pair.
 pub fn paired_difference(
     differences: &[f64],
@@ -59,7 +59,8 @@ pub fn paired_difference(
     })
 }
 
-/// The quantile of Student's t distribution with `freedom` degrees of freedom; NaN unless `freedom` is above 0 and `p` between 0 and 1.
+/// The quantile of Student's t distribution with `freedom` degrees of freedom; NaN unless `freedom` is above 0 and `p` between 0
+/// and 1.
 pub fn student_quantile(p: f64, freedom: f64) -> f64 {
     match StudentsT::new(0.0, 1.0, freedom) {
         Ok(t) if p > 0.0 && p < 1.0 => t.inverse_cdf(p),

@@ -122,7 +122,7 @@ impl LossKind {
     }
 
     /// Whether a head with this loss has an output for each of the K − 1 borders between its labels, instead of one a label.
-    pub fn is_cumulative(&self) -> bool {
+    pub(crate) fn is_cumulative(&self) -> bool {
         matches!(self, Self::Coral | Self::Corn)
     }
 

@@ -68,12 +68,12 @@ impl HeadSpec {
     }
 
     /// The column the label is read from.
-    pub fn column(&self) -> &str {
+    pub(crate) fn column(&self) -> &str {
         self.labels.column.as_deref().unwrap_or(&self.name)
     }
 
     /// Whether the labels have an order: they were made by `thresholds`, or it says so.
-    pub fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         self.labels.ordered || !self.labels.thresholds.is_empty()
     }
 

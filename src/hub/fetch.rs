@@ -11,8 +11,8 @@ impl Hub {
     /// The file of `hf://organisation/name`, `hf://organisation/name@revision` or either with `/file` behind it; without a file
     /// named, `model.safetensors`, or else `pytorch_model.bin`.
     ///
-    /// What is in the cache is taken without asking the Hub. A file is fetched in parts, and an interrupted download goes on where
-    /// it stopped; the SHA-256 of large files is checked.
+    /// What is in the cache is taken without asking the Hub. A file is fetched in parts, and an interrupted download goes on
+    /// where it stopped; the SHA-256 of large files is checked.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if `source` is not of this form,

@@ -19,15 +19,16 @@ pub struct Pulled {
     pub files: Vec<(String, u64)>,
 }
 
-/// Fetches every file of `hf://organisation/name` or `hf://organisation/name@revision` into the folder `out`, but no hidden ones (such
-/// as the `.gitattributes` that the Hub puts into each repository): what [`push`](super::push) uploads comes back as it was.
+/// Fetches every file of `hf://organisation/name` or `hf://organisation/name@revision` into the folder `out`, but no hidden ones
+/// (such as the `.gitattributes` that the Hub puts into each repository): what [`push`](super::push) uploads comes back as it
+/// was.
 ///
 /// Files go through the cache, so that an interrupted pull goes on where it stopped, and then to a folder beside `out` that gets
 /// its name when it is complete. With `overwrite`, a folder that is there is replaced with everything in it.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `from` is not of this form, or if `out` is a file, the working folder, or a folder that is not empty and may not
-/// be overwritten; [`Error::Io`] if it cannot be written; [`Error::Checkpoint`] that says what was tried and what to do.
+/// [`Error::Invalid`] if `from` is not of this form, or if `out` is a file, the working folder, or a folder that is not empty and
+/// may not be overwritten; [`Error::Io`] if it cannot be written; [`Error::Checkpoint`] that says what was tried and what to do.
 pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> Result<Pulled> {
     let source = Source::repository(from)?;
     // Without a slash at its end.
@@ -135,8 +136,8 @@ fn prefix(of: &Path) -> String {
     format!(".{name}.hydranet-pull-")
 }
 
-/// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its name back,
-/// and halves go away. The lock is held.
+/// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its
+/// name back, and halves go away. The lock is held.
 fn remove_left(out: &Path) -> Result<()> {
     let Some(parent) = out.parent() else {
         return Ok(());

@@ -33,15 +33,16 @@ pub struct Pushed {
 }
 
 /// Uploads a folder (all its files and those of the folders in it, but no hidden ones) or one model file (as `model.safetensors`)
-/// to `hf://organisation/name` or `hf://organisation/name@branch`, as one commit: the repository has all of the files or none. Files
-/// in it that bear other names stay. What the Hub keeps apart from git (large and binary files) goes up by the protocol of Git LFS.
+/// to `hf://organisation/name` or `hf://organisation/name@branch`, as one commit: the repository has all of the files or none.
+/// Files in it that bear other names stay. What the Hub keeps apart from git (large and binary files) goes up by the protocol of
+/// Git LFS.
 ///
 /// The commit depends on names and contents alone: files are sorted by name.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `to` is not of this form, if there is no file to upload or a name that is not UTF-8, if `path` is a file
-/// but no model file; [`Error::Io`] if one cannot be read; [`Error::Checkpoint`] that says what is missing (a token, a network, the
-/// repository, the right to write) and what to do. A repository that was created stays, empty, if the upload fails.
+/// but no model file; [`Error::Io`] if one cannot be read; [`Error::Checkpoint`] that says what is missing (a token, a network,
+/// the repository, the right to write) and what to do. A repository that was created stays, empty, if the upload fails.
 pub fn push(hub: &Hub, to: &str, path: &Path, create: Create, tell: Tell) -> Result<Pushed> {
     let source = Source::repository(to)?;
     let files = files(path)?;

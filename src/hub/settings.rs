@@ -9,8 +9,8 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// Hears of progress: bytes done, and of how many.
 pub type Tell<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// How the Hub is reached. What is `None` comes from the environment: `HF_ENDPOINT`; `HF_HUB_CACHE` or `HF_HOME`; `HF_TOKEN` or the
-/// token that was logged in with.
+/// How the Hub is reached. What is `None` comes from the environment: `HF_ENDPOINT`; `HF_HUB_CACHE` or `HF_HOME`; `HF_TOKEN` or
+/// the token that was logged in with.
 #[derive(Clone, Debug)]
 pub struct Hub {
     /// The server's address.

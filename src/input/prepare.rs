@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use std::path::Path;
 
 impl InputSpec {
-    /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it, and of that the middle that
-    /// [`crop_pct`](Self::crop_pct) leaves, to the nearest pixel. An odd remainder goes to the bottom and the right.
+    /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it, and of that the middle
+    /// that [`crop_pct`](Self::crop_pct) leaves, to the nearest pixel. An odd remainder goes to the bottom and the right.
     pub(crate) fn region(&self, height: usize, width: usize) -> Region {
         let [mut h, mut w] = self.cropped(height, width);
         if let Some(pct) = self.crop_pct {
@@ -27,8 +27,8 @@ impl InputSpec {
         [h.min(height), w.min(width)]
     }
 
-    /// Height and width of a photo of `sides` resized until it covers `size / pct`, as timm's transform for evaluation rounds them:
-    /// torchvision's `Resize` where that is a square, else timm's `ResizeKeepRatio`.
+    /// Height and width of a photo of `sides` resized until it covers `size / pct`, as timm's transform for evaluation rounds
+    /// them: torchvision's `Resize` where that is a square, else timm's `ResizeKeepRatio`.
     fn covering(&self, sides: [usize; 2], pct: f64) -> [f64; 2] {
         let target = self.size.map(|s| (s as f64 / pct).floor());
         let [h, w] = sides.map(|s| s as f64);
@@ -74,12 +74,12 @@ impl InputSpec {
         Photo::decode_as(bytes, name, self.channels)
     }
 
-    /// Crops and resizes a photo to [`size`](Self::size): `(H, W, channels)` bytes. A photo of other channels becomes one of these
-    /// first, by [`Photo::with_channels`].
+    /// Crops and resizes a photo to [`size`](Self::size): `(H, W, channels)` bytes. A photo of other channels becomes one of
+    /// these first, by [`Photo::with_channels`].
     ///
     /// # Errors
-    /// As `Photo::resize`; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more than
-    /// `MAX_BYTES`.
+    /// As `Photo::resize`; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more
+    /// than `MAX_BYTES`.
     pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
         let channels = self.channels;
         let photo = photo.with_channels(channels);

@@ -35,7 +35,8 @@ pub struct InputSpec {
     /// What a backbone sees of each pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha, 255 where a photo has none).
     #[serde(skip_serializing_if = "is_three")]
     pub channels: usize,
-    /// Subtracted from each channel (red, green, blue), on the scale 0–1; see [`norm`](Self::norm) for other channels.
+    /// Subtracted from each channel (red, green, blue), on the scale 0–1; grey has the mean of the
+    /// three, alpha what red has.
     pub mean: [f32; 3],
     /// Each channel is divided by this after the mean is taken off, on the scale 0–1.
     pub std: [f32; 3],
@@ -114,7 +115,7 @@ impl InputSpec {
     /// Mean and deviation of a channel. Of grey the means of the three; alpha has those of red, whose weights
     /// it is given too. timm, which adapts the weights alike, leaves the
     /// normalisation of other channels to its user.
-    pub fn norm(&self, channel: usize) -> (f32, f32) {
+    pub(crate) fn norm(&self, channel: usize) -> (f32, f32) {
         let middle = |of: [f32; 3]| (of.iter().map(|v| f64::from(*v)).sum::<f64>() / 3.0) as f32;
         match self.channels {
             1 => (middle(self.mean), middle(self.std)),

@@ -12,8 +12,9 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// The same for every path that leads to the same file, through `..`, links, hard links and doubled separators. A folder is followed
-    /// once, however many files of it are asked for. What is not there is its own spelling, taken apart and put together.
+    /// The same for every path that leads to the same file, through `..`, links, hard links and doubled separators. A folder is
+    /// followed once, however many files of it are asked for. What is not there is its own spelling, taken apart and put
+    /// together.
     pub(crate) fn file(&mut self, path: &Path) -> PathBuf {
         let found = std::fs::symlink_metadata(path).ok();
         let is_link = found.as_ref().is_some_and(std::fs::Metadata::is_symlink);

@@ -1,7 +1,7 @@
 //! Files that are seen whole or not at all: written under a name of their own, then renamed.
 //!
-//! While it is written, `NAME.PROCESS-COUNT.partial` is locked by its writer. One that can be locked is left over from a process that was
-//! killed, and goes away when a file of this name is written next.
+//! While it is written, `NAME.PROCESS-COUNT.partial` is locked by its writer. One that can be locked is left over from a process
+//! that was killed, and goes away when a file of this name is written next.
 
 use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};

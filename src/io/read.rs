@@ -23,8 +23,8 @@ const UNSAID: u64 = 1024 * MIB;
 /// What pipes have given that this process was handed. They can be read once, and some files are asked for more than once.
 static GIVEN: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
-/// Opens a file for reading, and says how large it is. What is no file is refused before it is opened, for a pipe without a writer would
-/// never open and a device never end.
+/// Opens a file for reading, and says how large it is. What is no file is refused before it is opened, for a pipe without a
+/// writer would never open and a device never end.
 ///
 /// # Errors
 /// [`Error::Io`]; where nothing is there, it says what is there by a similar name.

@@ -1,7 +1,7 @@
 //! What a file is that was given in place of another, told by its first bytes: a name says more than "damaged".
 
-/// A kind of file, and what is to be done with one that was given in place of a model, weights, settings or a table, and in place of a
-/// photo. Empty: nothing that would help.
+/// A kind of file, and what is to be done with one that was given in place of a model, weights, settings or a table, and in place
+/// of a photo. Empty: nothing that would help.
 struct Kind {
     name: &'static str,
     as_data: &'static str,
@@ -225,8 +225,8 @@ fn advised(name: &str, advice: &str) -> String {
     }
 }
 
-/// What the bytes are if they are plainly of a kind that hydranet does not take for a model, weights or a table, in words that end in what
-/// to do where something is to be done.
+/// What the bytes are if they are plainly of a kind that hydranet does not take for a model, weights or a table, in words that
+/// end in what to do where something is to be done.
 pub(crate) fn what_it_is(bytes: &[u8]) -> Option<String> {
     kind(bytes).map(|k| advised(k.name, k.as_data))
 }

@@ -110,8 +110,8 @@ impl<'a> Bits<'a> {
         (8 * self.data.len() as u64).saturating_sub(self.spent()) / 8
     }
 
-    /// Whether what is left is at most `most` bytes behind a byte that is filled up as encoders fill it: with ones, or with zeros and
-    /// nothing but zeros behind it.
+    /// Whether what is left is at most `most` bytes behind a byte that is filled up as encoders fill it: with ones, or with zeros
+    /// and nothing but zeros behind it.
     pub(crate) fn is_padding(&self, most: u64) -> bool {
         let fill = self.count % 8;
         let bits = self.peek(8) >> (8 - fill);

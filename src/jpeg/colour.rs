@@ -49,7 +49,8 @@ pub(crate) fn convert(space: Space, lines: &[&[u8]], out: &mut [u8]) {
 
 /// Full-range BT.601, as libjpeg's `jdcolor` computes it: factors of 16 bits, rounded.
 ///
-/// 1.402 and 1.772 and 0.71414 are written as 1 + 0.402, 2 - 0.228 and 1 - 0.28586, so that the factors have 16 bits with their sign.
+/// 1.402 and 1.772 and 0.71414 are written as 1 + 0.402, 2 - 0.228 and 1 - 0.28586, so that the factors have 16 bits with their
+/// sign.
 #[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
@@ -63,7 +64,8 @@ fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     ]
 }
 
-/// What is left of a colour, given inverted as Adobe's programs write it, with black, inverted too: as Pillow's conversion from CMYK.
+/// What is left of a colour, given inverted as Adobe's programs write it, with black, inverted too: as Pillow's conversion from
+/// CMYK.
 fn without_ink(ink: u8, light: u8) -> u8 {
     let product = u32::from(ink) * u32::from(light) + 128;
     light - (((product >> 8) + product) >> 8) as u8

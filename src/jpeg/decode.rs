@@ -38,8 +38,8 @@ impl std::fmt::Debug for Picture {
 
 /// Decodes a JPEG.
 ///
-/// Grey pictures have one channel, all others three; CMYK is converted as Pillow does it, which takes it for inverted. What follows the
-/// end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes.
+/// Grey pictures have one channel, all others three; CMYK is converted as Pillow does it, which takes it for inverted. What
+/// follows the end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes.
 ///
 /// # Errors
 ///

@@ -39,8 +39,8 @@ impl Layout {
 /// Zero bytes in a row from which they are taken for an erased stretch, see [`crate::scan`].
 const ZEROS: usize = 16;
 
-/// The most bytes behind the last unit that are no sign of damage. Codes that are lost or changed put the rest of the data out of step,
-/// and hardly ever leave so little in a place where the bits before it are those that fill up a byte.
+/// The most bytes behind the last unit that are no sign of damage. Codes that are lost or changed put the rest of the data out of
+/// step, and hardly ever leave so little in a place where the bits before it are those that fill up a byte.
 const SURPLUS: u64 = 16;
 
 /// Decodes the scan whose data begin at `pos`, and gives where they end.

@@ -80,8 +80,8 @@ impl Spec {
     }
 }
 
-/// What a look-up gives: the symbol in bits 0 to 7, the code's length in 8 to 12, and, where the value's bits were looked up with it, the
-/// length of both in 13 to 17 and the value in 18 to 31.
+/// What a look-up gives: the symbol in bits 0 to 7, the code's length in 8 to 12, and, where the value's bits were looked up with
+/// it, the length of both in 13 to 17 and the value in 18 to 31.
 fn entry(symbol: u8, length: u32, rest: i32) -> i32 {
     let size = u32::from(symbol & 15);
     let plain = i32::from(symbol) | (length as i32) << 8;

@@ -1,8 +1,8 @@
 //! The inverse discrete cosine transform, as libjpeg-turbo's `jidctint` computes it on processors with vector instructions.
 //!
-//! Loeffler, Ligtenberg and Moschytz's scheme in integers: factors of 13 bits, two more bits between the passes. Coefficients, sums of
-//! two of them and what stands between the passes have 16 bits, of which sums wrap and results of a pass saturate: for pictures from
-//! an encoder nothing wraps, and the result is that of every build of libjpeg.
+//! Loeffler, Ligtenberg and Moschytz's scheme in integers: factors of 13 bits, two more bits between the passes. Coefficients,
+//! sums of two of them and what stands between the passes have 16 bits, of which sums wrap and results of a pass saturate: for
+//! pictures from an encoder nothing wraps, and the result is that of every build of libjpeg.
 
 type Lanes = [i16; 8];
 
@@ -83,7 +83,8 @@ fn transposed<const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
 
 /// The samples of a block of coefficients that have been multiplied by their steps, into a plane from `at` on.
 ///
-/// `seen` is all places of coefficients that are not 0, joined by "or": places have three bits for the row and three for the column.
+/// `seen` is all places of coefficients that are not 0, joined by "or": places have three bits for the row and three for the
+/// column.
 #[inline(always)]
 pub(crate) fn block(
     coefficients: &[i16; 64],

@@ -9,8 +9,9 @@ pub(crate) struct Refine<'s>(pub(crate) Band<'s>);
 
 /// New coefficients of one sign, with none left out between them, from which a block is taken for overwritten.
 ///
-/// In a picture they are as often of the one sign as of the other, but for a lone dot in a block's corner: that has 27 in a row at most,
-/// for the cosines that it is made of differ too much beyond. A stretch of one repeated byte fills whole blocks with them.
+/// In a picture they are as often of the one sign as of the other, but for a lone dot in a block's corner: that has 27 in a row
+/// at most, for the cosines that it is made of differ too much beyond. A stretch of one repeated byte fills whole blocks with
+/// them.
 const ALIKE: u32 = 32;
 
 /// Takes one more bit of a coefficient that is not 0.

@@ -1,8 +1,8 @@
 //! The scan header (T.81, B.2.3) and the tables that a scan uses.
 //!
-//! Sixteen zero bytes in a row are 128 bits that are zero. Where the code of zeros only does not end a block, they would mean dozens
-//! of coefficients in a row that are all negative and all of the same few bits, which no picture has: such a stretch was erased. Where
-//! it does end blocks (tables made for a flat picture), it is what flat parts look like.
+//! Sixteen zero bytes in a row are 128 bits that are zero. Where the code of zeros only does not end a block, they would mean
+//! dozens of coefficients in a row that are all negative and all of the same few bits, which no picture has: such a stretch was
+//! erased. Where it does end blocks (tables made for a flat picture), it is what flat parts look like.
 
 use crate::Error;
 use crate::entropy::Layout;
@@ -142,8 +142,8 @@ pub(crate) fn steps(state: &State<'_>, component: &Component) -> Result<[u16; 64
 
 /// The largest coefficient that is taken, as a multiple of its step.
 ///
-/// Samples of 8 bits have coefficients up to 1024 (T.81, A.3.3). Some encoders let ringing go beyond white for a better picture, and
-/// rounding adds half a step, or a little more where an encoder chooses by cost.
+/// Samples of 8 bits have coefficients up to 1024 (T.81, A.3.3). Some encoders let ringing go beyond white for a better picture,
+/// and rounding adds half a step, or a little more where an encoder chooses by cost.
 pub(crate) fn limit(step: u16) -> i32 {
     (1280 + 2 * i32::from(step)) / i32::from(step)
 }

@@ -1,7 +1,7 @@
 //! Components of fewer samples than pixels, brought to the picture's size as libjpeg-turbo's `jdsample` does.
 //!
-//! Halves are "fancy": a sample counts three parts and its neighbour one, and what is halved is rounded up and down in turn. Other
-//! ratios, and components of one or two samples across, repeat their samples.
+//! Halves are "fancy": a sample counts three parts and its neighbour one, and what is halved is rounded up and down in turn.
+//! Other ratios, and components of one or two samples across, repeat their samples.
 
 use crate::frame::{Component, Frame};
 use crate::planes::Plane;

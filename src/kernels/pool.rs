@@ -144,8 +144,8 @@ impl Windows {
 /// The settings of an average pooling; each pair is (vertical, horizontal).
 ///
 /// # Shapes
-/// input `(batch, C, H, W)`, output `(batch, C, H', W')` with H' = (H + 2·padding − kernel) / stride + 1, rounded down, or up with
-/// `ceil_mode`; then a last window that would start behind the input is left out.
+/// input `(batch, C, H, W)`, output `(batch, C, H', W')` with H' = (H + 2·padding − kernel) / stride + 1, rounded down, or up
+/// with `ceil_mode`; then a last window that would start behind the input is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool2dParams {
     /// Height and width of a window.

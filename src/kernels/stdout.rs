@@ -1,5 +1,5 @@
-//! Whether standard output was closed when the program began. Rust opens `/dev/null` in its place before `main` does anything, and what is
-//! written to it then is lost without an error.
+//! Whether standard output was closed when the program began. Rust opens `/dev/null` in its place before `main` does anything,
+//! and what is written to it then is lost without an error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

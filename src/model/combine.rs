@@ -162,7 +162,7 @@ impl Decision {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the part that does not fit.
-    pub fn validate(&self, taxonomy: &Taxonomy, has_joint: bool) -> Result<()> {
+    pub(crate) fn validate(&self, taxonomy: &Taxonomy, has_joint: bool) -> Result<()> {
         let fail = |what: &str, expected: String, found: String| {
             Err(Error::Invalid {
                 what: format!("the decision, {what}"),

@@ -180,7 +180,7 @@ impl ModelSpec {
     ///
     /// # Errors
     /// [`Error::UnknownName`] listing the heads there are.
-    pub fn head_index(&self, name: &str) -> Result<usize> {
+    pub(crate) fn head_index(&self, name: &str) -> Result<usize> {
         self.heads
             .iter()
             .position(|h| h.name == name)

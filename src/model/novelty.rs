@@ -23,7 +23,7 @@ const MOST: usize = 65_536;
 impl NoveltySpec {
     /// # Errors
     /// [`Error::Invalid`] if a number is out of range.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         for (what, least, found) in [
             ("directions", 1, self.directions),
             ("quantiles", 2, self.quantiles),
@@ -63,7 +63,7 @@ impl Novelty {
     ///
     /// # Errors
     /// If one is missing.
-    pub fn new(
+    pub(crate) fn new(
         spec: &NoveltySpec,
         num_features: usize,
         vb: &VarBuilder,
@@ -87,7 +87,7 @@ impl Novelty {
     ///
     /// # Errors
     /// If the shape does not fit.
-    pub fn distances(&self, features: &Tensor) -> Result<Vec<f64>> {
+    pub(crate) fn distances(&self, features: &Tensor) -> Result<Vec<f64>> {
         let width = self.mean.len();
         if features.rank() != 2 || features.dims()[1] != width {
             return Err(Error::Shape {
@@ -122,7 +122,7 @@ impl Novelty {
     }
 
     /// The share of the photos kept aside that are nearer than d², from 0 to 1, by linear interpolation between the quantiles.
-    pub fn share(&self, distance: f64) -> f64 {
+    pub(crate) fn share(&self, distance: f64) -> f64 {
         let above = self.quantiles.partition_point(|q| f64::from(*q) < distance);
         let last = self.quantiles.len() - 1;
         if above == 0 || above > last {

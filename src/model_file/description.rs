@@ -64,8 +64,8 @@ impl Description {
         })
     }
 
-    /// Takes the records of the weights that this model was put together with. Where neither has any but that it is not known, it stays
-    /// without.
+    /// Takes the records of the weights that this model was put together with. Where neither has any but that it is not known, it
+    /// stays without.
     #[cfg(feature = "cli")]
     pub(crate) fn see(&mut self, records: &[Seen]) {
         if !self.seen.is_empty() || records.iter().any(|r| !r.incomplete) {
@@ -94,7 +94,8 @@ impl Description {
         self.seen.clone()
     }
 
-    /// Those of a model that was made of this and another. Where neither has any it stays so, for then everything is asked otherwise.
+    /// Those of a model that was made of this and another. Where neither has any it stays so, for then everything is asked
+    /// otherwise.
     pub(super) fn records_with(&self, other: &Self) -> Vec<Seen> {
         if self.seen.is_empty() && other.seen.is_empty() {
             return Vec::new();

@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The type of the backbone's weights in a model file. Only what has two axes or more is kept in a lesser type; biases, norms, their
-/// statistics and all heads stay `f32`, since together they are a few hundredths of a file. In memory everything is `f32`.
+/// The type of the backbone's weights in a model file. Only what has two axes or more is kept in a lesser type; biases, norms,
+/// their statistics and all heads stay `f32`, since together they are a few hundredths of a file. In memory everything is `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDType {
@@ -19,9 +19,9 @@ pub enum WeightDType {
     F16,
     /// The upper half of an `f32`, rounded to nearest: half the bytes, fewer digits, any size.
     Bf16,
-    /// Whole numbers q from −127 to 127 and a scale for each output channel (the first axis), w ≈ q · scale: a quarter of the bytes. The
-    /// scale is max |w| / 127 over the channel, symmetric and by channel as Krishnamoorthi 2018 recommends for weights, rounded up to 16
-    /// binary digits: q · scale is then exact, and quantising once more changes nothing.
+    /// Whole numbers q from −127 to 127 and a scale for each output channel (the first axis), w ≈ q · scale: a quarter of the
+    /// bytes. The scale is max |w| / 127 over the channel, symmetric and by channel as Krishnamoorthi 2018 recommends for
+    /// weights, rounded up to 16 binary digits: q · scale is then exact, and quantising once more changes nothing.
     Int8,
 }
 

@@ -1,8 +1,9 @@
 //! One file = one model: a safetensors file whose metadata says everything about it.
 //!
 //! The only metadata key is `hydranet`; its value is JSON ([`Description`]) with sorted keys, so equal models are equal bytes.
-//! Tensors are `backbone.<timm's name>` and `heads.<head>.fc.weight`, `.fc.bias`, `.hidden.weight`, `.hidden.bias`; their shapes follow
-//! from the head's labels and loss, see [`Head::new`](crate::Head::new). Those of a joint head are `joint.…` in the same way.
+//! Tensors are `backbone.<timm's name>` and `heads.<head>.fc.weight`, `.fc.bias`, `.hidden.weight`, `.hidden.bias`; their shapes
+//! follow from the head's labels and loss, see [`Head::new`](crate::Head::new). Those of a joint head are `joint.…` in the same
+//! way.
 
 mod description;
 mod dtype;

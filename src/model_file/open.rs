@@ -18,8 +18,8 @@ impl ModelFile {
         })
     }
 
-    /// Reads a file without a second copy of it in memory: it is mapped, and each tensor taken out of the system's file cache. Only for
-    /// files that nobody writes in place meanwhile; hydranet never does.
+    /// Reads a file without a second copy of it in memory: it is mapped, and each tensor taken out of the system's file cache.
+    /// Only for files that nobody writes in place meanwhile; hydranet never does.
     ///
     /// # Errors
     /// As [`read`](Self::read).

@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can be
-/// read out of it; whoever has the photo or the word can ask. `seen` makes and asks it.
+/// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can
+/// be read out of it; whoever has the photo or the word can ask. `seen` makes and asks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
     /// Goes into every hash; follows from the data, so equal trainings write equal bytes.
-    pub salt: String,
+    pub(crate) salt: String,
     /// Photos, by the SHA-256 of their files.
-    pub photos: SeenSides,
+    pub(crate) photos: SeenSides,
     /// Persons, by the word that names them.
-    pub persons: SeenSides,
-    /// Whether more was seen than is recorded: the training began from a model that does not say whom it had seen, or the record would
-    /// not have fitted into a file's header.
+    pub(crate) persons: SeenSides,
+    /// Whether more was seen than is recorded: the training began from a model that does not say whom it had seen, or the record
+    /// would not have fitted into a file's header.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub incomplete: bool,
+    pub(crate) incomplete: bool,
 }
 
 /// One set for each side of the split.
@@ -25,27 +25,28 @@ pub struct Seen {
 pub struct SeenSides {
     /// Those the model learnt from.
     #[serde(skip_serializing_if = "SeenSet::is_empty")]
-    pub train: SeenSet,
+    pub(crate) train: SeenSet,
     /// Those that the epoch and the settings were chosen by.
     #[serde(skip_serializing_if = "SeenSet::is_empty")]
-    pub valid: SeenSet,
+    pub(crate) valid: SeenSet,
     /// Those that were held out.
     #[serde(skip_serializing_if = "SeenSet::is_empty")]
-    pub test: SeenSet,
+    pub(crate) test: SeenSet,
 }
 
-/// A set of hashes in about 22 bits each. Asked for one that is not in it, it says yes once in 2²⁰ times; for one that is in it always.
+/// A set of hashes in about 22 bits each. Asked for one that is not in it, it says yes once in 2²⁰ times; for one that is in it
+/// always.
 ///
-/// A Golomb-coded set (Golomb 1966, "Run-length encodings"; Putze, Sanders and Singler 2007, "Cache-, Hash- and Space-Efficient Bloom
-/// Filters"): `n` hashes are scaled to the range from 0 to below `n` · 2²⁰ and sorted; of each the difference to the one before is
-/// written, its part above 20 bits as that many ones and a zero, then its lower 20 bits, highest bit first.
+/// A Golomb-coded set (Golomb 1966, "Run-length encodings"; Putze, Sanders and Singler 2007, "Cache-, Hash- and Space-Efficient
+/// Bloom Filters"): `n` hashes are scaled to the range from 0 to below `n` · 2²⁰ and sorted; of each the difference to the one
+/// before is written, its part above 20 bits as that many ones and a zero, then its lower 20 bits, highest bit first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenSet {
     /// Its number of members.
-    pub count: u64,
+    pub(crate) count: u64,
     /// The code, in base64 without padding.
-    pub code: String,
+    pub(crate) code: String,
 }
 
 impl SeenSet {

@@ -8,8 +8,8 @@ use crate::model::Outputs;
 use crate::model::combine::Decision;
 use crate::taxonomy::Taxonomy;
 
-/// The log-probabilities `(batch, num_classes)`, as [`Decision::log_probs`], from the names of those of each head's labels and, by the
-/// joint head, of the classes.
+/// The log-probabilities `(batch, num_classes)`, as [`Decision::log_probs`], from the names of those of each head's labels and,
+/// by the joint head, of the classes.
 pub(crate) fn log_probs(
     graph: &mut Graph,
     taxonomy: &Taxonomy,
@@ -62,8 +62,8 @@ fn normalised(graph: &mut Graph, x: &str) -> String {
     graph.node("LogSoftmax", &[x], &[("axis", Int(-1))])
 }
 
-/// As [`joint_log_probs`](crate::model::combine::joint_log_probs): of each class the places of its labels among those of all heads, and their
-/// sum.
+/// As [`joint_log_probs`](crate::model::combine::joint_log_probs): of each class the places of its labels among those of all
+/// heads, and their sum.
 fn product(graph: &mut Graph, taxonomy: &Taxonomy, heads: &[String]) -> Result<String> {
     let classes: Vec<Vec<Option<usize>>> = (0..taxonomy.num_classes())
         .map(|class| taxonomy.decode(class))

@@ -68,8 +68,8 @@ pub(crate) fn padded(graph: &mut Graph, x: &str, before: i64, behind: i64) -> St
     graph.node("Pad", &[x, &pads], &[])
 }
 
-/// Log-probabilities of labels, as `head/ordinal.rs` has them of `corn`, from `(batch, n)`: the log-probabilities of all borders below,
-/// which a triangle of ones adds up, and of not being above the next.
+/// Log-probabilities of labels, as `head/ordinal.rs` has them of `corn`, from `(batch, n)`: the log-probabilities of all borders
+/// below, which a triangle of ones adds up, and of not being above the next.
 fn corn(graph: &mut Graph, x: &str, n: usize) -> String {
     let [above, not_above] = log_sigmoids(graph, x);
     let triangle = triangle(

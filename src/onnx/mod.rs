@@ -1,10 +1,10 @@
 //! ONNX: one file that any program with an ONNX runtime can predict with.
 //!
-//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`] says,
-//! values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the head,
-//! `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's [`Decision`](crate::Decision); and
-//! `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the model's
-//! [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
+//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`]
+//! says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the
+//! head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's
+//! [`Decision`](crate::Decision); and `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the
+//! model's [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
 //!
 //! The network is written down by its own forward pass over a tape that does not compute. Opset 17.
 
@@ -27,13 +27,13 @@ use graph::Graph;
 use std::collections::HashMap;
 
 /// The input's name.
-pub const IMAGES: &str = "images";
+pub(crate) const IMAGES: &str = "images";
 
 /// The name of the output with the final classes' probabilities.
-pub const JOINT: &str = "joint";
+pub(crate) const JOINT: &str = "joint";
 
 /// The name of the output with the final class that is decided on.
-pub const FINAL_CLASS: &str = "final_class";
+pub(crate) const FINAL_CLASS: &str = "final_class";
 
 /// Readers of protocol buffers take no more bytes.
 const MOST_BYTES: usize = i32::MAX as usize;

@@ -1,7 +1,7 @@
 //! A tape's steps as ONNX nodes.
 //!
-//! A map is in the graph as planes `(batch, channels, H, W)`, as rows `(batch, H, W, channels)`, or both: convolutions and poolings
-//! take planes, linear layers, layer norm and attention rows, and what lies between is turned where it has to be.
+//! A map is in the graph as planes `(batch, channels, H, W)`, as rows `(batch, H, W, channels)`, or both: convolutions and
+//! poolings take planes, linear layers, layer norm and attention rows, and what lies between is turned where it has to be.
 
 use super::curves::{activate, response_norm};
 use super::graph::Attribute::{Float, Int, Ints};

@@ -6,8 +6,8 @@ use crate::error::Result;
 use candle_core::{DType, Tensor};
 use hydranet_tape::internal::WindowLayout;
 
-/// Axes of `(batch, tokens, heads, dim)` or `(batch, windows, tokens, heads, dim)` with heads before tokens, and those of keys, which a
-/// product takes turned.
+/// Axes of `(batch, tokens, heads, dim)` or `(batch, windows, tokens, heads, dim)` with heads before tokens, and those of keys,
+/// which a product takes turned.
 const TOKENS: [&[i64]; 2] = [&[0, 2, 1, 3], &[0, 2, 3, 1]];
 const WINDOWS: [&[i64]; 2] = [&[0, 1, 3, 2, 4], &[0, 1, 3, 4, 2]];
 

@@ -1,5 +1,5 @@
-//! The wire format of protocol buffers (Google, "Encoding"): fields one after the other, each a key and a value. Of the kinds of values
-//! ONNX needs three: integers of variable length, four bytes, and bytes with their length.
+//! The wire format of protocol buffers (Google, "Encoding"): fields one after the other, each a key and a value. Of the kinds of
+//! values ONNX needs three: integers of variable length, four bytes, and bytes with their length.
 
 /// The bytes of a message.
 #[derive(Default)]

@@ -49,7 +49,8 @@ impl Ensemble {
     /// Of models in memory.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is none, if their heads, labels or final classes are not the same, or a view's share is out of range.
+    /// [`Error::Invalid`] if there is none, if their heads, labels or final classes are not the same, or a view's share is out of
+    /// range.
     pub fn new(members: Vec<Predictor>, average: Average, views: Views) -> Result<Self> {
         views.validate()?;
         let Some(first) = members.first() else {
@@ -168,8 +169,8 @@ impl Ensemble {
     /// `images` `(batch, channels, H, W)`; one prediction an image.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if the members' inputs differ, or if crops are asked for,
-    /// which need a photo.
+    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if the members' inputs differ, or if crops are
+    /// asked for, which need a photo.
     pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
         let input = self.members[0].input();
         if self.views.five_crops.is_some() || self.members.iter().any(|m| m.input() != input) {

@@ -14,15 +14,15 @@ pub struct Views {
     /// Each view mirrored left to right too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub flip: bool,
-    /// In place of the whole photo its middle and four corners, each this share of its height and width, above 0 and at most 1: of what the
-    /// model's centre crop leaves, if it has one. Krizhevsky et al. 2012 took 224 of 256 pixels, 0.875.
+    /// In place of the whole photo its middle and four corners, each this share of its height and width, above 0 and at most 1:
+    /// of what the model's centre crop leaves, if it has one. Krizhevsky et al. 2012 took 224 of 256 pixels, 0.875.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub five_crops: Option<f64>,
 }
 
 impl Views {
     /// Views of one photo.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let crops = if self.five_crops.is_some() { 5 } else { 1 };
         crops * if self.flip { 2 } else { 1 }
     }

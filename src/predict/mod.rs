@@ -58,7 +58,8 @@ impl Predictor {
         Self::new(&ModelFile::read(path)?)
     }
 
-    /// Loads a model file that nobody writes in place meanwhile, without a second copy of it in memory, see [`ModelFile::read_mapped`].
+    /// Loads a model file that nobody writes in place meanwhile, without a second copy of it in memory, see
+    /// [`ModelFile::read_mapped`].
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file).
@@ -177,8 +178,9 @@ impl Predictor {
 
     /// Predicts one image of the model's input size from its pixels.
     ///
-    /// `rgb` holds `height · width · 3` bytes (· [`channels`](InputSpec::channels), if they are not 3), rows from the top, red first, already cropped and resized to
-    /// [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that for photos of any size.
+    /// `rgb` holds `height · width · 3` bytes (· [`channels`](InputSpec::channels), if they are not 3), rows from the top, red
+    /// first, already cropped and resized to [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that
+    /// for photos of any size.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of bytes is another.

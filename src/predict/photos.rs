@@ -65,8 +65,8 @@ impl Predictor {
         of_photo(self.predict_rgb(&pixels), path)
     }
 
-    /// Predicts photo files, in their order, at most 32 at a time; they are decoded on all threads, one at a time on each. One that cannot be read
-    /// is an error in its place and does not stop the rest.
+    /// Predicts photo files, in their order, at most 32 at a time; they are decoded on all threads, one at a time on each. One
+    /// that cannot be read is an error in its place and does not stop the rest.
     ///
     /// # Errors
     /// If the model itself fails.

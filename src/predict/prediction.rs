@@ -29,8 +29,8 @@ pub struct Prediction {
     /// Whether `prob` is below the model's [`min_confidence`](crate::Decision::min_confidence): better left to a person.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub abstains: bool,
-    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if the
-    /// model file has no [`Novelty`](crate::Novelty).
+    /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if
+    /// the model file has no [`Novelty`](crate::Novelty).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub novelty: Option<f64>,
 }

@@ -8,8 +8,8 @@ use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
 
-/// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for themselves, so that a final
-/// class's probability is that of the members' final classes, not a product of pooled heads.
+/// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for
+/// themselves, so that a final class's probability is that of the members' final classes, not a product of pooled heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Average {

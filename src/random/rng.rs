@@ -1,5 +1,5 @@
-//! Seeded random draws. Every draw comes from a generator keyed by what it is for, never by who draws first, so the same seed gives
-//! the same numbers for any number of threads.
+//! Seeded random draws. Every draw comes from a generator keyed by what it is for, never by who draws first, so the same seed
+//! gives the same numbers for any number of threads.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

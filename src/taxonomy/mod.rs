@@ -1,8 +1,9 @@
 //! Labels ↔ final class.
 //!
-//! Where every head applies to every photo, the final class is the mixed-radix number whose digits are the labels of the heads in their
-//! order, the first head the most significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age. Where some heads
-//! apply only under labels of others, or some combinations are impossible, the classes are the leaves that remain, in the same order.
+//! Where every head applies to every photo, the final class is the mixed-radix number whose digits are the labels of the heads in
+//! their order, the first head the most significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age.
+//! Where some heads apply only under labels of others, or some combinations are impossible, the classes are the leaves that
+//! remain, in the same order.
 
 mod tree;
 
@@ -84,9 +85,9 @@ impl Taxonomy {
         })
     }
 
-    /// The same heads, of which some apply only under some labels of heads before them: `when` holds the conditions of each head, all of
-    /// which have to be met. And without the combinations that are `impossible`: those that have, of every head an entry names, one
-    /// of the labels it lists.
+    /// The same heads, of which some apply only under some labels of heads before them: `when` holds the conditions of each head,
+    /// all of which have to be met. And without the combinations that are `impossible`: those that have, of every head an entry
+    /// names, one of the labels it lists.
     ///
     /// ```
     /// use hydranet::Taxonomy;
@@ -99,8 +100,8 @@ impl Taxonomy {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownName`] if a condition or combination names no head or label there is, [`Error::Invalid`] if a condition names no
-    /// earlier head or lists no label, or if a label is left that no final class has.
+    /// [`Error::UnknownName`] if a condition or combination names no head or label there is, [`Error::Invalid`] if a condition
+    /// names no earlier head or lists no label, or if a label is left that no final class has.
     pub fn with_tree(mut self, when: &[Labels], impossible: &[Labels]) -> Result<Self> {
         self.tree = Tree::new(&self.heads, &self.labels, when, impossible)?;
         Ok(self)
@@ -115,12 +116,12 @@ impl Taxonomy {
     }
 
     /// Whether some heads do not apply to every final class, or some combinations are impossible.
-    pub fn is_tree(&self) -> bool {
+    pub(crate) fn is_tree(&self) -> bool {
         self.tree.is_some()
     }
 
     /// Whether combinations of labels were declared impossible.
-    pub fn has_impossible(&self) -> bool {
+    pub(crate) fn has_impossible(&self) -> bool {
         self.tree.as_ref().is_some_and(|t| !t.impossible.is_empty())
     }
 
@@ -134,9 +135,9 @@ impl Taxonomy {
         &self.labels[head]
     }
 
-    /// Which heads apply to something with these labels, `None` where one is not known. A head whose condition rests on a label that is
-    /// not known, may or may not apply: `None`.
-    pub fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
+    /// Which heads apply to something with these labels, `None` where one is not known. A head whose condition rests on a label
+    /// that is not known, may or may not apply: `None`.
+    pub(crate) fn applies(&self, labels: &[Option<usize>]) -> Vec<Option<bool>> {
         match &self.tree {
             None => vec![Some(true); self.heads.len()],
             Some(tree) => tree.applies(labels),
@@ -144,7 +145,7 @@ impl Taxonomy {
     }
 
     /// These labels without those of heads that do not apply.
-    pub fn applying(&self, labels: &[Option<usize>]) -> Vec<Option<usize>> {
+    pub(crate) fn applying(&self, labels: &[Option<usize>]) -> Vec<Option<usize>> {
         let pairs = self.applies(labels).into_iter().zip(labels);
         pairs
             .map(|(applies, label)| label.filter(|_| applies != Some(false)))
@@ -152,19 +153,19 @@ impl Taxonomy {
     }
 
     /// Whether what is known of labels, one a head, is no combination that was declared impossible.
-    pub fn is_possible(&self, labels: &[Option<usize>]) -> bool {
+    pub(crate) fn is_possible(&self, labels: &[Option<usize>]) -> bool {
         self.tree
             .as_ref()
             .is_none_or(|tree| tree.is_possible(labels))
     }
 
     /// The conditions under which head number `head` applies: earlier heads, and which of their labels; all have to be met.
-    pub fn conditions(&self, head: usize) -> &[(usize, Vec<usize>)] {
+    pub(crate) fn conditions(&self, head: usize) -> &[(usize, Vec<usize>)] {
         self.tree.as_ref().map_or(&[], |tree| &tree.when[head])
     }
 
-    /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a label that
-    /// matters is not known, or the combination is impossible.
+    /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a
+    /// label that matters is not known, or the combination is impossible.
     pub fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
         match &self.tree {
             None => {
@@ -181,8 +182,8 @@ impl Taxonomy {
     /// The final class of one label a head; labels of heads that do not apply are ignored.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head or the combination is
-    /// impossible.
+    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head or the
+    /// combination is impossible.
     pub fn encode(&self, labels: &[usize]) -> Result<usize> {
         if labels.len() != self.heads.len() {
             return Err(invalid(

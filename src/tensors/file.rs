@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 /// The metadata key.
 pub(crate) const KEY: &str = "hydranet";
 
-/// Reads the metadata and the tensors of safetensors bytes; `origin` names them in errors. Half-precision tensors become `f32`, and so do
-/// `I8` ones that have a scale for each place of their first axis, see [`WeightDType::Int8`](crate::WeightDType::Int8).
+/// Reads the metadata and the tensors of safetensors bytes; `origin` names them in errors. Half-precision tensors become `f32`,
+/// and so do `I8` ones that have a scale for each place of their first axis, see [`WeightDType::Int8`](crate::WeightDType::Int8).
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the bytes are not a whole safetensors file or hold other integer tensors.

@@ -10,8 +10,9 @@ pub(crate) fn hexadecimal(hash: impl AsRef<[u8]>) -> String {
     hash.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// A SHA-256 of tensors whose names begin with `prefix`: of each in order of name its name, a zero byte, the number of its dimensions and
-/// each of them as eight bytes, and its values as `f32`, all little-endian. One that is kept in a lesser type counts by its rounded values.
+/// A SHA-256 of tensors whose names begin with `prefix`: of each in order of name its name, a zero byte, the number of its
+/// dimensions and each of them as eight bytes, and its values as `f32`, all little-endian. One that is kept in a lesser type
+/// counts by its rounded values.
 pub(crate) fn of_tensors(tensors: &Tensors, prefix: &str) -> Result<String> {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with(prefix)) {

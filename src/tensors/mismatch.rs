@@ -19,8 +19,8 @@ pub(crate) struct TensorMismatch {
 }
 
 impl TensorMismatch {
-    /// Nothing missing, nothing left over, every shape as expected; or an error that lists what is not, grouped by block, with the
-    /// nearest names.
+    /// Nothing missing, nothing left over, every shape as expected; or an error that lists what is not, grouped by block, with
+    /// the nearest names.
     pub fn check(&self, origin: &str) -> Result<()> {
         let mut problems = Vec::new();
         let mut tell = |names: &[String], what: &str, others: &[String], where_: &str| {

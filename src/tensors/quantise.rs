@@ -103,7 +103,8 @@ fn sixteen_digits_up(v: f32) -> f32 {
     f32::from_bits((v.to_bits() + 0xFF) & !0xFF)
 }
 
-/// Makes the quantised tensors among `others` `f32`, with the scales that are taken out of `tensors`; those without fitting scales stay.
+/// Makes the quantised tensors among `others` `f32`, with the scales that are taken out of `tensors`; those without fitting
+/// scales stay.
 pub(crate) fn dequantise(
     tensors: &mut Tensors,
     others: Vec<(&str, TensorView<'_>)>,

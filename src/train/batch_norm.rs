@@ -8,8 +8,8 @@ use crate::layers::{BatchNormMode, Mode};
 use crate::model_file::Tensors;
 
 /// `averaged` with statistics found anew: the mean over one more pass through the photos of `epoch`, as augmented there, of each
-/// batch's statistics (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima"; PyTorch's `update_bn`). Nothing is mixed or
-/// dropped. As it is where training does not use the batches' statistics.
+/// batch's statistics (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima"; PyTorch's `update_bn`). Nothing is mixed
+/// or dropped. As it is where training does not use the batches' statistics.
 ///
 /// # Errors
 /// If a photo cannot be read.

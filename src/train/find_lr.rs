@@ -1,5 +1,5 @@
-//! A search for the learning rate: it grows from step to step, and the loss tells where it is too small and where too large (Smith
-//! 2015, "Cyclical Learning Rates for Training Neural Networks").
+//! A search for the learning rate: it grows from step to step, and the loss tells where it is too small and where too large
+//! (Smith 2015, "Cyclical Learning Rates for Training Neural Networks").
 
 use super::config::Config;
 use super::event::Event;

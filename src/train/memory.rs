@@ -41,8 +41,9 @@ pub(super) fn check(config: &TrainConfig, input: &InputSpec, model: &MultiTaskMo
     })
 }
 
-/// The least bytes that a photo takes in a step. Where the whole network is trained, the sums of all convolutions and linear layers are
-/// kept for backward; with what else a step needs, networks take 1.6 to 3.5 times that as measured. Else it is the two greatest of them.
+/// The least bytes that a photo takes in a step. Where the whole network is trained, the sums of all convolutions and linear
+/// layers are kept for backward; with what else a step needs, networks take 1.6 to 3.5 times that as measured. Else it is the two
+/// greatest of them.
 fn of_photo(
     config: &TrainConfig,
     input: &InputSpec,

@@ -141,8 +141,8 @@ impl<'a> Validation<'a> {
         })
     }
 
-    /// Scores the best model, writes scores and predictions to the run's folder, and tunes the file's decision first where it is one
-    /// that is tuned. `None` without photos.
+    /// Scores the best model, writes scores and predictions to the run's folder, and tunes the file's decision first where it is
+    /// one that is tuned. `None` without photos.
     ///
     /// # Errors
     /// If a photo cannot be read or a file cannot be written.

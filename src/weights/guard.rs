@@ -1,5 +1,5 @@
-//! What a pickle would cost, told before it is paid: candle's reader copies a value each time it is remembered or recalled, so a few
-//! bytes can name more values than memory holds, or values nested deeper than the stack.
+//! What a pickle would cost, told before it is paid: candle's reader copies a value each time it is remembered or recalled, so a
+//! few bytes can name more values than memory holds, or values nested deeper than the stack.
 
 use crate::error::without_backtrace;
 use candle_core::pickle::{Object, Stack};

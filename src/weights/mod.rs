@@ -1,9 +1,9 @@
 //! Pretrained weights: where they come from, and how they become timm's tensors.
 //!
-//! A source is a file, the name of one in a weights folder, a folder with timm's `config.json`, or `hf://organisation/name` on the
-//! Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training programs,
-//! and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see
-//! `adapt`.
+//! A source is a file, the name of one in a weights folder, a folder with timm's `config.json`, or `hf://organisation/name` on
+//! the Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training
+//! programs, and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and
+//! DINOv2; see `adapt`.
 
 mod channels;
 mod guard;
@@ -50,9 +50,10 @@ pub(crate) fn read_with_description(path: &Path) -> Result<(Tensors, Option<Stri
 
 /// Makes tensors with any known names those of `shapes`, which are timm's; `origin` names them in errors.
 ///
-/// In order: prefixes of training programs go; the names are recognised by how many of timm's they become, and translated; queries,
-/// keys and values are joined; classifiers, counters and indices are left out; position embeddings are resampled to another size of
-/// image; shapes that differ only in ones are reshaped; the first convolution is adapted to other channels ([`adapt_input_conv`]).
+/// In order: prefixes of training programs go; the names are recognised by how many of timm's they become, and translated;
+/// queries, keys and values are joined; classifiers, counters and indices are left out; position embeddings are resampled to
+/// another size of image; shapes that differ only in ones are reshaped; the first convolution is adapted to other channels
+/// ([`adapt_input_conv`]).
 ///
 /// # Errors
 /// [`Error::Checkpoint`] that lists, grouped, what is missing, left over or of another shape, with the nearest names.

@@ -14,8 +14,8 @@ fn grid(tokens: usize) -> Option<(usize, usize)> {
     })
 }
 
-/// Makes the position embedding that of `shapes`: the grid is resampled, and where the network adds no position to its class token,
-/// the class token's is added to the token itself.
+/// Makes the position embedding that of `shapes`: the grid is resampled, and where the network adds no position to its class
+/// token, the class token's is added to the token itself.
 pub(super) fn fit(tensors: &mut Tensors, shapes: &Shapes) -> Result<()> {
     let (Some(given), Some(expected)) = (tensors.get(NAME).cloned(), shapes.get(NAME)) else {
         return Ok(());

@@ -75,7 +75,8 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     })
 }
 
-/// The weights in a folder of timm's: `model.safetensors`, or else `pytorch_model.bin`. `None` if it has no `config.json` or neither.
+/// The weights in a folder of timm's: `model.safetensors`, or else `pytorch_model.bin`. `None` if it has no `config.json` or
+/// neither.
 fn weights_in(folder: &Path) -> Option<PathBuf> {
     folder.join(CONFIG).is_file().then_some(())?;
     let files = [MODEL, "pytorch_model.bin"].map(|name| folder.join(name));

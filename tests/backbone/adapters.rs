@@ -1,5 +1,5 @@
-//! Networks of candle's as backbones: their tensors and features beside timm's and transformers', what of them can be trained, and
-//! runs with them. `tests/golden/make_adapters.py` made the golden values.
+//! Networks of candle's as backbones: their tensors and features beside timm's and transformers', what of them can be trained,
+//! and runs with them. `tests/golden/make_adapters.py` made the golden values.
 
 use crate::common::drawn;
 use crate::common::drawn::Vars;
@@ -350,8 +350,8 @@ fn a_step_changes_what_a_network_computes_unless_its_weights_are_folded() {
     }
 }
 
-/// How far backward's d loss along a random direction in one variable is from central differences. Of three distances: a long one meets
-/// the kinks of ReLU, a short one is lost in rounding, and a wrong gradient is wrong at each.
+/// How far backward's d loss along a random direction in one variable is from central differences. Of three distances: a long one
+/// meets the kinks of ReLU, a short one is lost in rounding, and a wrong gradient is wrong at each.
 fn slope_error(net: &dyn Backbone, images: &Tensor, name: &str, var: &Var, grad: &Tensor) -> f64 {
     let along = drawn::tensor(&format!("along {name}"), var.dims(), DType::F64);
     let start = var.as_tensor().copy().unwrap();

@@ -1,5 +1,5 @@
-//! Images of one channel and of four: photos, networks beside timm's, whole runs. `tests/golden/make_channels.py` and `make_alpha.py`
-//! made the golden values.
+//! Images of one channel and of four: photos, networks beside timm's, whole runs. `tests/golden/make_channels.py` and
+//! `make_alpha.py` made the golden values.
 
 use crate::common::differences::flat;
 use crate::common::drawn;
@@ -86,7 +86,8 @@ fn networks_for_other_channels_are_those_of_timm() {
                     let row = rows(row);
                     let row = Tensor::new(row.as_slice(), &candle_core::Device::Cpu).unwrap();
                     let off = golden::summary_error(ours, &row);
-                    // In f32 a value falls on the other side of ReLU6's kinks here and there; values are close, gradients are not.
+                    // In f32 a value falls on the other side of ReLU6's kinks here and there; values are close, gradients are
+                    // not.
                     let compared = what == "features" || dtype == DType::F64;
                     if compared && off > tolerance {
                         failed.push(format!("{name} {channels} {dtype:?} {what}: {off:.1e}"));

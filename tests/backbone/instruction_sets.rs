@@ -1,5 +1,5 @@
-//! Whole networks on every instruction set that this processor has: each runs in a process of its own, because a process stays with
-//! the one it began with.
+//! Whole networks on every instruction set that this processor has: each runs in a process of its own, because a process stays
+//! with the one it began with.
 
 use crate::common::differences::{flat, values};
 use candle_core::{DType, Tensor, Var};
@@ -107,8 +107,8 @@ fn every_instruction_set_gives_the_same_within_rounding() {
         exact.len(),
         far(&single, &exact)
     );
-    // Where rounding takes a value over the kink of a ReLU, its whole gradient appears or goes; single operators are compared more
-    // closely by the tests that `.ci/run` repeats for each instruction set.
+    // Where rounding takes a value over the kink of a ReLU, its whole gradient appears or goes; single operators are compared
+    // more closely by the tests that `.ci/run` repeats for each instruction set.
     assert!(far(&single, &exact) < 1e-2);
     for limit in ["avx2", "avx512"] {
         let (set, [double, single]) = child(limit, &out);

@@ -1,11 +1,11 @@
-//! Whole programs side by side: `hydranet predict`, a Python program with PyTorch and one with ONNX Runtime, from start to end, on one photo
-//! and on a folder of photos, decoding included.
+//! Whole programs side by side: `hydranet predict`, a Python program with PyTorch and one with ONNX Runtime, from start to end,
+//! on one photo and on a folder of photos, decoding included.
 //!
 //! `cargo bench --bench predict -- [--python PYTHON] [--model FILE] [--photos DIR] [--rounds 5] [--threads 2]`
 //!
-//! Without `--model`, the shipped backbone with untrained heads; without `--photos`, a thousand drawn portraits. The programs take turns,
-//! round by round; seconds are medians, a ratio is the median of the rounds' ratios, beside its least and greatest. Their answers are compared
-//! too.
+//! Without `--model`, the shipped backbone with untrained heads; without `--photos`, a thousand drawn portraits. The programs
+//! take turns, round by round; seconds are medians, a ratio is the median of the rounds' ratios, beside its least and greatest.
+//! Their answers are compared too.
 
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::heads;
@@ -81,8 +81,8 @@ fn main() -> Result<(), Failure> {
     for (what, photos, count) in [("one photo", &one, 1), ("the folder", &photos, all.len())] {
         let mut seconds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         let mut answers: BTreeMap<&str, Vec<(String, f64)>> = BTreeMap::new();
-        // The first round warms the system's file cache and is not counted. A short run is timed right after another one: a system that takes
-        // cold pages away would else be measured reading the program from disk.
+        // The first round warms the system's file cache and is not counted. A short run is timed right after another one: a
+        // system that takes cold pages away would else be measured reading the program from disk.
         for round in 0..=rounds {
             for program in &programs {
                 if count == 1 {

@@ -4,8 +4,9 @@
 //! `cargo bench --bench step -- [--networks tf_efficientnet_lite0,resnet18] [--modes train,infer] [--batch 16] [--size 224x224]
 //! [--rounds 5] [--threads 2] [--python PYTHON] [--activations bf16] [--candle]`
 //!
-//! `cargo bench --bench step -- --table tests/golden/throughput.json` measures every architecture alone instead, features of eight
-//! photos of its own size, and writes images a second for the guide's table; with `--networks`, those only, into the file there is.
+//! `cargo bench --bench step -- --table tests/golden/throughput.json` measures every architecture alone instead, features of
+//! eight photos of its own size, and writes images a second for the guide's table; with `--networks`, those only, into the file
+//! there is.
 //!
 //! Every contestant is a process of its own that stays alive: they take turns, round by round, each for a second or so, and its
 //! peak memory is its own. A training step is forward, cross-entropy of three heads, backward and AdamW over all variables, batch

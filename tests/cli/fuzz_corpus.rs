@@ -1,5 +1,5 @@
-//! Damaged input of every kind gives an error or a value, never a panic: the corpus of the fuzz targets, and damage done to it, the same
-//! at every run.
+//! Damaged input of every kind gives an error or a value, never a panic: the corpus of the fuzz targets, and damage done to it,
+//! the same at every run.
 
 use crate::common::runs;
 use crate::common::tiny;

@@ -1,5 +1,5 @@
-//! What is given where a file is needed: a device, a pipe, a folder, a file without end, bytes that are no text. Each is refused in words
-//! and at once.
+//! What is given where a file is needed: a device, a pipe, a folder, a file without end, bytes that are no text. Each is refused
+//! in words and at once.
 
 use crate::common::tiny;
 use std::io::Read;

@@ -1,4 +1,5 @@
-//! What is written is whole or said to be broken: full disks, readers who leave, processes that are killed, two runs in one folder.
+//! What is written is whole or said to be broken: full disks, readers who leave, processes that are killed, two runs in one
+//! folder.
 
 use crate::common::runs::{Bench, HEADS};
 use crate::common::tiny;

@@ -70,8 +70,8 @@ pub fn distance(ours: &Tensor, golden: &Tensor) -> f64 {
     if greatest > 0.0 { off / greatest } else { off }
 }
 
-/// `[L2 norm, sum, first 8 elements]` of ours beside the golden ones: the greatest difference, each on its own scale; our norm alone
-/// where the golden values are 0.
+/// `[L2 norm, sum, first 8 elements]` of ours beside the golden ones: the greatest difference, each on its own scale; our norm
+/// alone where the golden values are 0.
 pub fn summary_error(ours: &Tensor, golden: &Tensor) -> f64 {
     let (values, golden) = (flat(ours), flat(golden));
     let n = values.len() as f64;

@@ -1,5 +1,5 @@
-//! How the final class is decided: priors, offsets, a joint head and its consistency loss, and heads that do not always apply; by their
-//! definitions and in training.
+//! How the final class is decided: priors, offsets, a joint head and its consistency loss, and heads that do not always apply; by
+//! their definitions and in training.
 
 use crate::common::differences;
 use crate::common::differences::{gradient_error, values};

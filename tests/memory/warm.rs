@@ -44,7 +44,8 @@ fn warm_calls_keep_nothing_and_agree_from_four_threads() {
         ("tensor", &tensor),
         ("ensemble", &several),
     ];
-    // With one worker it is always the same buffers that are asked for; with more, how many are in use at once is up to the scheduler.
+    // With one worker it is always the same buffers that are asked for; with more, how many are in use at once is up to the
+    // scheduler.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one = one.unwrap();
     for (name, call) in calls {

@@ -250,8 +250,8 @@ fn broken_folders_are_refused_with_what_is_wrong() {
     refused(ModelFile::read(out), &["`kind` \"heads\""]);
 }
 
-/// Of the folders in `HYDRANET_FOLDERS`, separated by colons, through which `tests/golden/check_folders.py` has gone with timm. Asked for
-/// by name only: it needs Python.
+/// Of the folders in `HYDRANET_FOLDERS`, separated by colons, through which `tests/golden/check_folders.py` has gone with timm.
+/// Asked for by name only: it needs Python.
 #[test]
 #[ignore = "needs folders that timm has loaded"]
 fn timm_finds_the_same_features_in_a_folder() {

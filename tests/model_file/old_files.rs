@@ -1,8 +1,8 @@
 //! Files that an earlier version wrote load, mean the same and are written to the same bytes.
 //!
-//! Those of `tests/golden/old` are by the commit b8627fa: one epoch over seven photos of `tests/golden` on a frozen backbone, then
-//! `calibrate --min-confidence 0.25 --no-novelty` and `export --hugging-face --license mit`. The backbone's values are a short pattern over
-//! and over, so that the files are small when they are packed.
+//! Those of `tests/golden/old` are by the commit b8627fa: one epoch over seven photos of `tests/golden` on a frozen backbone,
+//! then `calibrate --min-confidence 0.25 --no-novelty` and `export --hugging-face --license mit`. The backbone's values are a
+//! short pattern over and over, so that the files are small when they are packed.
 
 use flate2::read::GzDecoder;
 use hydranet::model_file::folder;

@@ -1,5 +1,5 @@
-//! Export to ONNX. What ONNX Runtime makes of the files is checked by `tests/golden/onnx_check.py`; `tests/golden/onnx.json` holds
-//! the digests of the graphs it checked, so that no other graph goes unnoticed.
+//! Export to ONNX. What ONNX Runtime makes of the files is checked by `tests/golden/onnx_check.py`; `tests/golden/onnx.json`
+//! holds the digests of the graphs it checked, so that no other graph goes unnoticed.
 
 use super::onnx_cases::{Case, case, cases};
 use super::onnx_cases::{adapted, model, outputs, photos};
@@ -32,7 +32,8 @@ fn is_weight(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// SHA-256 of everything but the metadata and the values of weights, which may differ in their last bits between instruction sets.
+/// SHA-256 of everything but the metadata and the values of weights, which may differ in their last bits between instruction
+/// sets.
 fn digest(bytes: &[u8]) -> String {
     let model = read(bytes);
     let mut hash = Sha256::new();

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 /// Backbone, height, width, channels.
 pub type Case = (String, usize, usize, usize);
 
-/// Every case. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches than the weights are
-/// for.
+/// Every case. Among them are maps of odd sizes, windows that a map does not fill, and other grids of patches than the weights
+/// are for.
 pub fn cases() -> Vec<Case> {
     let networks = crate::common::golden::networks().into_iter();
     let cases = networks.flat_map(|(name, network)| {

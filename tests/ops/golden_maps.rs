@@ -1,5 +1,5 @@
-//! Steps of a tape over maps against PyTorch's values and gradients: gates and squeeze-and-excitation (`tests/golden/make_maps.py` made
-//! the cases).
+//! Steps of a tape over maps against PyTorch's values and gradients: gates and squeeze-and-excitation
+//! (`tests/golden/make_maps.py` made the cases).
 
 use crate::common::differences::{difference, flat, gradients, values};
 use crate::common::golden;
@@ -20,8 +20,8 @@ fn on_tape(x: &Tensor, f: impl FnOnce(&mut Tape, Map) -> Result<Map>) -> Result<
     tape.finish(&y)
 }
 
-/// A tape has one input; another map is made of it by a convolution that gives nothing, and the map's values as the bias: those of
-/// one image at a time.
+/// A tape has one input; another map is made of it by a convolution that gives nothing, and the map's values as the bias: those
+/// of one image at a time.
 fn scaled(x: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let channels = x.dim(1)?;
     let images = (0..x.dim(0)?).map(|i| {

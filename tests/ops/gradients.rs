@@ -553,8 +553,8 @@ fn vgg(a: &[Tensor]) -> Result<Tensor> {
     linear(&x.flatten_from(1)?, &a[3], Some(&a[4]))
 }
 
-/// Weights that are fused or copied when a layer is built have gradients that change nothing: here the result after a step must be
-/// lower by the step times the gradient's square.
+/// Weights that are fused or copied when a layer is built have gradients that change nothing: here the result after a step must
+/// be lower by the step times the gradient's square.
 fn a_step_moves_the_result() -> Result<f64> {
     let args = inverted_args();
     let (before, grads) = gradients(&args, None, &inverted_residual)?;

@@ -134,8 +134,8 @@ fn measuring_gradients_does_not_change_the_model() {
     }
 }
 
-/// A run over two heads of the photos' gender, `b` with these labels, whose first tensors are the same; of one step an epoch. The heads
-/// themselves are not trained.
+/// A run over two heads of the photos' gender, `b` with these labels, whose first tensors are the same; of one step an epoch. The
+/// heads themselves are not trained.
 fn twins(bench: &Bench, name: &str, labels: &str, settings: &[&str]) -> Result<Outcome> {
     let folder = bench.out(&format!("heads-{name}"));
     std::fs::create_dir_all(&folder).unwrap();

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a label that
-/// is the likeliest one.
+/// A rule that says which labels are likely wrong (Northcutt et al. 2021, section 3.3). Every rule but the last two spares a
+/// label that is the likeliest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -39,8 +39,8 @@ named!(Rule, "rule for wrong labels", {
 });
 
 impl<T: Real> Given<'_, T> {
-    /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label as
-    /// right, and pass over a label that no more than `least` photos are given; 1 is usual.
+    /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label
+    /// as right, and pass over a label that no more than `least` photos are given; 1 is usual.
     pub fn issues(&self, joint: &ConfidentJoint, rule: Rule, least: usize) -> Vec<usize> {
         let pruned = |by_class: bool| {
             let marked = self.prune(joint, by_class, least);
@@ -147,8 +147,8 @@ impl<T: Real> Given<'_, T> {
     }
 }
 
-/// How many photos of each given label (row) to prune for each likely one (column), and on the diagonal how many to keep: at least
-/// `least`, taken evenly from the others.
+/// How many photos of each given label (row) to prune for each likely one (column), and on the diagonal how many to keep: at
+/// least `least`, taken evenly from the others.
 fn prune_counts(calibrated: &[Vec<usize>], least: usize) -> Vec<Vec<usize>> {
     let row = |(given, row): (usize, &Vec<usize>)| {
         let kept = row[given].max(least);

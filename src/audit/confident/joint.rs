@@ -163,8 +163,8 @@ fn calibrate(counts: &[Vec<usize>], label_counts: &[usize]) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Whole numbers with the (rounded) sum of `row`: each cell rounded, then as many as needed moved by one, those first that lost or
-/// gained most by rounding; of equals the last is raised, the first is lowered.
+/// Whole numbers with the (rounded) sum of `row`: each cell rounded, then as many as needed moved by one, those first that lost
+/// or gained most by rounding; of equals the last is raised, the first is lowered.
 fn round(row: &[f64]) -> Vec<usize> {
     let wanted = sum(row).round_ties_even();
     let mut whole: Vec<f64> = row.iter().map(|v| v.round_ties_even()).collect();

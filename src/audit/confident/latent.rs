@@ -10,10 +10,11 @@ pub struct Noise {
     pub joint: Vec<Vec<f64>>,
     /// `given_true[given][true]`: the probability of a given label if another is true; columns sum to 1.
     pub given_true: Vec<Vec<f64>>,
-    /// `true_given[true][given]`: the probability of a true label if another is given; columns sum to 1, or to 0 for a label that is
-    /// not given.
+    /// `true_given[true][given]`: the probability of a true label if another is given; columns sum to 1, or to 0 for a label that
+    /// is not given.
     pub true_given: Vec<Vec<f64>>,
-    /// The share of each true label: that of the given one times P(true = k | given = k) / P(given = k | true = k), scaled to sum to 1.
+    /// The share of each true label: that of the given one times P(true = k | given = k) / P(given = k | true = k), scaled to sum
+    /// to 1.
     pub prior: Vec<f64>,
 }
 

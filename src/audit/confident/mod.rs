@@ -1,5 +1,5 @@
-//! Confident learning: from given labels and out-of-sample probabilities to a matrix of how labels are confused, and to the photos
-//! whose label is likely wrong.
+//! Confident learning: from given labels and out-of-sample probabilities to a matrix of how labels are confused, and to the
+//! photos whose label is likely wrong.
 //!
 //! The method and its formulas are those of Northcutt, Jiang, Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
 //! Labels"; what the paper leaves open (rounding, classes without photos, clipping) is settled as the PyPI package cleanlab 2.9.0

@@ -16,8 +16,8 @@ pub enum Quality {
     SelfConfidence,
     /// (p_y − max_{k≠y} p_k + 1) / 2.
     NormalizedMargin,
-    /// log(e + 1) / e with e = H(p) / (log K · p_y), H the entropy: a photo that nothing is known of scores better than one that is
-    /// surely something else.
+    /// log(e + 1) / e with e = H(p) / (log K · p_y), H the entropy: a photo that nothing is known of scores better than one that
+    /// is surely something else.
     ConfidenceWeightedEntropy,
 }
 

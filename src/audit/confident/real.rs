@@ -8,8 +8,8 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// `f32` or `f64`. Differences of probabilities are taken in the width they come in, as NumPy does: a difference rounded otherwise
-/// could be another order.
+/// `f32` or `f64`. Differences of probabilities are taken in the width they come in, as NumPy does: a difference rounded
+/// otherwise could be another order.
 pub trait Real:
     sealed::Sealed
     + Copy

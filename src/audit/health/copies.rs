@@ -56,8 +56,9 @@ pub struct Copies {
 
 /// All pairs of hashes that differ in at most `distance` ≤ 15 bits, as `(i, j, bits)` with i < j, sorted.
 ///
-/// A hash is cut into four parts of 16 bits: if two differ in at most d bits, one of the parts differs in at most d / 4 (Norouzi, Punjani,
-/// Fleet 2012, "Fast Search in Hamming Space with Multi-Index Hashing"). So only hashes that share such a part are compared.
+/// A hash is cut into four parts of 16 bits: if two differ in at most d bits, one of the parts differs in at most d / 4 (Norouzi,
+/// Punjani, Fleet 2012, "Fast Search in Hamming Space with Multi-Index Hashing"). So only hashes that share such a part are
+/// compared.
 pub fn near_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize, u32)> {
     let radius = distance / 4;
     let part = |hash: u64, p: usize| (hash >> (16 * p)) as u16;

@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::input::Photo;
 use std::f64::consts::PI;
 
-/// The perceptual hash `phash` of the PyPI package imagehash 4.3: grey, 32 × 32 by Lanczos, its discrete cosine transform (type II), of
-/// the 8 × 8 lowest frequencies a bit for each that is above their median, row by row, the first one highest (after Zauner 2010,
-/// "Implementation and benchmarking of perceptual image hash functions").
+/// The perceptual hash `phash` of the PyPI package imagehash 4.3: grey, 32 × 32 by Lanczos, its discrete cosine transform (type
+/// II), of the 8 × 8 lowest frequencies a bit for each that is above their median, row by row, the first one highest (after
+/// Zauner 2010, "Implementation and benchmarking of perceptual image hash functions").
 ///
 /// # Errors
 /// As [`Photo::resize`].
@@ -38,8 +38,8 @@ pub fn perceptual_hash(photo: &Photo) -> Result<u64> {
     Ok(bits(low.iter().map(|v| *v > median)))
 }
 
-/// The difference hash `dhash` of the same package: grey, 8 × 9 (height × width) by Lanczos, a bit for each pixel that is brighter than
-/// its left neighbour.
+/// The difference hash `dhash` of the same package: grey, 8 × 9 (height × width) by Lanczos, a bit for each pixel that is
+/// brighter than its left neighbour.
 ///
 /// # Errors
 /// As [`Photo::resize`].

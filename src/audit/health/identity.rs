@@ -12,10 +12,10 @@ const TURNS: usize = 30;
 
 /// Takes out of features what photos of different persons have in common, then scales rows to length 1.
 ///
-/// First the mean of the photos with the same labels of those heads whose label varies within a person, such as a mask: what is left of
-/// it tells nothing of who it is. Then the `width / 100` directions in which all photos vary most (Mu and Viswanath 2018,
-/// "All-but-the-Top"). On 9,450 photos of faces, features of an untrained-for-faces EfficientNet-Lite0 had another photo of the same
-/// person nearest in 63 % as they were, in 71 % after the first and in 84 % after the second step.
+/// First the mean of the photos with the same labels of those heads whose label varies within a person, such as a mask: what is
+/// left of it tells nothing of who it is. Then the `width / 100` directions in which all photos vary most (Mu and Viswanath 2018,
+/// "All-but-the-Top"). On 9,450 photos of faces, features of an untrained-for-faces EfficientNet-Lite0 had another photo of the
+/// same person nearest in 63 % as they were, in 71 % after the first and in 84 % after the second step.
 ///
 /// # Shapes
 /// `rows` `(places, width)`, changed in place; `places` are samples of the data.

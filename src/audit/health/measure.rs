@@ -15,8 +15,8 @@ pub struct Measures {
     pub width: usize,
     /// Mean of grey.
     pub brightness: f64,
-    /// Variance of the Laplacian of grey (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy"), with the kernel
-    /// 0 1 0 / 1 −4 1 / 0 1 0 and edges mirrored, as OpenCV's `Laplacian`. It grows with the photo's resolution and noise.
+    /// Variance of the Laplacian of grey (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy"), with the
+    /// kernel 0 1 0 / 1 −4 1 / 0 1 0 and edges mirrored, as OpenCV's `Laplacian`. It grows with the photo's resolution and noise.
     pub sharpness: f64,
     /// Shannon entropy of the grey levels, in bits: 0 to 8.
     pub entropy: f64,

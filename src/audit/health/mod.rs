@@ -1,5 +1,5 @@
-//! The health of a data set: photos that are there twice, blurred, dark, bright, empty or of odd size, persons that may be one or two,
-//! and what a crop cuts off. Nothing is decided here: everything found is ranked, to be looked at.
+//! The health of a data set: photos that are there twice, blurred, dark, bright, empty or of odd size, persons that may be one or
+//! two, and what a crop cuts off. Nothing is decided here: everything found is ranked, to be looked at.
 
 pub(crate) mod copies;
 mod crop;
@@ -156,8 +156,8 @@ impl HealthConfig {
     }
 }
 
-/// Reads every photo once, on all of rayon's threads, and looks for what may be wrong. `looker` is the network whose features tell
-/// photos apart; without one, nothing that needs features is looked for. `progress` is told photos done and photos in all.
+/// Reads every photo once, on all of rayon's threads, and looks for what may be wrong. `looker` is the network whose features
+/// tell photos apart; without one, nothing that needs features is looked for. `progress` is told photos done and photos in all.
 ///
 /// # Errors
 /// As [`Dataset`]'s, and what the model gives; a photo that cannot be read is no error but a finding.

@@ -40,7 +40,8 @@ impl Looker {
         })
     }
 
-    /// A pretrained backbone over `weights`, as [`load_weights`](crate::train::config::load_weights) gives them: its features only.
+    /// A pretrained backbone over `weights`, as [`load_weights`](crate::train::config::load_weights) gives them: its features
+    /// only.
     ///
     /// # Errors
     /// If the weights are not those of the configuration's backbone.
@@ -57,7 +58,8 @@ impl Looker {
         })
     }
 
-    /// The inputs photos are prepared to: the model's own, and with a crop that is to be compared, the one with and the one without.
+    /// The inputs photos are prepared to: the model's own, and with a crop that is to be compared, the one with and the one
+    /// without.
     fn inputs(&self, config: &HealthConfig) -> (Vec<InputSpec>, bool) {
         let whole = InputSpec {
             crop: None,

@@ -49,8 +49,8 @@ pub struct Look {
 /// What features say of persons.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PersonsReport {
-    /// Share of the photos of persons with several to which another photo of the same person is nearest: how far these features can be
-    /// trusted to tell who somebody is.
+    /// Share of the photos of persons with several to which another photo of the same person is nearest: how far these features
+    /// can be trusted to tell who somebody is.
     pub recognised: f64,
     /// Pairs of persons at least as alike as was asked for.
     pub same_person: usize,

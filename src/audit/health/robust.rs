@@ -9,7 +9,8 @@ pub struct Robust {
     pub median: f64,
     /// The median of the distances from it.
     pub mad: f64,
-    /// What one robust unit is: 1.4826 · `mad`, as the deviation of a normal distribution; where more than half of the numbers are equal,
+    /// What one robust unit is: 1.4826 · `mad`, as the deviation of a normal distribution; where more than half of the numbers
+    /// are equal,
     /// 1.2533 times the mean distance (Iglewicz and Hoaglin 1993). 0 if all are equal.
     pub unit: f64,
 }

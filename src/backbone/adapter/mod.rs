@@ -151,7 +151,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the sizes it takes.
-    pub fn check_size(&self, size: [usize; 2]) -> Result<()> {
+    pub(crate) fn check_size(&self, size: [usize; 2]) -> Result<()> {
         let [height, width] = size;
         let expected = match self.sizes {
             Sizes::Any => return Ok(()),

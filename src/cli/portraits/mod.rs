@@ -64,8 +64,8 @@ struct Row {
 /// years, 18 to 85; under 30, 30 to 59 and from 60 in equal numbers) and `split`, which keeps a person's photos together.
 ///
 /// # Errors
-/// [`Error::Invalid`] if there are fewer than 6 people or the size is not within 32 to 1024 pixels, [`Error::Io`] if a file cannot
-/// be written.
+/// [`Error::Invalid`] if there are fewer than 6 people or the size is not within 32 to 1024 pixels, [`Error::Io`] if a file
+/// cannot be written.
 pub fn write_portraits(dir: &Path, config: &PortraitConfig) -> Result<PathBuf> {
     check(config)?;
     let images = dir.join("images");

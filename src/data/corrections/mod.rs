@@ -66,8 +66,8 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// What is to be done. Labels are written as in a listing: a label's name, or a number for a head with thresholds, which takes the
-/// name as well.
+/// What is to be done. Labels are written as in a listing: a label's name, or a number for a head with thresholds, which takes
+/// the name as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The head has this label.
@@ -230,13 +230,14 @@ impl Corrections {
     /// Applies them to photos that were read, which then remember the files. Divide the photos into sides before: a split follows
     /// from the labels, and a correction should move nobody to another side.
     ///
-    /// What holds for a photo, the first that there is: its own entry that drops it; its own entry for the head; its own entry that
-    /// keeps it; its person's entry that drops it (unless there is any entry of its own); its person's for the head; its person's that
-    /// keeps. Of two entries of the same subject for the same head, the later one. Whatever is passed over is reported.
+    /// What holds for a photo, the first that there is: its own entry that drops it; its own entry for the head; its own entry
+    /// that keeps it; its person's entry that drops it (unless there is any entry of its own); its person's for the head; its
+    /// person's that keeps. Of two entries of the same subject for the same head, the later one. Whatever is passed over is
+    /// reported.
     ///
     /// # Errors
-    /// [`Error::Data`] with file and line if a head looks like a misspelling, a label is none of its head's, or a photo's name stands
-    /// in two listings.
+    /// [`Error::Data`] with file and line if a head looks like a misspelling, a label is none of its head's, or a photo's name
+    /// stands in two listings.
     pub fn apply(&self, dataset: &mut Dataset) -> Result<CorrectionsReport> {
         let report = self.change(dataset, &|_| true)?;
         dataset.corrections.extend(self.files.iter().cloned());

@@ -34,8 +34,8 @@ impl Features {
         self.photos.contents(paths)
     }
 
-    /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `progress` is told
-    /// the rows computed and how many are to be; nothing if none are.
+    /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `progress` is
+    /// told the rows computed and how many are to be; nothing if none are.
     ///
     /// # Errors
     /// If a photo cannot be read, [`Error::Image`] among them if it is not what it was when it was identified. What was computed

@@ -59,8 +59,8 @@ impl Photos {
 
     /// The fingerprint of each photo's content, in order; `None` if stopped.
     ///
-    /// A photo is read only if its size or time of change is not that of the last time. One that is no longer there is taken to be
-    /// what it was.
+    /// A photo is read only if its size or time of change is not that of the last time. One that is no longer there is taken to
+    /// be what it was.
     ///
     /// # Errors
     /// As [`PhotoFile::read`], of the first photo that cannot be read.

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The SHA-256 of a file.
 pub(crate) type Content = [u8; 32];
 
-/// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will say.
-/// `progress` gets photos done and photos in all.
+/// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will
+/// say. `progress` gets photos done and photos in all.
 pub(crate) fn contents(
     dataset: &Dataset,
     progress: &(dyn Fn(usize, usize) + Sync),

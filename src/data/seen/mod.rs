@@ -1,8 +1,8 @@
 //! Who a model was trained, validated and tested on: recorded by the training, asked by whatever scores.
 //!
-//! The split of a training can not be computed again from another listing: a label put right, a row more or a head less, and other persons
-//! stand on the test side. So a model's file holds hashes of those it has seen ([`Seen`]), and [`settle`] puts the photos of any
-//! listing on the sides where they stood.
+//! The split of a training can not be computed again from another listing: a label put right, a row more or a head less, and
+//! other persons stand on the test side. So a model's file holds hashes of those it has seen ([`Seen`]), and [`settle`] puts the
+//! photos of any listing on the sides where they stood.
 
 mod content;
 mod golomb;
@@ -101,8 +101,8 @@ impl Known {
             .any(|s| s == side)
     }
 
-    /// The side of each photo of a listing by its content, or that of its person, whole persons together; second, whether the person's
-    /// name alone says so.
+    /// The side of each photo of a listing by its content, or that of its person, whole persons together; second, whether the
+    /// person's name alone says so.
     fn sides(&self, dataset: &Dataset, contents: &[Option<Content>]) -> Vec<Option<(Split, bool)>> {
         let photos: Vec<Option<Split>> = contents.iter().map(|c| self.photo(c.as_ref()?)).collect();
         let by_photos = settle::together(dataset, &photos);
@@ -117,8 +117,8 @@ impl Known {
             .collect()
     }
 
-    /// The same for a training that starts from these models. Where hardly a photo is known, the persons are taken for others: the same
-    /// words, numbers above all, name other people in other data.
+    /// The same for a training that starts from these models. Where hardly a photo is known, the persons are taken for others:
+    /// the same words, numbers above all, name other people in other data.
     fn sides_for_training(
         &self,
         dataset: &Dataset,

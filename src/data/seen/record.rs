@@ -10,7 +10,8 @@ use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
-/// The most bytes of all records: a safetensors file's header, which they are in, has at most 100 MB. About 22 million photos and persons.
+/// The most bytes of all records: a safetensors file's header, which they are in, has at most 100 MB. About 22 million photos and
+/// persons.
 const LONGEST: usize = 80_000_000;
 
 /// The records of a model trained on this data: its own, and those of the weights it starts from.
@@ -86,8 +87,8 @@ impl Record {
     }
 }
 
-/// Records that a model's temperatures, threshold or decision were found on these photos, where its record does not have them on the
-/// training or validation side already: they are no test any more. A file without a record stays without.
+/// Records that a model's temperatures, threshold or decision were found on these photos, where its record does not have them on
+/// the training or validation side already: they are no test any more. A file without a record stays without.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if its record is damaged.
@@ -131,8 +132,8 @@ pub fn record_valid(
     Ok(())
 }
 
-/// Refuses weights to start from that have learnt from any of the photos, where each of these is held out once: before anything is
-/// trained.
+/// Refuses weights to start from that have learnt from any of the photos, where each of these is held out once: before anything
+/// is trained.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the number of these photos and the first of them.
@@ -172,8 +173,8 @@ fn set(sides: &mut SeenSides, side: Split) -> &mut SeenSet {
     }
 }
 
-/// Refuses to validate or test on photos that the weights a training starts from have learnt from already, and to test on those they
-/// were chosen by: the scores would not be true.
+/// Refuses to validate or test on photos that the weights a training starts from have learnt from already, and to test on those
+/// they were chosen by: the scores would not be true.
 ///
 /// # Errors
 /// [`Error::Invalid`] with their number and the first of them.

@@ -69,17 +69,17 @@ impl fmt::Display for Sides {
     }
 }
 
-/// Puts every photo on the side where it stood when these models were trained: what one of them learnt from is on `train`, what one was
-/// chosen by on `valid`, and the rest, with what none has seen, on `test`, whole persons together. A side that the listing gives
-/// holds as long as it claims nothing better.
+/// Puts every photo on the side where it stood when these models were trained: what one of them learnt from is on `train`, what
+/// one was chosen by on `valid`, and the rest, with what none has seen, on `test`, whole persons together. A side that the
+/// listing gives holds as long as it claims nothing better.
 ///
-/// Of a model whose file is of before and has no record the split is computed again, as it was then; whether it is the right one can be
-/// told only while the listing is unchanged. `corrections` are looked at for that and not applied. Without a record and without the
-/// configuration nothing is known, and a photo without a given side gets none.
+/// Of a model whose file is of before and has no record the split is computed again, as it was then; whether it is the right one
+/// can be told only while the listing is unchanged. `corrections` are looked at for that and not applied. Without a record and
+/// without the configuration nothing is known, and a photo without a given side gets none.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::Error::Checkpoint) if a record is damaged, [`Error::Data`](crate::Error::Data) if the listing puts a
-/// person on two sides.
+/// [`Error::Checkpoint`](crate::Error::Checkpoint) if a record is damaged, [`Error::Data`](crate::Error::Data) if the listing
+/// puts a person on two sides.
 pub fn settle(
     dataset: &mut Dataset,
     models: &[&Description],
@@ -149,8 +149,9 @@ pub fn settle(
     Ok(sides)
 }
 
-/// Puts photos without a given side on that where they stood when the weights were trained that a training starts from, so that it does
-/// not validate on what they have learnt from; the rest is left to [`split::assign`]. The records go on into the new model's.
+/// Puts photos without a given side on that where they stood when the weights were trained that a training starts from, so that
+/// it does not validate on what they have learnt from; the rest is left to [`split::assign`]. The records go on into the new
+/// model's.
 ///
 /// # Errors
 /// As [`settle`].

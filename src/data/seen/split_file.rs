@@ -7,13 +7,13 @@ use crate::io::files::Files;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Gives the photos that a CSV with the columns `path` and `split` names the sides it says, as if their listing said so; `path` is as
-/// the listing writes it. With a column `listing` it tells apart photos that two listings call the same. The number of its rows whose
-/// photo is in no listing.
+/// Gives the photos that a CSV with the columns `path` and `split` names the sides it says, as if their listing said so; `path`
+/// is as the listing writes it. With a column `listing` it tells apart photos that two listings call the same. The number of its
+/// rows whose photo is in no listing.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read; [`Error::Data`] with file and line for a row that cannot be used, a photo of several listings that it
-/// does not tell apart, and one whose listing gives another side; and if it is of none of the photos.
+/// [`Error::Io`] if it cannot be read; [`Error::Data`] with file and line for a row that cannot be used, a photo of several
+/// listings that it does not tell apart, and one whose listing gives another side; and if it is of none of the photos.
 pub fn apply_split_file(dataset: &mut Dataset, path: &Path) -> Result<usize> {
     let table = Table::read(path, 0)?;
     if let Some(first) = table.faults.first() {

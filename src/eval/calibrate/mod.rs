@@ -1,5 +1,5 @@
-//! A finished model made more honest, on photos that it was not trained on: temperatures of its heads and of the final class, a confidence
-//! below which it abstains, and what tells it that a photo is like none it knows.
+//! A finished model made more honest, on photos that it was not trained on: temperatures of its heads and of the final class, a
+//! confidence below which it abstains, and what tells it that a photo is like none it knows.
 
 mod principal;
 mod temperature;
@@ -84,12 +84,13 @@ fn of_outputs(loss: &LossKind, outputs: &[f32], temperature: f64) -> Vec<f64> {
     tempered(&log_softmax(outputs), temperature)
 }
 
-/// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file is read like
-/// any other, and the head keeps it wherever it goes. The final class's is in the decision; offsets that were tuned are tuned anew.
+/// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file
+/// is read like any other, and the head keeps it wherever it goes. The final class's is in the decision; offsets that were tuned
+/// are tuned anew.
 ///
 /// # Shapes
-/// `features` `(photos, num_features)`; `labels` and `classes` have one entry a photo, those of the heads that apply and are known, and the final
-/// class where it is known.
+/// `features` `(photos, num_features)`; `labels` and `classes` have one entry a photo, those of the heads that apply and are
+/// known, and the final class where it is known.
 ///
 /// # Errors
 /// [`Error::Invalid`] if no photo is right often enough for [`Abstain::ForAccuracy`], or nothing is known of any photo.

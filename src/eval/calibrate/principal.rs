@@ -103,8 +103,8 @@ pub(crate) fn novelty(train: &Tensor, aside: &Tensor) -> Result<(NoveltySpec, Te
     Ok((spec, tensors.into_iter().map(named).collect()))
 }
 
-/// Orthonormal directions of the greatest variance, and their variances, greatest first: orthogonal iteration from random directions, then
-/// the eigenvectors within what they span (Rayleigh and Ritz; Golub and Van Loan, "Matrix Computations", 8.2.4).
+/// Orthonormal directions of the greatest variance, and their variances, greatest first: orthogonal iteration from random
+/// directions, then the eigenvectors within what they span (Rayleigh and Ritz; Golub and Van Loan, "Matrix Computations", 8.2.4).
 fn leading(covariance: &[Vec<f64>], count: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
     let width = covariance.len();
     let matrix = Tensor::new(covariance.to_vec(), &Device::Cpu)?;

@@ -2,11 +2,12 @@
 
 use crate::model::combine::normalise;
 
-/// The temperature T > 0 for which the mean of −log p(truth) over some photos is least, p being softmax(log-probabilities / T) (Guo et al.
-/// 2017, "On Calibration of Modern Neural Networks"): that of the calibrated log-probabilities that `at` gives for each photo.
+/// The temperature T > 0 for which the mean of −log p(truth) over some photos is least, p being softmax(log-probabilities / T)
+/// (Guo et al. 2017, "On Calibration of Modern Neural Networks"): that of the calibrated log-probabilities that `at` gives for
+/// each photo.
 ///
-/// Looked for between 1/64 and 64: on a grid of 49, since with borders between ordered labels there may be several valleys, then by the golden
-/// section around its best point, to a ten-millionth. 1 without photos.
+/// Looked for between 1/64 and 64: on a grid of 49, since with borders between ordered labels there may be several valleys, then
+/// by the golden section around its best point, to a ten-millionth. 1 without photos.
 pub fn best_temperature(truth: &[usize], at: impl Fn(usize, f64) -> Vec<f64>) -> f64 {
     if truth.is_empty() {
         return 1.0;

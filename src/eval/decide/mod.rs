@@ -12,8 +12,9 @@ use crate::model::combine::{Decision, DecisionRule, log_softmax};
 use crate::taxonomy::Taxonomy;
 
 /// For each final class log P(class) − Σ log P(label of each head that applies), how much likelier it is than if its labels were
-/// independent: with it the product of heads becomes P(class) · Π P(label | photo) / P(label), the naive Bayes rule for parts that are
-/// independent given the class. Photos are counted with one more for every class (Laplace), labels by the classes they are in.
+/// independent: with it the product of heads becomes P(class) · Π P(label | photo) / P(label), the naive Bayes rule for parts
+/// that are independent given the class. Photos are counted with one more for every class (Laplace), labels by the classes they
+/// are in.
 pub fn log_prior(taxonomy: &Taxonomy, classes: &[Option<usize>]) -> Result<Vec<f64>> {
     let mut counts = vec![1f64; taxonomy.num_classes()];
     for class in classes.iter().flatten() {
@@ -45,8 +46,8 @@ pub fn log_prior(taxonomy: &Taxonomy, classes: &[Option<usize>]) -> Result<Vec<f
     Ok(leaves.iter().zip(&counts).map(of_class).collect())
 }
 
-/// What a rule is before anything is tuned: `joint_share` is that of the joint head, where there is one, `train` the final classes of
-/// the training photos. Offsets are tuned on top of the joint head's share, or of the product without one.
+/// What a rule is before anything is tuned: `joint_share` is that of the joint head, where there is one, `train` the final
+/// classes of the training photos. Offsets are tuned on top of the joint head's share, or of the product without one.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the rule needs a joint head and there is none.
@@ -83,8 +84,8 @@ pub fn untuned(
     })
 }
 
-/// A decision with offsets tuned for the greatest macro F1 of the final class on photos with these logits and classes, if its rule is
-/// one that is tuned; as it is otherwise, or if no photo's class is known.
+/// A decision with offsets tuned for the greatest macro F1 of the final class on photos with these logits and classes, if its
+/// rule is one that is tuned; as it is otherwise, or if no photo's class is known.
 ///
 /// # Errors
 /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).

@@ -3,10 +3,10 @@
 use crate::error::Result;
 use crate::taxonomy::Taxonomy;
 
-/// An offset for each final class, so that the class of the greatest log-probability plus offset has the greatest macro F1 that going
-/// from class to class finds: for one class after the other, with the others as they are, the best offset is found exactly, by passing
-/// all the points where a photo's decision changes; until a whole round brings nothing, or after twenty. Of equally good offsets the one
-/// that changes least is taken.
+/// An offset for each final class, so that the class of the greatest log-probability plus offset has the greatest macro F1 that
+/// going from class to class finds: for one class after the other, with the others as they are, the best offset is found exactly,
+/// by passing all the points where a photo's decision changes; until a whole round brings nothing, or after twenty. Of equally
+/// good offsets the one that changes least is taken.
 ///
 /// # Shapes
 /// `log_probs` one list of all classes a photo; `truth` one class a photo.

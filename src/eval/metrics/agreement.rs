@@ -3,15 +3,15 @@
 use super::ConfusionMatrix;
 
 impl ConfusionMatrix {
-    /// Cohen's kappa (Cohen 1960, "A Coefficient of Agreement for Nominal Scales"): 1 − disagreement / disagreement by chance; 1 is
-    /// perfect, 0 is chance. `None` where chance cannot disagree: without photos, or if truth and predictions are one and the same
-    /// class throughout. Equal to scikit-learn's `cohen_kappa_score(t, p)`, which then gives `nan`.
+    /// Cohen's kappa (Cohen 1960, "A Coefficient of Agreement for Nominal Scales"): 1 − disagreement / disagreement by chance; 1
+    /// is perfect, 0 is chance. `None` where chance cannot disagree: without photos, or if truth and predictions are one and the
+    /// same class throughout. Equal to scikit-learn's `cohen_kappa_score(t, p)`, which then gives `nan`.
     pub fn cohen_kappa(&self) -> Option<f64> {
         self.kappa(|truth, predicted| f64::from(u8::from(truth != predicted)))
     }
 
-    /// Kappa with quadratic weights (Cohen 1968, "Weighted Kappa"), for classes in order: a prediction k classes off disagrees by k².
-    /// Otherwise as [`cohen_kappa`](Self::cohen_kappa). Equal to scikit-learn's
+    /// Kappa with quadratic weights (Cohen 1968, "Weighted Kappa"), for classes in order: a prediction k classes off disagrees by
+    /// k². Otherwise as [`cohen_kappa`](Self::cohen_kappa). Equal to scikit-learn's
     /// `cohen_kappa_score(t, p, labels=range(n), weights="quadratic")`.
     pub fn quadratic_kappa(&self) -> Option<f64> {
         self.kappa(|truth, predicted| (truth.abs_diff(predicted) as f64).powi(2))

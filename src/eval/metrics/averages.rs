@@ -3,8 +3,8 @@
 use super::{ConfusionMatrix, ratio};
 
 impl ConfusionMatrix {
-    /// F1 of all photos taken together. Every photo has one class and one prediction, so it is the accuracy. Equal to scikit-learn's
-    /// `f1_score(t, p, labels=range(n), average="micro")`.
+    /// F1 of all photos taken together. Every photo has one class and one prediction, so it is the accuracy. Equal to
+    /// scikit-learn's `f1_score(t, p, labels=range(n), average="micro")`.
     pub fn micro_f1(&self) -> f64 {
         let hits = self.correct();
         ratio(2 * hits, 2 * self.total())

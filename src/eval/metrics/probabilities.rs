@@ -27,8 +27,8 @@ impl Probabilities {
     /// Adds a photo: its class, and one probability a class.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the class is not declared, [`Error::Invalid`] if there is not one number from 0 to 1 for each class;
-    /// nothing is added then.
+    /// [`Error::OutOfRange`] if the class is not declared, [`Error::Invalid`] if there is not one number from 0 to 1 for each
+    /// class; nothing is added then.
     pub fn add(&mut self, truth: usize, probs: &[f64]) -> Result<()> {
         if truth >= self.classes {
             return Err(Error::OutOfRange {
@@ -74,8 +74,8 @@ impl Probabilities {
         (!self.is_empty()).then(|| sum / self.len() as f64)
     }
 
-    /// Share of the photos whose class is among the `k` most probable, of equal ones the lower class first; `None` without photos.
-    /// Equal to scikit-learn's `top_k_accuracy_score(t, p, k=k, labels=range(n))` where no probabilities are equal.
+    /// Share of the photos whose class is among the `k` most probable, of equal ones the lower class first; `None` without
+    /// photos. Equal to scikit-learn's `top_k_accuracy_score(t, p, k=k, labels=range(n))` where no probabilities are equal.
     pub fn top_k(&self, k: usize) -> Option<f64> {
         self.mean(|truth, row| {
             let above = |(c, p): (usize, &f64)| *p > row[truth] || (*p == row[truth] && c < truth);
@@ -94,9 +94,9 @@ impl Probabilities {
         })
     }
 
-    /// Expected calibration error (Naeini and others 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; in this
-    /// form Guo and others 2017, "On Calibration of Modern Neural Networks"): photos are put into [`CALIBRATION_BINS`] equal bins
-    /// (from, to] by the probability of their most probable class; it is Σ over the bins of their share of the photos ·
+    /// Expected calibration error (Naeini and others 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; in
+    /// this form Guo and others 2017, "On Calibration of Modern Neural Networks"): photos are put into [`CALIBRATION_BINS`] equal
+    /// bins (from, to] by the probability of their most probable class; it is Σ over the bins of their share of the photos ·
     /// |accuracy − mean probability|. `None` without photos.
     pub fn calibration_error(&self) -> Option<f64> {
         let mut gaps = [0.0; CALIBRATION_BINS];

@@ -1,8 +1,8 @@
 //! How well a score ranks the photos of a label before the others.
 
-/// Area under the ROC curve of one label, from `(score, has the label)` of each photo: the probability that a photo with the label
-/// scores higher than one without, ties counting half (Fawcett 2006, "An Introduction to ROC Analysis"). `None` unless there are
-/// photos of both kinds. Equal to scikit-learn's `roc_auc_score`.
+/// Area under the ROC curve of one label, from `(score, has the label)` of each photo: the probability that a photo with the
+/// label scores higher than one without, ties counting half (Fawcett 2006, "An Introduction to ROC Analysis"). `None` unless
+/// there are photos of both kinds. Equal to scikit-learn's `roc_auc_score`.
 pub fn roc_auc(photos: &[(f64, bool)]) -> Option<f64> {
     let (mut with, mut without, mut pairs) = (0u64, 0u64, 0.0);
     for group in groups(photos) {

@@ -20,8 +20,8 @@ pub struct Coverage {
     pub photos: usize,
     /// From all photos to half of them.
     pub points: Vec<CoveragePoint>,
-    /// The area under the curve of risk (the share predicted wrong) over coverage (Geifman and El-Yaniv 2017): the mean of the risks at
-    /// every number of photos; less is better. `None` without photos.
+    /// The area under the curve of risk (the share predicted wrong) over coverage (Geifman and El-Yaniv 2017): the mean of the
+    /// risks at every number of photos; less is better. `None` without photos.
     pub risk_area: Option<f64>,
 }
 

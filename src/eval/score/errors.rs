@@ -4,7 +4,8 @@ use crate::eval::metrics::ConfusionMatrix;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Which heads the wrong final classes differ from the truth in. The *final class's* labels are compared, after the decision rule.
+/// Which heads the wrong final classes differ from the truth in. The *final class's* labels are compared, after the decision
+/// rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorSources {
     /// Photos whose final class is wrong.

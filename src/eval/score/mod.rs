@@ -47,8 +47,8 @@ pub struct ScoreReport {
     pub errors: ErrorSources,
 }
 
-/// The scores of one head, or of the final class. Without photos nothing was measured: then its figures are 0 here, and absent where it is
-/// written and from [`get`](Self::get).
+/// The scores of one head, or of the final class. Without photos nothing was measured: then its figures are 0 here, and absent
+/// where it is written and from [`get`](Self::get).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedScore {
     /// The head's name, or "class".
@@ -83,10 +83,10 @@ pub struct LabelScore {
 }
 
 impl ScoreReport {
-    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class; photos that a head does
-    /// not apply to do not count for it. `ordered` are the
-    /// places of the heads whose labels have an order: they alone get a quadratic kappa and a mean absolute error. What is measured
-    /// on probabilities is left out where a photo comes without.
+    /// Scores `photos`. Photos without some head's label count for the other heads, but not for the final class; photos that a
+    /// head does not apply to do not count for it. `ordered` are the
+    /// places of the heads whose labels have an order: they alone get a quadratic kappa and a mean absolute error. What is
+    /// measured on probabilities is left out where a photo comes without.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, or probabilities that are none of its heads',

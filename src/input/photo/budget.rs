@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The most bytes that all photos being read, decoded and prepared in this process take at once, every copy counted: the file, what
-/// the decoder keeps, the decoded photo and the copies made of it. Who needs more than is free waits; a photo that alone needs more is
-/// refused by its header, before anything is allocated. A [`Photo`](super::Photo) that has been handed out is no longer counted.
+/// The most bytes that all photos being read, decoded and prepared in this process take at once, every copy counted: the file,
+/// what the decoder keeps, the decoded photo and the copies made of it. Who needs more than is free waits; a photo that alone
+/// needs more is refused by its header, before anything is allocated. A [`Photo`](super::Photo) that has been handed out is no
+/// longer counted.
 pub const MAX_MEMORY: u64 = 1 << 30;
 
 static BUDGET: Budget = Budget::new(MAX_MEMORY);
@@ -40,8 +41,8 @@ pub(crate) struct Room {
 impl Room {
     /// Waits until `bytes` are free.
     ///
-    /// A thread that holds room already gets more at once: it could wait for itself, as when a thread of rayon takes up another photo
-    /// in the midst of one.
+    /// A thread that holds room already gets more at once: it could wait for itself, as when a thread of rayon takes up another
+    /// photo in the midst of one.
     pub(crate) fn take(bytes: u64) -> Self {
         BUDGET.take(bytes)
     }

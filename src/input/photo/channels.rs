@@ -4,8 +4,8 @@ use super::pixels::Photo;
 use std::borrow::Cow;
 
 impl Photo {
-    /// A picture of the crate [`image`] with 1, 3 or 4 channels (as [`InputSpec::channels`](crate::InputSpec::channels) says), as it is: without regard to any
-    /// orientation its file may have named.
+    /// A picture of the crate [`image`] with 1, 3 or 4 channels (as [`InputSpec::channels`](crate::InputSpec::channels) says), as
+    /// it is: without regard to any orientation its file may have named.
     pub fn from_image(image: &image::DynamicImage, channels: usize) -> Self {
         let rgb = match channels {
             4 => image.to_rgba8().into_raw(),
@@ -19,8 +19,8 @@ impl Photo {
         photo.with_channels(channels).into_owned()
     }
 
-    /// Leaves alpha out, or makes it grey, in place: what [`with_channels`](Self::with_channels) gives, without a second copy. It has as
-    /// many channels as it had if that are not more.
+    /// Leaves alpha out, or makes it grey, in place: what [`with_channels`](Self::with_channels) gives, without a second copy. It
+    /// has as many channels as it had if that are not more.
     #[cfg(feature = "audit")]
     pub(crate) fn reduce(&mut self, channels: usize) {
         let of = self.channels();
@@ -45,8 +45,8 @@ impl Photo {
         self.rgb.len() / (self.height * self.width).max(1)
     }
 
-    /// The photo with 1, 3 or 4 values a pixel. Grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha that is
-    /// not there is 255, and that is there is left out, the colours being taken as they are.
+    /// The photo with 1, 3 or 4 values a pixel. Grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha
+    /// that is not there is 255, and that is there is left out, the colours being taken as they are.
     pub fn with_channels(&self, channels: usize) -> Cow<'_, Self> {
         if self.channels() == channels {
             return Cow::Borrowed(self);

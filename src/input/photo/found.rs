@@ -87,8 +87,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// The JPEG and PNG files below `folder`, by the ends of their names, sorted, and what was passed over: hidden files and folders, linked
-/// folders, other files.
+/// The JPEG and PNG files below `folder`, by the ends of their names, sorted, and what was passed over: hidden files and folders,
+/// linked folders, other files.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed.

@@ -1,8 +1,8 @@
 //! How a photo is to be turned upright, as EXIF says it.
 //!
-//! The tag Orientation (0x0112) of the first directory counts, in either byte order, with one value of 1 to 8 of the type SHORT, or of BYTE or
-//! LONG: TIFF 6.0 asks readers to accept all three for an unsigned integer. Everything else, and an EXIF block that is damaged, is
-//! upright: it does not make the pixels wrong. XMP's `tiff:Orientation` is not looked at.
+//! The tag Orientation (0x0112) of the first directory counts, in either byte order, with one value of 1 to 8 of the type SHORT,
+//! or of BYTE or LONG: TIFF 6.0 asks readers to accept all three for an unsigned integer. Everything else, and an EXIF block that
+//! is damaged, is upright: it does not make the pixels wrong. XMP's `tiff:Orientation` is not looked at.
 
 const ORIENTATION: u16 = 0x0112;
 

@@ -7,8 +7,8 @@ pub struct Photo {
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    /// Red, green and blue of each pixel, row by row: `height · width · 3` bytes. Grey alone, or alpha too, if the photo was read so;
-    /// see [`channels`](Self::channels).
+    /// Red, green and blue of each pixel, row by row: `height · width · 3` bytes. Grey alone, or alpha too, if the photo was read
+    /// so; see [`channels`](Self::channels).
     pub rgb: Vec<u8>,
 }
 

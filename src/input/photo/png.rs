@@ -1,11 +1,11 @@
-//! PNG, whole or not at all: the chunks are walked and checked, and what is decoded goes row by row to its place. Nothing but the photo,
-//! a few rows and a window of 32 KiB is kept, and no chunk is inflated but the pixels.
+//! PNG, whole or not at all: the chunks are walked and checked, and what is decoded goes row by row to its place. Nothing but the
+//! photo, a few rows and a window of 32 KiB is kept, and no chunk is inflated but the pixels.
 //!
-//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing rows, a
-//! missing end chunk, critical chunks that are not known, pixels in several places. Passed over, as libpng does: what is surplus behind
-//! the pixels and behind the end chunk. Of an animation the still picture counts.
-//! `eXIf` is obeyed wherever it stands: behind the pixels its meaning is the same. Text chunks such as `Raw profile type exif` are not
-//! part of the specification and are not looked at, nor are colour profiles.
+//! Refused: a wrong checksum in a chunk that is used (all critical ones, `tRNS`, `eXIf`) or at the end of the pixels, missing
+//! rows, a missing end chunk, critical chunks that are not known, pixels in several places. Passed over, as libpng does: what is
+//! surplus behind the pixels and behind the end chunk. Of an animation the still picture counts.
+//! `eXIf` is obeyed wherever it stands: behind the pixels its meaning is the same. Text chunks such as `Raw profile type exif`
+//! are not part of the specification and are not looked at, nor are colour profiles.
 
 use super::canvas::Canvas;
 use super::inflate::Inflate;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 impl Photo {
     /// The whole photo as a region.
-    pub fn region(&self) -> Region {
+    pub(crate) fn region(&self) -> Region {
         Region {
             top: 0,
             left: 0,
@@ -22,9 +22,9 @@ impl Photo {
     /// Resizes `region` to `size` = `[height, width]`, antialiased; pixels outside the region are not looked at.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes (or · 1, or · 4), [`Error::Invalid`] if the region does not lie in
-    /// the photo.
-    pub fn resize(
+    /// [`Error::Shape`] if `rgb` is not `height · width · 3` bytes (or · 1, or · 4), [`Error::Invalid`] if the region does not
+    /// lie in the photo.
+    pub(crate) fn resize(
         &self,
         region: Region,
         size: [usize; 2],

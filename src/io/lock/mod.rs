@@ -17,15 +17,16 @@ const NAME: &str = ".lock";
 
 /// A folder that nobody else writes to until this value, with its clones, is gone.
 ///
-/// The lock is the operating system's, on the file `.lock` in the folder: it goes away with the process, however that ends, and the
-/// file that stays means nothing.
+/// The lock is the operating system's, on the file `.lock` in the folder: it goes away with the process, however that ends, and
+/// the file that stays means nothing.
 #[derive(Clone, Debug)]
 pub struct FolderLock {
     _file: Arc<File>,
 }
 
 impl FolderLock {
-    /// Creates the folder if need be, locks it, and removes the halves of files that a process left which was killed while it wrote.
+    /// Creates the folder if need be, locks it, and removes the halves of files that a process left which was killed while it
+    /// wrote.
     ///
     /// # Errors
     /// [`Error::Invalid`] if another run holds the folder, [`Error::Io`] if it cannot be created or locked.

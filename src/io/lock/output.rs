@@ -19,14 +19,14 @@ fn held() -> MutexGuard<'static, Vec<PathBuf>> {
 /// A file or folder that nobody else makes or changes until this value is gone: a command takes it before it reads what it will
 /// write, so that of two at once none is lost without a word.
 ///
-/// The lock is the operating system's, on `.NAME.lock` beside it; it goes away with the process, however that ends, and a file that
-/// stays behind a killed one means nothing and goes with the next lock.
+/// The lock is the operating system's, on `.NAME.lock` beside it; it goes away with the process, however that ends, and a file
+/// that stays behind a killed one means nothing and goes with the next lock.
 #[derive(Debug)]
 pub(crate) struct OutputLock(Option<(File, PathBuf)>);
 
 impl OutputLock {
-    /// Locks it; there need not be such a file yet. Nothing is locked where there is nothing to lose: beside a folder that is not there,
-    /// and in place of a device.
+    /// Locks it; there need not be such a file yet. Nothing is locked where there is nothing to lose: beside a folder that is not
+    /// there, and in place of a device.
     ///
     /// # Errors
     /// [`Error::Invalid`] if another process holds it, [`Error::Io`] if its folder cannot be written.

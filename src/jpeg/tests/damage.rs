@@ -82,7 +82,8 @@ fn a_jpeg_with_an_erased_stretch_is_refused() -> Checked {
 
 #[test]
 fn flat_pictures_of_zero_bytes_are_no_damage() -> Checked {
-    // Made by a coder whose codes for "no difference" and "end of block" are single zero bits: 512 x 512 pixels in 1024 zero bytes.
+    // Made by a coder whose codes for "no difference" and "end of block" are single zero bits: 512 x 512 pixels in 1024 zero
+    // bytes.
     let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     bytes.extend([1; 64]);
     bytes.extend([0xFF, 0xC0, 0, 11, 8, 2, 0, 2, 0, 1, 1, 0x11, 0]);

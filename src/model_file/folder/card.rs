@@ -10,7 +10,8 @@ use std::fmt::Write;
 /// Final classes listed by name; of more, the first ones.
 const SHOWN: usize = 100;
 
-/// The model card of a folder, `README.md`: the Hub's front matter, what the model predicts, its scores, how it was trained, how to use it.
+/// The model card of a folder, `README.md`: the Hub's front matter, what the model predicts, its scores, how it was trained, how
+/// to use it.
 ///
 /// # Errors
 /// If the model's labels have no final classes.

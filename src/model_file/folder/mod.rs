@@ -29,8 +29,8 @@ pub use config::config;
 /// The model card in a folder.
 pub const CARD: &str = "README.md";
 
-/// Writes a model as a folder for the Hugging Face Hub. `license` is the Hub's word for one (`mit`, `apache-2.0`, `other` …); none: the
-/// card names none. Files of other names in the folder stay.
+/// Writes a model as a folder for the Hugging Face Hub. `license` is the Hub's word for one (`mit`, `apache-2.0`, `other` …);
+/// none: the card names none. Files of other names in the folder stay.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written.

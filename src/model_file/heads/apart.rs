@@ -12,8 +12,8 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
 
-/// A file with the heads of a model and no backbone, a few kB: safetensors whose description has the kind `"heads"` and says by a SHA-256
-/// which backbone they were trained on.
+/// A file with the heads of a model and no backbone, a few kB: safetensors whose description has the kind `"heads"` and says by a
+/// SHA-256 which backbone they were trained on.
 ///
 /// ```no_run
 /// use hydranet::ModelFile;
@@ -65,8 +65,8 @@ pub(crate) fn without_backbone(file: &ModelFile) -> Result<HeadsFile> {
 
 const HEADS: &str = "heads";
 
-/// The SHA-256 of a backbone: of its tensors `backbone.…` in order of name, of each the name, a zero byte, the number of its dimensions and
-/// each of them in eight bytes, and its values as `f32`, numbers little-endian.
+/// The SHA-256 of a backbone: of its tensors `backbone.…` in order of name, of each the name, a zero byte, the number of its
+/// dimensions and each of them in eight bytes, and its values as `f32`, numbers little-endian.
 ///
 /// # Errors
 /// If a tensor cannot be read.

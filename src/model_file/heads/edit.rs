@@ -20,8 +20,8 @@ pub enum NewTensors {
         /// The seed.
         seed: u64,
     },
-    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as [`head_tensors`](super::head_tensors)
-    /// gives them.
+    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as
+    /// [`head_tensors`](super::head_tensors) gives them.
     Given(Tensors),
 }
 
@@ -29,8 +29,8 @@ pub enum NewTensors {
 pub(crate) struct Edit(ModelFile);
 
 impl Edit {
-    /// With other heads. Where that makes other final classes, a joint head and a decision that were for those before are taken out;
-    /// the note says so.
+    /// With other heads. Where that makes other final classes, a joint head and a decision that were for those before are taken
+    /// out; the note says so.
     pub(crate) fn new(file: &ModelFile, heads: Vec<HeadSpec>, mut done: Value) -> Result<Self> {
         let mut file = file.clone();
         let description = &mut file.description;

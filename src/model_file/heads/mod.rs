@@ -1,7 +1,7 @@
-//! Heads of a trained model replaced, added, removed, renamed, reset, or taken from another model.
+//! Heads of a trained model replaced, added, removed, renamed, reset, taken from another model, taken out, attached or merged.
 //!
-//! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for bit;
-//! the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
+//! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for
+//! bit; the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
 
 mod apart;
 mod edit;
@@ -38,8 +38,8 @@ pub struct Graft {
     pub rename: Option<String>,
     /// Where it goes.
     pub place: Place,
-    /// Take it even if the two models' backbone tensors or inputs differ, so that it sees other features than those it was trained
-    /// on. Right only if it will be trained again.
+    /// Take it even if the two models' backbone tensors or inputs differ, so that it sees other features than those it was
+    /// trained on. Right only if it will be trained again.
     pub allow_other_backbone: bool,
 }
 
@@ -161,8 +161,9 @@ pub fn reset(file: &ModelFile, name: &str, seed: u64) -> Result<ModelFile> {
 /// Takes head `name`, specification and tensors, from the model `from`.
 ///
 /// # Errors
-/// [`Error::UnknownName`] if a head named is not there; [`Error::Invalid`] if the backbones are of different architectures, if their
-/// tensors or inputs differ and `how` does not allow it, or if the name is taken; [`Error::OutOfRange`] if there is no such place.
+/// [`Error::UnknownName`] if a head named is not there; [`Error::Invalid`] if the backbones are of different architectures, if
+/// their tensors or inputs differ and `how` does not allow it, or if the name is taken; [`Error::OutOfRange`] if there is no such
+/// place.
 pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Result<ModelFile> {
     let (ours, theirs) = (&file.description.model, &from.description.model);
     let spec = &theirs.heads[theirs.head_index(name)?];
@@ -209,9 +210,9 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
     Ok(grafted)
 }
 
-/// One model with the heads of several that were trained on the same frozen backbone, which it runs once: those of the first, then those of
-/// each other in order. Each head's outputs stay the same to the last bit. A joint head and a decision of one of them do not survive, for the
-/// final classes are others; combinations that any of them declares impossible stay so.
+/// One model with the heads of several that were trained on the same frozen backbone, which it runs once: those of the first,
+/// then those of each other in order. Each head's outputs stay the same to the last bit. A joint head and a decision of one of
+/// them do not survive, for the final classes are others; combinations that any of them declares impossible stay so.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is none, two heads have the same name, or backbones or inputs differ.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// The most bytes of a safetensors file's header, as the crate `safetensors` has it.
 const LONGEST: u64 = 100_000_000;
 
-/// The records of the model that `source` leads to, found as [`load`](super::load) finds it; none if it is not a model of hydranet's or
-/// was never trained. For a trained one that has no record, one that says so.
+/// The records of the model that `source` leads to, found as [`load`](super::load) finds it; none if it is not a model of
+/// hydranet's or was never trained. For a trained one that has no record, one that says so.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read; what is wrong within it, [`load`](super::load) says.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
 ///
-/// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature `hub`, see
-/// chapter `backbones` of the guide).
+/// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature
+/// `hub`, see chapter `backbones` of the guide).
 ///
 /// # Errors
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be

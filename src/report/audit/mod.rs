@@ -1,6 +1,6 @@
-//! One HTML file to look at what was found and to decide: contact sheets of suspects with their person's other photos and the nearest photos
-//! of the suggested label, persons, and findings of data health. Photos are in it as thumbnails, so it works without a network and
-//! without the photos. What is decided by keyboard or mouse is kept by the browser and saved as a file of
+//! One HTML file to look at what was found and to decide: contact sheets of suspects with their person's other photos and the
+//! nearest photos of the suggested label, persons, and findings of data health. Photos are in it as thumbnails, so it works
+//! without a network and without the photos. What is decided by keyboard or mouse is kept by the browser and saved as a file of
 //! [corrections](crate::data::corrections).
 
 mod cards;

@@ -3,8 +3,8 @@
 //! A map is a tensor `(batch, channels, H, W)` of candle's graph, which keeps what backward needs. Only operators of candle whose
 //! gradients are right are used: none of its convolutions, poolings or upsamplings. Everything that moves a window over planes is
 //! one
-//! `index_select` of positions; what it does with the values found is a matrix product, a sum, or a choice. The compositions work on
-//! every device; the CPU's tests compare them with the kernels.
+//! `index_select` of positions; what it does with the values found is a matrix product, a sum, or a choice. The compositions work
+//! on every device; the CPU's tests compare them with the kernels.
 
 mod activation;
 mod conv;

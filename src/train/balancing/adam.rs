@@ -6,8 +6,8 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPS: f64 = 1e-8;
 
-/// Adam (Kingma and Ba 2015) over one number a head, as PyTorch's: β = (0.9, 0.999), ε = 1e-8, no decay. Each number counts the steps
-/// it has taken part in.
+/// Adam (Kingma and Ba 2015) over one number a head, as PyTorch's: β = (0.9, 0.999), ε = 1e-8, no decay. Each number counts the
+/// steps it has taken part in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {

@@ -66,8 +66,8 @@ impl Balancer {
         matches!(self.method, Method::Famo(_))
     }
 
-    /// Learns from a step and takes its figures in. `after` holds the losses after it where they are needed, `lr` is the heads' learning
-    /// rate.
+    /// Learns from a step and takes its figures in. `after` holds the losses after it where they are needed, `lr` is the heads'
+    /// learning rate.
     pub(in crate::train) fn take(
         &mut self,
         step: &Gradients,

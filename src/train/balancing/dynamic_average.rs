@@ -4,9 +4,9 @@ use super::LEAST;
 use super::report::Mean;
 use serde::{Deserialize, Serialize};
 
-/// Dynamic weight average (Liu, Johns and Davison 2019, "End-to-End Multi-Task Learning with Attention"): with rₖ the mean loss of head
-/// k in the last epoch over that in the one before, and K heads, its factor is K · exp(rₖ / T) / Σᵢ exp(rᵢ / T). A loss that falls slowly
-/// counts more. r is 1 in the first two epochs, and for a head that had no loss in one of the two.
+/// Dynamic weight average (Liu, Johns and Davison 2019, "End-to-End Multi-Task Learning with Attention"): with rₖ the mean loss
+/// of head k in the last epoch over that in the one before, and K heads, its factor is K · exp(rₖ / T) / Σᵢ exp(rᵢ / T). A loss
+/// that falls slowly counts more. r is 1 in the first two epochs, and for a head that had no loss in one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DynamicAverage {

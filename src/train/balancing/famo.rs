@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Fast adaptive multitask optimisation (FAMO; Liu, Feng, Stone and Liu 2023). With z = softmax(ξ), a step goes along
 /// c · Σ zᵢ ∇ log Lᵢ, c = 1 / Σ (zᵢ / Lᵢ): the factor of head i is c · zᵢ / Lᵢ, and all of them sum to 1. After the step the same
-/// batch's losses are computed again, and ξ takes a step of Adam against Jᵀδ + decay · ξ, where J is the Jacobian of the softmax and
-/// δ = log L before − log L after: a head whose loss fell less counts more from then on.
+/// batch's losses are computed again, and ξ takes a step of Adam against Jᵀδ + decay · ξ, where J is the Jacobian of the softmax
+/// and δ = log L before − log L after: a head whose loss fell less counts more from then on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Famo {

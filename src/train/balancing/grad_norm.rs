@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 /// No factor becomes smaller: a negative one would teach a head to be wrong.
 const FLOOR: f64 = 0.01;
 
-/// GradNorm (Chen et al. 2018): factors w are learned so that the gradient of each head, of norm w·n, comes near the mean of all norms
-/// times rᵅ, where r is the head's inverse training rate: its loss over its first one, relative to the mean of that over the heads.
-/// What falls is Σ |w·n − mean · rᵅ|, the second term held constant. After each step of Adam (the paper leaves the optimiser open) the
-/// factors are scaled so that their sum stays the number of heads; none becomes less than 0.01 before that.
+/// GradNorm (Chen et al. 2018): factors w are learned so that the gradient of each head, of norm w·n, comes near the mean of all
+/// norms times rᵅ, where r is the head's inverse training rate: its loss over its first one, relative to the mean of that over
+/// the heads. What falls is Σ |w·n − mean · rᵅ|, the second term held constant. After each step of Adam (the paper leaves the
+/// optimiser open) the factors are scaled so that their sum stays the number of heads; none becomes less than 0.01 before that.
 ///
-/// The norms are those at the **features**, where the heads begin, and not at the weights of some layer. Everything the gradient of a
-/// shared weight is made of has come through the features, whatever the backbone, how much of it is trained, or whether the features
-/// were computed beforehand; and a backward pass through a head alone costs hardly anything. The paper takes the last shared layer's
-/// weights, whose gradient is a linear function of this one.
+/// The norms are those at the **features**, where the heads begin, and not at the weights of some layer. Everything the gradient
+/// of a shared weight is made of has come through the features, whatever the backbone, how much of it is trained, or whether the
+/// features were computed beforehand; and a backward pass through a head alone costs hardly anything. The paper takes the last
+/// shared layer's weights, whose gradient is a linear function of this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradNorm {
@@ -48,8 +48,8 @@ impl GradNorm {
         &self.factors
     }
 
-    /// A step of the factors after these losses, whose gradients at the features (without factors) have these norms. Heads without a
-    /// loss stay, and so does the sum of the others' factors.
+    /// A step of the factors after these losses, whose gradients at the features (without factors) have these norms. Heads
+    /// without a loss stay, and so does the sum of the others' factors.
     pub fn update(&mut self, losses: &[Option<f64>], norms: &[f64]) {
         // (head, loss over the first one) of those that take part.
         let mut present = Vec::new();

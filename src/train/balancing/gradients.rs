@@ -80,8 +80,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// The step's gradient of every variable; with projected gradients the heads' gradients on the backbone are put together so, in
-    /// orders drawn for (seed, epoch, step), and each head's own variables keep theirs.
+    /// The step's gradient of every variable; with projected gradients the heads' gradients on the backbone are put together so,
+    /// in orders drawn for (seed, epoch, step), and each head's own variables keep theirs.
     ///
     /// # Errors
     /// [`Error::LostGradient`](crate::Error::LostGradient) naming every variable without one.

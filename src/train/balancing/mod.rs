@@ -1,11 +1,11 @@
 //! Balancing the heads: the factor each head's loss gets in the joint loss.
 //!
-//! A method sees the heads' losses as they are, and a head's own `weight` multiplies what it finds: weight 2 is twice what the method
-//! would give. A head of weight 0, and one whose label no photo of a batch has, takes no part in a step: nothing the method has
-//! learned about it moves.
+//! A method sees the heads' losses as they are, and a head's own `weight` multiplies what it finds: weight 2 is twice what the
+//! method would give. A head of weight 0, and one whose label no photo of a batch has, takes no part in a step: nothing the
+//! method has learned about it moves.
 //!
-//! [`Balancing`] names the methods, one a file; `Method` is one at work; `Balancer` is that and the figures of an epoch. All of it
-//! is numbers, a few a head; tensors are in the step's gradients alone.
+//! [`Balancing`] names the methods, one a file; `Method` is one at work; `Balancer` is that and the figures of an epoch. All of
+//! it is numbers, a few a head; tensors are in the step's gradients alone.
 
 mod adam;
 mod balancer;
@@ -90,7 +90,7 @@ fn hundred_thousandth() -> f64 {
 
 impl Balancing {
     /// Whether it is [`Balancing::Fixed`].
-    pub fn is_fixed(&self) -> bool {
+    pub(crate) fn is_fixed(&self) -> bool {
         *self == Self::Fixed
     }
 

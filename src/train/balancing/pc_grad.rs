@@ -7,8 +7,8 @@ use rand::seq::SliceRandom;
 /// after the other in the order given, off every other head's gⱼ with which it has a negative product by then,
 /// gᵢ − (gᵢ·gⱼ / |gⱼ|²) gⱼ, and the results are added up.
 ///
-/// What comes out is Σ fⱼ gⱼ of the gradients that went in, so the factors f are all there is to find, and the products of the gradients
-/// all there is to know: the work is on a few numbers, not on as many vectors as there are heads.
+/// What comes out is Σ fⱼ gⱼ of the gradients that went in, so the factors f are all there is to find, and the products of the
+/// gradients all there is to know: the work is on a few numbers, not on as many vectors as there are heads.
 ///
 /// `products` holds gᵢ·gⱼ, a row a head; `orders` the other heads for each head. A gradient of 0 is nobody's obstacle.
 pub fn project(products: &[Vec<f64>], orders: &[Vec<usize>]) -> Vec<f64> {

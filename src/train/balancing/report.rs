@@ -25,15 +25,16 @@ impl Mean {
     }
 }
 
-/// Do the heads fight? The gradients of the heads' losses, times their `weight`, over all trained variables of the backbone: means
-/// over the steps of an epoch they were measured in.
+/// Do the heads fight? The gradients of the heads' losses, times their `weight`, over all trained variables of the backbone:
+/// means over the steps of an epoch they were measured in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradientReport {
     /// Norm of each head's gradient. `None` where no measured batch had the head's label.
     pub norms: Vec<Option<f64>>,
-    /// Cosine of the gradients of each pair of heads, in the order (0, 1), (0, 2), … (1, 2), …: 1 if they pull the same way, −1 if
-    /// against each other, about 0 if they have nothing to do with each other. `None` where no measured batch had a gradient of both.
+    /// Cosine of the gradients of each pair of heads, in the order (0, 1), (0, 2), … (1, 2), …: 1 if they pull the same way, −1
+    /// if against each other, about 0 if they have nothing to do with each other. `None` where no measured batch had a gradient
+    /// of both.
     pub cosines: Vec<Option<f64>>,
 }
 

@@ -3,11 +3,12 @@
 use super::Adam;
 use serde::{Deserialize, Serialize};
 
-/// Each head's term of the joint loss is exp(−s)·L + s / 2 with a learned log-variance s (Kendall, Gal and Cipolla 2018, "Multi-Task
-/// Learning Using Uncertainty to Weigh Losses"): a head whose loss stays large counts less, and s / 2 keeps the variance from growing.
+/// Each head's term of the joint loss is exp(−s)·L + s / 2 with a learned log-variance s (Kendall, Gal and Cipolla 2018,
+/// "Multi-Task Learning Using Uncertainty to Weigh Losses"): a head whose loss stays large counts less, and s / 2 keeps the
+/// variance from growing.
 ///
-/// s starts at 0 and is learned by Adam with the heads' learning rate and its schedule, whatever optimiser the weights have. The head's
-/// `weight` multiplies the whole term, to which Adam is blind, so it does not change the course of s.
+/// s starts at 0 and is learned by Adam with the heads' learning rate and its schedule, whatever optimiser the weights have. The
+/// head's `weight` multiplies the whole term, to which Adam is blind, so it does not change the course of s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uncertainty {

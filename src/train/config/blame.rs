@@ -68,8 +68,8 @@ fn named(origin: String, error: Error) -> Error {
     }
 }
 
-/// The file of a folder of heads that an error is about: that of the first head it names, or else the first in which what it is about
-/// is found, or `model.toml`.
+/// The file of a folder of heads that an error is about: that of the first head it names, or else the first in which what it is
+/// about is found, or `model.toml`.
 fn file_of(folder: &Path, error: &Error) -> PathBuf {
     let message = error.to_string();
     let quoted = message.split('`').skip(1).step_by(2);

@@ -7,8 +7,8 @@ use crate::model_file::Tensors;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
-/// Brings the heads of a file's model into the order of labels that `wanted` has them in, the joint head's classes too; heads that only one of
-/// both has are left alone.
+/// Brings the heads of a file's model into the order of labels that `wanted` has them in, the joint head's classes too; heads
+/// that only one of both has are left alone.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming head, file and both lists where labels, borders or the meaning of the outputs differ.

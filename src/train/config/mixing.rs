@@ -7,7 +7,7 @@ use crate::train::mix::{ALPHA, MixKind, MixRule, Partner};
 
 impl TrainConfig {
     /// The rules of mixing: those of `mix`, or else `mix_up` in every step.
-    pub fn mixes(&self) -> Vec<MixRule> {
+    pub(crate) fn mixes(&self) -> Vec<MixRule> {
         if self.mix.is_empty() && self.mix_up > 0.0 {
             let kind = MixKind::MixUp { alpha: self.mix_up };
             return vec![MixRule {

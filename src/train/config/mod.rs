@@ -96,8 +96,8 @@ pub struct TrainConfig {
     /// How the heads are balanced in the joint loss.
     #[serde(skip_serializing_if = "Balancing::is_fixed")]
     pub balancing: Balancing,
-    /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more backward pass
-    /// a head; 0: none, or all with `balancing = "pc_grad"`.
+    /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more
+    /// backward pass a head; 0: none, or all with `balancing = "pc_grad"`.
     #[serde(skip_serializing_if = "is_none")]
     pub report_gradients: usize,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
@@ -195,8 +195,8 @@ impl Default for TrainConfig {
 pub struct ModelConfig {
     /// The backbone.
     pub backbone: Architecture,
-    /// Its pretrained weights: a file, the name of one in the weights folder, or `hf://organisation/name` on the Hugging Face Hub;
-    /// none: random. See [`crate::weights`].
+    /// Its pretrained weights: a file, the name of one in the weights folder, or `hf://organisation/name` on the Hugging Face
+    /// Hub; none: random. See [`crate::weights`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
     /// Names of the heads, in order.

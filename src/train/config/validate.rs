@@ -9,8 +9,8 @@ use crate::train::optim::OptimizerKind;
 
 /// Greatest factor, learning rate or norm: far beyond anything of use, and far below what overflows in `f32`.
 const GREATEST: f64 = 1e6;
-/// Most memory that the photos of a batch, or of the part of one that is computed at once, may take as numbers: 1 GiB. What a network
-/// makes of them takes a multiple.
+/// Most memory that the photos of a batch, or of the part of one that is computed at once, may take as numbers: 1 GiB. What a
+/// network makes of them takes a multiple.
 const MAX_BATCH_BYTES: usize = 1 << 30;
 /// Greatest rank of low-rank adaptation: that of the largest layers there are; more would only be a slower full fine-tuning.
 const MAX_RANK: usize = 1024;

@@ -27,14 +27,14 @@ pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
 
 /// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.
 ///
-/// `model.weights` is a file, the name of one in the folder `weights` beside the heads folder or in the working folder, or `hf://…`;
-/// see [`pretrained::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of its heads whose
-/// names are among the configuration's, the joint head too if there is to be one. A label is its name: where the file has a head's labels
-/// in another order, its outputs are put into the configuration's.
+/// `model.weights` is a file, the name of one in the folder `weights` beside the heads folder or in the working folder, or
+/// `hf://…`; see [`pretrained::load`]. It may be a backbone's weights or a hydranet model, whose backbone is taken, and those of
+/// its heads whose names are among the configuration's, the joint head too if there is to be one. A label is its name: where the
+/// file has a head's labels in another order, its outputs are put into the configuration's.
 ///
 /// # Errors
-/// As [`pretrained::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken has other labels,
-/// other thresholds or outputs that mean something else.
+/// As [`pretrained::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken
+/// has other labels, other thresholds or outputs that mean something else.
 pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let Some(source) = &config.model.weights else {
         return Ok(Tensors::new());

@@ -6,9 +6,9 @@ use crate::model::Outputs;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
-/// The mean over photos of Σ over heads of ½ KL(p ‖ m) + ½ KL(m ‖ p), half of Jeffreys' divergence (1946): p the probabilities of the head's
-/// labels, m what the joint head's probabilities say of them, Σ over the final classes with the label, divided by Σ over those that the
-/// head applies to. It needs no labels, so every photo counts.
+/// The mean over photos of Σ over heads of ½ KL(p ‖ m) + ½ KL(m ‖ p), half of Jeffreys' divergence (1946): p the probabilities of
+/// the head's labels, m what the joint head's probabilities say of them, Σ over the final classes with the label, divided by Σ
+/// over those that the head applies to. It needs no labels, so every photo counts.
 pub struct Consistency {
     /// The labels of each final class.
     leaves: Vec<Vec<Option<usize>>>,

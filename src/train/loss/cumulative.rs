@@ -18,8 +18,8 @@ fn surprise(x: f64) -> (f64, f64) {
     ((-x).max(0.0) + e.ln_1p(), sigmoid)
 }
 
-/// Σ s Σ_k [b_k · −log σ(a_k) + (r_k) · −log σ(−a_k)] / total, where `borders` says of a photo's weighted targets how much of them lies
-/// beyond border k, b, and how much of what counts there does not, r.
+/// Σ s Σ_k [b_k · −log σ(a_k) + (r_k) · −log σ(−a_k)] / total, where `borders` says of a photo's weighted targets how much of
+/// them lies beyond border k, b, and how much of what counts there does not, r.
 fn binary(batch: &Batch, total: f64, borders: impl Fn(&[f64], usize) -> (f64, f64)) -> Valued {
     let n = batch.labels();
     let (mut value, mut gradient) = (0.0, vec![0.0; batch.logits.len()]);

@@ -67,8 +67,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Σ s Σ_c t_c w_c f(c, log p_c) / total, with p the softmax of the logits plus `raised` (none: nothing); f gives its value and
-    /// its derivative by log p.
+    /// Σ s Σ_c t_c w_c f(c, log p_c) / total, with p the softmax of the logits plus `raised` (none: nothing); f gives its value
+    /// and its derivative by log p.
     fn of_log_probs(&self, raised: &[f64], f: impl Fn(usize, f64) -> (f64, f64)) -> Valued {
         let (n, total) = (self.labels(), self.total());
         let (mut value, mut gradient) = (0.0, vec![0.0; self.logits.len()]);

@@ -1,4 +1,5 @@
-//! The loss of one head, on soft targets, with class weights and missing labels.
+//! The loss of one head, on soft targets, with class weights and missing labels; [`objective`] has those of all heads, [`joint`] their
+//! weighted sum.
 
 mod batch;
 pub mod class_weights;

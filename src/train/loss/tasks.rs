@@ -52,8 +52,8 @@ impl Tasks {
         known
     }
 
-    /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they are
-    /// missing, fully. The joint head's target is the product of those of the heads that apply.
+    /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they
+    /// are missing, fully. The joint head's target is the product of those of the heads that apply.
     pub(crate) fn targets<'a>(&self, samples: impl Iterator<Item = &'a Sample>) -> Vec<Targets> {
         let empty = |head: &HeadSpec| Targets {
             rows: Vec::new(),

@@ -1,5 +1,5 @@
-//! Mixing photos and their targets in place, with one λ and one partner for all heads of a photo: mix-up (Zhang et al. 2018), CutMix
-//! (Yun et al. 2019), halves.
+//! Mixing photos and their targets in place, with one λ and one partner for all heads of a photo: mix-up (Zhang et al. 2018),
+//! CutMix (Yun et al. 2019), halves.
 
 use crate::data::targets::Targets;
 use crate::error::{Error, Result};
@@ -69,8 +69,8 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// CutMix's: √(1 − λ) of the photo's height and width, around row and column `centre`, cut off at the photo's borders; rounded as
-    /// timm's `rand_bbox` does.
+    /// CutMix's: √(1 − λ) of the photo's height and width, around row and column `centre`, cut off at the photo's borders;
+    /// rounded as timm's `rand_bbox` does.
     pub fn around(centre: [usize; 2], lambda: f64, size: [usize; 2]) -> Self {
         let ratio = (1.0 - lambda).max(0.0).sqrt();
         let side = |i: usize| {

@@ -77,7 +77,7 @@ fn fifth() -> f64 {
 
 impl MixKind {
     /// α of the distribution of λ, if it is drawn.
-    pub fn alpha(self) -> Option<f64> {
+    pub(crate) fn alpha(self) -> Option<f64> {
         match self {
             Self::MixUp { alpha } | Self::FeatureMixUp { alpha } | Self::CutMix { alpha } => {
                 Some(alpha)

@@ -178,8 +178,8 @@ impl Averages {
     }
 }
 
-/// The share of the newest weights in an exponential average of rate `decay`, after `count` steps: 1 − min(decay, (1 + t)/(10 + t)),
-/// so that the first, untrained weights are soon forgotten (as TensorFlow's `ExponentialMovingAverage` with its step count).
+/// The share of the newest weights in an exponential average of rate `decay`, after `count` steps: 1 − min(decay, (1 + t)/(10 +
+/// t)), so that the first, untrained weights are soon forgotten (as TensorFlow's `ExponentialMovingAverage` with its step count).
 pub fn share(decay: f64, count: u64) -> f64 {
     let t = count as f64;
     1.0 - decay.min((1.0 + t) / (10.0 + t))

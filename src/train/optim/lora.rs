@@ -16,8 +16,8 @@ pub struct Lora {
     pub rank: usize,
     /// Scale, divided by the rank.
     pub alpha: f64,
-    /// Patterns of names of the backbone's weights, `*` standing for any characters. Those of them that are neither linear layers nor
-    /// 1 × 1 convolutions are left alone.
+    /// Patterns of names of the backbone's weights, `*` standing for any characters. Those of them that are neither linear layers
+    /// nor 1 × 1 convolutions are left alone.
     pub weights: Vec<String>,
 }
 

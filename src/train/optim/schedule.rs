@@ -1,7 +1,7 @@
 //! The learning rate's course: linear warm-up, then a half cosine (Loshchilov and Hutter 2017).
 
-/// Factor of the peak learning rate at `step` (from 0) of `steps`: rises linearly over the first `warm_up · steps` steps, then falls
-/// along half a cosine to `end`.
+/// Factor of the peak learning rate at `step` (from 0) of `steps`: rises linearly over the first `warm_up · steps` steps, then
+/// falls along half a cosine to `end`.
 ///
 /// `warm_up` and `end` are shares from 0 to 1.
 pub fn factor(step: usize, steps: usize, warm_up: f64, end: f64) -> f64 {

@@ -49,7 +49,8 @@ impl Beginning {
     /// Compares the settings that a run began with with those it is to go on with.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming each setting that is another one, `file` being where they are written, and in which `state` the run is.
+    /// [`Error::Invalid`] naming each setting that is another one, `file` being where they are written, and in which `state` the
+    /// run is.
     pub(super) fn check(&self, then: &Self, file: &Path, state: &str) -> Result<()> {
         let [was, is] = [then, self].map(|b| entries(&b.settings));
         let differs = |key: &&String| was.get(*key) != is.get(*key);

@@ -140,8 +140,8 @@ impl RunFolder {
         self.read(STATE)
     }
 
-    /// As [`read_state`](Self::read_state), where the run stood at the beginning of the epoch behind `epochs`, within which it was
-    /// stopped.
+    /// As [`read_state`](Self::read_state), where the run stood at the beginning of the epoch behind `epochs`, within which it
+    /// was stopped.
     ///
     /// # Errors
     /// As [`read_state`](Self::read_state), and [`Error::Invalid`] if that was not kept.

@@ -12,8 +12,8 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Joint loss on the validation split; `None` without one.
     pub valid_loss: Option<f64>,
-    /// Final-class macro F1 on the validation split (on heads alone, their mean, where no photo has every label); `None` if nothing
-    /// there has a label.
+    /// Final-class macro F1 on the validation split (on heads alone, their mean, where no photo has every label); `None` if
+    /// nothing there has a label.
     pub macro_f1: Option<f64>,
     /// Final-class accuracy on the validation split; `None` where no photo has every label.
     pub accuracy: Option<f64>,

@@ -47,8 +47,8 @@ impl Start {
         })
     }
 
-    /// Reads where a run stands. Where other photos are passed over than before the batches are others: an epoch that has begun begins
-    /// again, as it was then.
+    /// Reads where a run stands. Where other photos are passed over than before the batches are others: an epoch that has begun
+    /// begins again, as it was then.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what is not as it was when it began.

@@ -245,6 +245,10 @@ pub(crate) fn what_instead_of_photo(bytes: &[u8]) -> Option<String> {
 }
 
 fn any_text(bytes: &[u8]) -> Option<String> {
+    // The first bytes of any file may look like letters.
+    if bytes.len() < 4 {
+        return None;
+    }
     let start = &bytes[..bytes.len().min(LOOKED_AT)];
     // A character may be cut in two at the end of what is looked at.
     let whole = match std::str::from_utf8(start) {

@@ -120,9 +120,17 @@ fn every_kind_of_network_is_a_graph_with_all_its_weights() {
         expected.push(("final_class".into(), shape(&[])));
         assert_eq!(onnx.outputs, expected);
 
-        // Weights of RepVGG's branches are one, and tables of biases are spread out.
+        // Weights of branches side by side are one, and tables of biases are spread out.
+        let branches = [
+            "conv_kxk",
+            "conv_1x1",
+            "conv_scale",
+            "large_conv",
+            "small_conv",
+            "identity",
+        ];
         let merged = case.0.starts_with("repvgg");
-        let own = |name: &str| !(merged && name.starts_with("backbone."));
+        let own = |name: &str| !branches.iter().any(|b| name.contains(b));
         let weights = file.tensors.iter();
         for (tensor, t) in weights.filter(|(n, _)| n.ends_with("weight") && own(n)) {
             // Those of a norm are in the convolution's.

@@ -76,13 +76,12 @@ impl Branches {
     /// If a tensor cannot be read.
     pub(crate) fn merged(&self) -> Result<Option<(Tensor, Tensor)>> {
         let mut sum: Option<(Tensor, Tensor)> = None;
-        for branch in self.convs.iter().chain(&self.identity) {
+        for (place, branch) in self.convs.iter().chain(&self.identity).enumerate() {
             let Some((mut weight, bias)) = branch.merged()? else {
                 return Ok(None);
             };
-            let inputs = self.config.inputs / self.config.groups;
-            if weight.dim(1)? < inputs {
-                weight = identity_weight(&weight, inputs)?;
+            if place == self.convs.len() {
+                weight = identity_weight(&weight, self.config.inputs / self.config.groups)?;
             }
             let weight = padded(&weight, self.config.kernel)?;
             sum = Some(match sum {

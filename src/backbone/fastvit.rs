@@ -175,7 +175,10 @@ impl FastVitBlock {
             depthwise: ConvNormAct::new(depthwise, mlp.pp("conv.conv"), mlp.pp("conv.bn"))?,
             wide: Linear::pointwise(width, within, mlp.pp("fc1"))?,
             narrow: Linear::pointwise(within, width, mlp.pp("fc2"))?,
-            scale: vb.get_with_hints((width, 1, 1), "layer_scale.gamma", SCALE)?,
+            // Once, so that it is the same constant at every pass.
+            scale: vb
+                .get_with_hints((width, 1, 1), "layer_scale.gamma", SCALE)?
+                .flatten_all()?,
             drop_path,
             index,
         })
@@ -185,9 +188,7 @@ impl FastVitBlock {
         let x = self.mixer.forward(tape, x, mode)?;
         let y = self.depthwise.forward(tape, &x, mode)?;
         let y = self.wide.on_tape(tape, &y, Activation::Gelu)?;
-        let y = self
-            .narrow
-            .on_tape_scaled(tape, &y, &self.scale.flatten_all()?)?;
+        let y = self.narrow.on_tape_scaled(tape, &y, &self.scale)?;
         residual(tape, &x, &y, self.drop_path, mode, self.index)
     }
 }

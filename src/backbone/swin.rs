@@ -172,7 +172,7 @@ impl SwinBlock {
 impl Network for Swin {
     fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
         let (h, w) = images.size();
-        if h == 0 || w == 0 || h % PATCH != 0 || w % PATCH != 0 {
+        if h % PATCH != 0 || w % PATCH != 0 {
             bail!(
                 "Swin Transformer: expected an image of whole patches of {PATCH}, found {h} × {w}"
             )

@@ -227,7 +227,7 @@ impl VitBlock {
 impl Network for VisionTransformer {
     fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
         let ((h, w), patch) = (images.size(), self.shape.patch);
-        if h == 0 || w == 0 || h % patch != 0 || w % patch != 0 {
+        if h % patch != 0 || w % patch != 0 {
             bail!(
                 "vision transformer: expected an image of whole patches of {patch}, found {h} × {w}"
             )

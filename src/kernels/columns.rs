@@ -162,15 +162,24 @@ pub fn sums<T: Real>(
         .collect()
 }
 
-/// The channels' sums of all pieces, in order.
-pub fn total_of_pairs(found: Vec<Vec<(f64, f64)>>, channels: usize) -> Vec<(f64, f64)> {
-    let mut sums = vec![(0.0, 0.0); channels];
-    for piece in found {
-        for (sum, s) in sums.iter_mut().zip(piece) {
-            *sum = (sum.0 + s.0, sum.1 + s.1);
+/// What was found of each channel in every piece, put together in order, whatever thread found which.
+pub fn in_order<S: Copy + Default>(
+    pieces: &[Vec<S>],
+    channels: usize,
+    join: impl Fn(S, S) -> S,
+) -> Vec<S> {
+    let mut all = vec![S::default(); channels];
+    for piece in pieces {
+        for (all, s) in all.iter_mut().zip(piece) {
+            *all = join(*all, *s);
         }
     }
-    sums
+    all
+}
+
+/// The channels' sums of all pieces, in order.
+pub fn total_of_pairs(pieces: &[Vec<(f64, f64)>], channels: usize) -> Vec<(f64, f64)> {
+    in_order(pieces, channels, |a, b| (a.0 + b.0, a.1 + b.1))
 }
 
 /// A pattern's values added up channel by channel.

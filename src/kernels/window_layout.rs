@@ -30,7 +30,7 @@ impl WindowLayout {
         side: usize,
         shift: usize,
     ) -> Result<Self> {
-        if heads == 0 || c % (3 * heads) != 0 || c * h * w == 0 {
+        if heads == 0 || c % (3 * heads) != 0 {
             bail!(
                 "window attention: {h} × {w} positions of {c} channels are not queries, keys and values of {heads} heads"
             )

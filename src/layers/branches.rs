@@ -1,6 +1,6 @@
 //! Convolutions side by side that are one once nothing is trained.
 
-use super::{ConvNormAct, ConvNormActConfig, Mode, residual};
+use super::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
 use crate::tape::{Activation, Map, Tape, Weight};
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -20,15 +20,30 @@ pub struct Branches {
 
 impl Branches {
     /// A layer over `<name>.conv` and `<name>.bn` of each of `convs`, a kernel and a name each, and over `identity`; `config` is
-    /// that of the one convolution they become, whose kernel is the largest.
+    /// that of the one convolution they become, whose kernel is the largest and whose padding is [`Padding::Symmetric`].
     ///
     /// # Errors
-    /// If `vb` lacks a tensor.
+    /// If `vb` lacks a tensor, or no one convolution has the same result: with another padding, a kernel larger than that of
+    /// `config`, or an even one beside an odd one (the input beside them is as a kernel of 1).
     pub fn new(
         config: ConvNormActConfig,
         convs: &[(usize, &str)],
         vb: &VarBuilder,
     ) -> Result<Self> {
+        let beside = config.stride == 1 && config.inputs == config.outputs;
+        let kernels = convs.iter().map(|(kernel, _)| *kernel);
+        let largest = config.kernel;
+        for kernel in kernels.chain(beside.then_some(1)) {
+            if config.padding != Padding::Symmetric
+                || kernel > largest
+                || (largest - kernel) % 2 == 1
+            {
+                bail!(
+                    "branches: a kernel of {kernel} is no part of one of {largest} with padding {:?}",
+                    config.padding
+                )
+            }
+        }
         let conv = |(kernel, name): &(usize, &str)| {
             let config = ConvNormActConfig {
                 kernel: *kernel,
@@ -38,7 +53,7 @@ impl Branches {
             let vb = vb.pp(name);
             ConvNormAct::new(config, vb.pp("conv"), vb.pp("bn"))
         };
-        let identity = if config.stride == 1 && config.inputs == config.outputs {
+        let identity = if beside {
             let vb = vb.pp("identity");
             let (eps, momentum) = (config.eps, config.momentum);
             Some(ConvNormAct::norm(config.outputs, eps, momentum, vb)?)

@@ -9,15 +9,11 @@ use super::graph::Graph;
 use crate::error::Result;
 use crate::tape::Conv2dParams;
 use candle_core::{Tensor, TensorId};
-use hydranet_tape::internal::{Record, Step};
+use hydranet_tape::internal::{NormStep, Record, Step};
 use std::collections::HashMap;
 
-/// A map's names in the graph.
-#[derive(Clone, Default)]
-struct Value {
-    planes: Option<String>,
-    rows: Option<String>,
-}
+/// A map's names in the graph, as planes and as rows.
+type Value = [Option<String>; 2];
 
 /// Steps on their way into a graph.
 pub(crate) struct Writer<'a> {
@@ -36,10 +32,7 @@ pub(crate) fn write(
     result: usize,
     names: &HashMap<TensorId, String>,
 ) -> Result<String> {
-    let images = Value {
-        planes: Some(images),
-        rows: None,
-    };
+    let images = value(false, images);
     let mut writer = Writer {
         graph,
         dims: &record.dims,
@@ -60,7 +53,7 @@ impl Writer<'_> {
                 let (weight, params) = (&conv.weight, &conv.params);
                 let (scale, shift) = conv.epilogue.affine(weight.dim(0)?)?;
                 let (scale, shift) = (scale.as_deref(), shift.as_deref());
-                let of_rows = self.values[*x].rows.is_some() && is_linear(weight, params);
+                let of_rows = self.has_rows(*x) && is_linear(weight, params);
                 let x = self.form(*x, of_rows);
                 let y = if of_rows {
                     self.linear(&x, weight, scale, shift)?
@@ -69,28 +62,17 @@ impl Writer<'_> {
                 };
                 value(of_rows, activate(self.graph, y, conv.epilogue.activation))
             }
-            Step::LayerNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => {
-                let x = self.rows(*x);
-                let (gamma, beta) = (self.weight(gamma, "gamma")?, self.weight(beta, "beta")?);
-                let attributes = [("axis", Int(-1)), ("epsilon", Float(*eps as f32))];
-                let inputs = [x.as_str(), &gamma, &beta];
+            Step::LayerNorm(norm) => {
+                let inputs = self.norm_inputs(norm)?;
+                let attributes = [("axis", Int(-1)), ("epsilon", Float(norm.eps as f32))];
+                let inputs = inputs.each_ref().map(String::as_str);
                 let y = self.graph.node("LayerNormalization", &inputs, &attributes);
                 value(true, y)
             }
-            Step::ResponseNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => {
-                let x = self.rows(*x);
-                let (gamma, beta) = (self.weight(gamma, "gamma")?, self.weight(beta, "beta")?);
-                value(true, response_norm(self.graph, [&x, &gamma, &beta], *eps))
+            Step::ResponseNorm(norm) => {
+                let inputs = self.norm_inputs(norm)?;
+                let inputs = inputs.each_ref().map(String::as_str);
+                value(true, response_norm(self.graph, inputs, norm.eps))
             }
             Step::Activation { x, activation } => {
                 let (of_rows, x) = self.either(*x);
@@ -116,7 +98,7 @@ impl Writer<'_> {
                 value(true, self.graph.node("Gather", &[&x, &place], &axis))
             }
             Step::Add { x, y, .. } => {
-                let of_rows = [x, y].iter().all(|m| self.values[**m].rows.is_some());
+                let of_rows = self.has_rows(*x) && self.has_rows(*y);
                 let [x, y] = [x, y].map(|m| self.form(*m, of_rows));
                 value(of_rows, self.graph.node("Add", &[&x, &y], &[]))
             }
@@ -162,6 +144,15 @@ impl Writer<'_> {
         })
     }
 
+    /// The names of a normalisation's map, scale and shift.
+    fn norm_inputs(&mut self, NormStep { x, gamma, beta, .. }: &NormStep) -> Result<[String; 3]> {
+        Ok([
+            self.rows(*x),
+            self.weight(gamma, "gamma")?,
+            self.weight(beta, "beta")?,
+        ])
+    }
+
     /// The number of the step being written.
     pub(crate) fn number(&self) -> usize {
         self.values.len()
@@ -175,35 +166,32 @@ impl Writer<'_> {
 
     /// A map as planes.
     fn planes(&mut self, place: usize) -> String {
-        let Value { planes, rows } = self.values[place].clone();
-        if let (None, Some(rows)) = (planes, rows) {
-            let turned = self.graph.transpose(&rows, &[0, 3, 1, 2]);
-            self.values[place].planes = Some(turned);
-        }
-        self.values[place].planes.clone().unwrap_or_default()
+        self.form(place, false)
     }
 
     /// A map as rows.
     pub(crate) fn rows(&mut self, place: usize) -> String {
-        let Value { planes, rows } = self.values[place].clone();
-        if let (Some(planes), None) = (planes, rows) {
-            let turned = self.graph.transpose(&planes, &[0, 2, 3, 1]);
-            self.values[place].rows = Some(turned);
-        }
-        self.values[place].rows.clone().unwrap_or_default()
+        self.form(place, true)
     }
 
+    /// A map as rows or as planes, turned if it is the other.
     fn form(&mut self, place: usize, of_rows: bool) -> String {
-        if of_rows {
-            self.rows(place)
-        } else {
-            self.planes(place)
+        let order = if of_rows { [0, 2, 3, 1] } else { [0, 3, 1, 2] };
+        let (wanted, other) = (usize::from(of_rows), usize::from(!of_rows));
+        if let (None, Some(other)) = (&self.values[place][wanted], &self.values[place][other]) {
+            let turned = self.graph.transpose(other, &order);
+            self.values[place][wanted] = Some(turned);
         }
+        self.values[place][wanted].clone().unwrap_or_default()
+    }
+
+    fn has_rows(&self, place: usize) -> bool {
+        self.values[place][1].is_some()
     }
 
     /// A map as it is, and whether that is rows.
     fn either(&mut self, place: usize) -> (bool, String) {
-        let of_rows = self.values[place].planes.is_none();
+        let of_rows = self.values[place][0].is_none();
         (of_rows, self.form(place, of_rows))
     }
 }
@@ -211,15 +199,9 @@ impl Writer<'_> {
 /// A map that is in the graph as rows, or as planes.
 fn value(of_rows: bool, name: String) -> Value {
     if of_rows {
-        Value {
-            rows: Some(name),
-            planes: None,
-        }
+        [None, Some(name)]
     } else {
-        Value {
-            planes: Some(name),
-            rows: None,
-        }
+        [Some(name), None]
     }
 }
 

@@ -90,7 +90,7 @@ impl<T: Value> Slot<T> {
 /// Values a task works on: whole positions, never more than one image.
 pub(crate) fn piece(dims: [usize; 4]) -> usize {
     let [_, h, w, c] = dims;
-    let rows = (16_384 / c.max(1)).clamp(1, (h * w).max(1));
+    let rows = (16_384 / c).clamp(1, h * w);
     rows * c
 }
 
@@ -192,6 +192,7 @@ pub(crate) type Found<T> = (Option<Gradient<T>>, Vec<Option<Vec<T>>>);
 
 /// Maps, nodes and parameters of one forward pass.
 pub(crate) struct Engine<T: Value> {
+    pub images: Tensor,
     pub slots: Vec<Slot<T>>,
     entries: Vec<Entry<T>>,
     pub params: Vec<Param>,
@@ -200,8 +201,9 @@ pub(crate) struct Engine<T: Value> {
 }
 
 impl<T: Value> Engine<T> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(images: &Tensor) -> Self {
         Self {
+            images: images.clone(),
             rounds: false,
             slots: Vec::new(),
             entries: Vec::new(),

@@ -42,6 +42,7 @@ impl FusedConv {
 }
 
 /// What follows a convolution's sums.
+#[derive(Default)]
 pub struct Epilogue {
     /// Added to the sums before the scale; only without a norm.
     pub(crate) bias: Option<Tensor>,
@@ -60,11 +61,11 @@ impl Epilogue {
     /// Normalisation and activation.
     pub(crate) fn norm(norm: &Norm, activation: Activation) -> Self {
         Self {
-            bias: None,
             gamma: Some(norm.gamma.clone()),
             beta: Some(norm.beta.clone()),
             norm: Some((norm.statistics.clone(), norm.eps)),
             activation,
+            ..Self::default()
         }
     }
 

@@ -7,53 +7,107 @@ use hydranet_kernels::buffer::Buffer;
 use hydranet_kernels::tasks::in_pool;
 use hydranet_kernels::transpose::transpose;
 use rayon::prelude::*;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 /// The map `result` as a tensor that depends on the images and on the tracked parameters.
-pub(crate) fn linked<T: Value>(
-    engine: Engine<T>,
-    result: usize,
-    images: &Tensor,
-) -> Result<Tensor> {
-    let parameters = engine.tracked();
-    let gradients: Gradients = Arc::new(Mutex::new(vec![None; parameters.len()]));
+///
+/// An operator of candle's has three arguments at the most, a tape hundreds: so each parameter is the first argument of a link,
+/// the link before is its second, and the tape has the last link as an argument. Backward reaches the tape first, which finds all
+/// gradients, and then the links, which hand them out; nothing is copied or added up on the way.
+pub(crate) fn linked<T: Value>(engine: Engine<T>, result: usize) -> Result<Tensor> {
+    let (parameters, images) = (engine.tracked(), engine.images.clone());
+    let gradients = Arc::new(Mutex::new(vec![None; parameters.len()]));
     let mut thread = Tensor::zeros(1, images.dtype(), images.device())?;
-    for (place, parameter) in parameters.iter().enumerate() {
-        if let Some(parameter) = parameter {
-            let link = ParamLink {
-                place,
-                gradients: gradients.clone(),
-                values: PhantomData::<fn() -> T>,
-            };
-            thread = parameter.apply_op2(&thread, link)?;
-        }
+    for (place, parameter) in parameters.into_iter().enumerate() {
+        let Some(parameter) = parameter else { continue };
+        let gradients = gradients.clone();
+        let link = Done {
+            name: "hydranet-parameter",
+            result: || Ok((T::storage(vec![T::ZERO]), Shape::from_dims(&[1]))),
+            backward: move |parameter: &Tensor, _: &Tensor| {
+                let found: Option<Tensor> = lock(&gradients)[place].take();
+                Ok(Some(found.map_or_else(|| parameter.zeros_like(), Ok)?))
+            },
+        };
+        thread = parameter.apply_op2(&thread, link)?;
     }
-    let tape = TapeOp {
-        engine: Mutex::new(engine),
-        result,
-        gradients,
+    let engine = Arc::new(Mutex::new(engine));
+    let done = engine.clone();
+    let tape = Done {
+        name: "hydranet-tape",
+        // The work is done already; only the result's values are handed over.
+        result: move || {
+            let slot = &lock(&done).slots[result];
+            let [batch, h, w, c] = slot.dims;
+            let values = T::storage(channels_first(slot)?);
+            Ok((values, Shape::from_dims(&[batch, c, h, w])))
+        },
+        backward: move |images: &Tensor, gradient: &Tensor| {
+            let run = || backward(&mut lock(&engine), result, images, gradient);
+            let (dx, found) = in_pool(run)?;
+            *lock(&gradients) = found;
+            Ok(dx)
+        },
     };
     images.apply_op2(&thread, tape)
 }
 
+/// An operator whose `result` is known, and which has a gradient of its first argument: `backward(argument, gradient)`. The second
+/// argument is the thread that links parameters.
+struct Done<R, B> {
+    name: &'static str,
+    result: R,
+    backward: B,
+}
+
+impl<R, B> CustomOp2 for Done<R, B>
+where
+    R: Fn() -> Result<(CpuStorage, Shape)> + Send + Sync,
+    B: Fn(&Tensor, &Tensor) -> Result<Option<Tensor>> + Send + Sync,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        (self.result)()
+    }
+
+    fn bwd(
+        &self,
+        argument: &Tensor,
+        thread: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = (self.backward)(argument, gradient)?;
+        Ok((gradient, Some(thread.zeros_like()?)))
+    }
+}
+
 /// Makes the images the tape's first map; gives the token its handle holds.
-pub(crate) fn input<T: Value>(
-    engine: &mut Engine<T>,
-    images: &Tensor,
-    dims: [usize; 4],
-) -> Result<Arc<()>> {
+pub(crate) fn input<T: Value>(engine: &mut Engine<T>, dims: [usize; 4]) -> Result<Arc<()>> {
     let [_, h, w, c] = dims;
     let mut buffer = Buffer::new(dims.iter().product());
-    with_values(images, |x: &[T]| {
-        let plane = h * w;
-        buffer
-            .par_chunks_mut((plane * c).max(1))
-            .zip(x.par_chunks((plane * c).max(1)))
-            .for_each(|(out, image)| transpose(image, c, plane, out));
+    with_values(&engine.images, |x: &[T]| {
+        transposed(x, (c, h * w), &mut buffer);
         Ok(())
     })?;
-    Ok(engine.push(Slot::new(dims, buffer, images.track_op())))
+    let tracked = engine.images.track_op();
+    Ok(engine.push(Slot::new(dims, buffer, tracked)))
+}
+
+/// Turns each image's `rows` × `cols` values round.
+fn transposed<T: Value>(values: &[T], (rows, cols): (usize, usize), out: &mut [T]) {
+    out.par_chunks_mut(rows * cols)
+        .zip(values.par_chunks(rows * cols))
+        .for_each(|(out, image)| transpose(image, rows, cols, out));
 }
 
 /// A map's values as readers see them, `(batch, channels, H, W)`.
@@ -61,7 +115,7 @@ pub(crate) fn channels_first<T: Value>(slot: &Slot<T>) -> Result<Vec<T>> {
     let [_, h, w, c] = slot.dims;
     let (image, input) = (slot.image_len(), slot.input()?);
     let mut out = vec![T::ZERO; slot.len()];
-    out.par_chunks_mut(image.max(1))
+    out.par_chunks_mut(image)
         .enumerate()
         .for_each_init(Vec::new, |scratch, (i, out)| {
             input.read(i * image..(i + 1) * image, scratch, |rows| {
@@ -69,88 +123,6 @@ pub(crate) fn channels_first<T: Value>(slot: &Slot<T>) -> Result<Vec<T>> {
             });
         });
     Ok(out)
-}
-
-/// The parameters' gradients, from the tape's backward pass to theirs.
-type Gradients = Arc<Mutex<Vec<Option<Tensor>>>>;
-
-/// Links a parameter to the tape. An operator of candle's has three arguments at the most, a tape hundreds: so each parameter is
-/// the first argument of a link, the link before is its second, and the tape has the last link as an argument. Backward reaches
-/// the tape first, which finds all gradients, and then the links, which hand them out; nothing is copied or added up on the way.
-struct ParamLink<T> {
-    place: usize,
-    gradients: Gradients,
-    values: PhantomData<fn() -> T>,
-}
-
-impl<T: Value> CustomOp2 for ParamLink<T> {
-    fn name(&self) -> &'static str {
-        "hydranet-parameter"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok((T::storage(vec![T::ZERO]), Shape::from_dims(&[1])))
-    }
-
-    fn bwd(
-        &self,
-        parameter: &Tensor,
-        thread: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = match lock(&self.gradients)[self.place].take() {
-            Some(gradient) => gradient,
-            None => parameter.zeros_like()?,
-        };
-        Ok((Some(gradient), Some(thread.zeros_like()?)))
-    }
-}
-
-/// The whole tape as one operator: of the images, and of the thread that links the parameters to it.
-struct TapeOp<T: Value> {
-    engine: Mutex<Engine<T>>,
-    result: usize,
-    gradients: Gradients,
-}
-
-impl<T: Value> CustomOp2 for TapeOp<T> {
-    fn name(&self) -> &'static str {
-        "hydranet-tape"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        // The work is done already; only the result's values are handed over.
-        let slot = &lock(&self.engine).slots[self.result];
-        let [batch, h, w, c] = slot.dims;
-        let values = T::storage(channels_first(slot)?);
-        Ok((values, Shape::from_dims(&[batch, c, h, w])))
-    }
-
-    fn bwd(
-        &self,
-        images: &Tensor,
-        thread: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let run = || backward(&mut lock(&self.engine), self.result, images, gradient);
-        let (dx, found) = in_pool(run)?;
-        *lock(&self.gradients) = found;
-        Ok((dx, Some(thread.zeros_like()?)))
-    }
 }
 
 fn backward<T: Value>(
@@ -162,22 +134,15 @@ fn backward<T: Value>(
     let [_, h, w, c] = engine.slots[result].dims;
     let mut start = Buffer::new(gradient.elem_count());
     with_values(gradient, |d: &[T]| {
-        let image = (h * w * c).max(1);
-        start
-            .par_chunks_mut(image)
-            .zip(d.par_chunks(image))
-            .for_each(|(out, d)| transpose(d, c, h * w, out));
+        transposed(d, (c, h * w), &mut start);
         Ok(())
     })?;
     let (input, found) = engine.backward(result, start)?;
     let dx = match (images.track_op(), input) {
         (true, Some(gradient)) => {
             let [_, h, w, c] = engine.slots[0].dims;
-            let image = (h * w * c).max(1);
             let mut dx = vec![T::ZERO; images.elem_count()];
-            dx.par_chunks_mut(image)
-                .zip(gradient.values.par_chunks(image))
-                .for_each(|(out, d)| transpose(d, h * w, c, out));
+            transposed(&gradient.values, (h * w, c), &mut dx);
             Some(T::tensor(dx, images.dims())?)
         }
         (true, None) => Some(images.zeros_like()?),

@@ -40,7 +40,7 @@ pub use weight::{ConvWeight, Kept, Weight};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::epilogue::{Epilogue, FusedConv};
-    pub use crate::step::{Record, Step};
+    pub use crate::step::{NormStep, Record, Step};
     pub use crate::values::with_values;
     pub use hydranet_kernels::window_layout::WindowLayout;
 }

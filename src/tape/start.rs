@@ -7,8 +7,21 @@ use crate::record::Recorder;
 use crate::step::Interpreter;
 use crate::tape::{Map, Tape};
 use crate::values::Value;
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use std::sync::Arc;
+
+/// (batch, H, W, channels) of images.
+fn dims(images: &Tensor) -> Result<[usize; 4]> {
+    let (batch, c, h, w) = images.dims4()?;
+    not_empty([batch, h, w, c])
+}
+
+fn not_empty([batch, h, w, c]: [usize; 4]) -> Result<[usize; 4]> {
+    if [batch, h, w, c].contains(&0) {
+        bail!("expected images that are not empty, found {batch} of {h} × {w} with {c} channels")
+    }
+    Ok([batch, h, w, c])
+}
 
 impl Tape {
     /// Starts with some images.
@@ -17,7 +30,7 @@ impl Tape {
     /// `images` `(batch, channels, H, W)`.
     ///
     /// # Errors
-    /// If `images` has another rank, or is on the CPU and its type is neither `f32` nor `f64`.
+    /// If `images` has another rank, is empty, or is on the CPU and its type is neither `f32` nor `f64`.
     pub fn new(images: &Tensor) -> Result<(Self, Map)> {
         match images.dtype() {
             _ if !images.device().is_cpu() => Self::composed(images),
@@ -31,36 +44,31 @@ impl Tape {
     where
         Engine<T>: Interpreter,
     {
-        let (batch, c, h, w) = images.dims4()?;
-        let dims = [batch, h, w, c];
-        let mut engine = Engine::<T>::new();
-        let token = input(&mut engine, images, dims)?;
-        Ok(Self::over(Box::new(engine), images, dims, token))
+        let dims = dims(images)?;
+        let mut engine = Engine::<T>::new(images);
+        let token = input(&mut engine, dims)?;
+        Ok(Self::over(Box::new(engine), dims, token))
     }
 
     /// The same without own kernels, as on devices that hydranet has none for.
     ///
     /// # Errors
-    /// If `images` has another rank.
+    /// If `images` has another rank or is empty.
     #[doc(hidden)]
     pub fn composed(images: &Tensor) -> Result<(Self, Map)> {
-        let (batch, c, h, w) = images.dims4()?;
+        let dims = dims(images)?;
         let mut composition = Composition::default();
         let token = composition.push(images.clone());
-        let dims = [batch, h, w, c];
-        Ok(Self::over(Box::new(composition), images, dims, token))
+        Ok(Self::over(Box::new(composition), dims, token))
     }
 
     /// The same without computing: steps are written down, for [`into_record`](Self::into_record).
     ///
     /// # Errors
-    /// If the tensor cannot be made.
+    /// If the images are empty.
     pub fn recorded(channels: usize, (h, w): (usize, usize)) -> Result<(Self, Map)> {
-        // Takes no memory.
-        let images = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        let images = images.broadcast_as((1, channels, h, w))?;
-        let dims = [1, h, w, channels];
+        let dims = not_empty([1, h, w, channels])?;
         let recorder = Box::new(Recorder::new(dims));
-        Ok(Self::over(recorder, &images, dims, Arc::default()))
+        Ok(Self::over(recorder, dims, Arc::default()))
     }
 }

@@ -19,18 +19,8 @@ pub enum Step {
         x: usize,
         conv: FusedConv,
     },
-    LayerNorm {
-        x: usize,
-        gamma: Tensor,
-        beta: Tensor,
-        eps: f64,
-    },
-    ResponseNorm {
-        x: usize,
-        gamma: Tensor,
-        beta: Tensor,
-        eps: f64,
-    },
+    LayerNorm(NormStep),
+    ResponseNorm(NormStep),
     Activation {
         x: usize,
         activation: Activation,
@@ -82,6 +72,14 @@ pub enum Step {
     },
 }
 
+/// A normalisation over the channels: what it is of, scale and shift of each channel, and what keeps it from dividing by 0.
+pub struct NormStep {
+    pub x: usize,
+    pub gamma: Tensor,
+    pub beta: Tensor,
+    pub eps: f64,
+}
+
 /// The sizes of a max-pooling over a map.
 pub(crate) fn max_windows(
     dims: [usize; 4],
@@ -100,32 +98,32 @@ pub(crate) fn max_windows(
 }
 
 impl Step {
-    /// (batch, H, W, channels) of what it gives; `of` has those of the maps so far.
+    /// (batch, H, W, channels) of what it gives; `of` has those of the maps so far. No map is empty: neither are the images, nor
+    /// is what a step gives of a map that is not.
     pub(crate) fn dims(&self, of: &[[usize; 4]]) -> Result<[usize; 4]> {
-        let lengths = |what: &str, x: usize, gamma: &Tensor, beta: &Tensor| {
-            let c = of[x][3];
-            if gamma.dims() != [c] || beta.dims() != [c] || c == 0 {
+        let lengths = |what: &str, norm: &NormStep| {
+            let NormStep { x, gamma, beta, .. } = norm;
+            let c = of[*x][3];
+            if gamma.dims() != [c] || beta.dims() != [c] {
                 bail!(
                     "{what}: {c} channels need as many values of gamma and beta, found {:?} and {:?}",
                     gamma.dims(),
                     beta.dims()
                 )
             }
-            Ok(of[x])
+            Ok(of[*x])
         };
         match self {
             Self::Conv { x, conv } => {
                 let g = conv.geometry(of[*x])?;
                 Ok([g.batch, g.oh, g.ow, g.o])
             }
-            Self::LayerNorm { x, gamma, beta, .. } => lengths("layer norm", *x, gamma, beta),
-            Self::ResponseNorm { x, gamma, beta, .. } => {
-                lengths("global response norm", *x, gamma, beta)
-            }
+            Self::LayerNorm(norm) => lengths("layer norm", norm),
+            Self::ResponseNorm(norm) => lengths("global response norm", norm),
             Self::Activation { x, .. } => Ok(of[*x]),
             Self::Attention { x, heads } => {
                 let [batch, h, w, c] = of[*x];
-                if *heads == 0 || c % (3 * heads) != 0 || batch * h * w * c == 0 {
+                if *heads == 0 || c % (3 * heads) != 0 {
                     bail!(
                         "attention: {c} channels are not queries, keys and values of {heads} heads"
                     )
@@ -152,11 +150,6 @@ impl Step {
             }
             Self::Merge { x } => {
                 let [batch, h, w, c] = of[*x];
-                if h * w * c == 0 {
-                    bail!(
-                        "merging of squares: expected a map that is not empty, found {h} × {w} of {c} channels"
-                    )
-                }
                 Ok([batch, h.div_ceil(2), w.div_ceil(2), 4 * c])
             }
             Self::Tokens {
@@ -168,7 +161,7 @@ impl Step {
                 let p = prefix.dims().get(1).copied().unwrap_or(0);
                 let n = p + h * w;
                 let fits = positions.dims() == [1, n, c] || positions.dims() == [1, h * w, c];
-                if prefix.dims() != [1, p, c] || !fits || n * c == 0 {
+                if prefix.dims() != [1, p, c] || !fits {
                     bail!(
                         "tokens: {h} × {w} patches of {c} channels need a prefix (1, p, {c}) and positions (1, p + {0}, {c}) or (1, {0}, {c}), found {1:?} and {2:?}",
                         h * w,
@@ -199,15 +192,12 @@ impl Step {
                 }
             }
             Self::GlobalAvgPool { x } => {
-                let [batch, h, w, c] = of[*x];
-                if h * w == 0 {
-                    bail!("global average pool: expected at least one position, found {h} × {w}")
-                }
+                let [batch, _, _, c] = of[*x];
                 Ok([batch, 1, 1, c])
             }
             Self::ScaleChannels { x, gate } => {
                 let [batch, _, _, c] = of[*x];
-                if of[*gate] != [batch, 1, 1, c] || c == 0 {
+                if of[*gate] != [batch, 1, 1, c] {
                     bail!(
                         "scaling of channels: a map of {:?} needs factors of {:?}, found {:?}",
                         of[*x],
@@ -217,27 +207,16 @@ impl Step {
                 }
                 Ok(of[*x])
             }
-            Self::AvgPool { x, params } => {
-                let windows = fits(params.windows(of[*x]))?;
-                if windows.c == 0 {
-                    bail!("avg-pool: expected at least one channel")
-                }
-                Ok(windows.out_dims())
-            }
+            Self::AvgPool { x, params } => Ok(fits(params.windows(of[*x]))?.out_dims()),
             Self::MaxPool {
                 x,
                 kernel,
                 stride,
                 padding,
             } => {
-                let [_, h, w, c] = of[*x];
-                if *kernel == 0 || *kernel > 15 || *stride == 0 || 2 * padding > *kernel {
-                    bail!(
-                        "max-pool: expected a kernel from 1 to 15, a stride of at least 1 and a padding of at most half the kernel, found {kernel}, {stride}, {padding}"
-                    )
-                }
-                if h + 2 * padding < *kernel || w + 2 * padding < *kernel || c == 0 {
-                    bail!("max-pool: a window of {kernel} does not fit an input of {h} × {w} × {c}")
+                // The place of a window's greatest value is kept as a byte.
+                if *kernel > 15 {
+                    bail!("max-pool: expected a kernel of at most 15, found {kernel}")
                 }
                 Ok(max_windows(of[*x], *kernel, *stride, *padding)?.out_dims())
             }
@@ -278,7 +257,7 @@ pub(crate) trait Interpreter: Send {
     fn tensor(&self, place: usize) -> Result<Tensor>;
 
     /// A map as a tensor of candle's graph that depends on the images and the parameters.
-    fn finish(self: Box<Self>, place: usize, images: &Tensor) -> Result<Tensor>;
+    fn finish(self: Box<Self>, place: usize) -> Result<Tensor>;
 
     /// The steps written down.
     fn into_record(self: Box<Self>) -> Result<Record> {

@@ -2,7 +2,7 @@
 
 use crate::epilogue::{Epilogue, FusedConv};
 use crate::norm::{BatchMoments, Norm};
-use crate::step::{Interpreter, Output, Record, Step};
+use crate::step::{Interpreter, NormStep, Output, Record, Step};
 use crate::values::fits;
 use crate::weight::ConvWeight;
 use candle_core::{Result, Tensor, bail};
@@ -70,7 +70,6 @@ pub struct WindowAttention<'a> {
 /// A forward pass being recorded.
 pub struct Tape {
     interpreter: Box<dyn Interpreter>,
-    images: Tensor,
     /// Shared with its maps.
     identity: Arc<()>,
     /// (batch, H, W, channels) of the maps so far.
@@ -84,13 +83,11 @@ impl Tape {
     /// A tape over images of (batch, H, W, channels) that are the interpreter's first map.
     pub(crate) fn over(
         interpreter: Box<dyn Interpreter>,
-        images: &Tensor,
         dims: [usize; 4],
         token: Arc<()>,
     ) -> (Self, Map) {
         let mut tape = Self {
             interpreter,
-            images: images.clone(),
             identity: Arc::default(),
             dims: Vec::new(),
             stage: 0,
@@ -173,7 +170,17 @@ impl Tape {
         norm: &Norm,
         activation: Activation,
     ) -> Result<(Map, BatchMoments)> {
-        let conv = FusedConv::new(weight, params, Epilogue::norm(norm, activation));
+        self.fused(x, weight, params, Epilogue::norm(norm, activation))
+    }
+
+    fn fused(
+        &mut self,
+        x: &Map,
+        weight: &dyn ConvWeight,
+        params: Conv2dParams,
+        epilogue: Epilogue,
+    ) -> Result<(Map, BatchMoments)> {
+        let conv = FusedConv::new(weight, params, epilogue);
         let x = self.place(x)?;
         self.run_with_moments(Step::Conv { x, conv })
     }
@@ -194,15 +201,11 @@ impl Tape {
         activation: Activation,
     ) -> Result<Map> {
         let epilogue = Epilogue {
-            bias: None,
-            gamma: None,
             beta: bias.cloned(),
-            norm: None,
             activation,
+            ..Epilogue::default()
         };
-        let conv = FusedConv::new(weight, params, epilogue);
-        let x = self.place(x)?;
-        self.run(Step::Conv { x, conv })
+        Ok(self.fused(x, weight, params, epilogue)?.0)
     }
 
     /// (Convolution + bias) · gamma: a convolution whose output is scaled channel by channel ("layer scale", Touvron et al.
@@ -224,13 +227,9 @@ impl Tape {
         let epilogue = Epilogue {
             bias: Some(bias.clone()),
             gamma: Some(gamma.clone()),
-            beta: None,
-            norm: None,
-            activation: Activation::Identity,
+            ..Epilogue::default()
         };
-        let conv = FusedConv::new(weight, params, epilogue);
-        let x = self.place(x)?;
-        self.run(Step::Conv { x, conv })
+        Ok(self.fused(x, weight, params, epilogue)?.0)
     }
 
     /// An inverted residual (Sandler et al. 2018) in one pass, where nothing of it needs a gradient: expansion, if there is one,
@@ -286,13 +285,8 @@ impl Tape {
     /// # Errors
     /// If shapes do not fit.
     pub fn layer_norm(&mut self, x: &Map, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Map> {
-        let (x, gamma, beta) = (self.place(x)?, gamma.clone(), beta.clone());
-        self.run(Step::LayerNorm {
-            x,
-            gamma,
-            beta,
-            eps,
-        })
+        let norm = self.norm_step(x, [gamma, beta], eps)?;
+        self.run(Step::LayerNorm(norm))
     }
 
     /// Global response normalisation (Woo et al. 2023): with gᵢ the norm of channel i over all positions of an image and
@@ -310,11 +304,15 @@ impl Tape {
         beta: &Tensor,
         eps: f64,
     ) -> Result<Map> {
-        let (x, gamma, beta) = (self.place(x)?, gamma.clone(), beta.clone());
-        self.run(Step::ResponseNorm {
-            x,
-            gamma,
-            beta,
+        let norm = self.norm_step(x, [gamma, beta], eps)?;
+        self.run(Step::ResponseNorm(norm))
+    }
+
+    fn norm_step(&self, x: &Map, [gamma, beta]: [&Tensor; 2], eps: f64) -> Result<NormStep> {
+        Ok(NormStep {
+            x: self.place(x)?,
+            gamma: gamma.clone(),
+            beta: beta.clone(),
             eps,
         })
     }
@@ -374,7 +372,7 @@ impl Tape {
     /// The result is a map of ⌈H / 2⌉ × ⌈W / 2⌉ with 4 · channels.
     ///
     /// # Errors
-    /// If the map is empty.
+    /// If the map is of another tape.
     pub fn merge(&mut self, x: &Map) -> Result<Map> {
         let x = self.place(x)?;
         self.run(Step::Merge { x })
@@ -419,7 +417,7 @@ impl Tape {
     /// The mean of each channel over all positions, as a map of 1 × 1.
     ///
     /// # Errors
-    /// If there is no position.
+    /// If the map is of another tape.
     pub fn global_avg_pool(&mut self, x: &Map) -> Result<Map> {
         let x = self.place(x)?;
         self.run(Step::GlobalAvgPool { x })
@@ -489,6 +487,6 @@ impl Tape {
     /// If the tensor cannot be made.
     pub fn finish(self, map: &Map) -> Result<Tensor> {
         let place = self.place(map)?;
-        self.interpreter.finish(place, &self.images)
+        self.interpreter.finish(place)
     }
 }

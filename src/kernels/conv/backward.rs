@@ -94,7 +94,7 @@ impl<T: Real> Job<'_, T> {
             partial.push(share.dw);
         }
         let dw = self.want_weight.then(|| as_stored(g, &joined(partial)));
-        (dw, self.ask.map(|_| total_of_pairs(sums, g.c)))
+        (dw, self.ask.map(|_| total_of_pairs(&sums, g.c)))
     }
 
     /// The sums asked for, of a gradient that is whole.
@@ -102,14 +102,14 @@ impl<T: Real> Job<'_, T> {
         let (centre, transform) = self.ask?;
         let channels = self.g.c;
         let len = (32_768 / channels).max(1) * channels;
-        let found = self
+        let found: Vec<_> = self
             .x
             .values
             .par_chunks(len)
             .zip(dx.par_chunks(len))
             .map(|(x, dx)| sums(x, dx, transform, centre, channels))
             .collect();
-        Some(total_of_pairs(found, channels))
+        Some(total_of_pairs(&found, channels))
     }
 
     /// [`backward`] by fewer multiplications, see [`winograd`].

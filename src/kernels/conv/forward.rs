@@ -11,7 +11,7 @@ use super::seen::Seen;
 use super::slab;
 use super::winograd::{self, Scratch};
 use crate::buffer::Buffer;
-use crate::columns::{Transform, moments};
+use crate::columns::{Transform, in_order, moments};
 use crate::geometry::Geometry;
 use crate::moments::Moments;
 use crate::real::Real;
@@ -87,7 +87,7 @@ pub fn forward<T: Real>(
             },
         )
         .collect();
-    together(found, if measure { g.o } else { 0 })
+    in_order(&found, if measure { g.o } else { 0 }, Moments::join)
 }
 
 /// What follows the sums of all positions: finishes them and gives their moments.
@@ -101,7 +101,7 @@ fn behind_all<T: Real>(
         return Vec::new();
     }
     let len = (32_768 / g.o).max(1) * g.o;
-    let found = y
+    let found: Vec<_> = y
         .par_chunks_mut(len)
         .map(|rows| {
             if let Some(finish) = finish {
@@ -114,18 +114,7 @@ fn behind_all<T: Real>(
             }
         })
         .collect();
-    together(found, if measure { g.o } else { 0 })
-}
-
-/// The channels' moments of all tiles, joined in order, whatever thread found which.
-fn together(found: Vec<Vec<Moments>>, channels: usize) -> Vec<Moments> {
-    let mut all = vec![Moments::default(); channels];
-    for piece in found {
-        for (channel, m) in all.iter_mut().zip(piece) {
-            *channel = channel.join(m);
-        }
-    }
-    all
+    in_order(&found, if measure { g.o } else { 0 }, Moments::join)
 }
 
 /// [`forward`] by fewer multiplications, see [`winograd`].
@@ -160,7 +149,7 @@ fn in_patches<T: Real>(
             groups.map(move |(panels, finish)| (patches, *panels, finish))
         })
         .collect();
-    let found = tasks
+    let found: Vec<_> = tasks
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (patches, panels, finish)| {
             let mut found = Vec::new();
@@ -191,5 +180,5 @@ fn in_patches<T: Real>(
             found
         })
         .collect();
-    together(found, if measure { g.o } else { 0 })
+    in_order(&found, if measure { g.o } else { 0 }, Moments::join)
 }

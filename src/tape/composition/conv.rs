@@ -82,8 +82,7 @@ fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
         let padded = x
             .pad_with_zeros(2, top, bottom)?
             .pad_with_zeros(3, left, right)?;
-        let positions = positions(g);
-        let positions = Tensor::from_vec(positions.clone(), positions.len(), x.device())?;
+        let positions = Tensor::new(positions(g), x.device())?;
         padded.flatten_from(2)?.index_select(&positions, 2)?
     };
     let groups = g.p.groups;

@@ -2,9 +2,8 @@
 //!
 //! A map is a tensor `(batch, channels, H, W)` of candle's graph, which keeps what backward needs. Only operators of candle whose
 //! gradients are right are used: none of its convolutions, poolings or upsamplings. Everything that moves a window over planes is
-//! one
-//! `index_select` of positions; what it does with the values found is a matrix product, a sum, or a choice. The compositions work
-//! on every device; the CPU's tests compare them with the kernels.
+//! one `index_select` of positions; what it does with the values found is a matrix product, a sum, or a choice. The compositions
+//! work on every device; the CPU's tests compare them with the kernels.
 
 mod activation;
 mod conv;
@@ -54,18 +53,8 @@ impl Interpreter for Composition {
                 let token = self.push(y);
                 return Ok(Output { token, moments });
             }
-            Step::LayerNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => tokens::layer_norm(get(x)?, &gamma, &beta, eps),
-            Step::ResponseNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => tokens::response_norm(get(x)?, &gamma, &beta, eps),
+            Step::LayerNorm(norm) => tokens::layer_norm(get(norm.x)?, &norm),
+            Step::ResponseNorm(norm) => tokens::response_norm(get(norm.x)?, &norm),
             Step::Activation { x, activation } => activation::activation(get(x)?, activation),
             Step::Attention { x, heads } => tokens::attention(get(x)?, heads),
             Step::WindowAttention {
@@ -119,7 +108,7 @@ impl Interpreter for Composition {
         Ok(self.get(place)?.detach())
     }
 
-    fn finish(self: Box<Self>, place: usize, _images: &Tensor) -> Result<Tensor> {
+    fn finish(self: Box<Self>, place: usize) -> Result<Tensor> {
         self.get(place)?.contiguous()
     }
 }

@@ -1,14 +1,15 @@
 //! What is done to the channels of each position, and attention among positions.
 
 use super::conv::per_channel;
+use crate::step::NormStep;
 use candle_core::{D, Device, Result, Tensor};
 use hydranet_kernels::window_layout::WindowLayout;
 
 /// Layer normalisation over the channels.
-pub(super) fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
-    normalise(x, eps)?
-        .broadcast_mul(&per_channel(gamma, x)?)?
-        .broadcast_add(&per_channel(beta, x)?)
+pub(super) fn layer_norm(x: &Tensor, norm: &NormStep) -> Result<Tensor> {
+    normalise(x, norm.eps)?
+        .broadcast_mul(&per_channel(&norm.gamma, x)?)?
+        .broadcast_add(&per_channel(&norm.beta, x)?)
 }
 
 /// (x − mean) / √(variance + eps) along the channels.
@@ -19,15 +20,15 @@ fn normalise(x: &Tensor, eps: f64) -> Result<Tensor> {
 }
 
 /// Global response normalisation.
-pub(super) fn response_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
+pub(super) fn response_norm(x: &Tensor, norm: &NormStep) -> Result<Tensor> {
     // Kept off 0, where a root has no derivative: a channel of zeros has gradient 0, as in PyTorch.
     let squares = x.sqr()?.sum_keepdim((2, 3))?;
     let norms = squares.maximum(f64::from(f32::MIN_POSITIVE))?.sqrt()?;
-    let mean = (norms.mean_keepdim(1)? + eps)?;
+    let mean = (norms.mean_keepdim(1)? + norm.eps)?;
     let relative = norms.broadcast_div(&mean)?;
-    let factors = (relative.broadcast_mul(&per_channel(gamma, x)?)? + 1.0)?;
+    let factors = (relative.broadcast_mul(&per_channel(&norm.gamma, x)?)? + 1.0)?;
     x.broadcast_mul(&factors)?
-        .broadcast_add(&per_channel(beta, x)?)
+        .broadcast_add(&per_channel(&norm.beta, x)?)
 }
 
 /// e^xᵢ / Σⱼ e^xⱼ along the last axis. The greatest value, which is taken off, is a constant to the gradient: the result does not

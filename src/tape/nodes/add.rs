@@ -28,20 +28,18 @@ pub(super) fn forward<T: Value>(
     let (dims, image, len) = (a.dims, a.image_len(), piece(a.dims));
     let tracked = a.tracked || b.tracked;
     let mut z = Buffer::new(a.len());
-    z.par_chunks_mut(image.max(1))
-        .enumerate()
-        .for_each(|(i, z)| {
-            let factor = factors.as_ref().map_or(T::ONE, |f| f[i]);
-            z.par_chunks_mut(len).enumerate().for_each_init(
-                || (Vec::new(), Vec::new()),
-                |(of_first, of_second), (j, z)| {
-                    let range = i * image + j * len..i * image + j * len + z.len();
-                    first.read(range.clone(), of_first, |a| {
-                        second.read(range, of_second, |b| add_scaled(a, b, factor, z));
-                    });
-                },
-            );
-        });
+    z.par_chunks_mut(image).enumerate().for_each(|(i, z)| {
+        let factor = factors.as_ref().map_or(T::ONE, |f| f[i]);
+        z.par_chunks_mut(len).enumerate().for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(of_first, of_second), (j, z)| {
+                let range = i * image + j * len..i * image + j * len + z.len();
+                first.read(range.clone(), of_first, |a| {
+                    second.read(range, of_second, |b| add_scaled(a, b, factor, z));
+                });
+            },
+        );
+    });
     let slot = Slot::new(dims, z, tracked);
     Ok(engine.give(slot, &[x, y], |_, _| Add { x, y, factors }))
 }
@@ -54,7 +52,7 @@ impl<T: Value> Node<T> for Add<T> {
                 None => values.clone(),
                 Some(factors) => {
                     let mut own = Buffer::new(values.len());
-                    let image = (values.len() / factors.len().max(1)).max(1);
+                    let image = values.len() / factors.len();
                     own.par_chunks_mut(image)
                         .zip(values.par_chunks(image))
                         .zip(factors)

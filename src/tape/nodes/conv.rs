@@ -8,10 +8,13 @@ use crate::values::{Value, with_values};
 use crate::weight::packs;
 use candle_core::{Result, bail};
 use hydranet_kernels::buffer::Buffer;
-use hydranet_kernels::columns::{EpilogueGrad, Transform, pattern, sums, total, total_of_pairs};
+use hydranet_kernels::columns::{
+    EpilogueGrad, Transform, in_order, pattern, sums, total, total_of_pairs,
+};
 use hydranet_kernels::conv::{self, Fixed, Job, fits_winograd, flattened};
 use hydranet_kernels::geometry::Geometry;
 use rayon::prelude::*;
+use std::ops::Add;
 use std::sync::Arc;
 
 /// A convolution of the tape.
@@ -80,17 +83,15 @@ pub(super) fn forward<T: Value>(
         }
         (fixed, _) => fixed.unwrap_or_default(),
     };
-    let fixed = Fixed::new(
-        constants.transform(&mean, &inverse, epilogue.activation),
-        g.o,
-    );
+    let transform = constants.transform(&mean, &inverse, epilogue.activation);
     // A backward pass that does not need the sums leaves them to be finished now.
     let now = epilogue.is_bias();
     if !of_batch {
-        let finish = (now && !epilogue.is_nothing()).then_some(&fixed);
-        conv::forward(&g, input, &packs, &mut y, finish, false);
+        let fixed = now && !epilogue.is_nothing();
+        let fixed = fixed.then(|| Fixed::new(transform.clone(), g.o));
+        conv::forward(&g, input, &packs, &mut y, fixed.as_ref(), false);
     }
-    let transform = Arc::new(fixed.transform);
+    let transform = Arc::new(transform);
     let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));
     let reads_result = centre.is_some();
     let mut slot = Slot::new(dims, y, tracked);
@@ -126,7 +127,7 @@ impl<T: Value> Conv<T> {
             .zip(gradient.values.par_chunks(len))
             .map(|(y, dz)| sums(y, dz, &self.transform, centre, channels))
             .collect();
-        total_of_pairs(found, channels)
+        total_of_pairs(&found, channels)
     }
 
     /// The way from the gradient behind normalisation and activation to the one of the sums.
@@ -156,12 +157,7 @@ fn column_sums<T: Value>(rows: &[T], channels: usize) -> Vec<T> {
         .par_chunks(len)
         .map(|rows| total(rows, channels))
         .collect();
-    let mut sums = vec![0.0; channels];
-    for piece in found {
-        for (sum, s) in sums.iter_mut().zip(piece) {
-            *sum += s;
-        }
-    }
+    let sums = in_order(&found, channels, Add::add);
     sums.into_iter().map(T::from_f64).collect()
 }
 

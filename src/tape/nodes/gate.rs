@@ -5,8 +5,9 @@ use crate::step::Output;
 use crate::values::Value;
 use candle_core::Result;
 use hydranet_kernels::buffer::Buffer;
-use hydranet_kernels::columns::{multiply, pattern, products};
+use hydranet_kernels::columns::{in_order, multiply, pattern, products};
 use rayon::prelude::*;
+use std::ops::Add;
 use std::sync::Arc;
 
 /// z = x · gate, one factor for each channel of each image.
@@ -30,10 +31,10 @@ fn each_piece<T: Value>(
     f: impl Fn(usize, &mut [T], &[T]) + Sync,
 ) {
     let [_, h, w, c] = dims;
-    let (image, len) = ((h * w * c).max(1), piece(dims));
+    let (image, len) = (h * w * c, piece(dims));
     values
         .par_chunks_mut(image)
-        .zip(factors.par_chunks(c.max(1)))
+        .zip(factors.par_chunks(c))
         .enumerate()
         .for_each(|(i, (values, factors))| {
             let factors = pattern(factors.iter().map(|f| f.to_f64()));
@@ -113,9 +114,9 @@ impl<T: Value> Node<T> for Gate {
                 })
                 .collect();
             let mut d_gate = Buffer::new(factors.len());
-            for (d, pieces) in d_gate.chunks_mut(c).zip(found.chunks(pieces.max(1))) {
-                for (i, d) in d.iter_mut().enumerate() {
-                    *d = T::from_f64(pieces.iter().map(|p| p[i]).sum());
+            for (d, pieces) in d_gate.chunks_mut(c).zip(found.chunks(pieces)) {
+                for (d, sum) in d.iter_mut().zip(in_order(pieces, c, Add::add)) {
+                    *d = T::from_f64(sum);
                 }
             }
             back.add(self.gate, Arc::new(d_gate));

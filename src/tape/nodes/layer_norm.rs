@@ -1,9 +1,9 @@
 //! Layer normalisation over the channels of each position.
 
 use crate::engine::{Back, Engine, Gradient, Need, Node, Slot, piece};
-use crate::step::Output;
+use crate::step::{NormStep, Output};
 use crate::values::{Value, with_values};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use hydranet_kernels::buffer::Buffer;
 use hydranet_kernels::columns::add;
 use hydranet_kernels::norm_rows::{RowMoments, backward_rows, forward_rows};
@@ -21,10 +21,12 @@ struct LayerNorm<T> {
 
 pub(super) fn forward<T: Value>(
     engine: &mut Engine<T>,
-    x: usize,
-    gamma: &Tensor,
-    beta: &Tensor,
-    eps: f64,
+    &NormStep {
+        x,
+        ref gamma,
+        ref beta,
+        eps,
+    }: &NormStep,
 ) -> Result<Output> {
     let slot = &engine.slots[x];
     let (dims, c, input) = (slot.dims, slot.dims[3], slot.input()?);

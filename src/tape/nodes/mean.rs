@@ -5,8 +5,9 @@ use crate::step::Output;
 use crate::values::Value;
 use candle_core::Result;
 use hydranet_kernels::buffer::Buffer;
-use hydranet_kernels::columns::{add, pattern, total};
+use hydranet_kernels::columns::{add, in_order, pattern, total};
 use rayon::prelude::*;
+use std::ops::Add;
 use std::sync::Arc;
 
 /// The mean over the positions of x.
@@ -31,9 +32,8 @@ pub(super) fn forward<T: Value>(engine: &mut Engine<T>, x: usize) -> Result<Outp
         })
         .collect();
     let mut y = Buffer::new(batch * c);
-    for (y, pieces) in y.chunks_mut(c.max(1)).zip(found.chunks(pieces)) {
-        for (i, y) in y.iter_mut().enumerate() {
-            let sum: f64 = pieces.iter().map(|p| p[i]).sum();
+    for (y, pieces) in y.chunks_mut(c).zip(found.chunks(pieces)) {
+        for (y, sum) in y.iter_mut().zip(in_order(pieces, c, Add::add)) {
             *y = T::from_f64(sum / (h * w) as f64);
         }
     }

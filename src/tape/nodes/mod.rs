@@ -26,18 +26,8 @@ impl<T: Value> Interpreter for Engine<T> {
     fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output> {
         match step {
             Step::Conv { x, conv } => conv::forward(self, x, &conv),
-            Step::LayerNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => layer_norm::forward(self, x, &gamma, &beta, eps),
-            Step::ResponseNorm {
-                x,
-                gamma,
-                beta,
-                eps,
-            } => response::forward(self, x, [&gamma, &beta], eps),
+            Step::LayerNorm(norm) => layer_norm::forward(self, &norm),
+            Step::ResponseNorm(norm) => response::forward(self, &norm),
             Step::Activation { x, activation } => activation::forward(self, x, activation),
             Step::Attention { x, heads } => attention::forward(self, x, heads),
             Step::WindowAttention {
@@ -89,9 +79,9 @@ impl<T: Value> Interpreter for Engine<T> {
         T::tensor(channels_first(slot)?, &[batch, c, h, w])
     }
 
-    fn finish(self: Box<Self>, place: usize, images: &Tensor) -> Result<Tensor> {
+    fn finish(self: Box<Self>, place: usize) -> Result<Tensor> {
         if self.slots[place].tracked {
-            linked(*self, place, images)
+            linked(*self, place)
         } else {
             self.tensor(place)
         }

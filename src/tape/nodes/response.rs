@@ -5,13 +5,14 @@
 //! dgᵢ = (dnᵢ − mean of dn · n) / (mean of g + eps) and dx = dy · (1 + gammaᵢ · nᵢ) + dgᵢ / gᵢ · x.
 
 use crate::engine::{Back, Engine, Gradient, Need, Node, Slot, piece};
-use crate::step::Output;
+use crate::step::{NormStep, Output};
 use crate::values::Value;
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result};
 use hydranet_kernels::activation::Activation;
 use hydranet_kernels::buffer::Buffer;
-use hydranet_kernels::columns::{Transform, blend, pattern, products, total};
+use hydranet_kernels::columns::{Transform, blend, in_order, pattern, products, total};
 use rayon::prelude::*;
+use std::ops::Add;
 use std::sync::Arc;
 
 struct Response {
@@ -28,22 +29,14 @@ fn divisor(norms: &[f64], eps: f64) -> f64 {
     norms.iter().sum::<f64>() / norms.len() as f64 + eps
 }
 
-/// The sums of the pieces, in order.
-fn joined(pieces: Vec<Vec<f64>>, channels: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; channels];
-    for piece in pieces {
-        for (sum, s) in sums.iter_mut().zip(piece) {
-            *sum += s;
-        }
-    }
-    sums
-}
-
 pub(super) fn forward<T: Value>(
     engine: &mut Engine<T>,
-    x: usize,
-    [gamma, beta]: [&Tensor; 2],
-    eps: f64,
+    &NormStep {
+        x,
+        ref gamma,
+        ref beta,
+        eps,
+    }: &NormStep,
 ) -> Result<Output> {
     let slot = &engine.slots[x];
     let (dims, c) = (slot.dims, slot.dims[3]);
@@ -52,10 +45,10 @@ pub(super) fn forward<T: Value>(
     let (input, image, len) = (slot.input()?, slot.image_len(), piece(dims));
     let mut y = Buffer::new(slot.len());
     let norms: Vec<Vec<f64>> = y
-        .par_chunks_mut(image.max(1))
+        .par_chunks_mut(image)
         .enumerate()
         .map(|(i, y)| {
-            let squares = y
+            let squares: Vec<_> = y
                 .par_chunks_mut(len)
                 .enumerate()
                 .map(|(j, y)| {
@@ -64,7 +57,10 @@ pub(super) fn forward<T: Value>(
                     products(y, y, c)
                 })
                 .collect();
-            let norms: Vec<f64> = joined(squares, c).into_iter().map(f64::sqrt).collect();
+            let norms: Vec<f64> = in_order(&squares, c, Add::add)
+                .into_iter()
+                .map(f64::sqrt)
+                .collect();
             let share = 1.0 / divisor(&norms, eps);
             let scale = scales.iter().zip(&norms).map(|(w, g)| 1.0 + w * g * share);
             let shift = pattern(shifts.iter().copied());
@@ -100,7 +96,8 @@ impl Response {
             .zip(dy.par_chunks(len))
             .map(|(x, dy)| (total(dy, c), products(dy, x, c)))
             .unzip();
-        let (sums, dots) = (joined(sums, c), joined(dots, c));
+        let sums = in_order(&sums, c, Add::add);
+        let dots = in_order(&dots, c, Add::add);
         let share = 1.0 / divisor(norms, self.eps);
         let relative = |i: usize| norms[i] * share;
         let mean = (0..c)
@@ -140,8 +137,8 @@ impl<T: Value> Node<T> for Response {
         let gamma: Vec<f64> = gamma.to_dtype(DType::F64)?.to_vec1()?;
         let mut dx = Buffer::new(slot.len());
         let found: Vec<[Vec<f64>; 2]> = dx
-            .par_chunks_mut(image.max(1))
-            .zip(gradient.values.par_chunks(image.max(1)))
+            .par_chunks_mut(image)
+            .zip(gradient.values.par_chunks(image))
             .zip(&self.norms)
             .enumerate()
             .map(|(i, ((dx, dy), norms))| {
@@ -154,8 +151,8 @@ impl<T: Value> Node<T> for Response {
             .collect();
         let (d_beta, d_gamma): (Vec<_>, Vec<_>) = found.into_iter().map(|[b, g]| (b, g)).unzip();
         let as_param = |sums: Vec<f64>| sums.into_iter().map(T::from_f64).collect::<Vec<T>>();
-        back.param(self.gamma, as_param(joined(d_gamma, c)));
-        back.param(self.beta, as_param(joined(d_beta, c)));
+        back.param(self.gamma, as_param(in_order(&d_gamma, c, Add::add)));
+        back.param(self.beta, as_param(in_order(&d_beta, c, Add::add)));
         back.add(self.x, Arc::new(dx));
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(super) fn one<T: Value>(engine: &mut Engine<T>, x: usize, place: usize) -> R
     let [batch, _, _, c] = slot.dims;
     let input = slot.input()?;
     let mut y = Buffer::new(batch * c);
-    for (i, y) in y.chunks_exact_mut(c.max(1)).enumerate() {
+    for (i, y) in y.chunks_exact_mut(c).enumerate() {
         let from = i * slot.image_len() + place * c;
         input.copy(from..from + c, y);
     }
@@ -99,7 +99,7 @@ impl<T: Value> Node<T> for Tokens {
         }
         let mut dx = Buffer::new(slot.len());
         for (dx, dy) in dx
-            .chunks_exact_mut(slot.image_len().max(1))
+            .chunks_exact_mut(slot.image_len())
             .zip(gradient.values.chunks_exact(n * c))
         {
             dx.copy_from_slice(&dy[of_prefix..]);

@@ -8,11 +8,10 @@ use super::depthwise;
 use super::finish::Fixed;
 use super::packs::{Pack, Packs};
 use super::plan::taps;
-use super::product::{Packed, Rows};
+use super::product::{Left, Packed};
 use crate::buffer::Buffer;
 use crate::columns::add;
 use crate::geometry::Geometry;
-use crate::micro::Span;
 use crate::real::Real;
 use crate::shared::SharedMut;
 use crate::tasks::parts;
@@ -39,67 +38,89 @@ impl<T: Real> Link<T> {
         [self.g.batch, self.g.oh, self.g.ow, self.g.o]
     }
 
-    /// A pointwise convolution's weight.
-    fn dense(&self) -> Option<&Packed<T>> {
+    /// The same as a pointwise convolution, if it is one.
+    fn pointwise(&self) -> Option<Pointwise<'_, T>> {
         match &self.packs.0 {
-            Pack::Dense(weight) if self.g.is_pointwise() && self.g.p.groups == 1 => Some(weight),
+            Pack::Dense(weight) if self.g.is_pointwise() && self.g.p.groups == 1 => {
+                Some(Pointwise { link: self, weight })
+            }
             _ => None,
         }
     }
+}
 
-    /// The products of a pointwise convolution, rows of `a` from `a_from` on.
+/// A pointwise convolution and its weight.
+struct Pointwise<'a, T: Real> {
+    link: &'a Link<T>,
+    weight: &'a Packed<T>,
+}
+
+impl<T: Real> Pointwise<'_, T> {
+    /// The products, rows of `a` from `a_from` on.
     ///
     /// # Safety
     /// No other task may touch the places `out_at` in `out`.
-    unsafe fn product(
-        &self,
-        weight: &Packed<T>,
-        a: &[T],
-        a_from: usize,
-        out_at: &[usize],
-        out: &SharedMut<T>,
-    ) {
-        let c = self.g.c;
+    unsafe fn product(&self, a: &[T], a_from: usize, out_at: &[usize], out: &SharedMut<T>) {
+        let (weight, c) = (self.weight, self.link.g.c);
         let a_at: Vec<usize> = (0..out_at.len()).map(|p| a_from + p * c).collect();
-        for (_, first, columns, at, width) in &weight.panels {
-            let product = Rows {
-                a,
-                a_at: &a_at,
-                a_step: 1,
-                b: &weight.data,
-                b_at: *at,
-                b_step: *width,
-                spans: &[Span { a: 0, b: 0 }],
-                depth: c,
-                out_at,
-                out_first: *first,
-                columns: *columns,
-                accumulate: false,
-                finish: self.fixed.shifts.as_ref().map(|s| (s, *first)),
-            };
+        let left = Left {
+            values: a,
+            at: &a_at,
+            out_at,
+            accumulate: false,
+            finish: self.link.fixed.shifts.as_ref(),
+        };
+        for panel in &weight.panels {
             // SAFETY: the caller's promise.
-            unsafe { product.run(out) };
+            unsafe { weight.times(panel, &left, c, std::iter::once(0), out) };
         }
     }
 
     /// What a product did not do in registers.
     fn finish(&self, rows: &mut [T]) {
-        if self.fixed.shifts.is_none() {
-            self.fixed.transform.apply_in_place(rows);
+        let fixed = &self.link.fixed;
+        if fixed.shifts.is_none() {
+            fixed.transform.apply_in_place(rows);
         }
     }
 }
 
 /// The three convolutions over some values; with a `shortcut` the values are added to the result.
 pub struct Chain<'a, T: Real> {
-    pub values: &'a Buffer<T>,
-    pub expansion: Option<&'a Link<T>>,
-    pub depthwise: &'a Link<T>,
-    pub projection: &'a Link<T>,
-    pub shortcut: bool,
+    values: &'a Buffer<T>,
+    expansion: Option<Pointwise<'a, T>>,
+    depthwise: &'a Link<T>,
+    /// The depthwise convolution's.
+    weight: &'a [T],
+    projection: Pointwise<'a, T>,
+    shortcut: bool,
 }
 
-impl<T: Real> Chain<'_, T> {
+impl<'a, T: Real> Chain<'a, T> {
+    /// Two or three convolutions, if they are such and can be done in one pass, and it is worth it.
+    pub fn new(values: &'a Buffer<T>, links: &'a [Link<T>], shortcut: bool) -> Option<Self> {
+        let (expansion, depthwise, projection) = match links {
+            [depthwise, projection] => (None, depthwise, projection),
+            [expansion, depthwise, projection] => {
+                (Some(expansion.pointwise()?), depthwise, projection)
+            }
+            _ => return None,
+        };
+        let Pack::Depthwise(weight) = &depthwise.packs.0 else {
+            return None;
+        };
+        let chain = Self {
+            values,
+            expansion,
+            depthwise,
+            weight,
+            projection: projection.pointwise()?,
+            shortcut,
+        };
+        // Else the channels of each convolution are divided among the tasks.
+        (depthwise.g.batch * chain.bands() > 1).then_some(chain)
+    }
+
     /// Ranges of rows of an image for tasks. The first rows of each are expanded by its neighbour too: never many of them.
     fn bands(&self) -> usize {
         let g = &self.depthwise.g;
@@ -109,19 +130,6 @@ impl<T: Real> Chain<'_, T> {
             _ => g.oh * g.p.stride.0 / (3 * shared),
         };
         TASKS.div_ceil(g.batch).min(most).max(1)
-    }
-
-    /// Whether it can be done in one pass, and is worth it.
-    pub fn fits(&self) -> bool {
-        let g = &self.depthwise.g;
-        g.is_depthwise()
-            && matches!(&self.depthwise.packs.0, Pack::Depthwise(_))
-            && self.projection.dense().is_some()
-            && self
-                .expansion
-                .is_none_or(|e| e.dense().is_some())
-            // Else the channels of each convolution are divided among the tasks.
-            && g.batch * self.bands() > 1
     }
 
     /// Writes the result.
@@ -146,12 +154,7 @@ impl<T: Real> Chain<'_, T> {
         [ring, wide]: &mut [Buffer<T>; 2],
         y: &SharedMut<T>,
     ) {
-        let (g, o) = (&self.depthwise.g, self.projection.g.o);
-        let (Pack::Depthwise(weight), Some(narrow)) =
-            (&self.depthwise.packs.0, self.projection.dense())
-        else {
-            return;
-        };
+        let (g, o) = (&self.depthwise.g, self.projection.link.g.o);
         let [_, _, left, right] = g.p.padding;
         let (s, t) = g.p.stride;
         let count = rows.len().div_ceil(POSITIONS.div_ceil(g.ow));
@@ -184,7 +187,7 @@ impl<T: Real> Chain<'_, T> {
                     .iter()
                     .map(|tap| (r * s + tap.dy as usize) % slots * row_len + tap.dx as usize * g.c)
                     .collect();
-                depthwise::correlate(ring, &offsets, weight, t * g.c, g.c, out);
+                depthwise::correlate(ring, &offsets, self.weight, t * g.c, g.c, out);
                 self.depthwise.fixed.transform.apply_in_place(out);
             }
             let at = (image * g.oh + piece.start) * g.ow;
@@ -192,8 +195,7 @@ impl<T: Real> Chain<'_, T> {
             let out_at: Vec<usize> = (at..at + positions).map(|p| p * o).collect();
             // SAFETY: each task has its own rows of the output.
             let out = unsafe {
-                self.projection
-                    .product(narrow, wide.with_slack(), 0, &out_at, y);
+                self.projection.product(wide.with_slack(), 0, &out_at, y);
                 y.range(at * o, positions * o)
             };
             self.projection.finish(out);
@@ -213,7 +215,8 @@ impl<T: Real> Chain<'_, T> {
     ) {
         let g = &self.depthwise.g;
         let [top, _, left, _] = g.p.padding;
-        let inputs = self.expansion.map_or(g.c, |e| e.g.c);
+        let expansion = self.expansion.as_ref();
+        let inputs = expansion.map_or(g.c, |e| e.link.g.c);
         let inside = |row: usize| row >= top && row - top < g.h;
         for row in rows.clone().filter(|row| !inside(*row)) {
             ring[row % slots * row_len..][..row_len].fill(T::ZERO);
@@ -221,15 +224,12 @@ impl<T: Real> Chain<'_, T> {
         let first = rows.start.max(top);
         let rows = first..rows.end.min(top + g.h).max(first);
         let from = (image * g.h + rows.start - top) * g.w;
-        let Some(expansion) = self.expansion else {
+        let Some(expansion) = expansion else {
             for (i, row) in rows.enumerate() {
                 let at = row % slots * row_len + left * g.c;
                 let source = &self.values[(from + i * g.w) * inputs..][..g.w * inputs];
                 ring[at..at + g.w * g.c].copy_from_slice(source);
             }
-            return;
-        };
-        let Some(weight) = expansion.dense() else {
             return;
         };
         let out_at: Vec<usize> = rows
@@ -242,13 +242,7 @@ impl<T: Real> Chain<'_, T> {
         let shared = SharedMut::new(ring);
         // SAFETY: the ring is this task's own.
         unsafe {
-            expansion.product(
-                weight,
-                self.values.with_slack(),
-                from * inputs,
-                &out_at,
-                &shared,
-            );
+            expansion.product(self.values.with_slack(), from * inputs, &out_at, &shared);
         }
         for row in rows {
             let at = row % slots * row_len + left * g.c;

@@ -2,7 +2,7 @@
 
 use super::finish::Shifts;
 use super::plan::{Phase, Tap, joined};
-use super::product::{Packed, Rows};
+use super::product::{Left, Packed, Rows};
 use super::seen::Seen;
 use crate::geometry::Geometry;
 use crate::micro::{Span, panels};
@@ -33,34 +33,17 @@ pub(crate) unsafe fn forward<T: Real>(
     let out_at: Vec<usize> = positions()
         .map(|(r, c)| y_at + (r * g.ow + c) * g.o)
         .collect();
-    for (group, first, columns, at, width) in &weight.panels {
-        let first = group * (g.o / g.p.groups) + first;
-        let spans = taps
-            .iter()
-            .enumerate()
-            .map(|(i, tap)| Span {
-                a: (tap.dy as usize * x.window.cols + tap.dx as usize) * g.c + group * inputs,
-                b: i * inputs * width,
-            })
-            .collect();
-        let (spans, depth) = joined(spans, inputs, 1, *width);
-        let product = Rows {
-            a: x.values,
-            a_at: &a_at,
-            a_step: 1,
-            b: &weight.data,
-            b_at: *at,
-            b_step: *width,
-            spans: &spans,
-            depth,
-            out_at: &out_at,
-            out_first: first,
-            columns: *columns,
-            accumulate: false,
-            finish: finish.map(|f| (f, first)),
-        };
+    let left = Left {
+        values: x.values,
+        at: &a_at,
+        out_at: &out_at,
+        accumulate: false,
+        finish,
+    };
+    for panel in &weight.panels {
+        let offset = |tap: &Tap| tap.offset(x.window.cols, g.c) + panel.0 * inputs;
         // SAFETY: the caller's promise.
-        unsafe { product.run(y) };
+        unsafe { weight.times(panel, &left, inputs, taps.iter().map(offset), y) };
     }
 }
 
@@ -100,38 +83,21 @@ pub(crate) unsafe fn backward_input<T: Real>(
         }
         // From the window's start, so that every span's offset is positive.
         let a_at: Vec<usize> = positions()
-            .map(|(i, j)| (i * dy.window.cols + j) * g.o)
+            .map(|(i, j)| ((i - inputs.start) * dy.window.cols + j) * g.o)
             .collect();
-        let origin = (inputs.start * dy.window.cols) * g.o;
-        let a_at: Vec<usize> = a_at.into_iter().map(|a| a - origin).collect();
-        for (group, first, columns, at, width) in &weight.panels {
-            let spans = phase
-                .taps
-                .iter()
-                .enumerate()
-                .map(|(n, tap)| Span {
-                    a: dy.at(inputs.start as isize + tap.dy, tap.dx) + group * outputs,
-                    b: n * outputs * width,
-                })
-                .collect();
-            let (spans, depth) = joined(spans, outputs, 1, *width);
-            let product = Rows {
-                a: dy.values,
-                a_at: &a_at,
-                a_step: 1,
-                b: &weight.data,
-                b_at: *at,
-                b_step: *width,
-                spans: &spans,
-                depth,
-                out_at: &out_at,
-                out_first: group * (g.c / g.p.groups) + first,
-                columns: *columns,
-                accumulate,
-                finish: None,
-            };
+        let left = Left {
+            values: dy.values,
+            at: &a_at,
+            out_at: &out_at,
+            accumulate,
+            finish: None,
+        };
+        for panel in &weight.panels {
+            let offset =
+                |tap: &Tap| dy.at(inputs.start as isize + tap.dy, tap.dx) + panel.0 * outputs;
+            let offsets = phase.taps.iter().map(offset);
             // SAFETY: the caller's promise.
-            unsafe { product.run(dx) };
+            unsafe { weight.times(panel, &left, outputs, offsets, dx) };
         }
     }
 }
@@ -170,7 +136,7 @@ pub(crate) fn backward_weight<T: Real>(
         let out_at: Vec<usize> = a_at.iter().map(|o| o * row_len).collect();
         for n in (0..taps.len()).step_by(run) {
             let tap = taps[n];
-            let start = (tap.dy as usize * x.window.cols + tap.dx as usize) * g.c + group * inputs;
+            let start = tap.offset(x.window.cols, g.c) + group * inputs;
             for (first, count) in panels::<T>(columns) {
                 let product = Rows {
                     a: dy.values,

@@ -32,10 +32,7 @@ pub(crate) unsafe fn forward<T: Real>(
     y: &SharedMut<T>,
     y_at: usize,
 ) {
-    let offsets: Vec<usize> = taps
-        .iter()
-        .map(|t| (t.dy as usize * x.window.cols + t.dx as usize) * g.c)
-        .collect();
+    let offsets: Vec<usize> = taps.iter().map(|t| t.offset(x.window.cols, g.c)).collect();
     for r in rows.clone() {
         let from = (r - rows.start) * g.p.stride.0 * x.window.cols * g.c;
         // SAFETY: a row of this task.
@@ -81,11 +78,7 @@ pub(crate) unsafe fn backward_input<T: Real>(
             let offsets: Vec<usize> = phase
                 .taps
                 .iter()
-                .map(|tap| {
-                    ((i as isize + tap.dy - dy.window.row) as usize * dy.window.cols
-                        + (tap.dx - dy.window.col) as usize)
-                        * g.c
-                })
+                .map(|tap| dy.at(i as isize + tap.dy, tap.dx))
                 .collect();
             let at = dx_at + ((phase.row + s * i) * g.w + phase.col) * g.c;
             let span = ((phase.cols - 1) * t + 1) * g.c;
@@ -118,10 +111,7 @@ pub(crate) fn backward_weight<T: Real>(
 ) {
     let (s, t) = g.p.stride;
     for r in rows.clone() {
-        let d = ((r as isize - dy.window.row) as usize * dy.window.cols
-            + (-dy.window.col) as usize)
-            * g.c;
-        let d = &dy.values[d..][..g.ow * g.c];
+        let d = &dy.values[dy.at(r as isize, 0)..][..g.ow * g.c];
         for ky in 0..g.kh {
             let from = ((r - rows.start) * s + ky * g.p.dilation.0) * x.window.cols * g.c;
             let x = &x.values[from..];

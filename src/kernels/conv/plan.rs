@@ -22,6 +22,13 @@ pub(crate) struct Tap {
     pub dx: isize,
 }
 
+impl Tap {
+    /// Where it reads, from the position of a window of `cols` columns and `c` channels that begins before it.
+    pub(crate) fn offset(&self, cols: usize, c: usize) -> usize {
+        (self.dy as usize * cols + self.dx as usize) * c
+    }
+}
+
 /// Input positions that see the output through the same kernel elements: those whose row and column leave the same remainder by
 /// the stride.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Matrix products over offsets, and weights packed for them.
 
 use super::finish::Shifts;
-use super::plan::Phase;
+use super::plan::{Phase, joined};
 use crate::buffer::Buffer;
 use crate::geometry::Geometry;
 use crate::micro::{Finish, Product, SLACK, Span, panels, product, vector};
@@ -79,7 +79,7 @@ impl<T: Real> Rows<'_, T> {
     }
 }
 
-/// Group, first column, columns, place in the data, width there.
+/// Group, first column of all, columns, place in the data, width there.
 pub(crate) type Panel = (usize, usize, usize, usize, usize);
 
 /// A weight as panels of columns, row after row of the sum.
@@ -88,7 +88,55 @@ pub(crate) struct Packed<T: Real> {
     pub panels: Vec<Panel>,
 }
 
+/// What is multiplied by a weight: where its rows begin, and where the results' rows begin.
+pub(crate) struct Left<'a, T> {
+    pub values: &'a [T],
+    pub at: &'a [usize],
+    pub out_at: &'a [usize],
+    pub accumulate: bool,
+    /// What is done to the results before they are written.
+    pub finish: Option<&'a Shifts<T>>,
+}
+
 impl<T: Real> Packed<T> {
+    /// The columns of a panel of `left` times the weight, whose block n meets `depth` values from the n-th of `blocks` on in each
+    /// row.
+    ///
+    /// # Safety
+    /// No other task may touch the panel's columns of the rows `left.out_at` in `out`.
+    pub(crate) unsafe fn times(
+        &self,
+        &(_, first, columns, at, width): &Panel,
+        left: &Left<T>,
+        depth: usize,
+        blocks: impl Iterator<Item = usize>,
+        out: &SharedMut<T>,
+    ) {
+        let blocks = blocks.enumerate();
+        let spans = blocks.map(|(n, a)| Span {
+            a,
+            b: n * depth * width,
+        });
+        let (spans, depth) = joined(spans.collect(), depth, 1, width);
+        let product = Rows {
+            a: left.values,
+            a_at: left.at,
+            a_step: 1,
+            b: &self.data,
+            b_at: at,
+            b_step: width,
+            spans: &spans,
+            depth,
+            out_at: left.out_at,
+            out_first: first,
+            columns,
+            accumulate: left.accumulate,
+            finish: left.finish.map(|f| (f, first)),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { product.run(out) };
+    }
+
     /// For each group `blocks` × `rows` × `columns` values; `start(group, block)` is where they begin in `w`, and `steps` are the
     /// distances there from row to row and from column to column.
     pub(crate) fn new(
@@ -103,7 +151,7 @@ impl<T: Real> Packed<T> {
         for group in 0..groups {
             for (first, count) in panels::<T>(columns) {
                 let width = count.next_multiple_of(vector::<T>());
-                list.push((group, first, count, len, width));
+                list.push((group, group * columns + first, count, len, width));
                 len += blocks * rows * width;
             }
         }
@@ -115,7 +163,7 @@ impl<T: Real> Packed<T> {
                 // SAFETY: each panel is written by one task.
                 let panel = unsafe { shared.range(*at, blocks * rows * width) };
                 for (block, panel) in panel.chunks_exact_mut((rows * width).max(1)).enumerate() {
-                    let from = start(*group, block) + first * column_step;
+                    let from = start(*group, block) + (first - group * columns) * column_step;
                     for (row, panel) in panel.chunks_exact_mut(*width).enumerate() {
                         let source = w[from + row * row_step..].iter().step_by(column_step);
                         for (v, w) in panel[..*count].iter_mut().zip(source) {

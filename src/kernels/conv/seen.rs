@@ -40,7 +40,6 @@ impl<'a, T: Real> Seen<'a, T> {
 
     /// Where position (row, col) of the plane lies.
     pub fn at(&self, row: isize, col: isize) -> usize {
-        ((row - self.window.row) as usize * self.window.cols + (col - self.window.col) as usize)
-            * self.c
+        self.window.place(row, col) * self.c
     }
 }

@@ -6,8 +6,8 @@
 use super::finish::Shifts;
 use super::input::Input;
 use super::job::Job;
-use super::plan::{Phase, input_window, joined, output_window, phases, taps};
-use super::product::{Packed, Rows};
+use super::plan::{Phase, Tap, input_window, joined, output_window, phases, taps};
+use super::product::{Left, Packed, Rows};
 use super::window::Window;
 use super::winograd;
 use crate::buffer::Buffer;
@@ -111,14 +111,6 @@ fn windows<'a, T: Real>(
     }
 }
 
-/// Rows of a result, in pieces for tasks.
-fn pieces(rows: usize) -> Vec<Range<usize>> {
-    (0..rows)
-        .step_by(ROWS)
-        .map(|r| r..(r + ROWS).min(rows))
-        .collect()
-}
-
 /// Computes the output.
 pub(super) fn forward<T: Real>(
     g: &Geometry,
@@ -152,43 +144,45 @@ pub(super) fn forward<T: Real>(
             .collect();
         let first = images.start * g.out_plane() * g.o;
         let out_at: Vec<usize> = (0..a_at.len()).map(|p| first + p * g.o).collect();
-        let pieces = pieces(a_at.len());
-        let tasks: Vec<_> = weight
-            .panels
-            .iter()
-            .flat_map(|panel| pieces.iter().map(move |rows| (panel, rows)))
-            .collect();
-        tasks
-            .into_par_iter()
-            .for_each(|((_, first, columns, at, width), rows)| {
-                let spans = taps
-                    .iter()
-                    .enumerate()
-                    .map(|(n, tap)| Span {
-                        a: (tap.dy as usize * window.cols + tap.dx as usize) * g.c,
-                        b: n * g.c * width,
-                    })
-                    .collect();
-                let (spans, depth) = joined(spans, g.c, 1, *width);
-                let product = Rows {
-                    a: x.values,
-                    a_at: &a_at[rows.clone()],
-                    a_step: 1,
-                    b: &weight.data,
-                    b_at: *at,
-                    b_step: *width,
-                    spans: &spans,
-                    depth,
-                    out_at: &out_at[rows.clone()],
-                    out_first: *first,
-                    columns: *columns,
-                    accumulate: false,
-                    finish: finish.map(|f| (f, *first)),
-                };
-                // SAFETY: each task has its own rows and columns of the output.
-                unsafe { product.run(&shared) };
-            });
+        let left = Left {
+            values: x.values,
+            at: &a_at,
+            out_at: &out_at,
+            accumulate: false,
+            finish,
+        };
+        let blocks: Vec<usize> = taps.iter().map(|t| t.offset(window.cols, g.c)).collect();
+        multiply(weight, &left, g.c, &blocks, &shared);
     }
+}
+
+/// Computes a product in pieces: rows and columns for each task.
+fn multiply<T: Real>(
+    weight: &Packed<T>,
+    left: &Left<T>,
+    depth: usize,
+    blocks: &[usize],
+    out: &SharedMut<T>,
+) {
+    let count = left.at.len();
+    let rows: Vec<Range<usize>> = (0..count)
+        .step_by(ROWS)
+        .map(|r| r..(r + ROWS).min(count))
+        .collect();
+    let tasks: Vec<_> = weight
+        .panels
+        .iter()
+        .flat_map(|panel| rows.iter().map(move |rows| (panel, rows)))
+        .collect();
+    tasks.into_par_iter().for_each(|(panel, rows)| {
+        let left = Left {
+            at: &left.at[rows.clone()],
+            out_at: &left.out_at[rows.clone()],
+            ..*left
+        };
+        // SAFETY: each task has its own rows and columns of the result.
+        unsafe { weight.times(panel, &left, depth, blocks.iter().copied(), out) };
+    });
 }
 
 /// Writes the input's gradient, and gives the weight's, as (O, kernel height, kernel width, C); each if it is wanted.
@@ -251,9 +245,8 @@ fn weight_gradient<T: Real>(
     let spans: Vec<Span> = (0..images.len() * g.oh)
         .map(|i| {
             let (image, row) = (i / g.oh, i % g.oh);
-            let below = (row as isize - window.row) as usize * window.cols;
             Span {
-                a: d.at + image * d.len + (below + (-window.col) as usize) * g.o,
+                a: d.at + image * d.len + window.place(row as isize, 0) * g.o,
                 b: x.at + image * x.len + row * s * seen.cols * g.c,
             }
         })
@@ -279,7 +272,7 @@ fn weight_gradient<T: Real>(
             a_at: &a_at,
             a_step: g.o,
             b: x.values,
-            b_at: (tap.dy as usize * seen.cols + tap.dx as usize) * g.c + first,
+            b_at: tap.offset(seen.cols, g.c) + first,
             b_step: t * g.c,
             spans: &spans,
             depth,
@@ -324,44 +317,14 @@ fn input_gradient<T: Real>(
     let a_at: Vec<usize> = positions()
         .map(|(i, r, q)| d.at + (i - images.start) * d.len + (r * window.cols + q) * g.o)
         .collect();
-    let pieces = pieces(a_at.len());
-    let tasks: Vec<_> = weight
-        .panels
-        .iter()
-        .flat_map(|panel| pieces.iter().map(move |rows| (panel, rows)))
-        .collect();
-    let shared = SharedMut::new(dx);
-    tasks
-        .into_par_iter()
-        .for_each(|((_, first, columns, at, width), rows)| {
-            let spans = phase
-                .taps
-                .iter()
-                .enumerate()
-                .map(|(n, tap)| Span {
-                    a: ((tap.dy - window.row) as usize * window.cols
-                        + (tap.dx - window.col) as usize)
-                        * g.o,
-                    b: n * g.o * width,
-                })
-                .collect();
-            let (spans, depth) = joined(spans, g.o, 1, *width);
-            let product = Rows {
-                a: d.values,
-                a_at: &a_at[rows.clone()],
-                a_step: 1,
-                b: &weight.data,
-                b_at: *at,
-                b_step: *width,
-                spans: &spans,
-                depth,
-                out_at: &out_at[rows.clone()],
-                out_first: *first,
-                columns: *columns,
-                accumulate,
-                finish: None,
-            };
-            // SAFETY: each task has its own rows and columns of the gradient.
-            unsafe { product.run(&shared) };
-        });
+    let left = Left {
+        values: d.values,
+        at: &a_at,
+        out_at: &out_at,
+        accumulate,
+        finish: None,
+    };
+    let place = |tap: &Tap| window.place(tap.dy, tap.dx) * g.o;
+    let blocks: Vec<usize> = phase.taps.iter().map(place).collect();
+    multiply(weight, &left, g.o, &blocks, &SharedMut::new(dx));
 }

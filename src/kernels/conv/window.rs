@@ -18,6 +18,11 @@ impl Window {
         self.row >= 0 && self.row as usize + self.rows <= h && self.col == 0 && self.cols == w
     }
 
+    /// Position (row, column) of the plane, counted within the window.
+    pub(crate) fn place(&self, row: isize, col: isize) -> usize {
+        (row - self.row) as usize * self.cols + (col - self.col) as usize
+    }
+
     /// Values it holds with `c` channels.
     pub(crate) fn len(&self, c: usize) -> usize {
         self.rows * self.cols * c

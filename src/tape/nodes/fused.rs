@@ -44,21 +44,12 @@ pub(super) fn forward<T: Value>(
         dims = link.out_dims();
         links.push(link);
     }
-    let (expansion, depthwise, projection) = match links.as_slice() {
-        [depthwise, projection] => (None, depthwise, projection),
-        [expansion, depthwise, projection] => (Some(expansion), depthwise, projection),
-        _ => return Ok(None),
-    };
-    let chain = Chain {
-        values,
-        expansion,
-        depthwise,
-        projection,
-        shortcut,
-    };
-    if !chain.fits() || (shortcut && dims != slot.dims) {
+    if shortcut && dims != slot.dims {
         return Ok(None);
     }
+    let Some(chain) = Chain::new(values, &links, shortcut) else {
+        return Ok(None);
+    };
     let mut y = Buffer::new(dims.iter().product());
     chain.run(&mut y);
     let token = engine.push(Slot::new(dims, y, false));

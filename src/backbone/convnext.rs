@@ -148,15 +148,7 @@ impl ConvNext {
                     2,
                 ),
             };
-            let smaller = ConvConfig {
-                inputs,
-                outputs: channels,
-                kernel,
-                stride: kernel,
-                groups: 1,
-                padding: Padding::None,
-                activation: Activation::Identity,
-            };
+            let smaller = ConvConfig::patches((inputs, channels), kernel, Activation::Identity);
             let mut blocks = Vec::new();
             for b in 0..repeats {
                 let rate = drop_path * index as f32 / (count - 1) as f32;

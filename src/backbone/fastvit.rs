@@ -4,8 +4,8 @@
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{
-    Branches, ConvNormAct, ConvNormActConfig, Linear, Mode, Padding, SqueezeConfig, SqueezeExcite,
-    padded, residual,
+    Branches, ConvNormAct, ConvNormActConfig, Linear, Mode, SqueezeConfig, SqueezeExcite, padded,
+    residual,
 };
 use crate::tape::{Activation, Conv2dParams, Map, Tape, Weight};
 use candle_core::{DType, Result, Tensor};
@@ -70,24 +70,6 @@ pub(super) const VARIANTS: &[Variant] = variants! {
     "fastvit_s12" [2, 2, 6, 2], 64, 4;
 };
 
-fn config(
-    (inputs, outputs): (usize, usize),
-    (kernel, stride, groups): (usize, usize, usize),
-    activation: Activation,
-) -> ConvNormActConfig {
-    ConvNormActConfig {
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        groups,
-        padding: Padding::Symmetric,
-        activation,
-        eps: 1e-5,
-        momentum: 0.1,
-    }
-}
-
 /// A block of MobileOne (Vasu et al. 2022): a convolution, beside it a pointwise one if it is none itself, and the input.
 fn mobile_one(config: ConvNormActConfig, vb: &VarBuilder) -> Result<Branches> {
     let whole = (config.kernel, "conv_kxk.0");
@@ -107,9 +89,9 @@ fn build(
 ) -> Result<Box<dyn Network>> {
     let gelu = Activation::Gelu;
     let stem = [
-        config((3, channels), (3, 2, 1), gelu),
-        config((channels, channels), (3, 2, channels), gelu),
-        config((channels, channels), (1, 1, 1), gelu),
+        ConvNormActConfig::new((3, channels), (3, 2, 1), gelu),
+        ConvNormActConfig::new((channels, channels), (3, 2, channels), gelu),
+        ConvNormActConfig::new((channels, channels), (1, 1, 1), gelu),
     ];
     let stem = stem.into_iter().enumerate();
     let stem = stem.map(|(i, config)| mobile_one(config, &vb.pp(format!("stem.{i}"))));
@@ -122,12 +104,13 @@ fn build(
         let mut smaller = Vec::new();
         if s > 0 {
             let vb = vb.pp("downsample.proj");
-            let depthwise = config((width, 2 * width), (7, 2, width), Activation::Identity);
+            let depthwise =
+                ConvNormActConfig::new((width, 2 * width), (7, 2, width), Activation::Identity);
             let names = [(7, "large_conv"), (3, "small_conv")];
             smaller.push(Branches::new(depthwise, &names, &vb.pp("0"))?);
             width *= 2;
             smaller.push(mobile_one(
-                config((width, width), (1, 1, 1), gelu),
+                ConvNormActConfig::new((width, width), (1, 1, 1), gelu),
                 &vb.pp("1"),
             )?);
         }
@@ -142,7 +125,7 @@ fn build(
     }
     let vb = vb.pp("final_conv");
     let outputs = 2 * width;
-    let last = config((width, outputs), (3, 1, width), Activation::Identity);
+    let last = ConvNormActConfig::new((width, outputs), (3, 1, width), Activation::Identity);
     let squeeze = SqueezeConfig {
         channels: outputs,
         reduced: outputs / 16,
@@ -168,7 +151,7 @@ impl FastVitBlock {
         drop_path: f32,
         index: u64,
     ) -> Result<Self> {
-        let depthwise = config((width, width), (7, 1, width), Activation::Identity);
+        let depthwise = ConvNormActConfig::new((width, width), (7, 1, width), Activation::Identity);
         let (mlp, within) = (vb.pp("mlp"), ratio * width);
         Ok(Self {
             mixer: RepMixer::new(width, &vb.pp("token_mixer"))?,
@@ -195,7 +178,7 @@ impl FastVitBlock {
 
 impl RepMixer {
     fn new(width: usize, vb: &VarBuilder) -> Result<Self> {
-        let config = config((width, width), (3, 1, width), Activation::Identity);
+        let config = ConvNormActConfig::new((width, width), (3, 1, width), Activation::Identity);
         let norm = vb.pp("norm.identity");
         let mut mixer = Self {
             mixer: mobile_one(config, &vb.pp("mixer"))?,

@@ -11,6 +11,7 @@ mod repvgg;
 mod resnet;
 mod shapes;
 mod swin;
+mod transformer;
 mod vit;
 
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Branches, ConvNormActConfig, Mode, Padding};
+use crate::layers::{Branches, ConvNormActConfig, Mode};
 use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -66,18 +66,8 @@ fn build(
     Ok(Box::new(RepVgg { stem, stages }))
 }
 
-fn block((inputs, outputs): (usize, usize), stride: usize, vb: &VarBuilder) -> Result<Branches> {
-    let config = ConvNormActConfig {
-        inputs,
-        outputs,
-        kernel: 3,
-        stride,
-        groups: 1,
-        padding: Padding::Symmetric,
-        activation: Activation::Relu,
-        eps: 1e-5,
-        momentum: 0.1,
-    };
+fn block(channels: (usize, usize), stride: usize, vb: &VarBuilder) -> Result<Branches> {
+    let config = ConvNormActConfig::new(channels, (3, stride, 1), Activation::Relu);
     Branches::new(config, &[(1, "conv_1x1"), (3, "conv_kxk")], vb)
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, Padding, residual};
+use crate::layers::{ConvNormAct, ConvNormActConfig, Mode, residual};
 use crate::tape::{Activation, AvgPool2dParams, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -113,23 +113,13 @@ const RELU: Activation = Activation::Relu;
 const NONE: Activation = Activation::Identity;
 
 fn conv(
-    (inputs, outputs): (usize, usize),
+    channels: (usize, usize),
     (kernel, stride): (usize, usize),
     activation: Activation,
     vb: &VarBuilder,
     [name, norm]: [&str; 2],
 ) -> Result<ConvNormAct> {
-    let config = ConvNormActConfig {
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        groups: 1,
-        padding: Padding::Symmetric,
-        activation,
-        eps: 1e-5,
-        momentum: 0.1,
-    };
+    let config = ConvNormActConfig::new(channels, (kernel, stride, 1), activation);
     ConvNormAct::new(config, vb.pp(name), vb.pp(norm))
 }
 

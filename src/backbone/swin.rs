@@ -1,10 +1,11 @@
 //! Swin Transformer (Liu et al. 2021). Tensors are named as in timm.
 
+use super::transformer::{Block, Within};
 use super::{Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
-use crate::tape::{Activation, Map, Tape, Weight, WindowAttention};
-use candle_core::{Result, Tensor, bail};
+use crate::layers::{Conv, ConvConfig, LayerNorm, Mode, SMALL};
+use crate::tape::{Activation, Map, Tape, Weight};
+use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 
 /// A Swin Transformer. For images of other sizes than its weights were made for, windows stay as they are, and maps that are not
@@ -19,22 +20,7 @@ pub(super) struct Swin {
 /// A map of a quarter of the positions with twice the channels, except in the first stage, and blocks over it.
 struct Stage {
     smaller: Option<(LayerNorm, Weight)>,
-    blocks: Vec<SwinBlock>,
-}
-
-/// Attention within windows and a perceptron of two layers, each behind a norm and beside a shortcut.
-struct SwinBlock {
-    norms: [LayerNorm; 2],
-    qkv: Linear,
-    /// What is added to the scores, by distance.
-    bias: Tensor,
-    projection: Linear,
-    wide: Linear,
-    narrow: Linear,
-    heads: usize,
-    shift: usize,
-    drop_path: f32,
-    index: u64,
+    blocks: Vec<Block>,
 }
 
 macro_rules! variants {
@@ -76,15 +62,7 @@ fn stages() -> Vec<Vec<String>> {
 
 impl Swin {
     fn new(repeats: [usize; 4], vb: &VarBuilder, drop_path: f32) -> Result<Self> {
-        let patches = ConvConfig {
-            inputs: 3,
-            outputs: WIDTH,
-            kernel: PATCH,
-            stride: PATCH,
-            groups: 1,
-            padding: Padding::None,
-            activation: Activation::Identity,
-        };
+        let patches = ConvConfig::patches((3, WIDTH), PATCH, Activation::Identity);
         let count: usize = repeats.iter().sum();
         let (mut width, mut index) = (WIDTH, 0);
         let mut stages = Vec::new();
@@ -107,7 +85,16 @@ impl Swin {
                 let shift = if b % 2 == 1 && s < 3 { WINDOW / 2 } else { 0 };
                 let rate = drop_path * index as f32 / (count - 1) as f32;
                 let vb = vb.pp(format!("blocks.{b}"));
-                blocks.push(SwinBlock::new(width, shift, vb, rate, index)?);
+                let heads = width / HEAD;
+                let biases = ((2 * WINDOW - 1) * (2 * WINDOW - 1), heads);
+                let bias = "attn.relative_position_bias_table";
+                let windows = Within {
+                    side: WINDOW,
+                    shift,
+                    bias: vb.get_with_hints(biases, bias, SMALL)?,
+                };
+                let block = Block::new(width, heads, EPS, &vb, rate, index)?;
+                blocks.push(block.within(windows));
                 index += 1;
             }
             stages.push(Stage { smaller, blocks });
@@ -118,54 +105,6 @@ impl Swin {
             stages,
             last: LayerNorm::new(width, EPS, vb.pp("norm"))?,
         })
-    }
-}
-
-impl SwinBlock {
-    fn new(width: usize, shift: usize, vb: VarBuilder, drop_path: f32, index: u64) -> Result<Self> {
-        let heads = width / HEAD;
-        let distances = (2 * WINDOW - 1) * (2 * WINDOW - 1);
-        let attention = vb.pp("attn");
-        Ok(Self {
-            norms: [
-                LayerNorm::new(width, EPS, vb.pp("norm1"))?,
-                LayerNorm::new(width, EPS, vb.pp("norm2"))?,
-            ],
-            qkv: Linear::with_init(width, 3 * width, SMALL, attention.pp("qkv"))?,
-            bias: attention.get_with_hints(
-                (distances, heads),
-                "relative_position_bias_table",
-                SMALL,
-            )?,
-            projection: Linear::with_init(width, width, SMALL, attention.pp("proj"))?,
-            wide: Linear::with_init(width, 4 * width, SMALL, vb.pp("mlp.fc1"))?,
-            narrow: Linear::with_init(4 * width, width, SMALL, vb.pp("mlp.fc2"))?,
-            heads,
-            shift,
-            drop_path,
-            index,
-        })
-    }
-
-    fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
-        let [first, second] = &self.norms;
-        let none = Activation::Identity;
-        let attention = WindowAttention {
-            heads: self.heads,
-            side: WINDOW,
-            shift: self.shift,
-            bias: &self.bias,
-            filling: self.qkv.bias(),
-        };
-        let y = first.forward(tape, x)?;
-        let y = self.qkv.on_tape(tape, &y, none)?;
-        let y = tape.window_attention(&y, &attention)?;
-        let y = self.projection.on_tape(tape, &y, none)?;
-        let x = residual(tape, x, &y, self.drop_path, mode, 2 * self.index)?;
-        let y = second.forward(tape, &x)?;
-        let y = self.wide.on_tape(tape, &y, Activation::Gelu)?;
-        let y = self.narrow.on_tape(tape, &y, none)?;
-        residual(tape, &x, &y, self.drop_path, mode, 2 * self.index + 1)
     }
 }
 

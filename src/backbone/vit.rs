@@ -1,12 +1,13 @@
 //! Vision transformers (Dosovitskiy et al. 2020): those of Steiner et al. 2021, DeiT (Touvron et al. 2020), DeiT III (Touvron et
 //! al. 2022) and DINOv2 (Oquab et al. 2023; with registers, Darcet et al. 2023). Tensors are named as in timm.
 
+use super::transformer::Block;
 use super::{Each, HALVES, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
-use crate::layers::{Conv, ConvConfig, LayerNorm, Linear, Mode, Padding, SMALL, residual};
+use crate::layers::{Conv, ConvConfig, LayerNorm, Mode, SMALL};
 use crate::tape::{Activation, Map, Tape, resample_pos_embed};
 use candle_core::{Result, Tensor, bail};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::VarBuilder;
 
 /// A vision transformer whose features are those of its class token.
 pub(super) struct VisionTransformer {
@@ -16,22 +17,8 @@ pub(super) struct VisionTransformer {
     /// `(1, registers, width)`.
     registers: Option<Tensor>,
     positions: Tensor,
-    blocks: Vec<VitBlock>,
+    blocks: Vec<Block>,
     norm: LayerNorm,
-}
-
-/// Attention and a perceptron of two layers, each behind a norm and beside a shortcut.
-struct VitBlock {
-    norms: [LayerNorm; 2],
-    qkv: Linear,
-    projection: Linear,
-    wide: Linear,
-    narrow: Linear,
-    /// What the results of attention and perceptron are scaled by, channel by channel.
-    scales: Option<[Tensor; 2]>,
-    heads: usize,
-    drop_path: f32,
-    index: u64,
 }
 
 /// What tells the variants apart.
@@ -135,19 +122,16 @@ fn stages() -> Vec<Vec<String>> {
 impl VisionTransformer {
     fn new(shape: &'static Shape, vb: &VarBuilder, drop_path: f32) -> Result<Self> {
         let width = shape.heads * HEAD;
-        let patches = ConvConfig {
-            inputs: 3,
-            outputs: width,
-            kernel: shape.patch,
-            stride: shape.patch,
-            groups: 1,
-            padding: Padding::None,
-            activation: Activation::Identity,
-        };
+        let patches = ConvConfig::patches((3, width), shape.patch, Activation::Identity);
         let blocks = (0..DEPTH)
             .map(|b| {
                 let rate = drop_path * b as f32 / (DEPTH - 1) as f32;
-                VitBlock::new(shape, vb.pp(format!("blocks.{b}")), rate, b as u64)
+                let vb = vb.pp(format!("blocks.{b}"));
+                let block = Block::new(width, shape.heads, EPS, &vb, rate, b as u64)?;
+                match shape.scale {
+                    None => Ok(block),
+                    Some(init) => block.scaled(width, init, &vb),
+                }
             })
             .collect::<Result<_>>()?;
         let tokens = |count, name| vb.get_with_hints((1, count, width), name, SMALL);
@@ -175,52 +159,6 @@ impl VisionTransformer {
         let (of_class, from) = (self.shape.class_has_position.into(), self.shape.grid);
         let positions = resample_pos_embed(&self.positions, of_class, (from, from), grid)?;
         Ok((prefix, positions))
-    }
-}
-
-impl VitBlock {
-    fn new(shape: &Shape, vb: VarBuilder, drop_path: f32, index: u64) -> Result<Self> {
-        let width = shape.heads * HEAD;
-        let scale = |init, name| vb.get_with_hints(width, name, Init::Const(init));
-        Ok(Self {
-            norms: [
-                LayerNorm::new(width, EPS, vb.pp("norm1"))?,
-                LayerNorm::new(width, EPS, vb.pp("norm2"))?,
-            ],
-            qkv: Linear::with_init(width, 3 * width, SMALL, vb.pp("attn.qkv"))?,
-            projection: Linear::with_init(width, width, SMALL, vb.pp("attn.proj"))?,
-            wide: Linear::with_init(width, 4 * width, SMALL, vb.pp("mlp.fc1"))?,
-            narrow: Linear::with_init(4 * width, width, SMALL, vb.pp("mlp.fc2"))?,
-            scales: match shape.scale {
-                None => None,
-                Some(init) => Some([scale(init, "ls1.gamma")?, scale(init, "ls2.gamma")?]),
-            },
-            heads: shape.heads,
-            drop_path,
-            index,
-        })
-    }
-
-    /// The last layer of the attention (0) or of the perceptron (1).
-    fn last(&self, tape: &mut Tape, x: &Map, branch: usize) -> Result<Map> {
-        let layer = [&self.projection, &self.narrow][branch];
-        match &self.scales {
-            None => layer.on_tape(tape, x, Activation::Identity),
-            Some(scales) => layer.on_tape_scaled(tape, x, &scales[branch]),
-        }
-    }
-
-    fn forward(&self, tape: &mut Tape, x: &Map, mode: Mode) -> Result<Map> {
-        let [first, second] = &self.norms;
-        let y = first.forward(tape, x)?;
-        let y = self.qkv.on_tape(tape, &y, Activation::Identity)?;
-        let y = tape.attention(&y, self.heads)?;
-        let y = self.last(tape, &y, 0)?;
-        let x = residual(tape, x, &y, self.drop_path, mode, 2 * self.index)?;
-        let y = second.forward(tape, &x)?;
-        let y = self.wide.on_tape(tape, &y, Activation::Gelu)?;
-        let y = self.last(tape, &y, 1)?;
-        residual(tape, &x, &y, self.drop_path, mode, 2 * self.index + 1)
     }
 }
 

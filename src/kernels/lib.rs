@@ -16,7 +16,7 @@ pub mod linear;
 mod mapped;
 pub mod math;
 pub mod matmul;
-#[cfg(feature = "mimalloc")]
+#[cfg(feature = "command")]
 mod memory;
 mod micro;
 pub mod moments;
@@ -27,7 +27,7 @@ pub mod rounded;
 mod rows;
 mod shared;
 mod simd;
-#[cfg(feature = "mimalloc")]
+#[cfg(feature = "command")]
 mod stdout;
 pub mod tasks;
 pub mod transpose;
@@ -38,8 +38,8 @@ pub mod window_layout;
 pub use error::{Error, Result};
 pub use mapped::map_file;
 pub use memmap2::Mmap;
-#[cfg(feature = "mimalloc")]
+#[cfg(feature = "command")]
 pub use memory::keep_freed_memory;
 pub use simd::instruction_set;
-#[cfg(feature = "mimalloc")]
+#[cfg(feature = "command")]
 pub use stdout::stdout_was_closed;

@@ -13,8 +13,6 @@ pub trait Elementary: Copy {
     fn tanh<const FMA: bool>(self) -> Self;
     /// (erf(x), e^(−x²)): one exponential serves the normal distribution and its density.
     fn erf_gauss<const FMA: bool>(self) -> (Self, Self);
-    /// Natural logarithm, called once a row and therefore not vectorised.
-    fn ln(self) -> Self;
     /// Square root, exact to the last bit.
     fn sqrt(self) -> Self;
 }
@@ -33,11 +31,6 @@ impl Elementary for f64 {
     #[inline(always)]
     fn erf_gauss<const FMA: bool>(self) -> (Self, Self) {
         (libm::erf(self), f64::exp(-self * self))
-    }
-
-    #[inline(always)]
-    fn ln(self) -> Self {
-        f64::ln(self)
     }
 
     #[inline(always)]
@@ -146,11 +139,6 @@ impl Elementary for f32 {
         let large = madd::<FMA>(-gauss, polynomial::<FMA, 9>(x, LARGE), 1.0);
         let erf = if x > BORDER { large } else { small };
         (erf.copysign(self), gauss)
-    }
-
-    #[inline(always)]
-    fn ln(self) -> Self {
-        f32::ln(self)
     }
 
     #[inline(always)]

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-/// The images cut into at most `parts` consecutive ranges of like length.
-pub fn parts(images: usize, parts: usize) -> Vec<Range<usize>> {
-    let parts = parts.min(images).max(1);
+/// So many images or others cut into at most `parts` consecutive ranges of like length.
+pub fn parts(all: usize, parts: usize) -> Vec<Range<usize>> {
+    let parts = parts.min(all).max(1);
     (0..parts)
-        .map(|i| images * i / parts..images * (i + 1) / parts)
+        .map(|i| all * i / parts..all * (i + 1) / parts)
         .collect()
 }
 

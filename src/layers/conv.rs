@@ -70,6 +70,26 @@ pub struct ConvConfig {
     pub activation: Activation,
 }
 
+impl ConvConfig {
+    /// Those of a convolution with a kernel of its own for each position of the result, all beside each other; with a kernel of 1
+    /// it is pointwise.
+    pub(crate) fn patches(
+        (inputs, outputs): (usize, usize),
+        kernel: usize,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride: kernel,
+            groups: 1,
+            padding: Padding::None,
+            activation,
+        }
+    }
+}
+
 impl Conv {
     /// A layer over `weight` and `bias` of `vb`; new ones are drawn as timm's, from a normal distribution of deviation 0.02.
     ///
@@ -153,6 +173,28 @@ pub struct ConvNormActConfig {
     pub momentum: f64,
 }
 
+impl ConvNormActConfig {
+    /// Inputs and outputs, kernel, stride and groups, and what is usual in PyTorch.
+    pub(crate) fn new(
+        (inputs, outputs): (usize, usize),
+        (kernel, stride, groups): (usize, usize, usize),
+        activation: Activation,
+    ) -> Self {
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            groups,
+            padding: Padding::Symmetric,
+            activation,
+            eps: 1e-5,
+            // As timm for all; TensorFlow's 0.01 is made for training from scratch.
+            momentum: 0.1,
+        }
+    }
+}
+
 /// Convolution without bias, batch normalisation, activation.
 #[derive(Clone, Debug)]
 pub struct ConvNormAct {
@@ -188,15 +230,9 @@ impl ConvNormAct {
     /// If `norm` lacks a tensor.
     pub fn norm(channels: usize, eps: f64, momentum: f64, norm: VarBuilder) -> Result<Self> {
         let config = ConvNormActConfig {
-            inputs: channels,
-            outputs: channels,
-            kernel: 1,
-            stride: 1,
-            groups: channels,
-            padding: Padding::None,
-            activation: Activation::Identity,
             eps,
             momentum,
+            ..ConvNormActConfig::new((channels, channels), (1, 1, channels), Activation::Identity)
         };
         let ones = Tensor::ones((channels, 1, 1, 1), norm.dtype(), norm.device())?;
         Self::over(config, ones, norm)

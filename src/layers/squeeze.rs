@@ -1,6 +1,6 @@
 //! Squeeze-and-excitation (Hu et al. 2018) as a layer.
 
-use super::{Conv, ConvConfig, Padding};
+use super::{Conv, ConvConfig};
 use crate::tape::{Activation, Map, Tape};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -49,21 +49,12 @@ impl SqueezeExcite {
             activation,
             gate,
         } = config;
-        let conv = |inputs, outputs, activation, name| {
-            let config = ConvConfig {
-                inputs,
-                outputs,
-                kernel: 1,
-                stride: 1,
-                groups: 1,
-                padding: Padding::None,
-                activation,
-            };
-            Conv::fan_out(config, vb.pp(name))
+        let conv = |channels, activation, name| {
+            Conv::fan_out(ConvConfig::patches(channels, 1, activation), vb.pp(name))
         };
         Ok(Self {
-            reduce: conv(channels, reduced, activation, reduce)?,
-            expand: conv(reduced, channels, gate, expand)?,
+            reduce: conv((channels, reduced), activation, reduce)?,
+            expand: conv((reduced, channels), gate, expand)?,
         })
     }
 

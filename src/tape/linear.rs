@@ -1,6 +1,6 @@
 //! y = x·Wᵀ + b, as one operator.
 
-use crate::values::{Value, typed, typed_storage, values, with_values};
+use crate::values::{Value, typed, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use hydranet_kernels::linear::{bias_gradient, forward, input_gradient, weight_gradient};
 
@@ -48,6 +48,14 @@ struct Linear;
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 impl Linear {
+    fn result<T: Value>(
+        inputs: usize,
+        [x, w, b]: [(&CpuStorage, &Layout); 3],
+    ) -> Result<CpuStorage> {
+        let (x, w, b) = (values(x.0, x.1)?, values(w.0, w.1)?, values(b.0, b.1)?);
+        Ok(T::storage(forward::<T>(inputs, x, w, b)))
+    }
+
     fn gradients<T: Value>([x, w, b]: [&Tensor; 3], dy: &Tensor) -> Result<Gradients> {
         let size = w.dims2()?;
         with_values(dy, |dy: &[T]| {
@@ -94,14 +102,13 @@ impl CustomOp3 for Linear {
                 "linear: x has {inputs} features, weight is ({outputs}, {w_inputs}), bias ({bias})"
             )
         }
-        let storage = typed_storage!("linear", x, T => forward::<T>(
-            inputs,
-            values(x, x_layout)?,
-            values(w, w_layout)?,
-            values(b, b_layout)?,
-        ));
-        let shape = [leading, &[outputs]].concat();
-        Ok((storage, Shape::from_dims(&shape)))
+        let shape = Shape::from_dims(&[leading, &[outputs]].concat());
+        let arguments = [(x, x_layout), (w, w_layout), (b, b_layout)];
+        match x {
+            CpuStorage::F32(_) => Ok((Self::result::<f32>(inputs, arguments)?, shape)),
+            CpuStorage::F64(_) => Ok((Self::result::<f64>(inputs, arguments)?, shape)),
+            _ => bail!("linear: expected values of type f32 or f64"),
+        }
     }
 
     fn bwd(

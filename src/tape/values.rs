@@ -65,24 +65,6 @@ pub fn with_values<T: Value, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<
     }
 }
 
-/// The storage of a custom operator's result: `$body`, a vector of `$T`s, `$T` being the element type of the argument.
-macro_rules! typed_storage {
-    ($what:literal, $storage:expr, $T:ident => $body:expr) => {
-        match $storage {
-            candle_core::CpuStorage::F32(_) => {
-                type $T = f32;
-                candle_core::CpuStorage::F32($body)
-            }
-            candle_core::CpuStorage::F64(_) => {
-                type $T = f64;
-                candle_core::CpuStorage::F64($body)
-            }
-            _ => candle_core::bail!("{}: expected values of type f32 or f64", $what),
-        }
-    };
-}
-pub(crate) use typed_storage;
-
 /// `$body` with `$T` the element type of a tensor.
 macro_rules! typed {
     ($what:literal, $tensor:expr, $T:ident => $body:expr) => {

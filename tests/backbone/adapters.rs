@@ -1,6 +1,7 @@
 //! Networks of candle's as backbones: their tensors and features beside timm's and transformers', what of them can be trained,
 //! and runs with them. `tests/golden/make_adapters.py` made the golden values.
 
+use crate::common::differences::difference;
 use crate::common::drawn;
 use crate::common::drawn::Vars;
 use crate::common::golden;
@@ -243,7 +244,7 @@ fn features_are_those_of_timm_and_transformers() {
         let (net, _) = small.build(DType::F32);
         let images = small.images(2, DType::F32);
         let features = net.features(&images, Mode::Eval).unwrap();
-        let off = golden::distance(&features, &golden[theirs]);
+        let off = difference(&features, &golden[theirs]);
         println!("{name}: {off:.1e}");
         assert!(off < 2e-4, "{name}: {off:.1e}");
     }
@@ -266,7 +267,7 @@ fn trainable_ones_have_the_features_and_gradients_of_our_own_networks() {
         let ((theirs, their_vars), (ours, our_vars)) =
             (small.build(DType::F64), own.build(DType::F64));
         let of = |net: &dyn Backbone| net.features(&images, Mode::Eval).unwrap();
-        let off = golden::distance(&of(&*theirs), &of(&*ours));
+        let off = difference(&of(&*theirs), &of(&*ours));
         assert!(off < 1e-10, "{name}: {off:.1e}");
         let (theirs, ours) = (loss(&*theirs, &images), loss(&*ours, &images));
         let (theirs, ours) = (theirs.backward().unwrap(), ours.backward().unwrap());
@@ -276,7 +277,7 @@ fn trainable_ones_have_the_features_and_gradients_of_our_own_networks() {
         );
         let mut worst = 0f64;
         for (var, our_var) in their_vars.values().zip(our_vars.values()) {
-            let off = golden::distance(theirs.get(var).unwrap(), ours.get(our_var).unwrap());
+            let off = difference(theirs.get(var).unwrap(), ours.get(our_var).unwrap());
             worst = worst.max(off);
         }
         println!("{name}: gradients to {worst:.1e}");
@@ -344,7 +345,7 @@ fn a_step_changes_what_a_network_computes_unless_its_weights_are_folded() {
         let before = net.features(&images, Mode::Eval).unwrap();
         step(&vars);
         let after = net.features(&images, Mode::Eval).unwrap();
-        let moved = golden::distance(&after, &before) > 0.0;
+        let moved = difference(&after, &before) > 0.0;
         let folded = small.entry().training == Training::FoldedWeights;
         assert_eq!(moved, !folded, "{}", small.name);
     }
@@ -531,7 +532,7 @@ fn a_trainable_one_is_fine_tuned_in_every_variable() {
     let path = bench.out("run").join("last.safetensors");
     let last = ModelFile::read(path).unwrap().tensors;
     for (name, before) in first.snapshot().unwrap() {
-        let moved = golden::distance(&last[&name], &before);
+        let moved = difference(&last[&name], &before);
         assert!(moved > 0.0, "{name} has not moved");
     }
 }

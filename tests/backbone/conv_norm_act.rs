@@ -1,6 +1,7 @@
 //! The layer of convolution, batch normalisation and activation, on PyTorch's cases of the operators.
 
-use crate::common::golden::{distance, json, tensors};
+use crate::common::differences::difference;
+use crate::common::golden::{json, tensors};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{BatchNormMode, ConvNormAct, ConvNormActConfig, Mode, Padding};
@@ -66,13 +67,13 @@ fn a_layer_in_training_moves_its_running_statistics_as_pytorch() {
             let train = |batch_norm| Mode::Train { batch_norm, key: 0 };
             for still in [Mode::Eval, train(BatchNormMode::Frozen)] {
                 run(&layer, &x, still);
-                if distance(&mean, &get("mean")) + distance(&variance, &get("var")) > 0.0 {
+                if difference(&mean, &get("mean")) + difference(&variance, &get("var")) > 0.0 {
                     failed.push(format!("{name} {dtype:?}: moved in {still:?}"));
                 }
             }
             let y = run(&layer, &x, train(BatchNormMode::Train));
             for (key, ours) in [("y", &y), ("mean_after", &mean), ("var_after", &variance)] {
-                let error = distance(ours, &get(key));
+                let error = difference(ours, &get(key));
                 if error.is_nan() || error > tolerance {
                     failed.push(format!("{name}.{key} {dtype:?}: {error:.1e}"));
                 }

@@ -2,10 +2,10 @@
 //! stage gives, gradients of every parameter and running statistics. `tests/golden/make_backbones.py` made the golden values, and
 //! says what they are.
 
+use crate::common::differences::difference;
 use crate::common::drawn::tensor;
 use crate::common::golden;
-use crate::common::golden::{Network, is_writing, networks};
-use crate::common::golden::{distance, summary_error};
+use crate::common::golden::{Network, is_writing, networks, summary_error};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::backbone::{Architecture, Backbone};
@@ -94,7 +94,12 @@ fn differences(
             ("frozen", &frozen, eval),
             ("train", &features, find("train").unwrap_or(eval)),
         ] {
-            check("features", what, distance(ours, golden), tolerance.features);
+            check(
+                "features",
+                what,
+                difference(ours, golden),
+                tolerance.features,
+            );
         }
 
         // Of constants, where layers are merged, done in registers, and let go of.
@@ -107,7 +112,7 @@ fn differences(
         let pixels = images.detach();
         let ours = constant.features(&pixels, Mode::Eval).unwrap();
         assert!(!ours.track_op());
-        let off = distance(&ours, eval);
+        let off = difference(&ours, eval);
         check("features", "of constants", off, tolerance.features);
         let maps = constant.feature_maps(&pixels, Mode::Eval).unwrap();
         let (stages, rows) = (architecture.stages(), find("stages").unwrap());

@@ -1,8 +1,9 @@
 //! EfficientNet-Lite0 against timm, stage by stage. `tests/golden/make_lite0.py` made the golden values.
 
+use crate::common::differences::difference;
 use crate::common::differences::flat;
 use crate::common::golden;
-use crate::common::golden::{distance, summary_error};
+use crate::common::golden::summary_error;
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use hydranet::layers::{dropout, residual};
@@ -83,7 +84,7 @@ fn every_stage_the_features_and_the_logits_are_those_of_timm() {
             found.push(("features".into(), features));
             let mut worst = (0.0, String::new());
             for (stage, ours) in &found {
-                let error = distance(ours, &all[&format!("{case}.{stage}")]);
+                let error = difference(ours, &all[&format!("{case}.{stage}")]);
                 if error.is_nan() || error > tolerance {
                     failed.push(format!("{dtype:?} {case}.{stage}: {error:.1e}"));
                 }
@@ -153,7 +154,7 @@ fn step(
         "{dtype:?} {case}: loss {:.1e}",
         check("loss".into(), error, tolerance.loss)
     );
-    let error = distance(&features, &all[&format!("{case}.features")]);
+    let error = difference(&features, &all[&format!("{case}.features")]);
     print!(
         ", features {:.1e}",
         check("features".into(), error, tolerance.features)
@@ -197,13 +198,13 @@ fn step(
         for norm in list("after") {
             for which in ["running_mean", "running_var"] {
                 let name = format!("{norm}.{which}");
-                let error = distance(&after[&name], &all[&format!("train.after.{name}")]);
+                let error = difference(&after[&name], &all[&format!("train.after.{name}")]);
                 worst = worst.max(check(name, error, tolerance.statistics));
             }
         }
     }
     for (name, t) in before.iter().filter(|(name, _)| is_buffer(name)) {
-        let moved = distance(&after[name], t) > 0.0;
+        let moved = difference(&after[name], t) > 0.0;
         if moved != (mode == BatchNormMode::Train) {
             check(format!("{name} moved: {moved}"), f64::NAN, 0.0);
         }

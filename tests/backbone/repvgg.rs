@@ -4,6 +4,8 @@ use crate::common::differences::{difference, flat, values};
 use crate::common::recorded;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use hydranet::layers::{Branches, ConvNormActConfig, Padding};
+use hydranet::tape::Activation;
 use hydranet::{Architecture, Backbone, BatchNormMode, Mode};
 use std::collections::HashMap;
 
@@ -91,4 +93,26 @@ fn drop_path_drops_branches_of_constants_too() {
         .features(&images(DType::F64), train(BatchNormMode::Train))
         .unwrap();
     assert!(difference(&dropped, &whole) > 1e-3);
+}
+
+#[test]
+fn branches_that_are_no_one_convolution_are_errors() {
+    let config = ConvNormActConfig::new((2, 2), (3, 2, 1), Activation::Relu);
+    let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let new = |config, kernel| Branches::new(config, &[(kernel, "conv"), (3, "kxk")], &zeros);
+    assert!(new(config, 1).is_ok());
+    for padding in [Padding::Same, Padding::None] {
+        assert!(new(ConvNormActConfig { padding, ..config }, 1).is_err());
+    }
+    let even = |stride| ConvNormActConfig {
+        kernel: 4,
+        stride,
+        ..config
+    };
+    let beside = Branches::new(even(1), &[(4, "conv")], &zeros);
+    assert!(beside.is_err() && Branches::new(even(2), &[(4, "conv")], &zeros).is_ok());
+    for kernel in [2, 5] {
+        let error = new(config, kernel).unwrap_err().to_string();
+        assert!(error.contains("no part of one of 3"), "{error}");
+    }
 }

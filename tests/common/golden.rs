@@ -1,8 +1,9 @@
-//! Reading golden files, and how far a tensor is from one.
+//! Reading golden files, and how far tensors are from those in them.
 
-use super::differences::flat;
-use candle_core::{Device, Tensor};
+use super::differences::{difference, flat, gradients};
+use candle_core::{DType, Device, Result, Tensor};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -12,7 +13,7 @@ fn path(name: &str) -> std::path::PathBuf {
         .join(name)
 }
 
-pub fn json(name: &str) -> serde_json::Value {
+pub fn json(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
 }
 
@@ -53,21 +54,53 @@ pub fn tensors(name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
 }
 
-/// max |ours − golden| / max |golden|; infinite if shapes differ or a value is not finite.
-pub fn distance(ours: &Tensor, golden: &Tensor) -> f64 {
-    if ours.dims() != golden.dims() {
-        return f64::INFINITY;
+/// Runs the cases of `<name>.json`, of which there are `count`, with the tensors of `<name>.safetensors`: arguments `a0`, `a1`, …,
+/// the results' weights `grad`, and what is expected, `y` and the gradients `d0`, `d1`, …; panics with all that is further off than
+/// `tolerance`.
+pub fn all_within(
+    name: &str,
+    count: usize,
+    dtype: DType,
+    tolerance: f64,
+    run: impl Fn(&Value, &[Tensor]) -> Result<Tensor>,
+) {
+    let tensors = tensors(&format!("{name}.safetensors"));
+    let Value::Object(index) = json(&format!("{name}.json")) else {
+        panic!("{name}.json is no object")
+    };
+    assert_eq!(index.len(), count);
+    let (mut failed, mut worst) = (Vec::new(), (0.0, String::new()));
+    for (name, parameters) in &index {
+        let get = |key: &str| {
+            let tensor = tensors.get(&format!("{name}.{key}"));
+            tensor.map(|t| t.to_dtype(dtype).unwrap())
+        };
+        let arguments: Vec<Tensor> = (0..).map_while(|i| get(&format!("a{i}"))).collect();
+        let found = gradients(&arguments, get("grad").as_ref(), &|a| run(parameters, a));
+        let (y, d) = match found {
+            Ok(found) => found,
+            Err(e) => {
+                failed.push(format!("{name}: {e}"));
+                continue;
+            }
+        };
+        // Without gradients to come, an operator may go another way, and memory is used again.
+        let alone = run(parameters, &arguments).unwrap();
+        let results = [("y".to_string(), &y), ("y".to_string(), &alone)];
+        let gradients = d.iter().enumerate().map(|(i, d)| (format!("d{i}"), d));
+        for (key, ours) in results.into_iter().chain(gradients) {
+            let key = format!("{name}.{key}");
+            let off = difference(ours, &tensors[&key]);
+            if off > tolerance {
+                failed.push(format!("{key}: {off:.1e}"));
+            }
+            if off > worst.0 {
+                worst = (off, key);
+            }
+        }
     }
-    let (ours, golden) = (flat(ours), flat(golden));
-    if !ours.iter().all(|v| v.is_finite()) {
-        return f64::INFINITY;
-    }
-    let greatest = golden.iter().fold(0f64, |m, v| m.max(v.abs()));
-    let off = ours
-        .iter()
-        .zip(&golden)
-        .fold(0f64, |m, (a, b)| m.max((a - b).abs()));
-    if greatest > 0.0 { off / greatest } else { off }
+    println!("{dtype:?}: worst {worst:?}");
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 /// `[L2 norm, sum, first 8 elements]` of ours beside the golden ones: the greatest difference, each on its own scale; our norm

@@ -2,23 +2,10 @@
 //! (`tests/golden/make_maps.py` made the cases).
 
 use crate::common::differences::{difference, flat, gradients, values};
-use crate::common::golden;
+use crate::common::{golden, on_tape};
 use candle_core::{DType, Result, Tensor};
-use hydranet::tape::{Activation, AvgPool2dParams, Conv2dParams, Map, Tape};
-use serde_json::{Map as Object, Value};
-
-fn index(name: &str) -> Object<String, Value> {
-    match golden::json(name) {
-        Value::Object(index) => index,
-        _ => panic!("{name} is no object"),
-    }
-}
-
-fn on_tape(x: &Tensor, f: impl FnOnce(&mut Tape, Map) -> Result<Map>) -> Result<Tensor> {
-    let (mut tape, x) = Tape::new(x)?;
-    let y = f(&mut tape, x)?;
-    tape.finish(&y)
-}
+use hydranet::tape::{Activation, AvgPool2dParams, Conv2dParams, Tape};
+use serde_json::Value;
 
 /// A tape has one input; another map is made of it by a convolution that gives nothing, and the map's values as the bias: those
 /// of one image at a time.
@@ -26,7 +13,7 @@ fn scaled(x: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let channels = x.dim(1)?;
     let images = (0..x.dim(0)?).map(|i| {
         let gate = gate.get(i)?.flatten_all()?;
-        on_tape(&x.get(i)?.unsqueeze(0)?, |tape, x| {
+        on_tape::run(Tape::new, &x.get(i)?.unsqueeze(0)?, |tape, x| {
             let none = Tensor::zeros((channels, channels, 1, 1), gate.dtype(), gate.device())?;
             let mean = tape.global_avg_pool(&x)?;
             let p = Conv2dParams::default();
@@ -47,9 +34,11 @@ fn gate(parameters: &Value) -> Activation {
 
 fn run(parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
     match parameters["op"].as_str().unwrap() {
-        "activation" => on_tape(&a[0], |tape, x| tape.activation(&x, gate(parameters))),
+        "activation" => on_tape::run(Tape::new, &a[0], |tape, x| {
+            tape.activation(&x, gate(parameters))
+        }),
         "scale_channels" => scaled(&a[0], &a[1]),
-        "squeeze_excite" => on_tape(&a[0], |tape, x| {
+        "squeeze_excite" => on_tape::run(Tape::new, &a[0], |tape, x| {
             let p = Conv2dParams::default();
             let mean = tape.global_avg_pool(&x)?;
             let s = tape.conv(&mean, &a[1], Some(&a[2]), p, Activation::Relu)?;
@@ -60,51 +49,19 @@ fn run(parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
     }
 }
 
-fn all_within(dtype: DType, tolerance: f64) {
-    let (index, tensors) = (index("maps.json"), golden::tensors("maps.safetensors"));
-    assert_eq!(index.len(), 12);
-    let (mut failed, mut worst) = (Vec::new(), (0.0, String::new()));
-    for (name, parameters) in &index {
-        let get = |key: &str| {
-            let tensor = tensors.get(&format!("{name}.{key}"));
-            tensor.map(|t| t.to_dtype(dtype).unwrap())
-        };
-        let arguments: Vec<Tensor> = (0..5).map_while(|i| get(&format!("a{i}"))).collect();
-        let (y, d) = gradients(&arguments, get("grad").as_ref(), &|a| run(parameters, a)).unwrap();
-        // Without gradients to come, memory is used again.
-        let alone = run(parameters, &arguments).unwrap();
-        let results = [("y".to_string(), &y), ("y".to_string(), &alone)];
-        let gradients = d.iter().enumerate().map(|(i, d)| (format!("d{i}"), d));
-        for (key, ours) in results.into_iter().chain(gradients) {
-            let off = difference(
-                &ours.to_dtype(DType::F64).unwrap(),
-                &tensors[&format!("{name}.{key}")],
-            );
-            if off > worst.0 {
-                worst = (off, format!("{name}.{key}"));
-            }
-            if off.is_nan() || off > tolerance {
-                failed.push(format!("{name}.{key}: {off:.1e}"));
-            }
-        }
-    }
-    println!("{dtype:?}: worst {worst:?}");
-    assert!(failed.is_empty(), "{failed:#?}");
-}
-
 #[test]
 fn gates_agree_with_pytorch_in_f64() {
-    all_within(DType::F64, 1e-12);
+    golden::all_within("maps", 12, DType::F64, 1e-12, run);
 }
 
 #[test]
 fn gates_agree_with_pytorch_in_f32() {
-    all_within(DType::F32, 1e-5);
+    golden::all_within("maps", 12, DType::F32, 1e-5, run);
 }
 
 /// Squeeze-and-excitation and pooling over more values than a task works on at once.
 fn large(x: &Tensor) -> Result<Tensor> {
-    on_tape(x, |tape, x| {
+    on_tape::run(Tape::new, x, |tape, x| {
         let x = tape.activation(&x, Activation::Silu)?;
         let mean = tape.global_avg_pool(&x)?;
         let gate = tape.activation(&mean, Activation::HardSigmoid)?;

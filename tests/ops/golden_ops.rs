@@ -1,7 +1,7 @@
 //! Operators against PyTorch's values and gradients. `tests/golden/make_ops.py` made the cases.
 
+use crate::common::differences::difference;
 use crate::common::golden;
-use crate::common::golden::distance;
 use crate::common::on_tape::{conv2d, conv2d_norm_act, global_avg_pool};
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::tape::{Activation, Conv2dParams, Norm, Statistics, Tape, linear};
@@ -147,7 +147,7 @@ impl Case {
                         let found = Tensor::new(found.as_slice(), &Device::Cpu)?;
                         let after = ((before.to_dtype(DType::F64)? * (1.0 - momentum))?
                             + (found * (momentum * factor))?)?;
-                        off.push((key.into(), distance(&after, &self.tensors[key])));
+                        off.push((key.into(), difference(&after, &self.tensors[key])));
                     }
                 } else {
                     assert_eq!(moments, Default::default(), "{}", self.name);
@@ -161,13 +161,13 @@ impl Case {
             }
             other => panic!("{}: operator {other}", self.name),
         };
-        off.push(("y".into(), distance(&y, &self.tensors["y"])));
+        off.push(("y".into(), difference(&y, &self.tensors["y"])));
         let grads = (y * &self.tensors["grad"])?.sum_all()?.backward()?;
         for (k, var) in &leaves {
             let key = format!("d{k}");
             let error = grads
                 .get(var.as_tensor())
-                .map_or(f64::INFINITY, |g| distance(g, &self.tensors[&key]));
+                .map_or(f64::INFINITY, |g| difference(g, &self.tensors[&key]));
             off.push((key, error));
         }
         Ok(off)
@@ -264,7 +264,7 @@ fn operators_without_a_variable_give_what_they_give_with_one() {
             }
             _ => continue,
         };
-        let error = distance(&y.unwrap(), &t["y"]);
+        let error = difference(&y.unwrap(), &t["y"]);
         if error.is_nan() || error > 1e-11 {
             failed.push(format!("{}: {error:.1e}", case.name));
         }

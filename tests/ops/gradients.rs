@@ -4,7 +4,7 @@
 use crate::common::differences::{flat, gradient_error, gradients, values};
 use crate::common::on_tape::{
     activation, attention, attention_qkv, avg_pool2d, conv2d, conv2d_norm_act, global_avg_pool,
-    layer_norm, layer_norm_2d, max_pool2d,
+    layer_norm, layer_norm_2d, max_pool2d, run,
 };
 use candle_core::{D, Device, Result, Tensor, Var, bail};
 use hydranet::tape::{
@@ -209,9 +209,7 @@ const ROWS: usize = 99;
 
 /// A tape from `x` to its result.
 fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
-    let (mut tape, x) = Tape::new(x)?;
-    let y = f(&mut tape, &x)?;
-    tape.finish(&y)
+    run(Tape::new, x, |tape, x| f(tape, &x))
 }
 
 /// A map, weight and bias of queries, keys and values of two heads, and biases of windows of 2 × 2.

@@ -3,23 +3,10 @@
 
 use crate::common::differences::{difference, flat, gradients, values};
 use crate::common::golden;
+use crate::common::on_tape::{self, Start};
 use candle_core::{DType, Result, Tensor};
-use hydranet::tape::{Activation, Conv2dParams, Map, Tape, WindowAttention};
+use hydranet::tape::{Activation, Conv2dParams, Tape, WindowAttention};
 use serde_json::Value;
-
-/// How a tape starts: on the kernels, or composed as on other devices.
-type Start = fn(&Tensor) -> Result<(Tape, Map)>;
-
-/// A tape from the first argument to its result.
-fn started(start: Start, x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
-    let (mut tape, x) = start(x)?;
-    let y = f(&mut tape, &x)?;
-    tape.finish(&y)
-}
-
-fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {
-    started(Tape::new, x, f)
-}
 
 fn windows(start: Start, a: &[Tensor], heads: usize, side: usize, shift: usize) -> Result<Tensor> {
     let attention = WindowAttention {
@@ -29,21 +16,23 @@ fn windows(start: Start, a: &[Tensor], heads: usize, side: usize, shift: usize) 
         bias: &a[1],
         filling: &a[2],
     };
-    started(start, &a[0], |tape, x| tape.window_attention(x, &attention))
+    on_tape::run(start, &a[0], |tape, x| {
+        tape.window_attention(&x, &attention)
+    })
 }
 
 fn response(start: Start, a: &[Tensor], eps: f64) -> Result<Tensor> {
-    started(start, &a[0], |tape, x| {
-        tape.global_response_norm(x, &a[1], &a[2], eps)
+    on_tape::run(start, &a[0], |tape, x| {
+        tape.global_response_norm(&x, &a[1], &a[2], eps)
     })
 }
 
 fn merge(start: Start, a: &[Tensor]) -> Result<Tensor> {
-    started(start, &a[0], |tape, x| tape.merge(x))
+    on_tape::run(start, &a[0], |tape, x| tape.merge(&x))
 }
 
 fn tokens(start: Start, a: &[Tensor]) -> Result<Tensor> {
-    started(start, &a[0], |tape, x| tape.tokens(x, &a[1], &a[2]))
+    on_tape::run(start, &a[0], |tape, x| tape.tokens(&x, &a[1], &a[2]))
 }
 
 fn run(parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
@@ -57,52 +46,20 @@ fn run_on(start: Start, parameters: &Value, a: &[Tensor]) -> Result<Tensor> {
         "windows" => windows(start, a, size("heads"), size("side"), size("shift")),
         "merge" => merge(start, a),
         "tokens" => tokens(start, a),
-        "scaled" => started(start, &a[0], |tape, x| {
-            tape.conv_scaled(x, &a[1], &a[2], &a[3], Conv2dParams::default())
+        "scaled" => on_tape::run(start, &a[0], |tape, x| {
+            tape.conv_scaled(&x, &a[1], &a[2], &a[3], Conv2dParams::default())
         }),
         other => panic!("step {other}"),
     }
 }
 
-/// Runs all cases; panics with every result and gradient that is further off than `tolerance`.
 fn all_within(start: Start, dtype: DType, tolerance: f64) {
-    let tensors = golden::tensors("mixers.safetensors");
-    let Value::Object(index) = golden::json("mixers.json") else {
-        panic!("mixers.json is no object")
-    };
-    assert_eq!(index.len(), 21);
-    let (mut failed, mut worst) = (Vec::new(), (0.0, String::new()));
-    for (name, parameters) in &index {
-        let get = |key: &str| {
-            let tensor = tensors.get(&format!("{name}.{key}"));
-            tensor.map(|t| t.to_dtype(dtype).unwrap())
-        };
-        let arguments: Vec<Tensor> = (0..4).map_while(|i| get(&format!("a{i}"))).collect();
+    golden::all_within("mixers", 21, dtype, tolerance, |parameters, a| {
         // Added to the result, so that an argument it does not depend on has a gradient, which is zero.
-        let f = |a: &[Tensor]| {
-            a.iter().try_fold(run_on(start, parameters, a)?, |y, a| {
-                y.broadcast_add(&a.sub(a)?.sum_all()?)
-            })
-        };
-        let (y, d) = gradients(&arguments, get("grad").as_ref(), &f).unwrap();
-        // Without gradients to come, a step may go another way.
-        let alone = run_on(start, parameters, &arguments).unwrap();
-        let results = [("y".to_string(), &y), ("y".to_string(), &alone)]
-            .into_iter()
-            .chain(d.iter().enumerate().map(|(i, d)| (format!("d{i}"), d)));
-        for (key, ours) in results {
-            let golden = &tensors[&format!("{name}.{key}")];
-            let off = difference(&ours.to_dtype(DType::F64).unwrap(), golden);
-            if off > worst.0 {
-                worst = (off, format!("{name}.{key}"));
-            }
-            if off.is_nan() || off > tolerance {
-                failed.push(format!("{name}.{key}: {off:.1e}"));
-            }
-        }
-    }
-    println!("{dtype:?}: worst {worst:?}");
-    assert!(failed.is_empty(), "{failed:#?}");
+        a.iter().try_fold(run_on(start, parameters, a)?, |y, a| {
+            y.broadcast_add(&a.sub(a)?.sum_all()?)
+        })
+    });
 }
 
 #[test]
@@ -132,10 +89,10 @@ fn a_composed_tape_reports_shapes_that_do_not_fit() {
         response(start, &[map(), v(&[12]), v(&[11])], 1e-6),
         merge(start, &[v(&[1, 3, 0, 4])]),
         tokens(start, &[map(), v(&[1, 2, 12]), v(&[1, 21, 12])]),
-        started(start, &map(), |tape, x| tape.token(x, 20)),
-        started(start, &map(), |tape, x| tape.attention(x, 5)),
-        started(start, &map(), |tape, x| tape.max_pool(x, 7, 1, 0)),
-        started(start, &map(), |tape, x| tape.scale_channels(x.clone(), x)),
+        on_tape::run(start, &map(), |tape, x| tape.token(&x, 20)),
+        on_tape::run(start, &map(), |tape, x| tape.attention(&x, 5)),
+        on_tape::run(start, &map(), |tape, x| tape.max_pool(&x, 7, 1, 0)),
+        on_tape::run(start, &map(), |tape, x| tape.scale_channels(x.clone(), &x)),
     ] {
         assert!(result.is_err());
     }
@@ -296,11 +253,11 @@ fn shapes_that_do_not_fit_are_errors_that_say_so() {
                 3,
                 1,
             ),
-            "0 × 5 positions",
+            "0 × 5 with 12 channels",
         ),
         (
-            on_tape(&map(), |tape, x| {
-                let x = tape.activation(x, Activation::Relu)?;
+            on_tape::run(Tape::new, &map(), |tape, x| {
+                let x = tape.activation(&x, Activation::Relu)?;
                 let attention = WindowAttention {
                     heads: 2,
                     side: 3,

@@ -1,7 +1,7 @@
 //! Operators: gradients against central differences in f64, and what must hold for values.
 
 use crate::common::differences::{gradient_error, values};
-use crate::common::on_tape::{Start, conv2d, conv2d_norm_act, global_avg_pool};
+use crate::common::on_tape::{STARTS, Start, conv2d, conv2d_norm_act, global_avg_pool};
 use candle_core::{DType, Tensor, Var};
 use hydranet::tape::{
     Activation, Conv2dParams, ConvStep, ConvWeight, Norm, Statistics, Tape, Weight, linear, scale,
@@ -129,6 +129,17 @@ fn what_is_no_variable_gets_no_gradient_and_costs_none() {
     let grads = y.sum_all().unwrap().backward().unwrap();
     assert!(grads.get(&x).is_none());
     assert!(grads.get(w.as_tensor()).is_some());
+}
+
+#[test]
+fn no_tape_starts_with_images_that_are_empty() {
+    for (name, start) in STARTS {
+        for shape in [[0, 3, 4, 4], [2, 0, 4, 4], [2, 3, 0, 4], [2, 3, 4, 0]] {
+            let error = start(&values(&shape, 1)).err().expect(name).to_string();
+            assert!(error.contains("not empty"), "{name} {shape:?}: {error}");
+        }
+    }
+    assert!(Tape::recorded(0, (4, 4)).is_err());
 }
 
 #[test]

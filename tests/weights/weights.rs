@@ -1,6 +1,6 @@
 //! Pretrained weights from other libraries' files. `tests/golden/make_names.py` and `make_pickles.py` made the golden files.
 
-use crate::common::differences::flat;
+use crate::common::differences::{difference, flat};
 use crate::common::golden;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -450,7 +450,7 @@ fn torchvisions_mobilenetv2_sees_what_it_sees_in_torchvision() {
         );
     }
     for (what, ours) in [("features", &features), ("logits", &logits)] {
-        let off = golden::distance(ours, &golden[what]);
+        let off = difference(ours, &golden[what]);
         println!("{what}: off by {off:.1e} of the greatest");
         assert!(off < 1e-5, "{what}");
     }

@@ -73,23 +73,16 @@ impl Design {
     /// Convolution `name` and norm `norm` of a block.
     fn conv(
         &self,
-        (inputs, outputs): (usize, usize),
-        (kernel, stride, groups): (usize, usize, usize),
+        channels: (usize, usize),
+        sizes: (usize, usize, usize),
         activation: Activation,
         vb: &VarBuilder,
         [name, norm]: [&str; 2],
     ) -> Result<ConvNormAct> {
         let config = ConvNormActConfig {
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            groups,
             padding: self.padding,
-            activation,
             eps: self.eps,
-            // timm's; TensorFlow's 0.01 is made for training from scratch.
-            momentum: 0.1,
+            ..ConvNormActConfig::new(channels, sizes, activation)
         };
         ConvNormAct::new(config, vb.pp(name), vb.pp(norm))
     }
@@ -207,15 +200,8 @@ impl Design {
             Head::Map => HeadLayer::Map(normed("bn2")?),
             Head::PooledNorm => HeadLayer::PooledNorm(normed("norm_head")?),
             Head::Pooled => {
-                let config = ConvConfig {
-                    inputs,
-                    outputs: self.num_features,
-                    kernel: 1,
-                    stride: 1,
-                    groups: 1,
-                    padding: Padding::None,
-                    activation: self.activation,
-                };
+                let channels = (inputs, self.num_features);
+                let config = ConvConfig::patches(channels, 1, self.activation);
                 HeadLayer::Pooled(Conv::fan_out(config, vb.pp("conv_head"))?)
             }
         })

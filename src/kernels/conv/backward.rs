@@ -200,24 +200,11 @@ impl<T: Real> Job<'_, T> {
         let g = self.g;
         let out_at = tile.image * g.out_plane() * g.o;
         let window = output_window(g, phases, &tile.rows);
+        let lying = self.epilogue.is_none().then_some(self.dz);
         let plane = (g.oh, g.ow, g.o);
-        let dy = if self.epilogue.is_none() && window.is_rows_of(g.oh, g.ow) {
-            Seen {
-                values: &self.dz.with_slack()[out_at + window.row as usize * g.ow * g.o..],
-                window,
-                c: g.o,
-            }
-        } else {
-            d_scratch.reserve(window.len(g.o));
-            window.fill(plane, d_scratch, |range, out| {
-                self.copy_gradient(out_at + range.start..out_at + range.end, out);
-            });
-            Seen {
-                values: d_scratch.with_slack(),
-                window,
-                c: g.o,
-            }
-        };
+        let dy = Seen::read(lying, plane, out_at, window, d_scratch, |range, out| {
+            self.copy_gradient(range, out);
+        });
         let in_at = tile.image * g.in_plane() * g.c;
         if self.want_weight {
             let plane = (g.h, g.w, g.c);

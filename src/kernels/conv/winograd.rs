@@ -58,10 +58,7 @@ pub(crate) fn turned(g: &Geometry) -> Geometry {
 /// All patches of a batch, in ranges for tasks; by sizes alone.
 pub(crate) fn ranges(g: &Geometry) -> Vec<Range<usize>> {
     let all = g.batch * g.oh.div_ceil(2) * g.ow.div_ceil(2);
-    let count = all.div_ceil(PATCHES);
-    (0..count)
-        .map(|i| all * i / count..all * (i + 1) / count)
-        .collect()
+    parts(all, all.div_ceil(PATCHES))
 }
 
 /// Tasks from which on a range need not be divided.

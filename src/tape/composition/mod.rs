@@ -10,7 +10,7 @@ mod conv;
 mod pool;
 mod tokens;
 
-use crate::scale;
+use crate::scale::scale;
 use crate::step::{Interpreter, Output, Step, max_windows};
 use crate::values::fits;
 use candle_core::{Result, Tensor, bail};
@@ -71,7 +71,7 @@ impl Interpreter for Composition {
             } => tokens::tokens(get(x)?, &prefix, &positions),
             Step::Token { x, place } => tokens::token(get(x)?, place),
             Step::Add { x, y, factors } => match factors {
-                Some(factors) => get(x)? + scale::composed(get(y)?, factors)?,
+                Some(factors) => get(x)? + scale(get(y)?, factors)?,
                 None => get(x)? + get(y)?,
             },
             Step::GlobalAvgPool { x } => get(x)?.mean_keepdim((2, 3)),

@@ -52,8 +52,8 @@ pub(crate) fn linked<T: Value>(engine: Engine<T>, result: usize) -> Result<Tenso
     images.apply_op2(&thread, tape)
 }
 
-/// An operator whose `result` is known, and which has a gradient of its first argument: `backward(argument, gradient)`. The second
-/// argument is the thread that links parameters.
+/// An operator whose `result` is known, and which has a gradient of its first argument: `backward(argument, gradient)`. The
+/// second argument is the thread that links parameters.
 struct Done<R, B> {
     name: &'static str,
     result: R,

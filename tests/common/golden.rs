@@ -54,8 +54,8 @@ pub fn tensors(name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
 }
 
-/// Runs the `count` cases of `<name>.json` with the tensors of `<name>.safetensors`: arguments `a0`, `a1`, …, the results' weights
-/// `grad`, and what is expected, `y` and the gradients `d0`, `d1`, …; panics with all that is further off than `tolerance`.
+/// Runs the `count` cases of `<name>.json` with the tensors of `<name>.safetensors`: arguments `a0`, `a1`, …, the results'
+/// weights `grad`, and what is expected, `y` and the gradients `d0`, `d1`, …; panics with all that is further off than `tolerance`.
 pub fn all_within(
     name: &str,
     count: usize,

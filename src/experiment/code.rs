@@ -24,11 +24,9 @@ impl Code {
     pub fn of_this_program() -> Result<Self> {
         let path = std::env::current_exe().map_err(|e| Error::io("find", "the program", e))?;
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        let mut hash = Sha256::new();
-        hash.update(&bytes);
         Ok(Self {
             hydranet: env!("CARGO_PKG_VERSION").into(),
-            executable: hexadecimal(hash.finalize()),
+            executable: hexadecimal(Sha256::digest(bytes)),
         })
     }
 }

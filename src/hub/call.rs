@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 use ureq::http::Method;
 use ureq::http::header::CONTENT_TYPE;
 
@@ -29,6 +30,8 @@ pub(super) struct Call<'a> {
     pub content: Content<'a>,
     /// Whether the Hub is to know who asks; no other server ever is.
     pub with_token: bool,
+    /// Whether it must not be done twice: it is repeated only if the server says that it did nothing.
+    pub once: bool,
 }
 
 impl<'a> Call<'a> {
@@ -40,6 +43,7 @@ impl<'a> Call<'a> {
             headers: Vec::new(),
             content: Content::Nothing,
             with_token: true,
+            once: false,
         }
     }
 
@@ -114,7 +118,12 @@ impl Read for Part<'_> {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The server refused it, with this status.
-    Refused { status: u16, problem: String },
+    Refused {
+        status: u16,
+        problem: String,
+        /// When it may be asked again, if it says so.
+        after: Option<Duration>,
+    },
     /// The server cannot be reached, or went away.
     Unreached(String),
     /// The answer is another than the protocol's.
@@ -135,10 +144,20 @@ impl fmt::Display for Failure {
 
 impl From<ureq::Error> for Failure {
     fn from(error: ureq::Error) -> Self {
+        use ureq::Error::{ConnectProxyFailed, ConnectionFailed, HostNotFound, Http, Io, Timeout};
         match error {
-            ureq::Error::Http(e) => Self::Answer(e.to_string()),
-            ureq::Error::Io(e) => Self::Unreached(e.to_string()),
-            other => Self::Unreached(other.to_string()),
+            Http(e) => Self::Answer(e.to_string()),
+            // Such are certificates that are not trusted, and what is no TLS.
+            Io(e) if e.kind() == io::ErrorKind::InvalidData => Self::Answer(unusable(e)),
+            Io(e) => Self::Unreached(e.to_string()),
+            Timeout(_) | HostNotFound | ConnectionFailed | ConnectProxyFailed(_) => {
+                Self::Unreached(error.to_string())
+            }
+            other => Self::Answer(unusable(other)),
         }
     }
+}
+
+fn unusable(error: impl fmt::Display) -> String {
+    format!("its answer cannot be used ({error})")
 }

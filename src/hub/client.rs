@@ -6,8 +6,8 @@ use crate::error::Error;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LINK, LOCATION};
-use ureq::http::{Method, Request, Response};
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LINK, LOCATION, RETRY_AFTER};
+use ureq::http::{HeaderMap, HeaderName, Method, Request, Response};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, SendBody};
 
@@ -17,6 +17,10 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Statuses of a server that may be able to answer a little later.
 const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
+/// Those of one that says it did nothing.
+const BUSY: [u16; 2] = [429, 503];
+/// The longest that a server's own pause may be.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
 /// How long connecting may take.
@@ -82,12 +86,13 @@ impl Client {
     pub fn send(&self, call: &mut Call) -> Result<Response<Body>, Failure> {
         let mut pause = PAUSE;
         for _ in 1..ATTEMPTS {
-            match self.follow(call) {
-                Err(Failure::Refused { status, .. }) if PASSING.contains(&status) => {}
-                Err(Failure::Unreached(_)) => {}
+            let passing: &[u16] = if call.once { &BUSY } else { &PASSING };
+            let said = match self.follow(call) {
+                Err(Failure::Refused { status, after, .. }) if passing.contains(&status) => after,
+                Err(Failure::Unreached(_)) if !call.once => None,
                 result => return result,
-            }
-            std::thread::sleep(pause);
+            };
+            std::thread::sleep(pause.max(said.unwrap_or_default().min(PATIENCE)));
             pause *= 2;
         }
         self.follow(call)
@@ -192,9 +197,22 @@ pub(super) fn read<T: DeserializeOwned>(answer: Response<Body>) -> Result<T, Fai
         .map_err(|e| Failure::Answer(format!("its answer is not understood ({e})")))
 }
 
+/// When a server that refuses may be asked again. The Hub says in every answer when it counts requests anew, which matters only
+/// where there were too many.
+fn after(status: u16, headers: &HeaderMap) -> Option<Duration> {
+    let header = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let limit = || header(HeaderName::from_static("ratelimit"))?.rsplit_once("t=");
+    let seconds = match header(RETRY_AFTER) {
+        None if status == 429 => limit()?.1,
+        said => said?,
+    };
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// What a refusal says.
 fn refusal(answer: Response<Body>) -> Failure {
     let status = answer.status();
+    let after = after(status.as_u16(), answer.headers());
     let header = answer.headers().get("x-error-message");
     let header = header.and_then(|h| h.to_str().ok()).map(String::from);
     let body = || {
@@ -205,7 +223,23 @@ fn refusal(answer: Response<Body>) -> Failure {
     let said = header.or_else(body).map(|said| format!(": {said}"));
     let said = said.unwrap_or_default();
     Failure::Refused {
+        after,
         status: status.as_u16(),
         problem: format!("HTTP error: {status}{said}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_when_it_may_be_asked_again() {
+        let mut headers = HeaderMap::new();
+        headers.insert("ratelimit", "\"api\";r=0;t=55".parse().unwrap());
+        assert_eq!(after(429, &headers), Some(Duration::from_secs(55)));
+        assert_eq!(after(503, &headers), None);
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        assert_eq!(after(503, &headers), Some(Duration::from_secs(7)));
     }
 }

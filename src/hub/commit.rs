@@ -69,6 +69,7 @@ pub(super) fn commit(
     }
     let url = repo.api("commit", revision);
     let mut call = Call::post(&url, "application/x-ndjson", lines.as_bytes());
+    call.once = true;
     let committed: Committed = repo.client.json(&mut call)?;
     Ok(committed.commit_oid)
 }

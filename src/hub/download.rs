@@ -1,17 +1,19 @@
-//! A file fetched in parts, so that an interrupted download goes on where it stopped.
+//! A file fetched from where it stopped, so that an interrupted download goes on.
 
-use super::call::Call;
-use super::client::{Client, content};
-use super::hash;
-use std::fs::OpenOptions;
-use std::io::{Seek, SeekFrom, Write};
+use super::call::{Call, Failure};
+use super::client::Client;
+use crate::io::partial::is_at;
+use crate::tensors::hash::{copy, hexadecimal};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use ureq::http::StatusCode;
 use ureq::http::header::RANGE;
 
-/// How often a part of a file is asked for that breaks off.
+/// How often a file is asked for of which nothing more comes.
 const ATTEMPTS: usize = 3;
 
-/// One file of a repository that is fetched in parts.
+/// One file of a repository that is fetched.
 pub(super) struct Download<'a> {
     pub client: &'a Client,
     pub url: String,
@@ -21,47 +23,83 @@ pub(super) struct Download<'a> {
     /// The hash of the content, where the Hub says it.
     pub sha256: Option<&'a str>,
     pub size: u64,
-    pub part: u64,
+}
+
+/// Whether a content is there, and whole.
+pub(super) fn is_there(path: &Path, size: u64) -> bool {
+    path.metadata().is_ok_and(|file| file.len() == size)
 }
 
 impl Download<'_> {
     /// Fetches what is not there yet, into the folder `blobs`; `tell` hears how many bytes are there.
     pub fn run(&self, blobs: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), String> {
+        let whole = blobs.join(self.blob);
         let partial = blobs.join(format!("{}.hydranet.incomplete", self.blob));
-        let failed = |e: std::io::Error| format!("cannot write {}: {e}", partial.display());
+        let failed = |e: io::Error| format!("cannot write {}: {e}", partial.display());
         std::fs::create_dir_all(blobs).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&partial)
-            .map_err(failed)?;
-        // Another process may be at it, and then it is there.
-        file.lock().map_err(failed)?;
-        if !partial.exists() {
-            return Ok(());
-        }
+        let mut options = File::options();
+        options.read(true).append(true).create(true);
+        let mut file = loop {
+            let file = options.open(&partial).map_err(failed)?;
+            // Another process may be at it, and then it is there, unless that one threw it away.
+            file.lock().map_err(failed)?;
+            let is_mine = is_at(&file, &partial);
+            if is_there(&whole, self.size) {
+                if is_mine {
+                    std::fs::remove_file(&partial).map_err(failed)?;
+                }
+                return Ok(());
+            }
+            if is_mine {
+                break file;
+            }
+        };
         let mut there = file.metadata().map_err(failed)?.len();
         if there > self.size {
             file.set_len(0).map_err(failed)?;
             there = 0;
         }
+        let mut buffer = vec![0; 1 << 16];
+        let mut attempts = ATTEMPTS;
+        let broke_off = |there: u64, problem: &dyn std::fmt::Display| {
+            format!(
+                "its file {} broke off after {there} of {} bytes: {problem}; they are kept, and the next attempt goes on from there",
+                self.file, self.size
+            )
+        };
         while there < self.size {
-            let part = self.fetch(there).map_err(|e| {
-                format!(
-                    "its file {} broke off after {there} of {} bytes: {e}; they are kept, and the next attempt goes on from there",
-                    self.file, self.size
-                )
-            })?;
-            file.write_all(&part).map_err(failed)?;
-            there += part.len() as u64;
-            tell(there);
+            let start = there;
+            let (mut body, mut before) = self.ask(start).map_err(|e| broke_off(start, &e))?;
+            let problem = loop {
+                match body.read(&mut buffer) {
+                    Ok(0) => {
+                        let (came, missing) = (there - start, self.size - start);
+                        break format!("{came} bytes came instead of {missing}");
+                    }
+                    Ok(n) => {
+                        let passed = before.min(n as u64);
+                        before -= passed;
+                        let new = &buffer[passed as usize..n];
+                        file.write_all(new).map_err(failed)?;
+                        there += new.len() as u64;
+                        tell(there);
+                    }
+                    Err(e) => break Failure::from(ureq::Error::from(e)).to_string(),
+                }
+            };
+            attempts = if there > start {
+                ATTEMPTS
+            } else {
+                attempts - 1
+            };
+            if attempts == 0 {
+                return Err(broke_off(there, &problem));
+            }
         }
         file.sync_all().map_err(failed)?;
         if let Some(expected) = self.sha256 {
             file.seek(SeekFrom::Start(0)).map_err(failed)?;
-            let found = hash::sha256(&mut file).map_err(failed)?;
+            let found = hexadecimal(copy(&mut file, &mut io::sink()).map_err(failed)?);
             if found != expected {
                 std::fs::remove_file(&partial).map_err(failed)?;
                 return Err(format!(
@@ -70,30 +108,19 @@ impl Download<'_> {
                 ));
             }
         }
-        std::fs::rename(&partial, blobs.join(self.blob)).map_err(failed)
+        std::fs::rename(&partial, whole).map_err(failed)
     }
 
-    /// The part from `start` on.
-    fn fetch(&self, start: u64) -> Result<Vec<u8>, String> {
-        let end = self.size.min(start + self.part);
-        let range = format!("bytes={start}-{}", end - 1);
-        let mut last = String::new();
-        for _ in 0..ATTEMPTS {
-            let mut call = Call::get(&self.url);
-            call.headers = vec![(RANGE.as_str(), &range)];
-            let answer = self.client.send(&mut call).map_err(|e| e.to_string())?;
-            match content(answer, self.size) {
-                Ok(part) if part.len() as u64 == end - start => return Ok(part),
-                // A server that knows no ranges sends all of it.
-                Ok(mut whole) if whole.len() as u64 == self.size => {
-                    return Ok(whole.split_off(start as usize));
-                }
-                Ok(part) => {
-                    last = format!("{} bytes came instead of {}", part.len(), end - start);
-                }
-                Err(e) => last = e.to_string(),
-            }
-        }
-        Err(last)
+    /// Asks for what is from `start` on, and says how many bytes come before that.
+    fn ask(&self, start: u64) -> Result<(impl Read, u64), Failure> {
+        let range = format!("bytes={start}-");
+        let mut call = Call::get(&self.url);
+        call.headers = vec![(RANGE.as_str(), &range)];
+        let answer = self.client.send(&mut call)?;
+        // A server that knows no ranges sends all of it.
+        let is_part = answer.status() == StatusCode::PARTIAL_CONTENT;
+        let before = if is_part { 0 } else { start };
+        let body = answer.into_body().into_reader();
+        Ok((body.take(self.size - start + before), before))
     }
 }

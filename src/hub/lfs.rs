@@ -2,10 +2,10 @@
 
 use super::call::{Call, Content, Failure};
 use super::client::read;
-use super::hash;
 use super::local::Local;
 use super::repository::Repository;
 use crate::error::Error;
+use crate::tensors::hash::{copy, hexadecimal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -228,6 +228,7 @@ fn put(
             tell,
         },
         with_token: false,
+        once: false,
     })?;
     let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
     Ok(tag.filter(|tag| !tag.is_empty()).map(String::from))
@@ -250,5 +251,7 @@ fn post(
 
 fn sha256(file: &Local) -> Result<String, Failure> {
     let (mut content, _) = crate::io::read::open(&file.path).map_err(Failure::Local)?;
-    hash::sha256(&mut content).map_err(|e| Failure::Local(Error::io("read", &file.path, e)))
+    let hash = copy(&mut content, &mut std::io::sink());
+    let hash = hash.map_err(|e| Failure::Local(Error::io("read", &file.path, e)))?;
+    Ok(hexadecimal(hash))
 }

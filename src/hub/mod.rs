@@ -7,7 +7,6 @@ mod client;
 mod commit;
 mod download;
 mod fetch;
-mod hash;
 mod lfs;
 mod local;
 mod pull;

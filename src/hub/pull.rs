@@ -1,14 +1,17 @@
 //! All files of a repository on the Hub, into a folder.
 
 use super::cache::Cache;
-use super::hash;
 use super::repository::{REMEDY, Remote, Repository};
-use super::settings::{Hub, Tell};
-use super::source::Source;
+use super::settings::{Hub, OFFLINE, Tell};
+use super::source::{Source, is_plain};
 use crate::error::{Error, Result};
 use crate::io::lock::OutputLock;
+use crate::tensors::hash::{self, hexadecimal};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// The most files of a repository that are fetched.
+const MOST: usize = 100_000;
 
 /// What [`pull`] did.
 #[derive(Clone, Debug)]
@@ -36,18 +39,21 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
     check_out(out, overwrite)?;
     if hub.offline {
         return Err(source.fail(format!(
-            "HF_HUB_OFFLINE is set, and the Hub must be asked which files there are; {REMEDY}"
+            "{OFFLINE}, and the Hub must be asked which files there are; {REMEDY}"
         )));
     }
     let repo = Repository::open(hub, &source)?;
     // All of one commit, even if someone pushes meanwhile.
-    let (commit, _) = repo.commit()?;
+    let commit = repo.commit()?;
     let hidden = |r: &Remote| r.path.split('/').any(|p| p.starts_with('.'));
-    let mut files = repo.all(&commit)?;
+    let mut files = repo.files(&commit, MOST + 1)?;
+    if files.len() > MOST {
+        return Err(source.fail(format!("it has more than {MOST} files")));
+    }
     files.retain(|r| !hidden(r));
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let plain = |r: &&Remote| r.path.contains('\\') || r.path.split('/').any(str::is_empty);
-    if let Some(remote) = files.iter().find(plain) {
+    let leads_out = |r: &&Remote| !r.path.split('/').all(is_plain);
+    if let Some(remote) = files.iter().find(leads_out) {
         return Err(source.fail(format!(
             "its file `{}` has a name that may lead out of the folder",
             remote.path
@@ -59,12 +65,14 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
             source.revision
         )));
     }
-    let total = files.iter().map(|r| r.size).sum();
+    let sum = |sum: u64, r: &Remote| sum.checked_add(r.size);
+    let total = files.iter().try_fold(0, sum);
+    let total = total.ok_or_else(|| source.fail("its files are said to be larger than any are"))?;
     let mut before = 0;
     let cache = Cache::new(&hub.folder(), &source);
     let mut cached = Vec::new();
     for remote in &files {
-        cached.push(match cache.find(&remote.path, &commit) {
+        cached.push(match cache.find(&remote.path, &commit, Some(remote.size)) {
             Some(path) => path,
             None => {
                 let mut tell = |done: u64| tell(before + done.min(remote.size), total);
@@ -81,7 +89,7 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
     let _lock = OutputLock::take(out)?;
     remove_left(out)?;
     check_out(out, overwrite)?;
-    let folder = Sibling::new(out, "partial")?;
+    let folder = Beside::new(out, "partial")?;
     for (remote, path) in files.iter().zip(&cached) {
         let hash = copy(path, &folder.0.join(&remote.path))?;
         if let Some(wanted) = remote.sha256.as_ref().filter(|wanted| **wanted != hash) {
@@ -169,9 +177,9 @@ fn remove_left(out: &Path) -> Result<()> {
 }
 
 /// A folder beside another, which goes away with this value.
-struct Sibling(PathBuf);
+struct Beside(PathBuf);
 
-impl Sibling {
+impl Beside {
     fn new(of: &Path, what: &str) -> Result<Self> {
         let path = of.with_file_name(format!("{}{}.{what}", prefix(of), std::process::id()));
         std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
@@ -197,7 +205,7 @@ impl Sibling {
     }
 }
 
-impl Drop for Sibling {
+impl Drop for Beside {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -213,5 +221,5 @@ fn copy(from: &Path, to: &Path) -> Result<String> {
     let mut file = File::create(to).map_err(failed)?;
     let hash = hash::copy(&mut source, &mut file).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    Ok(hash)
+    Ok(hexadecimal(hash))
 }

@@ -4,7 +4,7 @@ use super::call::{Call, Failure};
 use super::commit::commit;
 use super::local::files;
 use super::repository::{JSON, Repository};
-use super::settings::{Hub, Tell};
+use super::settings::{Hub, OFFLINE, Tell};
 use super::source::Source;
 use crate::error::{Error, Result};
 use serde_json::json;
@@ -47,9 +47,9 @@ pub fn push(hub: &Hub, to: &str, path: &Path, create: Create, tell: Tell) -> Res
     let source = Source::repository(to)?;
     let files = files(path)?;
     if hub.offline {
-        return Err(
-            source.fail("HF_HUB_OFFLINE is set, and nothing can be uploaded without a network")
-        );
+        return Err(source.fail(format!(
+            "{OFFLINE}, and nothing can be uploaded without a network"
+        )));
     }
     if hub.access_token().is_none() {
         return Err(source.fail(

@@ -4,7 +4,7 @@ use super::address::encode;
 use super::cache::{Cache, is_commit};
 use super::call::{Call, Failure};
 use super::client::Client;
-use super::download::Download;
+use super::download::{Download, is_there};
 use super::settings::Hub;
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ use std::path::PathBuf;
 pub(super) const REMEDY: &str =
     "without a network, fetch the file elsewhere and give its path instead";
 
-/// The most files of a repository that are listed.
-const MOST: usize = 100_000;
+/// How many pages a list of files has at most: a server may name the next one without end.
+const PAGES: usize = 1000;
 
 /// The media type of what the Hub is told.
 pub(super) const JSON: &str = "application/json";
@@ -26,7 +26,6 @@ pub(super) const JSON: &str = "application/json";
 pub(super) struct Repository<'a> {
     pub source: &'a Source<'a>,
     pub client: Client,
-    part: u64,
 }
 
 /// A file in a repository.
@@ -40,17 +39,10 @@ pub(super) struct Remote {
     blob: String,
 }
 
-/// A commit and its files.
+/// A commit.
 #[derive(Deserialize)]
 struct Info {
     sha: Option<String>,
-    #[serde(default)]
-    siblings: Vec<Sibling>,
-}
-
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
 }
 
 /// A file or a folder in a list of the Hub's.
@@ -88,7 +80,6 @@ impl<'a> Repository<'a> {
         Ok(Self {
             source,
             client: client.map_err(|problem| source.fail(problem))?,
-            part: hub.part.max(1),
         })
     }
 
@@ -104,20 +95,18 @@ impl<'a> Repository<'a> {
         format!("{at}/api/models/{id}/{what}/{}", encode(revision))
     }
 
-    /// Which commit the revision asked for is, and the names of its files.
-    pub fn commit(&self) -> Result<(String, Vec<String>)> {
+    /// Which commit the revision asked for is.
+    pub fn commit(&self) -> Result<String> {
         let revision = self.source.revision;
-        let url = self.api("revision", revision) + "?expand=sha&expand=siblings";
+        let url = self.api("revision", revision) + "?expand=sha";
         let info = self.client.json(&mut Call::get(&url));
         let info: Info = info.map_err(|e| self.refused(e))?;
-        let commit = info.sha.filter(|sha| is_commit(sha)).ok_or_else(|| {
+        info.sha.filter(|sha| is_commit(sha)).ok_or_else(|| {
             self.source.fail(format!(
                 "{} does not say which commit revision {revision} is",
                 self.client.endpoint()
             ))
-        })?;
-        let names = info.siblings.into_iter().map(|s| s.rfilename).collect();
-        Ok((commit, names))
+        })
     }
 
     /// Those of these files that a commit has.
@@ -131,22 +120,25 @@ impl<'a> Repository<'a> {
         Ok(entries.into_iter().filter_map(Entry::file).collect())
     }
 
-    /// All files of a commit.
-    pub fn all(&self, commit: &str) -> Result<Vec<Remote>> {
+    /// The first files of a commit: at least `most` of them, if it has so many.
+    pub fn files(&self, commit: &str, most: usize) -> Result<Vec<Remote>> {
         let mut files = Vec::new();
         let mut next = Some(self.api("tree", commit) + "?recursive=true");
-        while let Some(url) = next {
+        for _ in 0..=PAGES {
+            let Some(url) = next.filter(|_| files.len() < most) else {
+                return Ok(files);
+            };
             let (entries, further) = self
                 .client
                 .page::<Vec<Entry>>(&url)
                 .map_err(|e| self.refused(e))?;
             files.extend(entries.into_iter().filter_map(Entry::file));
-            if files.len() > MOST {
-                return Err(self.source.fail(format!("it has more than {MOST} files")));
-            }
             next = further;
         }
-        Ok(files)
+        Err(self.source.fail(format!(
+            "{} lists its files on more than {PAGES} pages",
+            self.client.endpoint()
+        )))
     }
 
     /// Fetches a file of `commit` into the cache, under the name of `revision`; `tell` hears how many bytes are there.
@@ -163,8 +155,8 @@ impl<'a> Repository<'a> {
                 .source
                 .fail(format!("the Hub names a file by `{blob}`; expected a hash")));
         }
-        let there = cache.blobs().join(blob).metadata();
-        if !there.is_ok_and(|file| file.len() == remote.size) {
+        let blobs = cache.blobs();
+        if !is_there(&blobs.join(blob), remote.size) {
             let file: Vec<String> = path.split('/').map(encode).collect();
             let (at, id) = (self.client.endpoint(), self.id());
             let download = Download {
@@ -174,15 +166,12 @@ impl<'a> Repository<'a> {
                 blob,
                 sha256: remote.sha256.as_deref(),
                 size: remote.size,
-                part: self.part,
             };
             download
-                .run(&cache.blobs(), tell)
+                .run(&blobs, tell)
                 .map_err(|problem| self.source.fail(problem))?;
         }
-        cache
-            .name(path, commit, revision, blob)
-            .map_err(|e| Error::io("write", cache.blobs(), e))
+        cache.name(path, commit, revision, blob)
     }
 
     /// What the Hub's answer to a reader means, and what to do.

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 /// The server's address where none is given.
 const ENDPOINT: &str = "https://huggingface.co";
 
+/// Why nothing is fetched and nothing uploaded.
+pub(super) const OFFLINE: &str = "HF_HUB_OFFLINE or Hub::offline is set";
+
 /// Hears of progress: bytes done, and of how many.
 pub type Tell<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// How the Hub is reached. What is `None` comes from the environment: `HF_ENDPOINT`; `HF_HUB_CACHE` or `HF_HOME`; `HF_TOKEN` or
 /// the token that was logged in with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Hub {
     /// The server's address.
     pub endpoint: Option<String>,
@@ -21,20 +24,6 @@ pub struct Hub {
     pub token: Option<String>,
     /// Take nothing that is not in the cache.
     pub offline: bool,
-    /// Bytes asked for at once: what is lost when a download is interrupted.
-    pub part: u64,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        Self {
-            endpoint: None,
-            cache: None,
-            token: None,
-            offline: false,
-            part: 16 << 20,
-        }
-    }
 }
 
 impl Hub {

@@ -26,11 +26,10 @@ impl<'a> Source<'a> {
             let (name, revision) = name.split_once('@').unwrap_or((name, "main"));
             // None of them may lead out of its folder of the cache.
             let parts = file.into_iter().flat_map(|f| f.split('/'));
-            let plain = |p: &str| !p.is_empty() && !p.starts_with('.') && !p.contains('\\');
             [owner, name, revision]
                 .into_iter()
                 .chain(parts)
-                .all(plain)
+                .all(is_plain)
                 .then_some(Self {
                     text,
                     owner,
@@ -74,5 +73,24 @@ impl<'a> Source<'a> {
             origin: self.text.into(),
             problem: problem.to_string(),
         }
+    }
+}
+
+/// Whether a part of a name is one of a file's path too, and leads nowhere else.
+pub(super) fn is_plain(part: &str) -> bool {
+    // There a colon stands behind the name of a drive.
+    let is_drive = cfg!(windows) && part.contains(':');
+    !(part.is_empty() || part.starts_with('.') || part.contains('\\') || is_drive)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_part_of_a_name_leads_out_of_its_folder() {
+        for part in ["", ".", "..", ".hidden", "a\\b"] {
+            assert!(!super::is_plain(part), "{part}");
+        }
+        assert!(super::is_plain("a.b"));
+        assert_eq!(super::is_plain("C:evil"), !cfg!(windows));
     }
 }

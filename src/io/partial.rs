@@ -106,18 +106,17 @@ pub(crate) fn is_at(_: &File, path: &Path) -> bool {
 /// Removes the halves of files whose names `is_it`, that no writer holds.
 pub(crate) fn remove_left(folder: &Path, is_it: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !is_it(&entry.file_name().to_string_lossy()) {
+        let is_file = entry.file_type().is_ok_and(|t| t.is_file());
+        if !is_file || !is_it(&entry.file_name().to_string_lossy()) {
             continue;
         }
         let path = entry.path();
-        let is_file = entry.file_type().is_ok_and(|t| t.is_file());
-        let left = is_file
-            && File::options()
-                .write(true)
-                .open(&path)
-                .is_ok_and(|file| file.try_lock().is_ok());
-        if left {
-            // Whether it can be removed is of no account to what is written.
+        let file = File::options().write(true).open(&path);
+        if let Ok(file) = file
+            && file.try_lock().is_ok()
+        {
+            // Locked until it is gone, or else a writer that has just begun it would lose it. Whether it can be removed is of no
+            // account to what is written.
             let _ = std::fs::remove_file(&path);
         }
     }

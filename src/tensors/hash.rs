@@ -4,10 +4,28 @@ use super::named::Tensors;
 use crate::error::Result;
 use candle_core::DType;
 use sha2::{Digest, Sha256};
+#[cfg(any(feature = "hub", feature = "train"))]
+use std::io::{self, Read, Write};
 
 /// The digits of a hash.
 pub(crate) fn hexadecimal(hash: impl AsRef<[u8]>) -> String {
     hash.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Copies a content, and gives its SHA-256.
+#[cfg(any(feature = "hub", feature = "train"))]
+pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            n => {
+                hash.update(&buffer[..n]);
+                to.write_all(&buffer[..n])?;
+            }
+        }
+    }
 }
 
 /// A SHA-256 of tensors whose names begin with `prefix`: of each in order of name its name, a zero byte, the number of its

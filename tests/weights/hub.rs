@@ -84,14 +84,11 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
     for file in [BEST, "pytorch_model.bin"] {
         let cache = tempfile::tempdir().unwrap();
         let server = Server::new(&[(file, &bytes(5000))]);
-        let hub = Hub {
-            part: 1000,
-            ..hub(&server, cache.path())
-        };
-        // In the middle of the third part.
+        let hub = hub(&server, cache.path());
         server.state().budget = Some(2500);
-        refused(&hub, SOURCE, &[file, "after 2000 of 5000 bytes", "goes on"]);
+        refused(&hub, SOURCE, &[file, "after 2500 of 5000 bytes", "goes on"]);
         server.state().budget = None;
+        server.state().at_once = Some(1000);
         server.requests();
         let path = hub.fetch(SOURCE).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), bytes(5000));
@@ -101,7 +98,7 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
             .filter(|r| r.starts_with("GET") && !r.contains("/api/"))
             .filter_map(|r| r.split("bytes=").nth(1))
             .collect();
-        let mut expected = vec!["2000-2999", "3000-3999", "4000-4999"];
+        let mut expected = vec!["2500-", "3500-", "4500-"];
         if file == BEST {
             // The second of each is the content network's.
             expected = expected.into_iter().flat_map(|r| [r, r]).collect();
@@ -118,10 +115,10 @@ fn a_server_without_ranges_serves_too() {
     let cache = tempfile::tempdir().unwrap();
     let server = Server::new(&[(BEST, &bytes(2500))]);
     server.state().without_ranges = true;
-    let hub = Hub {
-        part: 1000,
-        ..hub(&server, cache.path())
-    };
+    let hub = hub(&server, cache.path());
+    server.state().budget = Some(1000);
+    refused(&hub, SOURCE, &["after 1000 of 2500 bytes"]);
+    server.state().budget = None;
     assert_eq!(
         std::fs::read(hub.fetch(SOURCE).unwrap()).unwrap(),
         bytes(2500)
@@ -228,5 +225,69 @@ fn what_went_wrong_is_said_with_what_to_do() {
         "someone/a-network",
     ] {
         refused(&hub, source, &["hf://organisation/name"]);
+    }
+}
+
+#[test]
+fn one_that_waits_for_another_download_fetches_what_that_one_threw_away() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::new(&[("pytorch_model.bin", &bytes(2500))]);
+    let hub = hub(&server, cache.path());
+    let blobs = cache.path().join("models--someone--a-network/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let blob = server.blob("pytorch_model.bin");
+    let partial = blobs.join(format!("{blob}.hydranet.incomplete"));
+    let file = std::fs::File::create(&partial).unwrap();
+    file.lock().unwrap();
+    let path = std::thread::scope(|threads| {
+        let fetched = threads.spawn(|| hub.fetch(SOURCE).unwrap());
+        while server.state().seen.len() < 2 {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::fs::remove_file(&partial).unwrap();
+        drop(file);
+        fetched.join().unwrap()
+    });
+    assert_eq!(std::fs::read(path).unwrap(), bytes(2500));
+}
+
+#[test]
+fn a_server_that_is_asked_too_often_gets_the_pause_it_wants_and_few_files_are_named() {
+    let cache = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (10..60).map(|i| format!("file-{i}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &b""[..])).collect();
+    let server = Server::new(&files);
+    let hub = hub(&server, cache.path());
+    server.state().refuse = Some(("/revision/", "429 Too Many Requests"));
+    server.state().refuse_once = true;
+    let begun = std::time::Instant::now();
+    refused(&hub, SOURCE, &["file-10, file-11", "file-49, …"]);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
+    server.requests();
+    hub.fetch("hf://someone/a-network/file-59").unwrap();
+    let listed = |r: &String| r.contains("siblings") || r.contains("/tree/");
+    assert!(!server.requests().iter().any(listed));
+}
+
+#[test]
+fn a_server_of_another_kind_is_not_called_unreached() {
+    use std::io::{Read, Write};
+    let cache = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n\r\n");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    for scheme in ["http", "https"] {
+        let hub = Hub {
+            endpoint: Some(format!("{scheme}://{address}")),
+            cache: Some(cache.path().into()),
+            ..Hub::default()
+        };
+        refused(&hub, SOURCE, &["its answer cannot be used"]);
     }
 }

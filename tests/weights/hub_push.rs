@@ -176,9 +176,14 @@ fn what_cannot_be_pushed_is_refused_and_leaves_no_commit() {
         server.state().refuse = Some((part, status));
         says(go(&hub, TO, &folder), &[word, &server.endpoint, TO]);
     }
-    let state = server.state();
-    assert!(state.written.commits.is_empty());
-    assert_eq!(state.files, BTreeMap::from([("a".into(), b"old".to_vec())]));
+    assert!(server.state().written.commits.is_empty());
+    let old = BTreeMap::from([("a".into(), b"old".to_vec())]);
+    assert_eq!(server.state().files, old);
+    // Whether a commit was made is not known then, and it is not made again.
+    server.state().refuse = None;
+    server.state().silent = Some("/commit/");
+    says(go(&hub, TO, &folder), &["cannot be reached"]);
+    assert_eq!(server.state().written.commits.len(), 1);
 }
 
 #[test]
@@ -233,13 +238,10 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let (best, out) = (model(5000), dir.path().join("models/out"));
     let server = Server::new(&[("config.json", b"{}"), ("model.safetensors", &best)]);
-    let hub = Hub {
-        part: 1000,
-        ..hub(&server, &dir.path().join("cache"))
-    };
+    let hub = hub(&server, &dir.path().join("cache"));
     let go = |hub: &Hub, overwrite| pull(hub, TO, &out, overwrite, &mut |_, _| ());
     server.state().budget = Some(2502);
-    says(go(&hub, false), &["model.safetensors", "2000 of 5000", TO]);
+    says(go(&hub, false), &["model.safetensors", "2500 of 5000", TO]);
     assert!(!dir.path().join("models").exists());
     server.state().budget = None;
     server.requests();
@@ -291,11 +293,22 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
         .join("cache/models--someone--a-network/snapshots");
     let blob = blob.join(COMMIT).join("model.safetensors");
     let blob = blob.canonicalize().unwrap();
-    std::fs::write(&blob, b"broken").unwrap();
+    std::fs::write(&blob, noise(5000)).unwrap();
     says(go(&hub, true), &["SHA-256", "model.safetensors"]);
+    assert_eq!(read(&out)["model.safetensors"], best);
+    std::fs::write(&blob, b"half").unwrap();
+    go(&hub, true).unwrap();
     assert_eq!(read(&out)["model.safetensors"], best);
     server.state().files.insert("x\\..\\y".into(), Vec::new());
     says(go(&hub, true), &["x\\..\\y", "out of the folder"]);
+    server.state().page = Some(0);
+    says(go(&hub, true), &["pages"]);
+    server.state().page = None;
+    server.state().size = Some(u64::MAX);
+    server.state().files.remove("x\\..\\y");
+    server.state().files.insert("other".into(), Vec::new());
+    says(go(&hub, true), &["larger than any"]);
+    server.state().size = None;
     server.state().files = BTreeMap::from([("../y".into(), Vec::new())]);
     says(go(&hub, true), &["no files"]);
     let at = |to: &str, out: &Path| pull(&hub, to, out, true, &mut |_, _| ());

@@ -22,6 +22,12 @@ pub struct State {
     pub token: Option<String>,
     /// Bytes of files it still sends; then it breaks off in the middle.
     pub budget: Option<usize>,
+    /// Bytes of a file it sends in one answer; then it breaks off.
+    pub at_once: Option<usize>,
+    /// Does what requests whose path has this in it ask for, and breaks off without an answer.
+    pub silent: Option<&'static str>,
+    /// What it says the size of every file is.
+    pub size: Option<u64>,
     /// Sends whole files whatever is asked for.
     pub without_ranges: bool,
     /// There is no repository.
@@ -70,6 +76,11 @@ impl Server {
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// What a file that is not stored apart is called in the cache.
+    pub fn blob(&self, file: &str) -> String {
+        oid(&self.state().files[file])
     }
 
     /// The requests so far, "METHOD path range", which are then forgotten.
@@ -177,6 +188,9 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
         .iter()
         .any(|p| path.starts_with(p));
     let answer = match wanted.is_none() || token == wanted || is_apart {
+        true if refused.is_some_and(|(_, status)| status.starts_with("429")) => {
+            Answer::new(refused.unwrap().1, b"{}".to_vec()).with("Retry-After", "1")
+        }
         true if refused.is_some() => Answer::new(refused.unwrap().1, b"{}".to_vec()),
         true if path.contains(OLD_NAME) => Answer::new("307 Temporary Redirect", Vec::new())
             .with("Location", path.replace(OLD_NAME, REPO)),
@@ -195,6 +209,12 @@ fn answer(stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     {
         sent = sent.min(*budget);
         *budget -= sent;
+    }
+    if !path.starts_with("/api") {
+        sent = sent.min(state.at_once.unwrap_or(sent));
+    }
+    if state.silent.is_some_and(|part| path.contains(part)) {
+        return;
     }
     drop(state);
     let mut head = format!(
@@ -224,13 +244,7 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
     if let Some(rest) = path.strip_prefix(&format!("/api/models/{REPO}/")) {
         return match rest.split_once('/') {
             Some(("revision", revision)) if known(revision) => {
-                let siblings: Vec<_> = state
-                    .files
-                    .keys()
-                    .map(|f| serde_json::json!({"rfilename": f}))
-                    .collect();
-                let info = serde_json::json!({"_id": "1", "id": REPO, "sha": COMMIT, "siblings": siblings});
-                Answer::json(&info)
+                Answer::json(&serde_json::json!({"_id": "1", "id": REPO, "sha": COMMIT}))
             }
             Some(("paths-info", revision)) if known(revision) => {
                 let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
@@ -247,7 +261,14 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
                     .map_or(0, |(_, c)| c.parse().unwrap());
                 let page = state.page.unwrap_or(usize::MAX);
                 let files = state.files.iter().skip(cursor).take(page);
-                let answer = Answer::json(&files.map(|(path, bytes)| entry(path, bytes)).collect());
+                let entry = |(path, bytes): (&String, &Vec<u8>)| {
+                    let mut entry = entry(path, bytes);
+                    if let Some(size) = state.size {
+                        entry["size"] = size.into();
+                    }
+                    entry
+                };
+                let answer = Answer::json(&files.map(entry).collect());
                 let next = cursor.saturating_add(page);
                 if next < state.files.len() {
                     let link = format!("<{endpoint}{path}?cursor={next}>; rel=\"next\"");
@@ -266,7 +287,8 @@ fn route(state: &State, path: &str, body: &[u8], range: &str, endpoint: &str) ->
             .filter(|_| !state.without_ranges);
         let answer = match limits {
             Some((from, to)) => {
-                let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+                assert_eq!(to, "");
+                let (from, to): (usize, usize) = (from.parse().unwrap(), bytes.len() - 1);
                 Answer::new("206 Partial Content", bytes[from..=to].to_vec()).with(
                     "Content-Range",
                     format!("bytes {from}-{to}/{}", bytes.len()),

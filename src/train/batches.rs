@@ -99,6 +99,11 @@ impl<'a> Batches<'a> {
         photos / batch + usize::from(photos % batch > 1)
     }
 
+    /// Photos of its largest step.
+    pub(super) fn largest(&self) -> usize {
+        self.sampler.photos().min(self.config.batch)
+    }
+
     /// The batches of an epoch, loaded ahead from step `first` on.
     ///
     /// # Errors

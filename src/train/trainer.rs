@@ -101,6 +101,7 @@ impl<'a> Trainer<'a> {
         folder: RunFolder,
         resume: bool,
     ) -> Result<Self> {
+        config.validate()?;
         let spec = config.model_spec()?;
         check_corrections(config, dataset)?;
         let tasks = Rc::new(Tasks::new(&spec)?);
@@ -129,7 +130,8 @@ impl<'a> Trainer<'a> {
         network
             .groups
             .check_shared(&config.train, &network.variables)?;
-        memory::check(&config.train, &network.spec.input, &network.model)?;
+        let largest = batches.largest();
+        memory::check(&config.train, largest, &network.spec.input, &network.model)?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;

@@ -39,8 +39,8 @@
 //!
 //! # Reading order
 //!
-//! Fifteen minutes: `README.md`, a file of `heads/`, this page, and then down the first rows. Arrows between rooms point down only:
-//! a room knows those that stand after it in this table, and none before.
+//! Fifteen minutes: `README.md`, a file of `heads/`, this page, then `taxonomy`, `head`, `model`, `predict` and `train/trainer.rs`.
+//! Arrows between the rooms below point down only: a room knows those that stand after it, and none before.
 //!
 //! | room | holds |
 //! |---|---|
@@ -67,9 +67,9 @@
 //!
 //! # Features
 //!
-//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with
-//! `train`) finds wrong labels, `transformers` has networks of
-//! candle-transformers as backbones, `cli` (with all, on by default) is the command. An application that only predicts takes `default-features = false`.
+//! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with `train`) finds wrong
+//! labels, `transformers` has networks of candle-transformers as backbones, `cli` (with all, on by default) is the command. An
+//! application that only predicts takes `default-features = false, features = ["image"]`.
 // What only the command uses is not used without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 #![deny(missing_docs)]

@@ -25,7 +25,7 @@ pub(crate) struct Audit {
     data: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
-    /// The folder for audit.json, suspects.csv, persons.csv and out_of_fold.csv.
+    /// The folder for audit.html, audit.json, suspects.csv, persons.csv and out_of_fold.csv.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Folds of persons: each photo is judged by a model trained on the other folds.

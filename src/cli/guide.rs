@@ -79,6 +79,7 @@ fn describe(text: &mut String, before: &str, command: &Command) {
             String::new()
         };
         let title = match arg.get_long() {
+            Some(long) if arg.is_require_equals_set() => format!("--{long}[={value}]"),
             Some(long) => format!("--{long} {value}"),
             None => value,
         };

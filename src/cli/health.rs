@@ -21,7 +21,7 @@ use std::process::ExitCode;
 pub(crate) struct Health {
     #[command(flatten)]
     data: DataArgs,
-    /// The folder that health.json and health.csv are written to.
+    /// The folder for health.html, health.json and health.csv.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// A trained model: its heads take the place of the heads folder, and what its crop cuts off is measured.

@@ -79,11 +79,11 @@ enum Command {
     Push(hub::Push),
     /// Fetch all files of a repository on the Hugging Face Hub into a folder.
     Pull(hub::Pull),
-    /// Replace, add, remove, rename, reset or graft a head of a model file; take heads out of models, attach and merge them.
+    /// Change the heads of model files: replace, add, remove, rename, reset, graft, extract, attach, merge.
     Heads(heads::Heads),
     /// Print a chapter of the guide.
     Guide(guide::Guide),
-    /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in about two minutes.
+    /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in one to two minutes.
     Demo(demo::Demo),
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Train {
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
-    /// Search for learning rates instead of training: a hundred steps at growing rates, written to lr.csv and lr.svg in --out.
+    /// Search for learning rates instead of training: at most a hundred steps at growing rates, written to lr.csv and lr.svg in --out.
     #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
     find_lr: bool,
     /// Name photos that cannot be read, and train without them; with --resume a run goes on without photos that broke since.

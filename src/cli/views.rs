@@ -11,8 +11,8 @@ pub(super) struct ViewArgs {
     #[arg(long)]
     flip: bool,
     /// Predict the middle and the four corners of each photo in place of the whole, and average; SHARE is their part of its
-    /// height and width.
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.875")]
+    /// height and width, 0.875 if none is given.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "0.875")]
     five_crops: Option<f64>,
 }
 

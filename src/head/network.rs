@@ -27,7 +27,9 @@ pub(crate) fn check_layers<'a>(
         if sum > MAX_VALUES {
             return Err(Error::Invalid {
                 what: format!("head `{}`, hidden and labels", head.name),
-                expected: format!("layers of all heads of together at most {MAX_VALUES} values"),
+                expected: format!(
+                    "at most {MAX_VALUES} values in the layers of all heads together"
+                ),
                 found: format!(
                     "{values} values: {num_features} features, hidden {}, {} labels",
                     head.layers.hidden,

@@ -25,7 +25,7 @@ pub struct InputSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<[usize; 2]>,
     /// Keeps the photo's shape, as timm evaluates: the photo, or its [`crop`](Self::crop), is resized until it just covers
-    /// `size / crop_pct`, and the middle of `size` is taken. Above 0, at most 1. None: height and width are resized each for
+    /// `size / crop_pct`, and the middle of `size` is taken. From 0.01 to 1. None: height and width are resized each for
     /// itself, and nothing is left out. [`Architecture::crop_pct`](crate::Architecture::crop_pct) is that of a backbone's
     /// pretrained weights.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use hydranet_kernels::map_file;
 use std::path::Path;
 
 impl ModelFile {
-    /// Reads a file, or a folder for the Hub or timm that `hydranet export` wrote.
+    /// Reads a file, or a folder that `hydranet export --hugging-face` wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What one training used, as salted hashes: a photo by the content of its file, a person by the word in the listing. Nobody can
-/// be read out of it; whoever has the photo or the word can ask. `seen` makes and asks it.
+/// be read out of it; whoever has the photo or the word can ask. The hash is in the chapter `file_format` of the guide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {

@@ -50,7 +50,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model file, or a folder for the Hub or timm that `hydranet export` wrote.
+    /// Loads a model file, or a folder that `hydranet export --hugging-face` wrote.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
@@ -178,7 +178,7 @@ impl Predictor {
 
     /// Predicts one image of the model's input size from its pixels.
     ///
-    /// `rgb` holds `height · width · 3` bytes (· [`channels`](InputSpec::channels), if they are not 3), rows from the top, red
+    /// `rgb` holds `height · width · channels` bytes ([`channels`](InputSpec::channels) is 3 unless the model says otherwise), rows from the top, red
     /// first, already cropped and resized to [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that
     /// for photos of any size.
     ///

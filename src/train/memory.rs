@@ -35,7 +35,7 @@ pub(super) fn check(
     Err(Error::Invalid {
         what: "train.batch with model.input.size".into(),
         expected: format!(
-            "a step that the {:.1} GiB of memory of this machine hold; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
+            "a step that fits into the {:.1} GiB of memory of this machine; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
             gib(most)
         ),
         found: format!(

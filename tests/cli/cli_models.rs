@@ -115,7 +115,7 @@ fn an_ensemble_predicts_and_is_scored_like_a_model() {
     );
     fails(
         at,
-        "ensemble 1.safetensors --five-crops 2 --out x",
+        "ensemble 1.safetensors --five-crops=2 --out x",
         &["five_crops"],
     );
     assert!(!at.join("x").exists());

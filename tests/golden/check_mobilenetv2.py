@@ -40,7 +40,7 @@ def main(path):
         golden = pathlib.Path(temporary) / "golden.safetensors"
         save_file({"images": images, "features": features, "logits": logits}, golden)
         environment = os.environ | {"HYDRANET_WEIGHTS": str(pathlib.Path(path).resolve()), "HYDRANET_GOLDEN": str(golden)}
-        test = ["cargo", "test", "--release", "--test", "weights", "torchvisions_mobilenetv2", "--", "--ignored", "--nocapture"]
+        test = ["cargo", "test", "--release", "--lib", "torchvisions_mobilenetv2", "--", "--ignored", "--nocapture"]
         subprocess.run(test, cwd=ROOT, env=environment, check=True)
 
 

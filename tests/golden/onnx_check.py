@@ -71,7 +71,7 @@ def main(model=None, photos=None):
         environment = os.environ | {"HYDRANET_ONNX": temporary}
         if model is not None:
             environment |= {"HYDRANET_MODEL": os.path.abspath(model), "HYDRANET_PHOTOS": os.path.abspath(photos)}
-        test = ["cargo", "test", "--release", "--test", "onnx", "written_for_the_script", "--", "--ignored"]
+        test = ["cargo", "test", "--release", "--lib", "written_for_the_script", "--", "--ignored"]
         subprocess.run(test, cwd=HERE, env=environment, check=True)
         differences = {path.stem: check(path) for path in sorted(folder.glob("*.onnx"))}
         assert max(differences.values()) < TOLERANCE

@@ -1,34 +1,6 @@
 //! Corrections of labels: a file beside the data, applied when the data is loaded. The data itself is never changed, so taking an
 //! entry out of the file takes the correction back.
-//!
-//! ```toml
-//! version = 1
-//!
-//! [[corrections]]
-//! photo = "images/0001.jpg"      # as the listing writes it
-//! action = "relabel"
-//! head = "gender"
-//! label = "female"
-//! was = "male"                   # the label it had when it was looked at
-//! note = "long beard"
-//!
-//! [[corrections]]
-//! person = "anna"                # all photos of a person
-//! action = "relabel"
-//! head = "age"
-//! label = 34                     # a head with thresholds takes a number or a label
-//!
-//! [[corrections]]
-//! photo = "images/0002.jpg"
-//! action = "drop"                # the photo; with a head, that label of it
-//!
-//! [[corrections]]
-//! photo = "images/0003.jpg"
-//! action = "keep"                # seen and right; with a head, that label of it
-//! head = "age"
-//! ```
-//!
-//! As CSV, one row an entry, with the same words as columns and `version` in every row.
+//! As TOML or as CSV, one row an entry; the chapter `health` of the guide has both forms.
 
 mod apply;
 mod files;

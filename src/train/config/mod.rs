@@ -85,7 +85,7 @@ pub struct TrainConfig {
     pub lr_decay: f64,
     /// Peak learning rate of the heads.
     pub lr_heads: f64,
-    /// Decoupled weight decay; not applied to biases and norms.
+    /// Decoupled weight decay; not applied to biases, norms, tokens and position embeddings.
     pub weight_decay: f64,
     /// Share of all steps in which the learning rate rises.
     pub warm_up: f64,

@@ -255,9 +255,7 @@ fn settings_out_of_range_are_refused_by_name() {
             "augment.color_jitter.contrast",
         ),
     ] {
-        let mut rng = keyed(0, Purpose::Augment, 0, 0);
-        let refused = config.augment(&photo(20, 20), &spec(20, 20), &mut rng);
-        match refused {
+        match config.validate() {
             Err(Error::Invalid { what, .. }) => assert_eq!(what, name),
             other => panic!("{name}: {other:?}"),
         }

@@ -8,7 +8,7 @@ use crate::model::combine::{argmax, log_softmax};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, FineTune};
-use crate::train::run_folder::RunFolder;
+use crate::train::run_folder::{Beginning, RunFolder};
 use crate::train::trainer::{self, train};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -262,13 +262,12 @@ impl FoldTrainer<'_> {
 
 /// Whether a folder holds a run of this configuration on these labels, to go on with; another run in it is taken away.
 fn is_begun(folder: &Path, config: &Config, dataset: &Dataset) -> Result<bool> {
-    if !folder.join("state.safetensors").is_file() {
+    if !RunFolder::holds_run(folder) {
         return Ok(false);
     }
-    let same = crate::io::read::text(&folder.join("config.toml"), crate::io::read::SETTINGS)
-        .is_ok_and(|text| config.to_toml().is_ok_and(|own| own == text));
-    let run = RunFolder::create(folder, true)?;
-    if same && run.read_state()?.0.data == dataset.fingerprint() {
+    let progress = RunFolder::create(folder, true)?.read_state()?.0;
+    let same = progress.began == Some(Beginning::new(config, dataset)?);
+    if same && progress.data == dataset.fingerprint() {
         return Ok(true);
     }
     std::fs::remove_dir_all(folder).map_err(|e| Error::io("remove", folder, e))?;

@@ -228,6 +228,7 @@ mod tests {
             corrections: Vec::new(),
             skipped: Default::default(),
             seen: Vec::new(),
+            contents: Default::default(),
         };
         (dataset, taxonomy.unwrap())
     }

@@ -336,6 +336,7 @@ mod tests {
             corrections: Vec::new(),
             skipped: Default::default(),
             seen: Vec::new(),
+            contents: Default::default(),
         };
         (dataset, question)
     }

@@ -138,6 +138,7 @@ impl Suspicion<'_> {
             corrections: dataset.corrections.clone(),
             skipped: Default::default(),
             seen: Vec::new(),
+            contents: Default::default(),
         };
         let questions = Question::all(&part, taxonomy, &found.part(places));
         let votes = votes(&part, &questions, self.agreements, self.rule)?;

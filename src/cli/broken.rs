@@ -23,21 +23,21 @@ pub(super) fn take_out_broken(
     stop: &AtomicBool,
 ) -> crate::Result<bool> {
     let of = dataset.samples.len();
+    shown(of, |show| dataset.take_out_broken(input, skip, stop, show))
+}
+
+/// Shows how far a look through so many photos is, and names those that are passed over then; false if stopped.
+pub(super) fn shown(
+    of: usize,
+    look: impl FnOnce(&mut dyn FnMut(usize, usize)) -> crate::Result<Option<Vec<Fault>>>,
+) -> crate::Result<bool> {
     let mut progress = Progress::new("photos");
-    let found = dataset.take_out_broken(input, skip, stop, &mut |done, of| {
-        progress.show("photos", done, of);
-    });
+    let found = look(&mut |done, of| progress.show("photos", done, of));
     progress.end();
     let Some(faults) = found? else {
         return Ok(false);
     };
-    name(&faults, of);
-    Ok(true)
-}
-
-/// Names photos that are passed over, of so many.
-pub(super) fn name(faults: &[Fault], of: usize) {
-    for fault in faults {
+    for fault in &faults {
         note(format!("passed over: {fault}"));
     }
     if !faults.is_empty() {
@@ -46,4 +46,5 @@ pub(super) fn name(faults: &[Fault], of: usize) {
             faults.len()
         ));
     }
+    Ok(true)
 }

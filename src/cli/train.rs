@@ -13,6 +13,7 @@ use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::dry_run::{Part, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::unseen::without_photos;
+use crate::train::run_folder::RunFolder;
 use crate::train::trainer::{Outcome, train};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Train {
             self.resume,
             self.skip_broken,
         )?;
-        if outcome.stopped && !out.join("state.safetensors").exists() {
+        if outcome.stopped && !RunFolder::holds_run(out) {
             say("stopped before training began");
             return Ok(ExitCode::from(130));
         }
@@ -213,17 +214,10 @@ pub(crate) fn run(
 
 /// Decodes every photo once, and names those that are passed over; false if stopped.
 fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Result<bool> {
-    let mut progress = Progress::new("photos");
-    let input = config.model_spec()?.input;
-    let found = dataset.find_broken(&input, skip, stop_on_ctrl_c(), &mut |done, of| {
-        progress.show("photos", done, of);
-    });
-    progress.end();
-    let Some(faults) = found? else {
-        return Ok(false);
-    };
-    super::broken::name(&faults, dataset.samples.len());
-    Ok(true)
+    let (input, of) = (config.model_spec()?.input, dataset.samples.len());
+    super::broken::shown(of, |show| {
+        dataset.find_broken(&input, skip, stop_on_ctrl_c(), show)
+    })
 }
 
 /// The data, split, and the weights to start from.

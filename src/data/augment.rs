@@ -133,14 +133,13 @@ impl AugmentConfig {
     /// Gives `(H, W, channels)` bytes, as [`InputSpec::prepare`].
     ///
     /// # Errors
-    /// As [`validate`](Self::validate) and [`InputSpec::prepare`].
+    /// As [`InputSpec::prepare`]. The settings have to be valid: draws from other ranges panic.
     pub(crate) fn augment(
         &self,
         photo: &Photo,
         spec: &InputSpec,
         rng: &mut impl Rng,
     ) -> Result<Vec<u8>> {
-        self.validate()?;
         let channels = spec.channels;
         let photo = &*photo.with_channels(channels);
         let mut region = spec.region(photo.height, photo.width);
@@ -293,12 +292,11 @@ impl ColorJitter {
                 continue;
             }
             let factor = rng.random_range((1.0 - spread).max(0.0)..=1.0 + spread) as f32;
-            let count = (pixels.len() / channels) as f64;
-            let mean = (pixels
-                .chunks_exact(channels)
-                .map(|p| f64::from(grey(p)))
-                .sum::<f64>()
-                / count) as f32;
+            let mut mean = 0.0;
+            if which == 1 {
+                let greys = pixels.chunks_exact(channels).map(|p| f64::from(grey(p)));
+                mean = (greys.sum::<f64>() / (pixels.len() / channels) as f64) as f32;
+            }
             for pixel in pixels.chunks_exact_mut(channels) {
                 let other = match which {
                     0 => 0.0,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Photos decoded between two looks at whether to stop.
 const STRETCH: usize = 256;
@@ -33,7 +33,7 @@ impl Dataset {
             .collect();
         let found = self.look(&places, input, skip, stop, progress)?;
         Ok(found.map(|(broken, faults)| {
-            self.skipped = broken.into_iter().collect();
+            self.skipped = broken;
             faults
         }))
     }
@@ -53,7 +53,7 @@ impl Dataset {
         let places: Vec<usize> = (0..self.samples.len()).collect();
         let found = self.look(&places, input, skip, stop, progress)?;
         Ok(found.map(|(broken, faults)| {
-            self.take_out(&broken.into_iter().collect());
+            self.take_out(&broken);
             faults
         }))
     }
@@ -65,37 +65,39 @@ impl Dataset {
             .retain(|_| place.next().is_none_or(|i| !places.contains(&i)));
     }
 
-    /// Which photos at these places cannot be read, and why.
+    /// Which photos at these places cannot be read, and why; the contents of the others are kept.
     fn look(
-        &self,
+        &mut self,
         places: &[usize],
         input: &InputSpec,
         skip: bool,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Option<(Vec<usize>, Vec<Fault>)>> {
-        let done = AtomicUsize::new(0);
-        let mut found: Vec<(usize, Fault)> = Vec::new();
+    ) -> Result<Option<(BTreeSet<usize>, Vec<Fault>)>> {
+        let mut done = 0;
+        let (mut broken, mut faults) = (BTreeSet::new(), Vec::new());
         for part in places.chunks(STRETCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            found.par_extend(part.par_iter().filter_map(|i| {
+            let looked = part
+                .par_iter()
+                .map(|i| check::open(&self.samples[*i], input));
+            for (i, looked) in part.iter().zip(looked.collect::<Vec<_>>()) {
                 let sample = &self.samples[*i];
-                let fault = check::open(sample, input, |_| ())
-                    .err()
-                    .map(|message| Fault {
-                        source: sample.source,
-                        listing: self.sources[sample.source].clone(),
-                        row: sample.row,
-                        message,
-                    });
-                done.fetch_add(1, Ordering::Relaxed);
-                Some((*i, fault?))
-            }));
-            progress(done.load(Ordering::Relaxed), places.len());
+                match looked {
+                    Ok((_, content)) => {
+                        self.contents.insert(sample.path.clone(), content);
+                    }
+                    Err(message) => {
+                        broken.insert(*i);
+                        faults.push(self.fault(sample, message));
+                    }
+                }
+            }
+            done += part.len();
+            progress(done, places.len());
         }
-        let (broken, faults): (Vec<usize>, Vec<Fault>) = found.into_iter().unzip();
         if !skip && !faults.is_empty() {
             let named = faults.iter().take(NAMED).map(|f| format!("\n  {f}"));
             let more = match faults.len().saturating_sub(NAMED) {

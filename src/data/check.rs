@@ -89,14 +89,9 @@ pub fn check(
         .samples
         .par_iter()
         .map(|sample| {
-            let looked = open(sample, input, |bytes| Content::from(Sha256::digest(bytes)));
+            let looked = open(sample, input);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            looked.map_err(|message| Fault {
-                source: sample.source,
-                listing: dataset.sources[sample.source].clone(),
-                row: sample.row,
-                message,
-            })
+            looked.map_err(|message| dataset.fault(sample, message))
         })
         .collect();
     let mut range: Option<[usize; 4]> = None;
@@ -145,27 +140,19 @@ pub fn check(
     })
 }
 
-/// Height and width of a photo, and what `of` makes of its file's bytes; or why it cannot be used.
-pub(crate) fn open<T>(
+/// Height and width of a photo, and its content; or why it cannot be used.
+pub(crate) fn open(
     sample: &Sample,
     input: &InputSpec,
-    of: fn(&[u8]) -> T,
-) -> std::result::Result<([usize; 2], T), String> {
-    // A decoder that panics on a hostile file must not hide the other faults.
-    let opened = std::panic::catch_unwind(|| {
+) -> std::result::Result<([usize; 2], Content), String> {
+    let opened = || {
         let file = PhotoFile::read(&sample.path)?;
-        let made = of(file.bytes());
+        let content = Sha256::digest(file.bytes()).into();
         let photo = file.photo(input.channels, std::slice::from_ref(input))?;
         input.prepare(&photo)?;
-        Ok(([photo.height, photo.width], made))
-    });
-    match opened {
-        Ok(size) => size.map_err(|e: crate::Error| e.to_string()),
-        Err(_) => Err(format!(
-            "photo {}: the decoder panicked",
-            sample.path.display()
-        )),
-    }
+        Ok(([photo.height, photo.width], content))
+    };
+    opened().map_err(|e: crate::Error| e.to_string())
 }
 
 fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
@@ -197,15 +184,9 @@ impl Dataset {
     pub(crate) fn contradictions(&self, taxonomy: &Taxonomy) -> Vec<Fault> {
         let fault = |sample: &Sample| {
             let known = targets::labels(&self.heads, sample);
-            (!taxonomy.is_possible(&known)).then(|| Fault {
-                source: sample.source,
-                listing: self.sources[sample.source].clone(),
-                row: sample.row,
-                message: format!(
+            (!taxonomy.is_possible(&known)).then(|| self.fault(sample, format!(
                     "a combination of labels that is possible is needed, found {}, which model.impossible rules out",
-                    taxonomy.name_of(&known)
-                ),
-            })
+                    taxonomy.name_of(&known))))
         };
         self.samples.iter().filter_map(fault).collect()
     }

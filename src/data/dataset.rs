@@ -2,12 +2,13 @@
 
 use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
+use super::seen::Content;
 use crate::error::Error;
 use crate::head::HeadSpec;
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// All photos of a run.
@@ -25,6 +26,8 @@ pub struct Dataset {
     pub skipped: BTreeSet<usize>,
     /// Whom the weights have seen that a training starts from, see `follow`.
     pub seen: Vec<Seen>,
+    /// The contents of photos that were read before, by their paths: none has to be read again only for that.
+    pub(crate) contents: HashMap<PathBuf, Content>,
 }
 
 impl Dataset {
@@ -33,6 +36,23 @@ impl Dataset {
         (0..self.samples.len())
             .filter(|i| self.samples[*i].split == Some(split) && !self.skipped.contains(i))
             .collect()
+    }
+
+    /// That a photo cannot be used.
+    pub(crate) fn fault(&self, sample: &Sample, message: impl Into<String>) -> Fault {
+        Fault {
+            source: sample.source,
+            listing: self.sources[sample.source].clone(),
+            row: sample.row,
+            message: message.into(),
+        }
+    }
+
+    /// Where a photo is listed, in words.
+    pub(crate) fn place(&self, sample: &Sample) -> String {
+        let line = sample.row.map(|r| format!("line {r} of "));
+        let listing = self.sources[sample.source].display();
+        format!("{}{listing}", line.unwrap_or_default())
     }
 
     /// A SHA-256, in hexadecimal, over the sorted names, values and splits: the same wherever the data lies and in whatever order

@@ -67,6 +67,7 @@ impl Dataset {
             corrections: Vec::new(),
             skipped: BTreeSet::new(),
             seen: Vec::new(),
+            contents: HashMap::new(),
         };
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {

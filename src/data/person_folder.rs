@@ -64,7 +64,7 @@ pub fn read_people(
     }
     let mut samples = Vec::new();
     for row in &rows {
-        let before = table.faults.len();
+        let (start, before) = (samples.len(), table.faults.len());
         let (person_id, name) = (row.cells[id].trim(), row.cells[folder].trim());
         for (column, cell) in [("id", person_id), ("path", name)] {
             if cell.is_empty() {
@@ -80,15 +80,15 @@ pub fn read_people(
         };
         let shared = folders_of.get(person_id).is_some_and(|f| f.len() > 1);
         let person = if shared { name } else { person_id };
-        let mut first = true;
         for (file, mask) in photos {
             let known = table.faults.len();
             let (values, _, split) = columns.parse(&mut table, row, heads, &[(MASK, mask)]);
             // A wrong cell of a person is one fault, not one a photo.
-            if !first {
-                table.faults.truncate(known);
+            for fault in table.faults.split_off(known) {
+                if !table.faults[before..].contains(&fault) {
+                    table.faults.push(fault);
+                }
             }
-            first = false;
             samples.push(Sample {
                 path: images.join(name).join(&file),
                 name: format!("images/{name}/{file}"),
@@ -100,7 +100,7 @@ pub fn read_people(
             });
         }
         if table.faults.len() > before {
-            samples.retain(|s| s.row != Some(row.line));
+            samples.truncate(start);
         }
     }
     Ok((samples, table.faults))

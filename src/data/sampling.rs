@@ -206,6 +206,7 @@ mod tests {
             corrections: Vec::new(),
             skipped: Default::default(),
             seen: Vec::new(),
+            contents: Default::default(),
         };
         (spec, dataset, (0..12).collect())
     }

@@ -61,11 +61,7 @@ pub(crate) fn given(dataset: &Dataset) -> Result<Vec<Option<Split>>> {
         let key = person_key(sample);
         let (before, first) = *given.entry(key).or_insert((split, i));
         if before != split {
-            let place = |i: usize| {
-                let s = &dataset.samples[i];
-                let line = s.row.map(|r| format!("line {r} of ")).unwrap_or_default();
-                format!("{line}{}", dataset.sources[s.source].display())
-            };
+            let place = |i: usize| dataset.place(&dataset.samples[i]);
             return Err(Error::Data {
                 path: dataset.sources[sample.source].clone(),
                 row: sample.row,

@@ -75,16 +75,38 @@ pub fn score(
     indices: &[usize],
     logits: &[Logits],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let of_photo = |l: &Logits| Scores::from_logits(taxonomy, decision, l);
-    let scores = logits.iter().map(of_photo).collect::<Result<Vec<_>>>()?;
+    let scores = scores_of(taxonomy, decision, logits)?;
     // The product is worked out where it is needed, not kept.
-    let kept = *decision != Decision::default();
+    let kept = match *decision == Decision::default() {
+        true => Kept::Heads,
+        false => Kept::All,
+    };
     let report = report_of(taxonomy, dataset, indices, &scores, kept)?;
     let to_prediction = |s: &Scores| s.to_prediction(taxonomy, decision.min_confidence);
     Ok((
         scores.iter().map(to_prediction).collect::<Result<_>>()?,
         report,
     ))
+}
+
+/// The scores without what is measured on probabilities.
+///
+/// # Errors
+/// As [`score`].
+pub(crate) fn counts(
+    taxonomy: &Taxonomy,
+    decision: &Decision,
+    dataset: &Dataset,
+    indices: &[usize],
+    logits: &[Logits],
+) -> Result<ScoreReport> {
+    let scores = scores_of(taxonomy, decision, logits)?;
+    report_of(taxonomy, dataset, indices, &scores, Kept::Nothing)
+}
+
+fn scores_of(taxonomy: &Taxonomy, decision: &Decision, logits: &[Logits]) -> Result<Vec<Scores>> {
+    let of_photo = |l: &Logits| Scores::from_logits(taxonomy, decision, l);
+    logits.iter().map(of_photo).collect()
 }
 
 /// The same of an ensemble; `progress` is told the photos done.
@@ -105,7 +127,7 @@ pub fn score_ensemble(
         }
         progress(scores.len());
     }
-    let report = report_of(ensemble.taxonomy(), dataset, indices, &scores, true)?;
+    let report = report_of(ensemble.taxonomy(), dataset, indices, &scores, Kept::All)?;
     let to_prediction = |s: &Scores| ensemble.to_prediction(s);
     Ok((
         scores.iter().map(to_prediction).collect::<Result<_>>()?,
@@ -113,14 +135,22 @@ pub fn score_ensemble(
     ))
 }
 
+/// Of which probabilities something is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Kept {
+    Nothing,
+    Heads,
+    All,
+}
+
 fn report_of(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     indices: &[usize],
     scores: &[Scores],
-    kept: bool,
+    kept: Kept,
 ) -> Result<ScoreReport> {
-    let kept = kept && taxonomy.num_classes() <= MAX_CONFUSION;
+    let of_classes = kept == Kept::All && taxonomy.num_classes() <= MAX_CONFUSION;
     let exp = |logs: &Vec<f64>| logs.iter().map(|p| p.exp()).collect::<Vec<f64>>();
     let scored: Vec<Scored> = scores
         .iter()
@@ -130,8 +160,11 @@ fn report_of(
             // Each head by itself; the final class is given beside it.
             predicted: scores.heads.iter().map(|p| argmax(p)).collect(),
             class: scores.class,
-            probs: scores.heads.iter().map(exp).collect(),
-            class_probs: if kept {
+            probs: match kept {
+                Kept::Nothing => Vec::new(),
+                _ => scores.heads.iter().map(exp).collect(),
+            },
+            class_probs: if of_classes {
                 exp(&scores.classes)
             } else {
                 Vec::new()

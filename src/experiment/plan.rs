@@ -13,6 +13,7 @@ use crate::input::InputSpec;
 use crate::model_file::Tensors;
 use crate::tensors::hash::hexadecimal;
 use crate::train::config::{Config, load_weights, seen_by_weights};
+use crate::train::run_folder::Beginning;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub struct PlannedRun {
     pub fold: usize,
     /// The seed.
     pub seed: u64,
-    /// SHA-256, in hexadecimal, over configuration, pretrained weights, photos and sides: equal ones are one run.
+    /// SHA-256, in hexadecimal, over configuration, pretrained weights, photos in their order, persons and sides: equal ones are one run.
     pub fingerprint: String,
     /// [`Dataset::fingerprint`] of the photos with their sides.
     pub data: String,
@@ -127,13 +128,19 @@ impl Plan {
                 split::assign_fold(base, file.folds, fold, valid, *seed)?;
                 let here: Vec<Option<Split>> = base.samples.iter().map(|s| s.split).collect();
                 for (place, variant) in variants.iter().enumerate() {
-                    let data = corrected(variant, &variants[0], &here)?.fingerprint();
+                    let dataset = corrected(variant, &variants[0], &here)?;
                     runs.push(PlannedRun {
                         variant: place,
                         fold: fold + 1,
                         seed: *seed,
-                        fingerprint: fingerprint(variant, *seed, &data, &file.heads, &mut weights)?,
-                        data,
+                        fingerprint: fingerprint(
+                            variant,
+                            *seed,
+                            &dataset,
+                            &file.heads,
+                            &mut weights,
+                        )?,
+                        data: dataset.fingerprint(),
                     });
                 }
                 sides.insert((*seed, fold + 1), here);
@@ -296,7 +303,7 @@ fn resolve(
 fn fingerprint(
     variant: &Variant,
     seed: u64,
-    data: &str,
+    dataset: &Dataset,
     heads: &Path,
     weights: &mut BTreeMap<String, String>,
 ) -> Result<String> {
@@ -318,8 +325,13 @@ fn fingerprint(
         origin: "the configuration".into(),
         message: e.to_string(),
     })?;
+    // A run goes on only with the same rows in the same order.
+    let data = dataset.fingerprint();
+    let [order, persons] = Beginning::rows(dataset);
     let mut hash = Sha256::new();
-    hash.update(format!("{config}\n{seed}\n{of_weights}\n{data}\n"));
+    hash.update(format!(
+        "{config}\n{seed}\n{of_weights}\n{data}\n{order}\n{persons}\n"
+    ));
     Ok(hexadecimal(hash.finalize()))
 }
 

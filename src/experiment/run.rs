@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::io::lock::FolderLock;
 use crate::io::table::write_json;
 use crate::train::config::{load_weights, seen_by_weights};
+use crate::train::run_folder::RunFolder;
 use crate::train::trainer;
 use crate::train::trainer::train;
 use std::collections::BTreeMap;
@@ -153,7 +154,7 @@ impl Bench<'_> {
     ) -> Result<State> {
         let (plan, run) = (self.plan, &self.plan.runs[place]);
         let folder = self.folder(run);
-        let resumed = folder.join("state.safetensors").is_file();
+        let resumed = RunFolder::holds_run(&folder);
         let title = &plan.variants[run.variant].title;
         on_event(&Event::Begin {
             run,

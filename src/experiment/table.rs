@@ -3,6 +3,7 @@
 use super::comparison::{Cell, Comparison};
 use super::runs::Side;
 use crate::error::Result;
+use crate::eval::score::shortened;
 use crate::io::table::{self, write_json};
 use crate::io::write_atomically;
 use std::fmt::{self, Display, Formatter};
@@ -34,7 +35,7 @@ impl Display for Comparison {
             );
             writeln!(f, "\n{line}")?;
             for (place, row) in table.rows.iter().enumerate() {
-                let title = shortened(&self.variants[place].title);
+                let title = shortened(&self.variants[place].title, NAME - 1);
                 let line = format!(
                     "{place:>3} {title:<NAME$}{:>4}  {:<16}{:>9}  {:<15} {}",
                     row.runs,
@@ -155,13 +156,5 @@ fn interval_of(row: &Cell) -> String {
     match row.difference.map(|d| (d.low, d.high)) {
         Some((Some(low), Some(high))) => format!("{low:+.4} {high:+.4}"),
         _ => String::new(),
-    }
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() < NAME {
-        text.into()
-    } else {
-        text.chars().take(NAME - 2).collect::<String>() + "…"
     }
 }

@@ -190,7 +190,11 @@ impl Head {
     /// # Errors
     /// If the shape does not fit.
     pub fn logits(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let outputs = self.outputs(features, mode)?;
+        self.to_logits(self.outputs(features, mode)?)
+    }
+
+    /// The same from the outputs.
+    pub(crate) fn to_logits(&self, outputs: Tensor) -> candle_core::Result<Tensor> {
         if !self.loss.is_cumulative() {
             return Ok(outputs);
         }

@@ -335,7 +335,12 @@ impl MultiTaskModel {
     /// # Errors
     /// If the shape does not fit.
     pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
-        self.of_heads(|head| head.outputs(features, mode))
+        let outputs = |head: &Head| head.outputs(features, mode);
+        let heads = self.heads.iter().map(outputs);
+        Ok(Outputs {
+            heads: heads.collect::<candle_core::Result<_>>()?,
+            joint: self.joint.as_ref().map(outputs).transpose()?,
+        })
     }
 
     /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
@@ -347,17 +352,17 @@ impl MultiTaskModel {
     /// # Errors
     /// If the shape does not fit.
     pub fn logits(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
-        self.of_heads(|head| head.logits(features, mode))
+        self.to_logits(self.outputs(features, mode)?)
     }
 
-    fn of_heads(&self, say: impl Fn(&Head) -> candle_core::Result<Tensor>) -> Result<Outputs> {
+    /// The same from the [`outputs`](Self::outputs).
+    pub(crate) fn to_logits(&self, outputs: Outputs) -> Result<Outputs> {
+        let heads = self.heads.iter().zip(outputs.heads);
+        let joint = self.joint.as_ref().zip(outputs.joint);
+        let logits = |(head, outputs): (&Head, Tensor)| head.to_logits(outputs);
         Ok(Outputs {
-            heads: self
-                .heads
-                .iter()
-                .map(&say)
-                .collect::<candle_core::Result<_>>()?,
-            joint: self.joint.as_ref().map(&say).transpose()?,
+            heads: heads.map(logits).collect::<candle_core::Result<_>>()?,
+            joint: joint.map(logits).transpose()?,
         })
     }
 }

@@ -65,9 +65,7 @@ fn normalised(graph: &mut Graph, x: &str) -> String {
 /// As [`joint_log_probs`](crate::model::combine::joint_log_probs): of each class the places of its labels among those of all
 /// heads, and their sum.
 fn product(graph: &mut Graph, taxonomy: &Taxonomy, heads: &[String]) -> Result<String> {
-    let classes: Vec<Vec<Option<usize>>> = (0..taxonomy.num_classes())
-        .map(|class| taxonomy.decode(class))
-        .collect::<Result<_>>()?;
+    let classes = taxonomy.leaves();
     let all: Vec<&str> = heads.iter().map(String::as_str).collect();
     let mut all = graph.node("Concat", &all, &[("axis", Int(1))]);
     let labels: Vec<usize> = (0..heads.len()).map(|i| taxonomy.labels(i).len()).collect();

@@ -7,7 +7,6 @@ use crate::input::{InputSpec, Photo};
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
 use rayon::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Photos a pass through the network at most; has no effect on the results.
@@ -28,21 +27,13 @@ pub(super) fn stack(spec: &InputSpec, photos: Vec<Vec<f32>>) -> Result<Tensor> {
     Ok(Tensor::from_vec(photos.concat(), shape, &Device::Cpu)?)
 }
 
-/// What `make` makes of photo files, on all threads, in their order; a decoder's panic is an error in its place.
+/// What `make` makes of photo files, on all threads, in their order.
 pub(super) fn opened<T: Send>(
     spec: &InputSpec,
     paths: &[impl AsRef<Path> + Sync],
     make: impl Fn(&Photo) -> Result<T> + Sync,
 ) -> Vec<Result<T>> {
-    let open = |path: &Path| {
-        let made = AssertUnwindSafe(|| make(&*spec.hold(path)?));
-        catch_unwind(made).unwrap_or_else(|_| {
-            Err(Error::Image {
-                path: path.into(),
-                reason: "the decoder panicked; the file is probably broken".into(),
-            })
-        })
-    };
+    let open = |path: &Path| make(&*spec.hold(path)?);
     paths.par_iter().map(|p| open(p.as_ref())).collect()
 }
 

@@ -236,6 +236,14 @@ impl Taxonomy {
         Ok(labels)
     }
 
+    /// The labels of all final classes, in order.
+    pub(crate) fn leaves(&self) -> Vec<Vec<Option<usize>>> {
+        let classes = 0..self.num_classes();
+        classes
+            .filter_map(|class| self.decode(class).ok())
+            .collect()
+    }
+
     /// The name of a final class: the labels of the heads that apply to it, joined by ` / `.
     ///
     /// # Errors

@@ -99,6 +99,11 @@ impl<'a> Batches<'a> {
         photos / batch + usize::from(photos % batch > 1)
     }
 
+    /// Photos of its largest step.
+    pub(super) fn largest(&self) -> usize {
+        self.sampler.photos().min(self.config.batch)
+    }
+
     /// The batches of an epoch, loaded ahead from step `first` on.
     ///
     /// # Errors
@@ -237,12 +242,14 @@ impl EpochBatches<'_> {
                 Inputs::Features(Tensor::from_vec(values, features.shape(), &Device::Cpu)?)
             }
             Source::Photos(loader) => {
-                let photos = loader.by_ref().take(n).collect::<Result<Vec<_>>>()?;
-                let mut pixels: Vec<f32> = photos.into_iter().flat_map(|p| p.pixels).collect();
-                let others = loader.take(step.partners().len());
-                mix(&mut pixels, &mut others.map(|p| Ok(p?.pixels)))?;
                 let InputSpec { channels, size, .. } = batches.input;
                 let shape = (n, channels, size[0], size[1]);
+                let mut pixels = Vec::with_capacity(n * channels * size[0] * size[1]);
+                for photo in loader.by_ref().take(n) {
+                    pixels.extend_from_slice(&photo?.pixels);
+                }
+                let others = loader.take(step.partners().len());
+                mix(&mut pixels, &mut others.map(|p| Ok(p?.pixels)))?;
                 Inputs::Photos(Tensor::from_vec(pixels, shape, &Device::Cpu)?)
             }
         };

@@ -25,8 +25,9 @@ pub struct Part {
 /// [`train`](super::trainer::train).
 ///
 /// # Errors
-/// If the weights do not fit the model.
+/// If the configuration is not valid or the weights do not fit the model.
 pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
+    config.validate()?;
     let spec = config.model_spec()?;
     let last = config.train.epochs - 1;
     let network = Network::new(config, spec.clone(), weights, last, 1)?;

@@ -1,6 +1,7 @@
 //! Whether a training step fits into memory, told before the first.
 
 use super::config::{FineTune, TrainConfig};
+use crate::backbone::SavedActivations;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::MultiTaskModel;
@@ -10,24 +11,27 @@ use hydranet_tape::internal::Step;
 /// What a machine has that does not tell: 64 GiB.
 const USUAL: u64 = 64 << 30;
 
-/// Refuses a step that this machine's memory does not hold. Networks that are not made of a tape's steps are not known.
-pub(super) fn check(config: &TrainConfig, input: &InputSpec, model: &MultiTaskModel) -> Result<()> {
+/// Refuses steps of at most `batch` photos that this machine's memory does not hold. Of a network that is not made of a tape's
+/// steps only the photos are known.
+pub(super) fn check(
+    config: &TrainConfig,
+    batch: usize,
+    input: &InputSpec,
+    model: &MultiTaskModel,
+) -> Result<()> {
     if config.keeps_features() {
         return Ok(());
     }
-    let Ok(bytes) = of_photo(config, input, model) else {
-        return Ok(());
-    };
+    let [height, width] = input.size;
+    let photo = 4 * (input.channels * height * width) as u64;
+    let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
     let most = of_machine().unwrap_or(USUAL);
-    let photos = config
-        .batch
-        .div_ceil(config.accumulate.clamp(1, (config.batch / 2).max(1)));
+    let photos = batch.div_ceil(config.accumulate.clamp(1, (batch / 2).max(1)));
     let needed = bytes.saturating_mul(photos as u64);
     if needed <= most {
         return Ok(());
     }
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let [height, width] = input.size;
     Err(Error::Invalid {
         what: "train.batch with model.input.size".into(),
         expected: format!(
@@ -42,8 +46,8 @@ pub(super) fn check(config: &TrainConfig, input: &InputSpec, model: &MultiTaskMo
 }
 
 /// The least bytes that a photo takes in a step. Where the whole network is trained, the sums of all convolutions and linear
-/// layers are kept for backward; with what else a step needs, networks take 1.6 to 3.5 times that as measured. Else it is the two
-/// greatest of them.
+/// layers are kept for backward, in half the bytes with `activations = "bf16"`; with what else a step needs, networks take 1.6 to
+/// 3.5 times that as measured. Else it is the two greatest of them.
 fn of_photo(
     config: &TrainConfig,
     input: &InputSpec,
@@ -59,11 +63,15 @@ fn of_photo(
     let mut sizes: Vec<u64> = sums
         .map(|(_, dims)| dims.iter().product::<usize>() as u64 * 4)
         .collect();
-    if config.fine_tune != FineTune::Full {
+    if config.fine_tune != FineTune::Full || !config.freeze.is_empty() {
         sizes.sort_unstable();
         return Ok(sizes.iter().rev().take(2).sum());
     }
-    Ok(sizes.iter().sum::<u64>() / 2 * 3)
+    let kept = match config.activations {
+        SavedActivations::F32 => 6,
+        SavedActivations::Bf16 => 3,
+    };
+    Ok(sizes.iter().sum::<u64>() / 4 * kept)
 }
 
 /// The memory of this machine, or less where its processes may take less, as Linux tells.
@@ -103,6 +111,14 @@ mod tests {
             fine_tune: FineTune::LastStages(1),
             ..TrainConfig::default()
         };
+        let freeze = TrainConfig {
+            freeze: vec!["*".into()],
+            ..TrainConfig::default()
+        };
+        let half = TrainConfig {
+            activations: SavedActivations::Bf16,
+            ..TrainConfig::default()
+        };
         let of = |config: &TrainConfig, side: usize| {
             let input = InputSpec {
                 size: [side, side],
@@ -114,14 +130,14 @@ mod tests {
         let (bytes, usual) = of(&full, 224);
         assert!((39_000_000..43_000_000).contains(&bytes), "{bytes}");
         assert!(of(&last, 224).0 < bytes / 2);
-        check(&full, &usual, &model).unwrap();
+        assert_eq!(of(&freeze, 224).0, of(&last, 224).0);
+        assert!((bytes / 2).abs_diff(of(&half, 224).0) < 8);
+        check(&full, 32, &usual, &model).unwrap();
         let (bytes, large) = of(&full, 4096);
         assert!(bytes > 8 << 30, "{bytes}");
-        let huge = TrainConfig {
-            batch: 65_536,
-            ..full
-        };
-        let message = check(&huge, &large, &model).unwrap_err().to_string();
+        check(&full, 0, &large, &model).unwrap();
+        let message = check(&full, 65_536, &large, &model);
+        let message = message.unwrap_err().to_string();
         for word in ["train.batch", "model.input.size", "accumulate", "4096"] {
             assert!(message.contains(word), "{message}");
         }

@@ -101,6 +101,7 @@ impl<'a> Trainer<'a> {
         folder: RunFolder,
         resume: bool,
     ) -> Result<Self> {
+        config.validate()?;
         let spec = config.model_spec()?;
         check_corrections(config, dataset)?;
         let tasks = Rc::new(Tasks::new(&spec)?);
@@ -110,10 +111,13 @@ impl<'a> Trainer<'a> {
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train)?;
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
-        let start = if resume {
-            Start::resume(&folder, config, dataset, weights, heads)?
-        } else {
-            Start::begin(&folder, config, dataset, weights, heads)?
+        let resumed = match resume {
+            true => Start::resume(&folder, config, dataset)?,
+            false => None,
+        };
+        let start = match resumed {
+            Some(start) => start,
+            None => Start::begin(&folder, config, dataset, weights, heads)?,
         };
         let mut progress = start.progress;
         let models = Models::new(
@@ -129,7 +133,8 @@ impl<'a> Trainer<'a> {
         network
             .groups
             .check_shared(&config.train, &network.variables)?;
-        memory::check(&config.train, &network.spec.input, &network.model)?;
+        let largest = batches.largest();
+        memory::check(&config.train, largest, &network.spec.input, &network.model)?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;
@@ -160,7 +165,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<bool> {
         let (config, dataset) = (&self.config.train, self.batches.dataset);
         if !config.keeps_features() {
-            self.record(&contents(dataset, &|_, _| ()), on_event)?;
+            let Some(contents) = contents(dataset, stop, &|_, _| ()) else {
+                return Ok(false);
+            };
+            self.record(&contents, on_event)?;
             return Ok(true);
         }
         let tensors = self.network.variables.snapshot()?;
@@ -305,7 +313,7 @@ impl<'a> Trainer<'a> {
         state.extend(self.averages.state()?);
         self.progress.optimizer_steps = steps;
         self.progress.averaged = self.averages.epochs();
-        let model = self.network.variables.state()?;
+        let model = self.network.variables.state();
         let folder = &self.models.folder;
         folder.write_state(&self.progress, model, state)
     }

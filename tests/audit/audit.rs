@@ -327,6 +327,18 @@ fn stopped_and_started_again_it_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn what_was_begun_on_rows_in_another_order_begins_again() {
+    let mut bench = Bench::new(12, 2);
+    let options = AuditConfig {
+        folds: 2,
+        ..AuditConfig::default()
+    };
+    assert!(bench.audit("out", &options, Some(3)).unwrap().is_none());
+    bench.dataset.samples.reverse();
+    assert!(bench.audit("out", &options, None).unwrap().is_some());
+}
+
+#[test]
 fn the_backbone_is_frozen_unless_the_configuration_says_otherwise() {
     let load = |settings: &[&str]| {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();

@@ -130,6 +130,24 @@ fn stopped_resumed_and_added_to_it_runs_nothing_twice_and_ends_with_the_same_res
 }
 
 #[test]
+fn the_same_rows_in_another_order_are_other_runs() {
+    let bench = Bench::new();
+    let runs = || {
+        let runs = plan(&bench, SMALL).unwrap().runs.into_iter();
+        runs.map(|r| (r.fingerprint, r.data))
+            .unzip::<_, _, Vec<_>, Vec<_>>()
+    };
+    let (then, data) = runs();
+    let listing = std::fs::read_to_string(&bench.data).unwrap();
+    let (header, rows) = listing.split_once('\n').unwrap();
+    let rows: Vec<&str> = rows.lines().rev().collect();
+    std::fs::write(&bench.data, format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    let (now, same) = runs();
+    assert_eq!(data, same, "photos and sides are the same");
+    assert!(then.iter().zip(&now).all(|(then, now)| then != now));
+}
+
+#[test]
 fn every_photo_is_held_out_once_and_its_person_is_never_trained_on() {
     let bench = Bench::new();
     let toml = SMALL

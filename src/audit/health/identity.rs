@@ -2,6 +2,7 @@
 
 use crate::data::dataset::{Dataset, Sample, person_key};
 use crate::data::targets::labels;
+use crate::eval::calibrate::orthonormalise;
 use hydranet_kernels::matmul::{Matrix, matmul};
 use std::collections::HashMap;
 
@@ -126,24 +127,4 @@ fn leading(rows: &[f32], width: usize, count: usize) -> Vec<Vec<f64>> {
         orthonormalise(&mut basis);
     }
     basis
-}
-
-/// Gram-Schmidt; a direction that the others hold already becomes zero.
-fn orthonormalise(basis: &mut [Vec<f64>]) {
-    for i in 0..basis.len() {
-        let (before, rest) = basis.split_at_mut(i);
-        let vector = &mut rest[0];
-        let size = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let whole = size(vector);
-        // Twice, since rounding leaves some of it.
-        for other in before.iter().chain(before.iter()) {
-            let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
-            for (v, o) in vector.iter_mut().zip(other) {
-                *v -= along * o;
-            }
-        }
-        let left = size(vector);
-        let factor = if left > 1e-9 * whole { 1.0 / left } else { 0.0 };
-        vector.iter_mut().for_each(|v| *v *= factor);
-    }
 }

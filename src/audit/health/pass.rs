@@ -148,12 +148,7 @@ pub(super) fn read(
                     }
                     count += 1;
                 }
-                Err(e) => read.faults.push(Fault {
-                    source: samples[i].source,
-                    listing: dataset.sources[samples[i].source].clone(),
-                    row: samples[i].row,
-                    message: e.to_string(),
-                }),
+                Err(e) => read.faults.push(dataset.fault(&samples[i], e.to_string())),
             }
         }
         if let Some(looker) = looker.filter(|_| count > 0) {

@@ -52,7 +52,7 @@ pub(crate) struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub(crate) fn new(corrections: &'a Corrections, dataset: &Dataset) -> Result<Self> {
-        let index = Index::new(dataset);
+        let mut index = Index::new(dataset);
         let mut places = Self::default();
         for entry in &corrections.entries {
             let Some((head, meant)) = places.understand(corrections, entry, &dataset.heads)? else {
@@ -204,6 +204,8 @@ struct Index<'a> {
     names: HashMap<&'a str, Vec<usize>>,
     paths: HashMap<PathBuf, usize>,
     persons: HashSet<&'a str>,
+    /// The photos by their files, looked up once a path is spelt in another way.
+    files: Option<(Files, HashMap<PathBuf, usize>)>,
     dataset: &'a Dataset,
 }
 
@@ -220,23 +222,27 @@ impl<'a> Index<'a> {
             names,
             paths,
             persons: persons.collect(),
+            files: None,
             dataset,
         }
     }
 
     /// The photo that a path leads to, however it is spelt.
-    fn of_file(&self, path: &Path) -> Option<usize> {
+    fn of_file(&mut self, path: &Path) -> Option<usize> {
         if !path.is_file() {
             return None;
         }
-        let mut files = Files::default();
-        let wanted = files.file(path);
-        let mut samples = self.dataset.samples.iter();
-        samples.position(|s| files.file(&s.path) == wanted)
+        let (files, places) = self.files.get_or_insert_with(|| {
+            let mut files = Files::default();
+            let samples = self.dataset.samples.iter().enumerate().rev();
+            let places = samples.map(|(i, s)| (files.file(&s.path), i)).collect();
+            (files, places)
+        });
+        places.get(&files.file(path)).copied()
     }
 
     /// The photo of a name, or of a whole path.
-    fn photo(&self, name: &str) -> std::result::Result<Option<usize>, String> {
+    fn photo(&mut self, name: &str) -> std::result::Result<Option<usize>, String> {
         match self.names.get(name).map(Vec::as_slice) {
             None => {
                 let path: PathBuf = PathBuf::from(name).components().collect();

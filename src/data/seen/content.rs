@@ -4,25 +4,30 @@ use crate::data::dataset::Dataset;
 use rayon::prelude::*;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The SHA-256 of a file.
 pub(crate) type Content = [u8; 32];
 
-/// That of each photo in order, on all of rayon's threads; `None` for what cannot be read, which whoever needs the photo will
-/// say. `progress` gets photos done and photos in all.
+/// That of each photo in order, on all of rayon's threads, of those that are not known from before; `None` for what cannot be
+/// read, which whoever needs the photo will say. `progress` gets photos done and photos in all. `None` for all if stopped.
 pub(crate) fn contents(
     dataset: &Dataset,
+    stop: &AtomicBool,
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Vec<Option<Content>> {
+) -> Option<Vec<Option<Content>>> {
     let done = AtomicUsize::new(0);
     let all = dataset.samples.len();
     let samples = dataset.samples.par_iter();
     samples
         .map(|sample| {
-            let content = content(&sample.path);
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            let known = dataset.contents.get(&sample.path).copied();
+            let content = known.or_else(|| content(&sample.path));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
-            content
+            Some(content)
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use crate::model_file::{Description, Seen, SeenSet, SeenSides};
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 
 /// The most bytes of all records: a safetensors file's header, which they are in, has at most 100 MB. About 22 million photos and
 /// persons.
@@ -148,9 +149,9 @@ pub fn check_held_out(dataset: &Dataset, seen: Vec<Seen>) -> Result<()> {
     for sample in &mut held_out.samples {
         sample.split = Some(Split::Test);
     }
-    let contents = contents(&held_out, &|_, _| ());
+    let contents = contents(&held_out, &AtomicBool::new(false), &|_, _| ());
     let advice = "every photo is held out once here, so start from other weights";
-    in_conflict(&held_out, &contents, advice)
+    in_conflict(&held_out, &contents.unwrap_or_default(), advice)
 }
 
 /// Sixteen digits that follow from the data.
@@ -199,19 +200,17 @@ fn in_conflict(dataset: &Dataset, contents: &[Option<Content>], advice: &str) ->
         return Ok(());
     };
     let sample = &dataset.samples[*first];
-    let (row, listing) = (sample.row, &dataset.sources[sample.source]);
     Err(Error::Invalid {
         what: "the split".into(),
         expected: format!(
             "photos to validate and test on that the weights which the training starts from (model.weights) have not learnt from; {advice}"
         ),
         found: format!(
-            "{} of {} photos that stand on another side now; the first is `{}` ({}{}), on {} then and {} now",
+            "{} of {} photos that stand on another side now; the first is `{}` ({}), on {} then and {} now",
             wrong.len(),
             before.len(),
             sample.name,
-            row.map(|r| format!("line {r} of ")).unwrap_or_default(),
-            listing.display(),
+            dataset.place(sample),
             before[*first].map(Split::name).unwrap_or_default(),
             sample.split.map(Split::name).unwrap_or_default(),
         ),

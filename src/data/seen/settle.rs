@@ -10,6 +10,7 @@ use crate::model_file::{Description, Seen};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 
 /// How the photos of a listing stand to the models that are used on them. [`Display`](fmt::Display) gives a line or more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -87,7 +88,7 @@ pub fn settle(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Sides> {
     let given = split::given(dataset)?;
-    let contents = contents(dataset, progress);
+    let contents = contents(dataset, &AtomicBool::new(false), progress).unwrap_or_default();
     let mut sides = Sides::default();
     let mut used: Vec<Option<Split>> = vec![None; dataset.samples.len()];
     let mut unknown = vec![false; dataset.samples.len()];
@@ -161,10 +162,13 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
         return Ok(());
     }
     let given = split::given(dataset)?;
-    let contents = contents(dataset, &|_, _| ());
+    let contents = contents(dataset, &AtomicBool::new(false), &|_, _| ()).unwrap_or_default();
     let used = Known::new(&dataset.seen)?.sides_for_training(dataset, &contents);
-    for ((sample, given), used) in dataset.samples.iter_mut().zip(given).zip(used) {
+    let samples = dataset.samples.iter_mut().zip(contents);
+    for (((sample, content), given), used) in samples.zip(given).zip(used) {
         sample.split = given.or(used);
+        let known = content.map(|content| (sample.path.clone(), content));
+        dataset.contents.extend(known);
     }
     Ok(())
 }

@@ -57,16 +57,14 @@ pub fn apply_split_file(dataset: &mut Dataset, path: &Path) -> Result<usize> {
                 )));
             }
         };
-        let sample = &mut dataset.samples[place];
+        let sample = &dataset.samples[place];
         if let Some(before) = sample.split.filter(|before| *before != side) {
-            let line = sample.row.map(|r| format!("line {r} of "));
             return Err(fault(format!(
-                "the side that the listing gives is needed, `{name}` is on {before} there ({}{}) and on {side} here",
-                line.unwrap_or_default(),
-                dataset.sources[sample.source].display()
+                "the side that the listing gives is needed, `{name}` is on {before} there ({}) and on {side} here",
+                dataset.place(sample)
             )));
         }
-        sample.split = Some(side);
+        dataset.samples[place].split = Some(side);
         given += 1;
     }
     if given == 0 {

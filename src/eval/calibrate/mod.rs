@@ -4,6 +4,8 @@
 mod principal;
 mod temperature;
 
+#[cfg(feature = "audit")]
+pub(crate) use principal::orthonormalise;
 pub use temperature::best_temperature;
 
 use super::decide;
@@ -103,7 +105,8 @@ pub fn calibrate(
 ) -> Result<(ModelFile, CalibrationReport)> {
     let taxonomy = file.description.model.taxonomy()?;
     let model = file.build()?;
-    let before = logits(&model, features)?;
+    let outputs = model.outputs(features, Mode::Eval)?;
+    let before = model.to_logits(outputs.clone())?.rows()?;
     let uncalibrated = of_classes(&taxonomy, &file.description.decision, &before, classes)?;
     let mut file = file.clone();
     let spec = file.description.model.clone();
@@ -116,7 +119,6 @@ pub fn calibrate(
     let joint = joint
         .iter()
         .map(|h| (h, JOINT.to_string(), classes.to_vec()));
-    let outputs = model.outputs(features, Mode::Eval)?;
     let mut temperatures = Vec::new();
     for ((head, prefix, truth), outputs) in heads.chain(joint).zip(outputs.iter()) {
         let rows: Vec<Vec<f32>> = outputs.to_vec2()?;

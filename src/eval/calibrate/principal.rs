@@ -130,7 +130,7 @@ fn leading(covariance: &[Vec<f64>], count: usize) -> Result<(Vec<Vec<f64>>, Vec<
 }
 
 /// Gram and Schmidt's way, twice over, which is exact to the last digits. A row that is within those before it becomes zeros.
-fn orthonormalise(rows: &mut [Vec<f64>]) {
+pub(crate) fn orthonormalise(rows: &mut [Vec<f64>]) {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     for i in 0..rows.len() {
         let (before, from) = rows.split_at_mut(i);

@@ -21,9 +21,7 @@ pub fn log_prior(taxonomy: &Taxonomy, classes: &[Option<usize>]) -> Result<Vec<f
         counts[*class] += 1.0;
     }
     let all: f64 = counts.iter().sum();
-    let leaves: Vec<Vec<Option<usize>>> = (0..counts.len())
-        .map(|class| taxonomy.decode(class))
-        .collect::<Result<_>>()?;
+    let leaves = taxonomy.leaves();
     let mut of_labels: Vec<Vec<f64>> = (0..taxonomy.heads().len())
         .map(|head| vec![0.0; taxonomy.labels(head).len()])
         .collect();

@@ -14,6 +14,7 @@ pub use confusion::{ClassMetrics, ConfusionMatrix};
 pub use probabilities::Probabilities;
 pub use ranking::{average_precision, roc_auc};
 pub use summary::{Metric, Metrics};
+pub(super) use summary::{curves, mean_of_known};
 
 /// `part / whole`; 0 for an empty whole.
 fn ratio(part: u64, whole: u64) -> f64 {

@@ -38,6 +38,20 @@ pub struct Metrics {
 impl Metrics {
     /// From counts and, where they are known, probabilities of the same photos. `ordered`: the labels have an order.
     pub fn new(counts: &ConfusionMatrix, probs: Option<&Probabilities>, ordered: bool) -> Self {
+        let [roc_aucs, precisions] = curves(probs);
+        Self {
+            roc_auc: mean_of_known(&roc_aucs),
+            average_precision: mean_of_known(&precisions),
+            ..Self::without_curves(counts, probs, ordered)
+        }
+    }
+
+    /// The same but for the areas under curves, which are [`mean_of_known`] of [`curves`].
+    pub(in crate::eval) fn without_curves(
+        counts: &ConfusionMatrix,
+        probs: Option<&Probabilities>,
+        ordered: bool,
+    ) -> Self {
         let top = |k: usize| probs.filter(|_| counts.num_classes() > k)?.top_k(k);
         Self {
             micro_f1: counts.micro_f1(),
@@ -46,8 +60,8 @@ impl Metrics {
             top_2: top(2),
             top_3: top(3),
             top_5: top(5),
-            roc_auc: probs.and_then(|p| mean_of_known(&p.roc_aucs())),
-            average_precision: probs.and_then(|p| mean_of_known(&p.average_precisions())),
+            roc_auc: None,
+            average_precision: None,
             cohen_kappa: counts.cohen_kappa(),
             quadratic_kappa: counts.quadratic_kappa().filter(|_| ordered),
             mean_absolute_error: counts.mean_absolute_error().filter(|_| ordered),
@@ -57,7 +71,12 @@ impl Metrics {
     }
 }
 
-fn mean_of_known(values: &[Option<f64>]) -> Option<f64> {
+/// The area under the ROC curve and the average precision of each label; nothing without probabilities.
+pub(in crate::eval) fn curves(probs: Option<&Probabilities>) -> [Vec<Option<f64>>; 2] {
+    probs.map_or_else(Default::default, |p| [p.roc_aucs(), p.average_precisions()])
+}
+
+pub(in crate::eval) fn mean_of_known(values: &[Option<f64>]) -> Option<f64> {
     let known: Vec<f64> = values.iter().copied().flatten().collect();
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }

@@ -6,7 +6,9 @@ mod errors;
 mod table;
 mod written;
 
-use super::metrics::{ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities};
+use super::metrics::{
+    ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities, curves, mean_of_known,
+};
 use crate::error::{Error, Result};
 use crate::model::combine::joint_log_probs;
 use crate::taxonomy::Taxonomy;
@@ -15,6 +17,7 @@ pub use coverage::{Coverage, CoverageTable};
 pub use errors::ErrorSources;
 use serde::Serialize;
 use std::collections::BTreeMap;
+pub(crate) use table::shortened;
 
 /// Above this many classes a report leaves out the confusion matrix and what is measured on the final class's probabilities.
 pub const MAX_CONFUSION: usize = 1_000;
@@ -162,27 +165,30 @@ impl NamedScore {
         probs: Option<&Probabilities>,
         ordered: bool,
     ) -> Self {
-        let unknown = vec![None; labels.len()];
-        let aucs = probs.map_or(unknown.clone(), Probabilities::roc_aucs);
-        let precisions = probs.map_or(unknown, Probabilities::average_precisions);
-        let rows = labels.iter().zip(confusion.classes());
-        let curves = aucs.into_iter().zip(precisions);
+        let curves = curves(probs);
+        let [roc_auc, average_precision] = curves.each_ref().map(|all| mean_of_known(all));
+        let of_label = |label: usize| curves.each_ref().map(|all| *all.get(label)?);
+        let rows = labels.iter().zip(confusion.classes()).enumerate();
         Self {
             name: name.into(),
             photos: confusion.total(),
             accuracy: confusion.accuracy(),
             macro_f1: confusion.macro_f1(),
-            more: Metrics::new(&confusion, probs, ordered),
+            more: Metrics {
+                roc_auc,
+                average_precision,
+                ..Metrics::without_curves(&confusion, probs, ordered)
+            },
             labels: rows
-                .zip(curves)
-                .map(
-                    |((label, metrics), (roc_auc, average_precision))| LabelScore {
+                .map(|(place, (label, metrics))| {
+                    let [roc_auc, average_precision] = of_label(place);
+                    LabelScore {
                         label: label.clone(),
                         metrics,
                         roc_auc,
                         average_precision,
-                    },
-                )
+                    }
+                })
                 .collect(),
             confusion,
         }

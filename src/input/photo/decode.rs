@@ -7,6 +7,7 @@ use super::pixels::Photo;
 use super::png::{self, Png};
 use crate::error::Result;
 use crate::io::recognise::what_instead_of_photo;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// A photo whose header has been read and found good.
@@ -18,9 +19,9 @@ pub(super) enum Header<'a> {
 impl<'a> Header<'a> {
     pub(super) fn read(bytes: &'a [u8], channels: usize) -> std::result::Result<Self, String> {
         let header = if bytes.starts_with(jpeg::SIGNATURE) {
-            Self::Jpeg(Jpeg::read(bytes, channels)?)
+            Self::Jpeg(caught(|| Jpeg::read(bytes, channels))?)
         } else if bytes.starts_with(png::SIGNATURE) {
-            Self::Png(Png::read(bytes, channels)?)
+            Self::Png(caught(|| Png::read(bytes, channels))?)
         } else {
             return Err(match what_instead_of_photo(bytes) {
                 Some(found) => format!("JPEG or PNG is needed, the content is {found}"),
@@ -55,11 +56,19 @@ impl<'a> Header<'a> {
     }
 
     pub(super) fn decode(&self, channels: usize) -> std::result::Result<Photo, String> {
-        match self {
+        caught(|| match self {
             Self::Jpeg(jpeg) => jpeg.decode(channels),
             Self::Png(png) => png.decode(channels),
-        }
+        })
     }
+}
+
+/// What a decoder gives; one that panics on a hostile file refuses it.
+fn caught<T>(
+    decode: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    let reason = "the decoder panicked; the file is probably broken";
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(reason.into()))
 }
 
 impl Photo {
@@ -88,5 +97,16 @@ impl Photo {
         let header = Header::read(bytes, channels).map_err(fail)?;
         let _room = Room::take(header.memory(channels));
         header.decode(channels).map_err(fail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::caught;
+
+    #[test]
+    fn a_decoder_that_panics_refuses_the_file() {
+        let refused: Result<(), String> = caught(|| panic!("as a broken decoder would"));
+        assert!(refused.unwrap_err().contains("the decoder panicked"));
     }
 }

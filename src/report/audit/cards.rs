@@ -99,9 +99,7 @@ impl<'a> Cards<'a> {
             }
             let classes = match head {
                 Some(_) => Vec::new(),
-                None => (0..question.labels.len())
-                    .map(|c| self.page.taxonomy.decode(c))
-                    .collect::<Result<_>>()?,
+                None => self.page.taxonomy.leaves(),
             };
             tabs.push(Tab {
                 id: question.name.clone(),

@@ -101,15 +101,15 @@ fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u3
 /// The final classes, each as the label of every head that applies.
 fn classes(spec: &ModelSpec) -> Result<Vec<BTreeMap<String, String>>> {
     let taxonomy = spec.taxonomy()?;
-    let class = |class| -> Result<_> {
-        let labels = taxonomy.decode(class)?.into_iter().enumerate();
+    let class = |leaf: Vec<Option<usize>>| {
+        let labels = leaf.into_iter().enumerate();
         let named = labels.filter_map(|(head, label)| {
             let label = taxonomy.labels(head)[label?].clone();
             Some((taxonomy.heads()[head].clone(), label))
         });
-        Ok(named.collect())
+        named.collect()
     };
-    (0..taxonomy.num_classes()).map(class).collect()
+    Ok(taxonomy.leaves().into_iter().map(class).collect())
 }
 
 /// The place among `given` of each of `wanted`; `None` if they are not the same ones.

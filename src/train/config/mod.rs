@@ -98,7 +98,7 @@ pub struct TrainConfig {
     pub balancing: Balancing,
     /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more
     /// backward pass a head; 0: none, or all with `balancing = "pc_grad"`.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub report_gradients: usize,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
@@ -143,7 +143,7 @@ fn is_product(rule: &DecisionRule) -> bool {
     *rule == DecisionRule::Product
 }
 
-fn is_none(steps: &usize) -> bool {
+fn is_zero(steps: &usize) -> bool {
     *steps == 0
 }
 
@@ -274,7 +274,11 @@ impl Config {
         })
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Whether everything is in range and fits together.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what does not.
+    pub(super) fn validate(&self) -> Result<()> {
         for (key, head) in &self.heads {
             if *key != head.name {
                 return Err(Error::Invalid {
@@ -303,7 +307,6 @@ impl Config {
         }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
-        self.train.validate_memory(&spec.input)?;
         self.train.validate_mixes(&spec)
     }
 }

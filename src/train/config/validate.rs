@@ -3,48 +3,17 @@
 use super::{FineTune, TrainConfig};
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
-use crate::input::InputSpec;
 use crate::layers::BatchNormMode;
 use crate::train::optim::OptimizerKind;
 
 /// Greatest factor, learning rate or norm: far beyond anything of use, and far below what overflows in `f32`.
 const GREATEST: f64 = 1e6;
-/// Most memory that the photos of a batch, or of the part of one that is computed at once, may take as numbers: 1 GiB. What a
-/// network makes of them takes a multiple.
-const MAX_BATCH_BYTES: usize = 1 << 30;
 /// Greatest rank of low-rank adaptation: that of the largest layers there are; more would only be a slower full fine-tuning.
 const MAX_RANK: usize = 1024;
 /// Most memory that batches waiting for a step may take: 1 TiB.
 const MAX_QUEUE_MIB: usize = 1 << 20;
 
 impl TrainConfig {
-    /// Refuses batches that no memory holds.
-    pub(super) fn validate_memory(&self, input: &InputSpec) -> Result<()> {
-        if self.keeps_features() {
-            // Then a batch is one of features.
-            return Ok(());
-        }
-        let photos = self.batch.div_ceil(self.accumulate.max(1));
-        let [height, width] = input.size;
-        let bytes = [input.channels, height, width, 4]
-            .into_iter()
-            .fold(photos, usize::saturating_mul);
-        if bytes <= MAX_BATCH_BYTES {
-            return Ok(());
-        }
-        Err(Error::Invalid {
-            what: "train.batch with model.input.size".into(),
-            expected: format!(
-                "photos of together at most {} GiB; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
-                MAX_BATCH_BYTES >> 30
-            ),
-            found: format!(
-                "{photos} of {height} × {width} pixels, {:.1} GiB",
-                bytes as f64 / f64::from(1 << 30)
-            ),
-        })
-    }
-
     pub(super) fn validate(&self, backbone: Architecture) -> Result<()> {
         let fail = |what: &str, expected: &str, found: String| {
             Err(Error::Invalid {

@@ -127,6 +127,7 @@ mod tests {
             corrections: Vec::new(),
             skipped: Default::default(),
             seen: Vec::new(),
+            contents: Default::default(),
         };
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

@@ -24,9 +24,7 @@ impl Consistency {
     pub fn new(taxonomy: &Taxonomy) -> Result<Self> {
         let heads = 0..taxonomy.heads().len();
         Ok(Self {
-            leaves: (0..taxonomy.num_classes())
-                .map(|class| taxonomy.decode(class))
-                .collect::<Result<_>>()?,
+            leaves: taxonomy.leaves(),
             labels: heads.map(|h| taxonomy.labels(h).len()).collect(),
         })
     }

@@ -24,16 +24,13 @@ struct Joint {
 impl Tasks {
     pub(crate) fn new(spec: &ModelSpec) -> Result<Self> {
         let taxonomy = spec.taxonomy()?;
-        let joint = |joint: &JointSpec| -> Result<Joint> {
-            let classes = 0..taxonomy.num_classes();
-            Ok(Joint {
-                head: joint.head(&taxonomy),
-                leaves: classes.map(|c| taxonomy.decode(c)).collect::<Result<_>>()?,
-            })
+        let joint = |joint: &JointSpec| Joint {
+            head: joint.head(&taxonomy),
+            leaves: taxonomy.leaves(),
         };
         Ok(Self {
             heads: spec.heads.clone(),
-            joint: spec.joint.as_ref().map(joint).transpose()?,
+            joint: spec.joint.as_ref().map(joint),
             taxonomy,
         })
     }

@@ -113,7 +113,7 @@ impl Optimizer {
         }
     }
 
-    /// The name of the first variable whose gradient has a value that is not finite, and that gradient's norm.
+    /// The norm of each variable's gradient, in order of name.
     ///
     /// # Errors
     /// If a gradient cannot be read.

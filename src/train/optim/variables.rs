@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Variables(Arc<Mutex<Inner>>);
 
 struct Inner {
+    /// What nothing has asked for yet.
     given: Tensors,
     trainable: Box<dyn Fn(&str) -> bool + Send + Sync>,
     may_be_new: Box<dyn Fn(&str) -> bool + Send + Sync>,
@@ -70,19 +71,12 @@ impl Variables {
         !self.lock().bases.is_empty()
     }
 
-    /// Copies of what a run needs to go on: as [`snapshot`](Self::snapshot), but adapted weights as they were, and what adapts
-    /// them.
-    ///
-    /// # Errors
-    /// If a tensor cannot be copied.
-    pub(crate) fn state(&self) -> Result<Tensors> {
-        let mut tensors = self.snapshot()?;
+    /// What a run needs to go on, sharing memory with the model: all tensors, adapted weights as they were, and what adapts them.
+    pub(crate) fn state(&self) -> Tensors {
         let inner = self.lock();
-        tensors.extend(inner.bases.clone());
-        for (name, var) in &inner.vars {
-            tensors.insert(name.clone(), var.as_tensor().detach().copy()?);
-        }
-        Ok(tensors)
+        let vars = inner.vars.iter().map(|(name, var)| (name, var.as_tensor()));
+        let all = inner.all.iter().chain(vars);
+        all.map(|(name, t)| (name.clone(), t.detach())).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -100,12 +94,8 @@ impl Variables {
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) with the list.
     pub(crate) fn check(&self, origin: &str) -> Result<()> {
         let inner = self.lock();
-        let unexpected = inner
-            .given
-            .keys()
-            .filter(|k| !inner.all.contains_key(*k) && !inner.vars.contains_key(*k));
         TensorMismatch {
-            unexpected: unexpected.cloned().collect(),
+            unexpected: inner.given.keys().cloned().collect(),
             ..inner.mismatch.clone()
         }
         .check(origin)
@@ -179,7 +169,8 @@ impl SimpleBackend for Variables {
         if let Some(tensor) = inner.all.get(name) {
             return Ok(tensor.clone());
         }
-        let value = match inner.given.get(name) {
+        // Not held any longer than it takes to copy them.
+        let value = match inner.given.remove(name) {
             // A copy: training must not move the tensors the caller holds.
             Some(t) if *t.shape() == shape => t.copy()?.detach(),
             Some(t) => {
@@ -206,7 +197,7 @@ impl SimpleBackend for Variables {
                 (LORA[1], Shape::from((o, lora.rank)), Init::Const(0.0)),
             ] {
                 let part = format!("{name}{part}");
-                let first = match inner.given.get(&part) {
+                let first = match inner.given.remove(&part) {
                     Some(t) if *t.shape() == shape => t.copy()?.detach(),
                     _ => init_tensor(inner.seed, &part, &shape, init)?,
                 };
@@ -232,6 +223,7 @@ impl SimpleBackend for Variables {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.lock().given.contains_key(name)
+        let inner = self.lock();
+        inner.given.contains_key(name) || inner.all.contains_key(name)
     }
 }

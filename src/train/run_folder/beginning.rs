@@ -26,7 +26,17 @@ impl Beginning {
     ///
     /// # Errors
     /// [`Error::Config`] if a setting cannot be written.
-    pub(super) fn new(config: &Config, dataset: &Dataset) -> Result<Self> {
+    pub(crate) fn new(config: &Config, dataset: &Dataset) -> Result<Self> {
+        let [order, persons] = Self::rows(dataset);
+        Ok(Self {
+            settings: kept(config).to_toml()?,
+            order,
+            persons,
+        })
+    }
+
+    /// Its `order` and `persons`.
+    pub(crate) fn rows(dataset: &Dataset) -> [String; 2] {
         let hash = |rows: Vec<String>| {
             let mut hash = Sha256::new();
             rows.iter().for_each(|row| hash.update(row));
@@ -39,11 +49,7 @@ impl Beginning {
             .map(|s| format!("{:?} {:?}\n", s.name, s.person))
             .collect();
         persons.sort();
-        Ok(Self {
-            settings: kept(config).to_toml()?,
-            order: hash(order.collect()),
-            persons: hash(persons),
-        })
+        [hash(order.collect()), hash(persons)]
     }
 
     /// Compares the settings that a run began with with those it is to go on with.

@@ -34,7 +34,7 @@ impl RunFolder {
             _lock: FolderLock::take(path)?,
             path: path.to_path_buf(),
         };
-        let holds_run = folder.path(STATE).exists();
+        let holds_run = Self::holds_run(path);
         if holds_run && !resume {
             return Err(Error::Invalid {
                 what: format!("--out {}", path.display()),
@@ -50,6 +50,11 @@ impl RunFolder {
             });
         }
         Ok(folder)
+    }
+
+    /// Whether a folder holds a run that can go on.
+    pub fn holds_run(path: &Path) -> bool {
+        path.join(STATE).is_file()
     }
 
     /// The path of one of its files.
@@ -125,9 +130,11 @@ impl RunFolder {
             let _ = std::fs::remove_file(&epoch);
         } else if progress.epochs > 0 && !epoch.exists() {
             // What stands there is of the end of the epoch before.
-            std::fs::hard_link(&state, &epoch)
-                .or_else(|_| std::fs::copy(&state, &epoch).map(drop))
-                .map_err(|e| Error::io("write", &epoch, e))?;
+            // Without it only --skip-broken has less to go back to: no reason not to save where the run stands now.
+            let _ = std::fs::hard_link(&state, &epoch).or_else(|_| {
+                let bytes = std::fs::read(&state)?;
+                write_atomically(&epoch, &bytes).map_err(std::io::Error::other)
+            });
         }
         write_atomically(&state, &bytes)
     }

@@ -12,6 +12,7 @@ mod progress;
 mod record;
 mod start;
 
+pub(crate) use beginning::Beginning;
 pub use folder::RunFolder;
 pub(super) use models::Models;
 pub use progress::Progress;

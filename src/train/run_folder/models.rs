@@ -4,6 +4,7 @@ use super::folder::RunFolder;
 use super::record::EpochRecord;
 use crate::data::dataset::Dataset;
 use crate::error::Result;
+use crate::io::write_atomically;
 use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model_file::{Description, ModelFile, Seen, Tensors};
@@ -79,9 +80,10 @@ impl Models {
             description,
             tensors,
         };
-        file.write(self.folder.path("last.safetensors"))?;
+        let bytes = file.to_bytes()?;
+        write_atomically(&self.folder.path("last.safetensors"), &bytes)?;
         if better {
-            file.write(self.folder.path("best.safetensors"))?;
+            write_atomically(&self.folder.path("best.safetensors"), &bytes)?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Start {
     }
 
     /// Reads where a run stands. Where other photos are passed over than before the batches are others: an epoch that has begun
-    /// begins again, as it was then.
+    /// begins again, as it was then; `None` if that is the first.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what is not as it was when it began.
@@ -56,9 +56,7 @@ impl Start {
         folder: &RunFolder,
         config: &Config,
         dataset: &Dataset,
-        weights: Tensors,
-        heads: usize,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let (progress, given, state) = folder.read_state()?;
         let now = Beginning::new(config, dataset)?;
         if let Some(then) = &progress.began {
@@ -77,18 +75,16 @@ impl Start {
         progress.balancing.check(config.train.balancing)?;
         let skipped = skipped(dataset);
         let (mut progress, given, state) = match (progress.epochs, progress.steps) {
-            (0, 1..) if progress.skipped != skipped => {
-                return Self::begin(folder, config, dataset, weights, heads);
-            }
+            (0, 1..) if progress.skipped != skipped => return Ok(None),
             (epochs, 1..) if progress.skipped != skipped => folder.read_epoch(epochs)?,
             _ => (progress, given, state),
         };
         progress.skipped = skipped;
-        Ok(Self {
+        Ok(Some(Self {
             progress,
             given,
             state: Some(state),
-        })
+        }))
     }
 }
 

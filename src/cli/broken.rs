@@ -25,7 +25,7 @@ pub(super) fn take_out_broken(
     let of = dataset.samples.len();
     let mut progress = Progress::new("photos");
     let found = dataset.take_out_broken(input, skip, stop, &mut |done, of| {
-        progress.show("photos", done, of);
+        progress.show(done, of);
     });
     progress.end();
     let Some(faults) = found? else {

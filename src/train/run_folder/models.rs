@@ -8,6 +8,7 @@ use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model_file::{Description, ModelFile, Seen, Tensors};
 use crate::train::config::{Config, TrainConfig};
+use crate::weights::source::BEST;
 use serde_json::json;
 
 /// Writes models with all that is said about them.
@@ -81,7 +82,7 @@ impl Models {
         };
         file.write(self.folder.path("last.safetensors"))?;
         if better {
-            file.write(self.folder.path("best.safetensors"))?;
+            file.write(self.folder.path(BEST))?;
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(super) fn shown(
     look: impl FnOnce(&mut dyn FnMut(usize, usize)) -> crate::Result<Option<Vec<Fault>>>,
 ) -> crate::Result<bool> {
     let mut progress = Progress::new("photos");
-    let found = look(&mut |done, of| progress.show("photos", done, of));
+    let found = look(&mut |done, of| progress.show(done, of));
     progress.end();
     let Some(faults) = found? else {
         return Ok(false);

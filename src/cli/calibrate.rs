@@ -4,7 +4,7 @@ use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::terminal::note;
 use crate::data::dataset::Split;
-use crate::data::loader::LoaderConfig;
+use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::seen::record_valid;
 use crate::data::targets::labels_that_apply;
 use crate::eval::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
@@ -14,9 +14,6 @@ use crate::{Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// MiB of photos decoded ahead.
-const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet calibrate`.
 #[derive(Args)]
@@ -77,7 +74,7 @@ impl Calibrate {
         let mut progress = Progress::new("calibrate");
         let of = valid.len() + train.len();
         let mut run = |indices: &[usize], before: usize| {
-            let mut tell = |done| progress.show("calibrate", before + done, of);
+            let mut tell = |done| progress.show(before + done, of);
             let loading = LoaderConfig::new(QUEUE_MIB);
             features(&model, &spec.input, &dataset, indices, loading, &mut tell)
         };

@@ -44,7 +44,7 @@ impl Check {
         let progress = Mutex::new(Progress::new("check"));
         let report = check(&self.data, &spec, &corrections, &|done, of| {
             if let Ok(mut progress) = progress.try_lock() {
-                progress.show("check", done, of);
+                progress.show(done, of);
             }
         })?;
         if let Ok(progress) = progress.lock() {

@@ -3,7 +3,7 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use crate::data::dataset::Split;
-use crate::data::loader::LoaderConfig;
+use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::seen::record_valid;
 use crate::data::targets::classes;
 use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
@@ -14,9 +14,6 @@ use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// MiB of photos decoded ahead.
-const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet decide`.
 #[derive(Args)]
@@ -58,7 +55,7 @@ impl Decide {
             if indices.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut tell = |done| progress.show("decide", before + done, of);
+            let mut tell = |done| progress.show(before + done, of);
             let loading = LoaderConfig::new(QUEUE_MIB);
             let kept = features(&model, &spec.input, &dataset, indices, loading, &mut tell)?;
             logits(&model, &kept)

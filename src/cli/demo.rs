@@ -6,8 +6,9 @@ use super::portraits::{PortraitConfig, write_portraits};
 use super::sides::SplitFiles;
 use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
-use crate::data::loader::LoaderConfig;
+use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::evaluate::{features, logits, score};
+use crate::weights::source::BEST;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +68,7 @@ impl Demo {
         if outcome.stopped {
             return Ok(ExitCode::from(130));
         }
-        let model = run.join("best.safetensors");
+        let model = run.join(BEST);
         let predictor = Predictor::from_file(&model)?;
         let spec = &predictor.description().model;
         let dataset = Dataset::open(&[data], &spec.heads)?;
@@ -77,7 +78,7 @@ impl Demo {
             &spec.input,
             &dataset,
             &test,
-            LoaderConfig::new(64),
+            LoaderConfig::new(QUEUE_MIB),
             &mut |_| (),
         )?;
         let (predictions, report) = score(

@@ -3,6 +3,7 @@
 use super::output::say;
 use super::views::ViewArgs;
 use crate::io::lock::OutputLock;
+use crate::io::partial::folder_of;
 use crate::{Average, Ensemble, Error, Manifest, Predictor, Result};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -32,8 +33,7 @@ impl EnsembleArgs {
         // Nothing is written that could not be read back.
         let members = self.models.iter().map(Predictor::from_file);
         let ensemble = Ensemble::new(members.collect::<Result<_>>()?, average, views)?;
-        let beside = self.out.parent().filter(|p| !p.as_os_str().is_empty());
-        let beside = absolute(beside.unwrap_or(Path::new(".")))?;
+        let beside = absolute(folder_of(&self.out))?;
         let models = self.models.iter();
         let models = models.map(|m| Ok(relative(&absolute(m)?, &beside)));
         Manifest::new(models.collect::<Result<_>>()?, average, views).write(&self.out)?;

@@ -3,7 +3,7 @@
 use super::folders::Folders;
 use super::output::{Progress, say};
 use super::sides::{DataArgs, SplitFiles};
-use crate::data::loader::LoaderConfig;
+use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::cost::{CostRow, compare_models};
 use crate::io::lock::OutputLock;
 use crate::onnx;
@@ -11,9 +11,6 @@ use crate::{ModelFile, WeightDType, write_atomically};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// MiB of photos decoded ahead.
-const QUEUE_MIB: usize = 64;
 
 /// Arguments of `hydranet export`.
 #[derive(Args)]
@@ -94,7 +91,7 @@ impl Export {
         };
         let (dataset, indices, _) = data.select(&[&file.description], &self.split)?;
         let mut progress = Progress::new("compare");
-        let mut tell = |done| progress.show("compare", done, 2 * indices.len());
+        let mut tell = |done| progress.show(done, 2 * indices.len());
         let loading = LoaderConfig::new(QUEUE_MIB);
         let rows = compare_models([file, smaller], &dataset, &indices, loading, &mut tell)?;
         progress.end();

@@ -79,7 +79,7 @@ impl Health {
             &taxonomy,
             looker.as_ref(),
             &limits,
-            &mut |done, of| progress.show("health", done, of),
+            &mut |done, of| progress.show(done, of),
         )?;
         progress.end();
         report.equal_across_sides.iter().for_each(note);

@@ -47,7 +47,7 @@ impl Push {
             (true, true) => Create::Private,
         };
         let mut progress = Progress::of("upload", "MB");
-        let mut tell = |done, of| show(&mut progress, "upload", done, of);
+        let mut tell = |done, of| show(&mut progress, done, of);
         let pushed = push(&Hub::from_env(), &self.to, &self.path, create, &mut tell);
         progress.end();
         let pushed = pushed?;
@@ -60,7 +60,7 @@ impl Push {
 impl Pull {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let mut progress = Progress::of("download", "MB");
-        let mut tell = |done, of| show(&mut progress, "download", done, of);
+        let mut tell = |done, of| show(&mut progress, done, of);
         let hub = Hub::from_env();
         let pulled = pull(&hub, &self.from, &self.out, self.overwrite, &mut tell);
         progress.end();
@@ -71,8 +71,8 @@ impl Pull {
     }
 }
 
-fn show(progress: &mut Progress, what: &str, done: u64, of: u64) {
-    progress.show(what, (done / MB) as usize, of.div_ceil(MB) as usize);
+fn show(progress: &mut Progress, done: u64, of: u64) {
+    progress.show((done / MB) as usize, of.div_ceil(MB) as usize);
 }
 
 fn list(files: &[(String, u64)]) {

@@ -47,7 +47,7 @@ impl Evaluate {
         let models: Vec<_> = ensemble.members().iter().map(|m| m.description()).collect();
         let (dataset, indices, sides) = self.data.select(&models, &self.split)?;
         let mut progress = Progress::new("evaluate");
-        let mut tell = |done| progress.show("evaluate", done, indices.len());
+        let mut tell = |done| progress.show(done, indices.len());
         let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
         progress.end();
         let taxonomy = ensemble.taxonomy();
@@ -117,26 +117,7 @@ impl Inspect {
             d.model.backbone.num_features(),
             count("backbone.")
         ));
-        let input = &d.model.input;
-        let crop = input
-            .crop
-            .map(|[h, w]| format!("centre crop {h} × {w}, then "))
-            .unwrap_or_default();
-        let [h, w] = input.size;
-        let resized = match input.crop_pct {
-            None => format!("resized to {h} × {w}"),
-            Some(pct) => format!(
-                "resized in its shape to {h} / {pct} × {w} / {pct} or more, the middle {h} × {w}"
-            ),
-        };
-        say(format!(
-            "input     {crop}{resized} (height × width), {:?}",
-            input.interpolation
-        ));
-        let (mean, std): (Vec<f32>, Vec<f32>) = (0..input.channels).map(|c| input.norm(c)).unzip();
-        say(format!(
-            "          normalised by mean {mean:?}, std {std:?}"
-        ));
+        say(format!("input     {}", d.model.input.words()));
         for head in &d.model.heads {
             let values = count(&format!("heads.{}.", head.name));
             say(format!(

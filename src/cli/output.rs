@@ -20,17 +20,6 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> crate::Result<()> {
     Ok(())
 }
 
-/// A line of CSV.
-pub(crate) fn csv_line<T: AsRef<[u8]>>(
-    cells: impl IntoIterator<Item = T>,
-) -> crate::Result<String> {
-    let failed = |e: std::io::Error| crate::Error::io("write", "standard output", e);
-    let mut line = csv::Writer::from_writer(Vec::new());
-    line.write_record(cells).map_err(|e| failed(e.into()))?;
-    let line = line.into_inner().map_err(|e| failed(e.into_error()))?;
-    Ok(String::from_utf8_lossy(&line).trim_end_matches('\n').into())
-}
-
 /// Says what corrections did, if there are any.
 pub(crate) fn show_corrections(report: &CorrectionsReport) {
     if !report.files.is_empty() {
@@ -75,7 +64,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn show(&mut self, what: &str, done: usize, of: usize) {
+    /// From here on, it is of another stretch of the work.
+    fn turn_to(&mut self, what: &str, done: usize) {
         if self.what != what {
             self.what = what.into();
             self.start = (Instant::now(), done);
@@ -84,6 +74,9 @@ impl Progress {
                 bar.reset_eta();
             }
         }
+    }
+
+    pub(crate) fn show(&mut self, done: usize, of: usize) {
         if let Some(bar) = &self.bar {
             bar.set_message(crate::escape::printable(&self.what).into_owned());
             bar.set_length(of as u64);
@@ -130,7 +123,10 @@ pub(crate) fn show_training(
             "features: {found} of {of} are in {}",
             file.display()
         )),
-        Event::Features { done, of } => progress.show("features", *done, *of),
+        Event::Features { done, of } => {
+            progress.turn_to("features", *done);
+            progress.show(*done, *of);
+        }
         Event::Step {
             epoch,
             step,
@@ -139,7 +135,8 @@ pub(crate) fn show_training(
             ..
         } => {
             let what = format!("epoch {epoch}");
-            progress.show(&what, step * batch, steps * batch);
+            progress.turn_to(&what, step * batch);
+            progress.show(step * batch, steps * batch);
             if let Some(bar) = &progress.bar {
                 bar.set_message(format!("{what}, loss {loss:.3}"));
             }

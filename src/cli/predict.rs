@@ -1,12 +1,13 @@
 //! `hydranet predict`.
 
-use super::output::{Progress, csv_line, say};
+use super::output::{Progress, say};
 use super::sides::list;
 use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
 use crate::escape::printable_json;
 use crate::input::find_images;
+use crate::io::table::to_csv;
 use crate::{Ensemble, Error, Prediction};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl Predict {
                     0
                 }));
             }
-            progress.show("predict", answers.len(), paths.len());
+            progress.show(answers.len(), paths.len());
         }
         progress.end();
         person_folder::write_result(result, &names, &answers)?;
@@ -170,7 +171,7 @@ impl More {
                 cells.push(name.into());
             }
         }
-        csv_line(cells)
+        line(cells)
     }
 
     fn row(&self, path: &str, p: &Prediction) -> crate::Result<String> {
@@ -186,6 +187,11 @@ impl More {
         if self.novelty {
             cells.push(format!("{:.4}", p.novelty.unwrap_or_default()));
         }
-        csv_line(cells)
+        line(cells)
     }
+}
+
+fn line(cells: Vec<String>) -> crate::Result<String> {
+    let table = to_csv(cells, None::<[&str; 0]>)?;
+    Ok(table.trim_end_matches('\n').into())
 }

@@ -68,7 +68,7 @@ impl DataArgs {
         let progress = Mutex::new(Progress::new("photos"));
         let sides = settle(&mut dataset, models, &corrections, &|done, of| {
             if let Ok(mut progress) = progress.try_lock() {
-                progress.show("photos", done, of);
+                progress.show(done, of);
             }
         });
         if let Ok(progress) = progress.lock() {

@@ -8,6 +8,7 @@ use super::terminal::note;
 use crate::data::dataset::Dataset;
 use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
+use crate::model::JOINT;
 use crate::model_file::Tensors;
 use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::dry_run::{Part, dry_run};
@@ -15,6 +16,7 @@ use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::unseen::without_photos;
 use crate::train::run_folder::RunFolder;
 use crate::train::trainer::{Outcome, train};
+use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,10 +96,7 @@ impl Train {
             }
             None => "nothing was measured without a labelled validation split: the last epoch is the model".into(),
         });
-        say(format!(
-            "the model is {}",
-            out.join("best.safetensors").display()
-        ));
+        say(format!("the model is {}", out.join(BEST).display()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -193,7 +192,7 @@ pub(crate) fn run(
     }
     let names = spec.heads.iter().map(|h| h.name.clone());
     let names: Vec<String> = names
-        .chain(spec.joint.iter().map(|_| "joint".into()))
+        .chain(spec.joint.iter().map(|_| JOINT.into()))
         .collect();
     let mut progress = Progress::new("train");
     let batch = config.train.batch;

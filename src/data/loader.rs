@@ -14,6 +14,9 @@ use std::thread::JoinHandle;
 /// Photos that a finished model is run on at once; has no effect on the results.
 pub(crate) const EVAL_BATCH: usize = 32;
 
+/// MiB of photos decoded ahead where nothing else is said.
+pub(crate) const QUEUE_MIB: usize = 64;
+
 /// Worker threads that decode, and bytes they may decode ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct LoaderConfig {

@@ -11,6 +11,7 @@ use crate::io::table::write_json;
 use crate::model::{Logits, ModelSpec};
 use crate::model_file::{Description, ModelFile, Tensors};
 use crate::train::config::Config;
+use crate::weights::source::BEST;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -35,7 +36,7 @@ impl HeldOut {
         let name = if dataset.indices(Split::Valid).is_empty() {
             "last.safetensors"
         } else {
-            "best.safetensors"
+            BEST
         };
         let file = ModelFile::read(folder.join(name))?;
         let (model, spec) = (file.build()?, &file.description.model);

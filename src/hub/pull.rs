@@ -6,6 +6,7 @@ use super::settings::{Hub, OFFLINE, Tell};
 use super::source::{Source, is_plain};
 use crate::error::{Error, Result};
 use crate::io::lock::OutputLock;
+use crate::io::partial::folder_of;
 use crate::tensors::hash::{self, hexadecimal};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -147,20 +148,16 @@ fn prefix(of: &Path) -> String {
 /// Puts in order what a pull into this folder left that was killed: an old folder that was to be replaced and was not gets its
 /// name back, and halves go away. The lock is held.
 fn remove_left(out: &Path) -> Result<()> {
-    let Some(parent) = out.parent() else {
-        return Ok(());
-    };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
     let prefix = prefix(out);
     let numbered = |name: &str, end: &str| {
         let process = name.strip_prefix(&prefix).and_then(|n| n.strip_suffix(end));
         process.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
     };
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(folder_of(out))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
         let (half, old) = (numbered(&name, ".partial"), numbered(&name, ".old"));

@@ -5,8 +5,8 @@ mod photo;
 #[cfg(feature = "image")]
 mod prepare;
 mod spec;
-#[cfg(feature = "train")]
-pub(crate) use photo::PhotoFile;
+#[cfg(feature = "image")]
+pub(crate) use photo::{HeldPhoto, PhotoFile};
 #[cfg(feature = "image")]
 pub use photo::{MAX_BYTES, Photo, Region, find_images, is_image_name};
 pub use spec::{InputSpec, Interpolation};

@@ -112,6 +112,27 @@ impl InputSpec {
         Ok(())
     }
 
+    /// What is done to a photo, in words.
+    pub(crate) fn words(&self) -> String {
+        let [height, width] = self.size;
+        let crop = match self.crop {
+            Some([h, w]) => format!("the middle {h} × {w} pixels, "),
+            None => String::new(),
+        };
+        let resized = match self.crop_pct {
+            None => format!("resized to {height} × {width}"),
+            Some(pct) => format!(
+                "resized in its shape until it covers {height} × {width} divided by {pct}, of which the middle {height} × {width}"
+            ),
+        };
+        let (mean, std): (Vec<f32>, Vec<f32>) = (0..self.channels).map(|c| self.norm(c)).unzip();
+        format!(
+            "{crop}{resized} (height × width; {}, antialiased), {} channels on the scale 0–1, less {mean:?}, divided by {std:?}",
+            format!("{:?}", self.interpolation).to_lowercase(),
+            self.channels,
+        )
+    }
+
     /// Mean and deviation of a channel. Of grey the means of the three; alpha has those of red, whose weights
     /// it is given too. timm, which adapts the weights alike, leaves the
     /// normalisation of other channels to its user.

@@ -57,7 +57,8 @@ pub(crate) fn write_atomically_with(
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a file is in; `.` where its path names none.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

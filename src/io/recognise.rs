@@ -40,25 +40,11 @@ const TO_EITHER: &str = "convert it to PNG or JPEG";
 const UNPACK: &str = "unpack it first";
 const FETCH: &str = "fetch the file again";
 
-const HEIC: Kind = picture(
-    "a HEIC picture, as telephones save them",
-    "convert it to JPEG",
-);
-const TIFF: Kind = picture("a TIFF or a camera's raw picture", TO_EITHER);
-const JPEG_XL: Kind = picture("a JPEG XL picture", TO_EITHER);
-const JPEG_2000: Kind = picture("a JPEG 2000 picture", TO_EITHER);
-const AVIF: Kind = picture("an AVIF picture", TO_EITHER);
-const PICKLE: Kind = data(
-    "a pickle of Python",
-    "PyTorch's weights (.pth) may be such, which are given as model.weights",
-);
-const UTF16: Kind = data("text in UTF-16", "save it in UTF-8");
-
-/// Where in a file what stands, and what the file is then.
-const MARKS: [(usize, &[u8], Kind); 43] = [
+/// Where in a file one of what stands, and what the file is then.
+const MARKS: [(usize, &[&[u8]], Kind); 30] = [
     (
         0,
-        b"version https://git-lfs",
+        &[b"version https://git-lfs"],
         any(
             "a Git-LFS pointer, not the file itself",
             "run `git lfs pull` in the repository it is from",
@@ -66,74 +52,99 @@ const MARKS: [(usize, &[u8], Kind); 43] = [
     ),
     (
         0,
-        b"PK\x03\x04",
+        &[b"PK\x03\x04"],
         Kind {
             name: "a zip archive",
             as_data: "PyTorch's weights (.pth) are such, which are given as model.weights, and tables of Excel (.xlsx), which are saved as CSV first",
             as_photo: UNPACK,
         },
     ),
-    (0, b"PK\x05\x06", any("an empty zip archive", "")),
-    (0, b"\x89PNG\r\n\x1a\n", picture("a PNG photo", "")),
-    (0, b"\xff\xd8\xff", picture("a JPEG photo", "")),
-    (0, b"GIF8", picture("a GIF picture", TO_PNG)),
-    (4, b"ftypavif", AVIF),
-    (4, b"ftypavis", AVIF),
-    (4, b"ftyphei", HEIC),
-    (4, b"ftyphev", HEIC),
-    (4, b"ftypmif1", HEIC),
-    (4, b"ftypmsf1", HEIC),
+    (0, &[b"PK\x05\x06"], any("an empty zip archive", "")),
+    (0, &[b"\x89PNG\r\n\x1a\n"], picture("a PNG photo", "")),
+    (0, &[b"\xff\xd8\xff"], picture("a JPEG photo", "")),
+    (0, &[b"GIF8"], picture("a GIF picture", TO_PNG)),
     (
         4,
-        b"ftyp",
+        &[b"ftypavif", b"ftypavis"],
+        picture("an AVIF picture", TO_EITHER),
+    ),
+    (
+        4,
+        &[b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1"],
+        picture(
+            "a HEIC picture, as telephones save them",
+            "convert it to JPEG",
+        ),
+    ),
+    (
+        4,
+        &[b"ftyp"],
         picture("a video", "take single pictures from it"),
     ),
-    (0, b"II*\0", TIFF),
-    (0, b"MM\0*", TIFF),
-    (0, b"II+\0", TIFF),
-    (0, b"MM\0+", TIFF),
-    (0, b"\0\0\0\x0cJXL ", JPEG_XL),
-    (0, b"\xff\x0a", JPEG_XL),
-    (0, b"\0\0\0\x0cjP  ", JPEG_2000),
-    (0, b"\xff\x4f\xff\x51", JPEG_2000),
     (
         0,
-        b"8BPS",
+        &[b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"],
+        picture("a TIFF or a camera's raw picture", TO_EITHER),
+    ),
+    (
+        0,
+        &[b"\0\0\0\x0cJXL ", b"\xff\x0a"],
+        picture("a JPEG XL picture", TO_EITHER),
+    ),
+    (
+        0,
+        &[b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"],
+        picture("a JPEG 2000 picture", TO_EITHER),
+    ),
+    (
+        0,
+        &[b"8BPS"],
         picture("a Photoshop document", "save it as PNG or JPEG"),
     ),
     (
         0,
-        b"%PDF",
+        &[b"%PDF"],
         picture("a PDF document", "save its pictures as PNG or JPEG"),
     ),
     (
         0,
-        b"\x89HDF\r\n\x1a\n",
+        &[b"\x89HDF\r\n\x1a\n"],
         data("an HDF5 file, as Keras writes them (.h5)", ""),
     ),
-    (0, b"\x93NUMPY", data("an array of NumPy (.npy)", "")),
-    (0, b"GGUF", data("a GGUF file, as llama.cpp reads them", "")),
+    (0, &[b"\x93NUMPY"], data("an array of NumPy (.npy)", "")),
     (
         0,
-        b"hydrfeat",
+        &[b"GGUF"],
+        data("a GGUF file, as llama.cpp reads them", ""),
+    ),
+    (
+        0,
+        &[b"hydrfeat"],
         data("a file of features that hydranet kept", ""),
     ),
-    (0, b"\x1f\x8b", any("a gzip archive", UNPACK)),
-    (0, b"BZh", any("a bzip2 archive", UNPACK)),
-    (0, b"\xfd7zXZ\0", any("an xz archive", UNPACK)),
-    (0, b"\x28\xb5\x2f\xfd", any("a zstd archive", UNPACK)),
-    (0, b"7z\xbc\xaf\x27\x1c", any("a 7z archive", UNPACK)),
-    (0, b"Rar!\x1a\x07", any("a rar archive", UNPACK)),
-    (257, b"ustar", any("a tar archive", UNPACK)),
-    (0, b"SQLite format 3\0", data("a SQLite database", "")),
-    (0, b"\x7fELF", data("a program", "")),
-    (0, b"MZ", data("a program of Windows", "")),
-    (0, b"\xff\xfe", UTF16),
-    (0, b"\xfe\xff", UTF16),
-    (0, b"\x80\x02", PICKLE),
-    (0, b"\x80\x03", PICKLE),
-    (0, b"\x80\x04", PICKLE),
-    (0, b"\x80\x05", PICKLE),
+    (0, &[b"\x1f\x8b"], any("a gzip archive", UNPACK)),
+    (0, &[b"BZh"], any("a bzip2 archive", UNPACK)),
+    (0, &[b"\xfd7zXZ\0"], any("an xz archive", UNPACK)),
+    (0, &[b"\x28\xb5\x2f\xfd"], any("a zstd archive", UNPACK)),
+    (0, &[b"7z\xbc\xaf\x27\x1c"], any("a 7z archive", UNPACK)),
+    (0, &[b"Rar!\x1a\x07"], any("a rar archive", UNPACK)),
+    (257, &[b"ustar"], any("a tar archive", UNPACK)),
+    (0, &[b"SQLite format 3\0"], data("a SQLite database", "")),
+    (0, &[b"\x7fELF"], data("a program", "")),
+    (0, &[b"MZ"], data("a program of Windows", "")),
+    (
+        0,
+        &[b"\xff\xfe", b"\xfe\xff"],
+        data("text in UTF-16", "save it in UTF-8"),
+    ),
+    (
+        0,
+        &[b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"],
+        data(
+            "a pickle of Python",
+            "PyTorch's weights (.pth) may be such, which are given as model.weights",
+        ),
+    ),
 ];
 
 /// Bytes at the start of a file that are looked at.
@@ -155,7 +166,10 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
         ));
     }
     let at = |i: usize, what: &[u8]| start.get(i..).is_some_and(|b| b.starts_with(what));
-    if let Some((.., kind)) = MARKS.into_iter().find(|(i, mark, _)| at(*i, mark)) {
+    if let Some((.., kind)) = MARKS
+        .into_iter()
+        .find(|(i, marks, _)| marks.iter().any(|m| at(*i, m)))
+    {
         return Some(kind);
     }
     if at(0, b"RIFF") && at(8, b"WEBP") {

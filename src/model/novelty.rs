@@ -80,6 +80,24 @@ impl Novelty {
         })
     }
 
+    /// Whether photos can be told by it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a variance is not above 0 or the quantiles do not ascend.
+    pub(crate) fn check(&self, origin: &str) -> Result<()> {
+        let problem = if !self.variances.iter().all(|v| *v > 0.0) {
+            "expected numbers above 0 in `novelty.variances`"
+        } else if !self.quantiles.is_sorted() {
+            "expected numbers that ascend in `novelty.quantiles`"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Checkpoint {
+            origin: origin.into(),
+            problem: problem.into(),
+        })
+    }
+
     /// The squared distance d² of each row.
     ///
     /// # Shapes

@@ -11,6 +11,9 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
 
+/// The model, and what tells the novelty of a photo, if there is such.
+pub(crate) type Parts = (MultiTaskModel, Option<Novelty>);
+
 /// A model file in memory.
 #[derive(Clone, Debug)]
 pub struct ModelFile {
@@ -39,13 +42,18 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Checkpoint`] if they are not a whole hydranet model.
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self> {
+        Ok(Self::built(bytes, origin)?.0)
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), with the model that was built to see that it is whole.
+    pub(crate) fn built(bytes: &[u8], origin: &str) -> Result<(Self, Parts)> {
         let (description, tensors) = read_described(bytes, origin, "model")?;
         let file = Self {
             description,
             tensors,
         };
-        file.parts(origin)?;
-        Ok(file)
+        let parts = file.parts(origin)?;
+        Ok((file, parts))
     }
 
     /// The file's bytes; equal models give equal bytes.
@@ -73,8 +81,8 @@ impl ModelFile {
         Ok(self.parts("the model")?.0)
     }
 
-    /// The model, and what tells the novelty of a photo, if there is such.
-    pub(crate) fn parts(&self, origin: &str) -> Result<(MultiTaskModel, Option<Novelty>)> {
+    /// Its parts, built over its tensors.
+    pub(crate) fn parts(&self, origin: &str) -> Result<Parts> {
         let source = Source::new(self.tensors.clone());
         let vb = VarBuilder::from_backend(Box::new(source.clone()), DType::F32, Device::Cpu);
         let spec = &self.description.model;
@@ -84,6 +92,7 @@ impl ModelFile {
         let novelty = novelty.map(|n| Novelty::new(&n, width, &vb.pp(NOVELTY)));
         let novelty = novelty.transpose()?;
         source.check(origin)?;
+        novelty.iter().try_for_each(|n| n.check(origin))?;
         Ok((model, novelty))
     }
 }

@@ -18,6 +18,7 @@ pub use crate::tensors::{Tensors, read_tensors, to_bytes};
 pub use description::Description;
 pub use dtype::WeightDType;
 pub use file::ModelFile;
+pub(crate) use file::Parts;
 pub use seen::{Seen, SeenSet, SeenSides};
 
 #[cfg(all(test, feature = "cli"))]

@@ -1,6 +1,6 @@
 //! A model from where it lies: a file, or a folder as the Hub has it.
 
-use super::file::ModelFile;
+use super::file::{ModelFile, Parts};
 use super::folder;
 use crate::error::{Error, Result};
 use crate::io::read::{WEIGHTS, bytes, open_within};
@@ -13,9 +13,7 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        file_or_folder(path.as_ref(), |path, origin| {
-            Self::from_bytes(&bytes(path, WEIGHTS)?, origin)
-        })
+        Ok(Self::open(path.as_ref(), false)?.0)
     }
 
     /// Reads a file without a second copy of it in memory: it is mapped, and each tensor taken out of the system's file cache.
@@ -24,22 +22,20 @@ impl ModelFile {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_mapped(path: impl AsRef<Path>) -> Result<Self> {
-        file_or_folder(path.as_ref(), |path, origin| {
-            let (file, _) = open_within(path, WEIGHTS)?;
-            let bytes = map_file(&file).map_err(|e| Error::io("read", path, e))?;
-            Self::from_bytes(&bytes, origin)
-        })
+        Ok(Self::open(path.as_ref(), true)?.0)
     }
-}
 
-/// The model of a folder, or of a file by `read`, which is given its name for messages too.
-fn file_or_folder(
-    path: &Path,
-    read: impl FnOnce(&Path, &str) -> Result<ModelFile>,
-) -> Result<ModelFile> {
-    if path.is_dir() {
-        folder::read(path)
-    } else {
-        read(path, &path.display().to_string())
+    /// A file, mapped or read, or a folder, with the model that was built to see that it is whole.
+    pub(crate) fn open(path: &Path, mapped: bool) -> Result<(Self, Parts)> {
+        if path.is_dir() {
+            return folder::read(path);
+        }
+        let origin = path.display().to_string();
+        if !mapped {
+            return Self::built(&bytes(path, WEIGHTS)?, &origin);
+        }
+        let (file, _) = open_within(path, WEIGHTS)?;
+        let bytes = map_file(&file).map_err(|e| Error::io("read", path, e))?;
+        Self::built(&bytes, &origin)
     }
 }

@@ -38,9 +38,9 @@ fn is_text(path: &Path) -> Result<bool> {
 /// # Ok::<(), hydranet::Error>(())
 /// ```
 pub struct Ensemble {
-    members: Vec<Predictor>,
+    pub(super) members: Vec<Predictor>,
     average: Average,
-    views: Views,
+    pub(super) views: Views,
     /// Added to the pooled log-probabilities when the class is chosen: the mean of the members' own.
     offsets: Vec<f64>,
 }
@@ -203,7 +203,7 @@ impl Ensemble {
     }
 
     /// The pooled scores of each photo, of lists with an entry a photo; an error of any is one of the photo.
-    fn pooled(&self, all: Vec<Vec<Result<Scores>>>) -> Vec<Result<Scores>> {
+    pub(super) fn pooled(&self, all: Vec<Vec<Result<Scores>>>) -> Vec<Result<Scores>> {
         let photos = all.first().map_or(0, Vec::len);
         let mut lists: Vec<_> = all.into_iter().map(Vec::into_iter).collect();
         let mut pool = || {
@@ -213,155 +213,5 @@ impl Ensemble {
             Ok(Scores::pooled(of_photo, self.average, &self.offsets))
         };
         (0..photos).map(|_| pool()).collect()
-    }
-}
-
-#[cfg(feature = "image")]
-mod photos {
-    use super::super::photos::{BATCH, of_photo, opened, planes, stack};
-    use super::{Ensemble, Path, Prediction, Result, Scores, Views};
-    use crate::input::{InputSpec, Photo, Region};
-    use rayon::prelude::*;
-
-    impl Views {
-        /// The planes of each view of a photo.
-        fn of(&self, spec: &InputSpec, photo: &Photo) -> Result<Vec<Vec<f32>>> {
-            let mut prepared = Vec::with_capacity(self.count());
-            match self.five_crops {
-                None => prepared.push(spec.prepare(photo)?),
-                Some(share) => {
-                    let photo = photo.with_channels(spec.channels);
-                    let whole = spec.region(photo.height, photo.width);
-                    for region in five(whole, share) {
-                        prepared.push(photo.resize(region, spec.size, spec.interpolation)?);
-                    }
-                }
-            }
-            if self.flip {
-                let row = spec.size[1] * spec.channels;
-                for at in (0..prepared.len()).rev() {
-                    let turned = prepared[at].chunks_exact(row).flat_map(|row| {
-                        let pixels = row.chunks_exact(spec.channels).rev();
-                        pixels.flatten().copied()
-                    });
-                    let turned = turned.collect();
-                    prepared.insert(at + 1, turned);
-                }
-            }
-            prepared.iter().map(|pixels| planes(spec, pixels)).collect()
-        }
-    }
-
-    /// The middle and the four corners of a region.
-    fn five(whole: Region, share: f64) -> [Region; 5] {
-        let part = |side: usize| ((side as f64 * share).round() as usize).clamp(1, side);
-        let (height, width) = (part(whole.height), part(whole.width));
-        let (down, right) = (whole.height - height, whole.width - width);
-        [
-            (down / 2, right / 2),
-            (0, 0),
-            (0, right),
-            (down, 0),
-            (down, right),
-        ]
-        .map(|(top, left)| Region {
-            top: whole.top + top,
-            left: whole.left + left,
-            height,
-            width,
-        })
-    }
-
-    impl Ensemble {
-        /// Predicts one photo file (JPEG or PNG).
-        ///
-        /// # Errors
-        /// [`Error::Image`](crate::Error::Image) or [`Error::Io`](crate::Error::Io) naming the photo.
-        pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
-            self.predict_files(&[path.as_ref()])?.remove(0)
-        }
-
-        /// Predicts photo files, in their order, as [`Predictor::predict_files`](crate::Predictor::predict_files) does.
-        ///
-        /// # Errors
-        /// If a model itself fails.
-        pub fn predict_files(
-            &self,
-            paths: &[impl AsRef<Path> + Sync],
-        ) -> Result<Vec<Result<Prediction>>> {
-            let mut all = Vec::with_capacity(paths.len());
-            let scores = self.scores_of_files(paths)?.into_iter();
-            all.extend(scores.map(|s| self.to_prediction(&s?)));
-            Ok(all)
-        }
-
-        /// Predicts one decoded photo of any size.
-        ///
-        /// # Errors
-        /// [`Error::Image`](crate::Error::Image) if it cannot be resized.
-        pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
-            let views = self.views_of(photo)?;
-            self.to_prediction(&self.scores(vec![views])?.remove(0)?)
-        }
-
-        /// Scores of photo files, in their order.
-        pub(crate) fn scores_of_files(
-            &self,
-            paths: &[impl AsRef<Path> + Sync],
-        ) -> Result<Vec<Result<Scores>>> {
-            // All views of a photo, by all members, are held at once.
-            let views = self.views.count() * self.members.len();
-            let at_once = |m: &crate::Predictor| m.input().at_once(BATCH * views) / views;
-            let at_once = self.members.iter().map(at_once).min().unwrap_or(1).max(1);
-            let mut all = Vec::with_capacity(paths.len());
-            for paths in paths.chunks(at_once) {
-                all.extend(self.scores_of_few(paths)?);
-            }
-            Ok(all)
-        }
-
-        fn scores_of_few(&self, paths: &[impl AsRef<Path> + Sync]) -> Result<Vec<Result<Scores>>> {
-            // Members read all channels that any of them looks at.
-            let channels = self.members.iter().map(|m| m.input().channels).max();
-            let reader = InputSpec {
-                channels: channels.unwrap_or(3),
-                ..self.members[0].input().clone()
-            };
-            let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
-            for views in opened(&reader, paths, |photo| self.views_of(photo)) {
-                outcomes.push(views.map(|views| photos.push(views)));
-            }
-            let mut scores = self.scores(photos)?.into_iter();
-            let mut all = Vec::with_capacity(outcomes.len());
-            for (outcome, path) in outcomes.into_iter().zip(paths) {
-                match outcome {
-                    Ok(()) => all.extend(scores.next().map(|s| of_photo(s, path.as_ref()))),
-                    Err(e) => all.push(Err(e)),
-                }
-            }
-            Ok(all)
-        }
-
-        /// Each member's views of a photo.
-        fn views_of(&self, photo: &Photo) -> Result<Vec<Vec<Vec<f32>>>> {
-            let of = |m: &crate::Predictor| self.views.of(m.input(), photo);
-            self.members.par_iter().map(of).collect()
-        }
-
-        /// The scores of each photo, from each member's views of it.
-        fn scores(&self, mut photos: Vec<Vec<Vec<Vec<f32>>>>) -> Result<Vec<Result<Scores>>> {
-            if photos.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut all = Vec::new();
-            for (place, member) in self.members.iter().enumerate() {
-                for view in 0..self.views.count() {
-                    let take = |p: &mut Vec<Vec<Vec<f32>>>| std::mem::take(&mut p[place][view]);
-                    let planes = photos.iter_mut().map(take).collect();
-                    all.push(member.scores(&stack(member.input(), planes)?)?);
-                }
-            }
-            Ok(self.pooled(all))
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::novelty::Novelty;
 use crate::model::{Logits, MultiTaskModel};
-use crate::model_file::{Description, ModelFile};
+use crate::model_file::{Description, ModelFile, Parts};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use std::path::Path;
@@ -16,6 +16,8 @@ mod manifest;
 mod photos;
 mod prediction;
 mod scores;
+#[cfg(feature = "image")]
+mod views;
 
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
@@ -55,7 +57,7 @@ impl Predictor {
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] if it is not a whole hydranet model.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        Self::new(&ModelFile::read(path)?)
+        Self::of(ModelFile::open(path.as_ref(), false)?)
     }
 
     /// Loads a model file that nobody writes in place meanwhile, without a second copy of it in memory, see
@@ -64,7 +66,7 @@ impl Predictor {
     /// # Errors
     /// As [`from_file`](Self::from_file).
     pub fn from_mapped(path: impl AsRef<Path>) -> Result<Self> {
-        Self::new(&ModelFile::read_mapped(path)?)
+        Self::of(ModelFile::open(path.as_ref(), true)?)
     }
 
     /// Loads a model from memory, for instance from `include_bytes!`.
@@ -72,7 +74,7 @@ impl Predictor {
     /// # Errors
     /// [`Error::Checkpoint`] if it is not a whole hydranet model.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::new(&ModelFile::from_bytes(bytes, "bytes")?)
+        Self::of(ModelFile::built(bytes, "bytes")?)
     }
 
     /// A predictor over a model file in memory.
@@ -80,8 +82,14 @@ impl Predictor {
     /// # Errors
     /// As [`ModelFile::build`].
     pub fn new(file: &ModelFile) -> Result<Self> {
-        let description = file.description.clone();
-        let (model, novelty) = file.parts("the model")?;
+        Self::with(file.description.clone(), file.parts("the model")?)
+    }
+
+    fn of((file, parts): (ModelFile, Parts)) -> Result<Self> {
+        Self::with(file.description, parts)
+    }
+
+    fn with(description: Description, (model, novelty): Parts) -> Result<Self> {
         Ok(Self {
             taxonomy: description.model.taxonomy()?,
             model,

@@ -12,33 +12,48 @@ use std::path::Path;
 /// Photos a pass through the network at most; has no effect on the results.
 pub(super) const BATCH: usize = 32;
 
-/// A photo's planes, normalised.
-pub(super) fn planes(spec: &InputSpec, pixels: &[u8]) -> Result<Vec<f32>> {
-    let [h, w] = spec.size;
-    let mut planes = vec![0f32; spec.channels * h * w];
-    spec.normalise_into(pixels, &mut planes)?;
-    Ok(planes)
-}
-
-/// `(batch, channels, H, W)` from photos' planes.
-pub(super) fn stack(spec: &InputSpec, photos: Vec<Vec<f32>>) -> Result<Tensor> {
+/// `(batch, channels, H, W)` from photos' pixels, each `(H, W, channels)`.
+pub(super) fn stack(spec: &InputSpec, photos: &[Vec<u8>]) -> Result<Tensor> {
     let [h, w] = spec.size;
     let shape = (photos.len(), spec.channels, h, w);
-    Ok(Tensor::from_vec(photos.concat(), shape, &Device::Cpu)?)
+    let mut planes = vec![0f32; photos.len() * spec.channels * h * w];
+    let of_photos = planes.par_chunks_exact_mut(spec.channels * h * w);
+    let pairs = of_photos.zip(photos);
+    pairs.try_for_each(|(planes, pixels)| spec.normalise_into(pixels, planes))?;
+    Ok(Tensor::from_vec(planes, shape, &Device::Cpu)?)
 }
 
-/// What `make` makes of photo files, on all threads, in their order.
-pub(super) fn opened<T: Send>(
-    spec: &InputSpec,
+/// What `predict` says of what `prepare` makes of photo files, which it does on all threads: in their order, an error of one in
+/// its place.
+pub(super) fn in_order<T: Send, P>(
     paths: &[impl AsRef<Path> + Sync],
-    make: impl Fn(&Photo) -> Result<T> + Sync,
-) -> Vec<Result<T>> {
-    let open = |path: &Path| make(&*spec.hold(path)?);
-    paths.par_iter().map(|p| open(p.as_ref())).collect()
+    prepare: impl Fn(&Path) -> Result<T> + Sync,
+    predict: impl FnOnce(Vec<T>) -> Result<Vec<Result<P>>>,
+) -> Result<Vec<Result<P>>> {
+    let opened: Vec<_> = paths.par_iter().map(|p| prepare(p.as_ref())).collect();
+    let mut photos = Vec::with_capacity(paths.len());
+    let opened = opened
+        .into_iter()
+        .map(|o| o.map(|photo| photos.push(photo)));
+    let outcomes: Vec<Result<()>> = opened.collect();
+    let mut predictions = if photos.is_empty() {
+        Vec::new()
+    } else {
+        predict(photos)?
+    }
+    .into_iter();
+    let mut all = Vec::with_capacity(paths.len());
+    for (outcome, path) in outcomes.into_iter().zip(paths) {
+        match outcome {
+            Ok(()) => all.extend(predictions.next().map(|p| of_photo(p, path.as_ref()))),
+            Err(e) => all.push(Err(e)),
+        }
+    }
+    Ok(all)
 }
 
 /// An error of a prediction with the photo's name.
-pub(super) fn of_photo<T>(outcome: Result<T>, path: &Path) -> Result<T> {
+fn of_photo<T>(outcome: Result<T>, path: &Path) -> Result<T> {
     outcome.map_err(|e| Error::Image {
         path: path.into(),
         reason: e.to_string(),
@@ -67,24 +82,10 @@ impl Predictor {
     ) -> Result<Vec<Result<Prediction>>> {
         let mut all = Vec::with_capacity(paths.len());
         let spec = self.input();
+        let prepare = |path: &Path| spec.prepare(&*spec.hold(path)?);
         for paths in paths.chunks(spec.at_once(BATCH)) {
-            let opened = opened(spec, paths, |p| planes(spec, &spec.prepare(p)?));
-            let (mut photos, mut outcomes) = (Vec::new(), Vec::new());
-            for photo in opened {
-                outcomes.push(photo.map(|planes| photos.push(planes)));
-            }
-            let mut predictions = if photos.is_empty() {
-                Vec::new()
-            } else {
-                self.predictions(&stack(spec, photos)?)?
-            }
-            .into_iter();
-            for (outcome, path) in outcomes.into_iter().zip(paths) {
-                match outcome {
-                    Ok(()) => all.extend(predictions.next().map(|p| of_photo(p, path.as_ref()))),
-                    Err(e) => all.push(Err(e)),
-                }
-            }
+            let predict = |photos: Vec<_>| self.predictions(&stack(spec, &photos)?);
+            all.extend(in_order(paths, prepare, predict)?);
         }
         Ok(all)
     }
@@ -107,9 +108,9 @@ impl Predictor {
         for photos in photos.chunks(spec.at_once(BATCH)) {
             let prepared = photos
                 .par_iter()
-                .map(|p| planes(spec, &spec.prepare(p)?))
+                .map(|p| spec.prepare(p))
                 .collect::<Result<Vec<_>>>()?;
-            all.extend(self.predict_tensor(&stack(spec, prepared)?)?);
+            all.extend(self.predict_tensor(&stack(spec, &prepared)?)?);
         }
         Ok(all)
     }

@@ -4,6 +4,7 @@ use super::config::Config;
 use super::network::Network;
 use super::optim::variables::is_buffer;
 use crate::error::Result;
+use crate::model::JOINT;
 use crate::model_file::Tensors;
 
 /// A stage of the backbone, or a head, and how it is trained.
@@ -33,7 +34,7 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
     let network = Network::new(config, spec.clone(), weights, last, 1)?;
     let (groups, variables) = (&network.groups, &network.variables);
     let heads = spec.heads.iter().map(|h| format!("heads.{}", h.name));
-    let heads = heads.chain(spec.joint.iter().map(|_| "joint".to_string()));
+    let heads = heads.chain(spec.joint.iter().map(|_| JOINT.to_string()));
     let mut parts: Vec<Part> = groups
         .stages
         .iter()

@@ -17,6 +17,7 @@ use crate::layers::Mode;
 use crate::model::combine::Decision;
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Tensors};
+use crate::weights::source::BEST;
 use candle_core::Tensor;
 use std::rc::Rc;
 
@@ -151,7 +152,7 @@ impl<'a> Validation<'a> {
             return Ok(None);
         }
         let (taxonomy, dataset, photos) = (&self.tasks.taxonomy, self.dataset, &self.photos);
-        let best = folder.path("best.safetensors");
+        let best = folder.path(BEST);
         let mut file = ModelFile::read(&best)?;
         let model = file.build()?;
         let logits = logits(&model, &self.features(&model)?)?;

@@ -12,8 +12,11 @@ pub const CONFIG: &str = "config.json";
 /// The heads' file in a folder.
 pub const HEADS: &str = "heads.safetensors";
 
+/// The model of a run's best epoch, in its folder.
+pub(crate) const BEST: &str = "best.safetensors";
+
 /// What the name of a source on the Hugging Face Hub begins with.
-const HUB: &str = "hf://";
+pub(crate) const HUB: &str = "hf://";
 
 /// Endings of weights files.
 const ENDINGS: [&str; 4] = [".safetensors", ".pth", ".pt", ".bin"];
@@ -25,7 +28,7 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     }
     let mut candidates =
         std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
-    let known = |path: PathBuf| {
+    let weights = |path: PathBuf| {
         // A whole model is its folder, and of timm's a file counts.
         if path.is_file() || path.join(HEADS).is_file() {
             Some(path)
@@ -33,7 +36,7 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
             weights_in(&path)
         }
     };
-    if let Some(path) = candidates.find_map(known) {
+    if let Some(path) = candidates.find_map(weights) {
         return Ok(path);
     }
     let mut known: Vec<String> = folders
@@ -63,16 +66,18 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
                 known.join(", ")
             }
         ),
-        found: match PathBuf::from(source).join("best.safetensors") {
-            best if best.is_file() => {
-                format!(
-                    "`{source}`, a run's folder; its model is {}",
-                    best.display()
-                )
-            }
-            _ => format!("`{source}`"),
+        found: match of_run(Path::new(source)) {
+            Some(run) => format!("`{source}`, {run}"),
+            None => format!("`{source}`"),
         },
     })
+}
+
+/// What is said of a run's folder where a model or weights are asked for.
+pub(crate) fn of_run(folder: &Path) -> Option<String> {
+    let best = folder.join(BEST);
+    let words = format!("a run's folder; its model is {}", best.display());
+    best.is_file().then_some(words)
 }
 
 /// The weights in a folder of timm's: `model.safetensors`, or else `pytorch_model.bin`. `None` if it has no `config.json` or

@@ -1,21 +1,9 @@
 //! The command, as a user types it: what goes wrong gives a message to act on, never a panic.
 
+use super::{command, hydranet, text, works};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 const HEADS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/heads");
-
-fn hydranet(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hydranet"))
-        .current_dir(dir)
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Runs, expects failure without a panic, and gives the message.
 fn fails(dir: &Path, args: &[&str]) -> String {
@@ -24,17 +12,6 @@ fn fails(dir: &Path, args: &[&str]) -> String {
     assert!(!out.status.success(), "{args:?} succeeded: {message}");
     assert!(!message.contains("panicked"), "{args:?}: {message}");
     message
-}
-
-fn works(dir: &Path, args: &[&str]) -> String {
-    let out = hydranet(dir, args);
-    assert!(
-        out.status.success(),
-        "{args:?}: {}{}",
-        text(&out.stderr),
-        text(&out.stdout)
-    );
-    text(&out.stdout)
 }
 
 /// A folder with portraits of 20 people and a model trained on them for one epoch at 32 × 32.
@@ -555,7 +532,7 @@ fn an_audit_prints_what_it_suspects_and_refuses_what_it_does_not_know() {
 
 #[test]
 fn an_unknown_instruction_set_is_an_error_that_names_those_there_are() {
-    let output = Command::new(env!("CARGO_BIN_EXE_hydranet"))
+    let output = command(Path::new("."))
         .args(["inspect", "--model", "no-such-file"])
         .env("HYDRANET_ISA", "axv2")
         .output()

@@ -1,28 +1,18 @@
 //! What the command does with finished models: smaller ones, ensembles, calibration, heads apart.
 
+use super::{command, hydranet, text};
 use crate::common::tiny;
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn run(folder: &Path, args: &str) -> Output {
-    let program = env!("CARGO_BIN_EXE_hydranet");
-    let mut command = Command::new(program);
-    command.current_dir(folder).args(args.split_whitespace());
-    command.output().unwrap()
-}
 
 fn works(folder: &Path, args: &str) -> String {
-    let output = run(folder, args);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    super::works(folder, &args.split_whitespace().collect::<Vec<_>>())
 }
 
 /// One line of error that has these words.
 fn fails(folder: &Path, args: &str, words: &[&str]) {
-    let output = run(folder, args);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = hydranet(folder, args.split_whitespace());
+    let errors = text(&output.stderr);
     assert!(!output.status.success(), "{args}");
     assert!(!errors.contains("panicked"), "{args}: {errors}");
     for word in words {
@@ -204,13 +194,8 @@ fn the_command_writes_folders_and_every_model_may_be_one() {
         .write(dir.path().join("m.safetensors"))
         .unwrap();
     let run = |args: &[&str]| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"))
-            .current_dir(dir.path())
-            .args(args)
-            .output()
-            .unwrap();
-        let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
-        (out.status.success(), text(out.stdout) + &text(out.stderr))
+        let out = hydranet(dir.path(), args);
+        (out.status.success(), text(&out.stdout) + &text(&out.stderr))
     };
     let model = ["export", "--model", "m.safetensors"];
     let (ok, said) = run(&[
@@ -249,7 +234,7 @@ fn the_command_writes_the_onnx_file_that_the_library_makes() {
     let file = tiny::model();
     file.write(&from).unwrap();
     let run = |model: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        let mut command = command(dir.path());
         command.args(["export", "--model"]).arg(model);
         command.arg("--onnx").arg(&to).output().unwrap()
     };

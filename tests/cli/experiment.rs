@@ -1,24 +1,7 @@
 //! Experiments and the comparison of their runs, by the command.
 
+use super::works;
 use crate::common::runs::{Bench, HEADS};
-use std::path::Path;
-use std::process::Command;
-
-fn hydranet(dir: &Path, args: &[&str]) -> String {
-    let out = Command::new(env!("CARGO_BIN_EXE_hydranet"))
-        .current_dir(dir)
-        .args(args)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        out.status.success(),
-        "{args:?}: {}{}",
-        text(&out.stderr),
-        text(&out.stdout)
-    );
-    text(&out.stdout)
-}
 
 #[test]
 fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
@@ -28,12 +11,12 @@ fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
         "data = [\"faces/portraits.csv\"]\nheads = {HEADS:?}\nfolds = 2\nset = [\"model.input.size=[32,32]\", \"train.epochs=1\", \"train.batch=8\"]\n[[variants]]\nset = [\"train.mix_up=0\"]\n"
     );
     std::fs::write(dir.join("e.toml"), toml).unwrap();
-    let planned = hydranet(dir, &["experiment", "e.toml", "--dry-run"]);
+    let planned = works(dir, &["experiment", "e.toml", "--dry-run"]);
     assert!(
         planned.contains("4 runs: 2 variants × 2 folds × 1 seeds"),
         "{planned}"
     );
-    let said = hydranet(dir, &["experiment", "e.toml", "--out", "e"]);
+    let said = works(dir, &["experiment", "e.toml", "--out", "e"]);
     assert!(
         said.contains("4 runs: 4 done") && said.contains("train.mix_up: 0.2 → 0.0"),
         "{said}"
@@ -51,12 +34,12 @@ fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
         svg.contains("train.mix_up=0.0") && svg.contains("<circle"),
         "{svg}"
     );
-    let markdown = hydranet(
+    let markdown = works(
         dir,
         &["compare", "e", "--markdown", "--metric", "age.brier"],
     );
     assert!(markdown.contains("| age.brier | runs |"), "{markdown}");
-    let json = hydranet(
+    let json = works(
         dir,
         &[
             "compare",
@@ -78,7 +61,7 @@ fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
     bench.train(&one, "one", false, None).unwrap();
     let two = Bench::config(&["train.mix_up=0"]).unwrap();
     bench.train(&two, "two", false, None).unwrap();
-    let said = hydranet(dir, &["compare", "one", "two"]);
+    let said = works(dir, &["compare", "one", "two"]);
     assert!(
         said.contains("on validation") && said.contains("one split"),
         "{said}"

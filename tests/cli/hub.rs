@@ -1,5 +1,6 @@
 //! The command and the Hub, against a server on this machine that speaks its protocol.
 
+use super::command;
 use crate::common::hub_server::upload::LARGE;
 use crate::common::hub_server::{COMMIT, REPO, Server, model, read, write};
 
@@ -24,8 +25,7 @@ fn the_command_takes_the_hubs_address_token_and_cache_from_the_environment() {
     let server = Server::new(&[(BEST, &file)]);
     server.state().token = Some("secret".into());
     let message = |offline: &str, token: &str| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"))
-            .current_dir(dir.path())
+        let out = command(dir.path())
             .args(["train", "--data", "faces/portraits.csv", "--out", "run"])
             .args(["--heads", concat!(env!("CARGO_MANIFEST_DIR"), "/heads")])
             .args(["--set", &format!("model.weights={SOURCE}")])
@@ -77,7 +77,7 @@ fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves
     let server = Server::new(&[]);
     server.state().token = Some("secret".into());
     let run = |home: &str, token: &str, arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"));
+        let mut command = command(dir.path());
         let names = [
             "HF_HUB_CACHE",
             "HUGGINGFACE_HUB_CACHE",
@@ -88,7 +88,6 @@ fn the_command_takes_a_large_file_there_and_back_and_a_failure_on_the_way_leaves
             command.env_remove(name);
         }
         let out = command
-            .current_dir(dir.path())
             .args(arguments)
             .env("HF_ENDPOINT", &server.endpoint)
             .env("HF_HOME", dir.path().join(home))

@@ -1,12 +1,12 @@
 //! What is said of files that are something else, of settings out of range, and of names that mean harm.
 
+use super::{command, hydranet};
 use crate::common::runs::{Bench, HEADS};
 use crate::common::tiny;
 use hydranet::data::Dataset;
 use hydranet::train::{Config, load_weights, read_head};
 use hydranet::{Ensemble, HeadSpec, ModelFile};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A copy of the shipped heads.
 fn heads(into: &Path) -> PathBuf {
@@ -165,8 +165,7 @@ fn a_label_that_is_written_otherwise_is_hinted_at() {
 const HARM: [char; 4] = ['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}'];
 
 fn run(dir: &Path, args: &[&str]) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-    let out = command.current_dir(dir).args(args).output().unwrap();
+    let out = hydranet(dir, args);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(out.stdout), text(out.stderr))
 }
@@ -186,9 +185,9 @@ fn a_message_holds_no_backtrace_whatever_the_environment_asks_for() {
     ] {
         std::fs::write(bench.out(name), [&start[..], bytes].concat()).unwrap();
         let weights = format!("model.weights={name}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        command.current_dir(bench.dir.path()).args(&run);
-        command.args(["--set", &weights]).env("RUST_BACKTRACE", "1");
+        let mut command = command(bench.dir.path());
+        command.args(&run).args(["--set", &weights]);
+        command.env("RUST_BACKTRACE", "1");
         let out = command.output().unwrap();
         let message = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(1), "{message}");
@@ -258,8 +257,7 @@ fn a_dry_run_warns_of_a_label_without_a_photo_as_training_does() {
     std::fs::write(&bench.data, rows.collect::<String>()).unwrap();
     let data = bench.data.display().to_string();
     let args = ["train", "--dry-run", "--heads", HEADS, "--data", &data];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-    let out = command.args(args).output().unwrap();
+    let out = hydranet(bench.dir.path(), args);
     let told = String::from_utf8(out.stderr).unwrap();
     assert!(out.status.success(), "{told}");
     assert!(

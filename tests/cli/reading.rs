@@ -1,6 +1,7 @@
 //! What is given where a file is needed: a device, a pipe, a folder, a file without end, bytes that are no text. Each is refused
 //! in words and at once.
 
+use super::command;
 use crate::common::tiny;
 use std::io::Read;
 use std::path::Path;
@@ -12,8 +13,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs the command, which must fail within [`LIMIT`], and gives what it says.
 fn fails(dir: &Path, args: &[&str]) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hydranet"))
-        .current_dir(dir)
+    let mut child = command(dir)
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -3,21 +3,14 @@
 
 use crate::common::{golden, recorded};
 
+use super::text;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn hydranet(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hydranet"))
-        .current_dir(ROOT)
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    super::hydranet(Path::new(ROOT), args)
 }
 
 /// README and every chapter of the guide.

@@ -1,16 +1,14 @@
 //! What the commands say of photos that a model has seen.
 
+use super::hydranet;
 use crate::common::runs::{Bench, HEADS};
 use crate::common::sides::{bench, config, file_name, rows, trained, write};
 use hydranet::data::Split;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn run(folder: &Path, args: &str) -> Output {
-    let program = env!("CARGO_BIN_EXE_hydranet");
-    let mut command = Command::new(program);
-    command.current_dir(folder).args(args.split_whitespace());
-    command.output().unwrap()
+    hydranet(folder, args.split_whitespace())
 }
 
 #[test]
@@ -66,12 +64,6 @@ fn the_commands_say_how_many_photos_a_model_has_seen_and_refuse_a_test_without_a
     assert!(!json.contains("person_"), "{json}");
 }
 
-fn hydranet(bench: &Bench, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-    command.current_dir(bench.dir.path()).args(args);
-    command.output().unwrap()
-}
-
 #[test]
 fn an_experiment_or_audit_from_a_model_that_has_seen_its_photos_is_refused_before_anything_is_done()
 {
@@ -99,7 +91,7 @@ fn an_experiment_or_audit_from_a_model_that_has_seen_its_photos_is_refused_befor
     let mut audit = vec!["audit", "--heads", HEADS, "--out", "a", "--data", &data];
     set.iter().for_each(|s| audit.extend(["--set", s]));
     for args in [&experiment[..], &audit] {
-        let out = hydranet(&bench, args);
+        let out = hydranet(bench.dir.path(), args);
         let message = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(1), "{message}");
         assert!(
@@ -136,7 +128,7 @@ fn copies_on_two_sides_are_warned_of_wherever_photos_are_read() {
                 }
             })
             .collect();
-        let out = hydranet(&bench, &args);
+        let out = hydranet(bench.dir.path(), &args);
         assert!(out.status.success(), "{out:?}");
         String::from_utf8(out.stderr).unwrap()
     };

@@ -1,6 +1,7 @@
 //! What is written is whole or said to be broken: full disks, readers who leave, processes that are killed, two runs in one
 //! folder.
 
+use super::{command, hydranet};
 use crate::common::runs::{Bench, HEADS};
 use crate::common::tiny;
 use std::fs::File;
@@ -10,9 +11,8 @@ use std::time::Duration;
 
 /// The command that trains for `epochs` short epochs in `out`.
 fn training(bench: &Bench, out: &str, epochs: usize) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    let mut command = command(bench.dir.path());
     command
-        .current_dir(bench.dir.path())
         .args(["train", "--heads", HEADS, "--data"])
         .arg(&bench.data)
         .args(["--out", out, "--set", "model.input.size=[32,32]"])
@@ -25,9 +25,8 @@ fn training(bench: &Bench, out: &str, epochs: usize) -> Command {
 
 /// The command that goes on with the run in `out`.
 fn resumed(bench: &Bench, out: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    let mut command = command(bench.dir.path());
     command
-        .current_dir(bench.dir.path())
         .args([
             "train", "--heads", HEADS, "--resume", "--out", out, "--data",
         ])
@@ -48,8 +47,8 @@ fn model(bench: &Bench) {
 
 /// With standard output on a full disk: the command fails and says why.
 fn fails_on_a_full_disk(dir: &Path, args: &[&str]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-    let out = command.current_dir(dir).args(args).stdout(full());
+    let mut command = command(dir);
+    let out = command.args(args).stdout(full());
     let out = out.output().unwrap();
     let message = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(1), "{args:?}: {message}");
@@ -101,13 +100,8 @@ fn a_command_that_ends_at_once_leaves_no_lock_behind_and_a_left_one_goes_with_th
     let bench = Bench::new();
     model(&bench);
     let ensemble = |out: File| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        command.current_dir(bench.dir.path()).args([
-            "ensemble",
-            "model.safetensors",
-            "--out",
-            "out",
-        ]);
+        let mut command = command(bench.dir.path());
+        command.args(["ensemble", "model.safetensors", "--out", "out"]);
         let out = command.stdout(out).output().unwrap();
         let message = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!bench.out(".out.lock").exists(), "{message}");
@@ -139,9 +133,7 @@ fn a_listing_from_a_pipe_is_read_once_and_is_enough() {
     let check = ["check", "--heads", HEADS, "--data", "/dev/stdin"];
     let plan = ["experiment", "e.toml", "--dry-run", "--data", "/dev/stdin"];
     for (args, word) in [(check, "persons on two sides"), (plan, "4 runs")] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        let mut child = command
-            .current_dir(bench.dir.path())
+        let mut child = command(bench.dir.path())
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -160,7 +152,7 @@ fn a_listing_from_a_pipe_is_read_once_and_is_enough() {
 
 #[test]
 fn a_reader_who_has_read_enough_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hydranet"))
+    let mut child = command(Path::new("."))
         .arg("--help")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -498,9 +490,7 @@ fn of_two_commands_that_write_the_same_file_the_second_is_refused() {
             &spec,
         ],
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-        let out = command.current_dir(bench.dir.path()).args(args);
-        let out = out.output().unwrap();
+        let out = hydranet(bench.dir.path(), args);
         let message = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(1), "{args:?}: {message}");
         assert!(message.contains("another command"), "{args:?}: {message}");
@@ -509,9 +499,8 @@ fn of_two_commands_that_write_the_same_file_the_second_is_refused() {
     drop(lock);
     let half = bench.out("out.4194305-7.partial");
     std::fs::write(&half, "half").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-    let export = ["export", "--model", "model.safetensors", "--dtype", "f16"];
-    command.current_dir(bench.dir.path()).args(export);
+    let mut command = command(bench.dir.path());
+    command.args(["export", "--model", "model.safetensors", "--dtype", "f16"]);
     let status = command.args(["--out", "out"]).stdout(Stdio::null());
     assert!(status.status().unwrap().success());
     assert!(!half.exists(), "what a killed process left");
@@ -548,9 +537,7 @@ fn audits_and_experiments_name_broken_photos_before_they_begin_and_go_on_without
     let experiment = vec!["experiment", "e.toml", "--data", &data];
     for (what, args) in [("audit", audit), ("experiment", experiment)] {
         let run = |more: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_hydranet"));
-            command.current_dir(bench.dir.path()).args(&args);
-            let out = command.args(more).output().unwrap();
+            let out = hydranet(bench.dir.path(), args.iter().chain(more));
             (out.status, String::from_utf8(out.stderr).unwrap())
         };
         let (status, message) = run(&["--out", what]);

@@ -315,6 +315,35 @@ fn weights_that_are_no_numbers_and_variances_below_0_are_refused_by_name() {
     }
 }
 
+#[test]
+fn statistics_of_novelty_by_which_nothing_can_be_told_are_refused() {
+    let with = |variances: [f32; 2], quantiles: [f32; 3]| {
+        let mut model = tiny::model();
+        model.description.novelty = Some(hydranet::NoveltySpec {
+            directions: 1,
+            quantiles: 3,
+        });
+        for (name, values, shape) in [
+            ("mean", &[0.0; 1280][..], vec![1280]),
+            ("directions", &[0.0; 1280], vec![1, 1280]),
+            ("variances", &variances, vec![2]),
+            ("quantiles", &quantiles, vec![3]),
+        ] {
+            let tensor = Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+            model.tensors.insert(format!("novelty.{name}"), tensor);
+        }
+        model.to_bytes().unwrap()
+    };
+    ModelFile::from_bytes(&with([1.0, 1e-30], [0.0, 2.0, 2.0]), ORIGIN).unwrap();
+    for (of, bytes) in [
+        ("variances", with([1.0, 0.0], [0.0, 1.0, 2.0])),
+        ("variances", with([-1.0, 1.0], [0.0, 1.0, 2.0])),
+        ("quantiles", with([1.0, 1.0], [0.0, 2.0, 1.0])),
+    ] {
+        assert_refused(of, &bytes, &[&format!("novelty.{of}")]);
+    }
+}
+
 /// A model's bytes in a lesser type, with the bytes of one tensor changed.
 fn damaged(dtype: hydranet::WeightDType, tensor: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut bytes = tiny::model().with_dtype(dtype).unwrap().to_bytes().unwrap();

@@ -6,7 +6,7 @@ use hydranet::{
     Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, Prediction,
     Predictor, Views,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn predictor(seed: u64) -> Predictor {
     Predictor::new(&tiny::build(seed)).unwrap()
@@ -262,6 +262,23 @@ fn a_manifest_is_written_and_read_with_its_models_beside_it() {
         one.predict_photo(&photo).unwrap(),
         predictor(1).predict_photo(&photo).unwrap()
     );
+}
+
+#[test]
+fn a_photo_is_counted_with_what_the_largest_input_of_the_members_takes() {
+    let counted = |sides: &[usize]| {
+        let member = |side: &usize| {
+            let mut file = tiny::model();
+            file.description.model.input.size = [*side; 2];
+            Predictor::new(&file).unwrap()
+        };
+        let members = sides.iter().map(member).collect();
+        let all = Ensemble::new(members, Average::Vote, Views::default()).unwrap();
+        let path = Path::new("tests/golden/exif_1.jpg");
+        all.hold(path).unwrap().counted()
+    };
+    assert_eq!(counted(&[32, 1024]), counted(&[1024]));
+    assert!(counted(&[32]) < counted(&[1024]));
 }
 
 #[test]

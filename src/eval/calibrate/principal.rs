@@ -57,7 +57,8 @@ pub(crate) fn novelty(train: &Tensor, aside: &Tensor) -> Result<(NoveltySpec, Te
         });
     }
     variances.push(rest);
-    let variances: Vec<f32> = variances.iter().map(|v| v.max(least) as f32).collect();
+    let value = |v: &f64| (v.max(least) as f32).max(f32::MIN_POSITIVE);
+    let variances: Vec<f32> = variances.iter().map(value).collect();
     let directions: Vec<f32> = directions.concat().iter().map(|v| *v as f32).collect();
     let mut tensors = Tensors::from([
         ("mean".to_string(), mean.to_dtype(DType::F32)?),

@@ -33,7 +33,7 @@ struct State {
 
 /// A part of the budget, given back when dropped. It stays on its thread.
 pub(crate) struct Room {
-    bytes: u64,
+    pub(super) bytes: u64,
     budget: &'static Budget,
     stays: PhantomData<*const ()>,
 }

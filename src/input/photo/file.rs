@@ -86,6 +86,12 @@ impl<'a> PhotoFile<'a> {
 }
 
 impl HeldPhoto {
+    /// The bytes that are counted for it.
+    #[cfg(all(test, feature = "cli"))]
+    pub(crate) fn counted(&self) -> u64 {
+        self._room.bytes
+    }
+
     /// The photo alone, no longer counted.
     pub(crate) fn release(self) -> Photo {
         self.photo

@@ -1,7 +1,7 @@
 //! One process at a time that makes a file or a folder, beside which others may be at work.
 
 use crate::error::{Error, Result};
-use crate::io::partial::is_at;
+use crate::io::partial::{folder_of, is_at};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,10 +31,7 @@ impl OutputLock {
     /// # Errors
     /// [`Error::Invalid`] if another process holds it, [`Error::Io`] if its folder cannot be written.
     pub(crate) fn take(path: &Path) -> Result<Self> {
-        let beside = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let beside = folder_of(path);
         let is_device = path.exists() && !path.is_file() && !path.is_dir();
         let Some(name) = path.file_name().filter(|_| beside.is_dir() && !is_device) else {
             return Ok(Self(None));

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::head::HeadSpec;
 use crate::model_file::file::ModelFile;
-use crate::weights::source::{CONFIG, HEADS, MODEL};
+use crate::weights::source::{CONFIG, HEADS, HUB, MODEL};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -75,7 +75,7 @@ pub fn card(file: &ModelFile, license: Option<&str>) -> Result<String> {
     text += &scores(&d.training, &names);
     text += "\n## Training\n\n";
     text += &training(&d.training);
-    text += &input(file);
+    text += &format!("\n## Input\n\nA photo: {}.\n", model.input.words());
     text += &usage(file);
     Ok(text)
 }
@@ -120,16 +120,8 @@ fn condition(head: &HeadSpec) -> String {
     }
 }
 
-/// The figures of the validation split, of each training that was merged.
+/// The figures of the validation split.
 fn scores(training: &Value, names: &[&str]) -> String {
-    if let Some(merged) = training["merged"].as_array() {
-        let part = |part: &Value| {
-            let names = part["heads"].as_array();
-            let names = names.into_iter().flatten().filter_map(Value::as_str);
-            scores(&part["training"], &names.collect::<Vec<_>>())
-        };
-        return merged.iter().map(part).collect::<Vec<_>>().join("\n");
-    }
     let valid = &training["valid"];
     // Files of before had zeros where nothing was measured; the loss was absent then too.
     let measured = valid.get("valid_loss") != Some(&Value::Null);
@@ -170,7 +162,7 @@ fn training(training: &Value) -> String {
     let mut text = String::new();
     // Not where a file lay on somebody's machine.
     let weights = training["weights"].as_str().map(|w| match w {
-        hub if hub.starts_with("hf://") => hub,
+        hub if hub.starts_with(HUB) => hub,
         path => path.rsplit(['/', '\\']).next().unwrap_or(path),
     });
     let weights = Value::from(weights);
@@ -208,28 +200,6 @@ fn training(training: &Value) -> String {
     } else {
         text
     }
-}
-
-fn input(file: &ModelFile) -> String {
-    let input = &file.description.model.input;
-    let [height, width] = input.size;
-    let crop = match input.crop {
-        Some([h, w]) => format!("the middle {h} × {w} pixels, "),
-        None => String::new(),
-    };
-    let resized = match input.crop_pct {
-        None => format!("resized to {height} × {width}"),
-        Some(pct) => format!(
-            "resized in its shape until it covers {height} × {width} divided by {pct}, of which the middle {height} × {width}"
-        ),
-    };
-    let (mean, std): (Vec<f32>, Vec<f32>) = (0..input.channels).map(|c| input.norm(c)).unzip();
-    format!(
-        "\n## Input\n\nA photo: {crop}{resized} (height × width; {}, antialiased), {} channels on the scale 0–1, less {mean:?}, divided by \
-         {std:?}.\n",
-        format!("{:?}", input.interpolation).to_lowercase(),
-        input.channels,
-    )
 }
 
 fn usage(file: &ModelFile) -> String {

@@ -13,13 +13,13 @@
 mod card;
 mod config;
 
-use super::file::ModelFile;
+use super::file::{ModelFile, Parts};
 use super::heads::{HeadsFile, without_backbone};
 use crate::error::{Error, Result};
 use crate::io::recognise::not_json;
 use crate::io::write_atomically;
 use crate::tensors::{Tensors, to_bytes};
-use crate::weights;
+use crate::weights::{self, source::of_run};
 use std::path::Path;
 
 pub use crate::weights::source::{CONFIG, HEADS, MODEL};
@@ -74,25 +74,21 @@ fn write_backbone(file: &ModelFile, folder: &Path) -> Result<()> {
     write_atomically(&folder.join(CONFIG), config.as_bytes())
 }
 
-/// Reads a folder that [`write()`] wrote.
+/// Reads a folder that [`write()`] wrote; with the model that was built to see that it is whole.
 ///
 /// # Errors
 /// [`Error::Io`] if a file is missing, [`Error::Checkpoint`] if one is broken, or if the backbone is not the heads'.
-pub fn read(folder: impl AsRef<Path>) -> Result<ModelFile> {
-    let folder = folder.as_ref();
+pub(super) fn read(folder: &Path) -> Result<(ModelFile, Parts)> {
     let heads = folder.join(HEADS);
     if !heads.is_file() {
-        let best = folder.join("best.safetensors");
-        let found = if best.is_file() {
-            format!("a run's folder; its model is {}", best.display())
-        } else {
+        let problem = of_run(folder).unwrap_or_else(|| {
             format!(
                 "a folder without {HEADS}; expected one that `hydranet export --hugging-face` wrote"
             )
-        };
+        });
         return Err(Error::Checkpoint {
             origin: folder.display().to_string(),
-            problem: found,
+            problem,
         });
     }
     let heads = HeadsFile::read(heads)?;
@@ -113,7 +109,7 @@ pub fn read(folder: impl AsRef<Path>) -> Result<ModelFile> {
     let named = |(name, t)| (format!("backbone.{name}"), t);
     let tensors: Tensors = weights::read(&path)?.into_iter().map(named).collect();
     // The error of a backbone that is not theirs names no file.
-    heads.attach(&tensors).map_err(|e| Error::Checkpoint {
+    heads.built_on(&tensors).map_err(|e| Error::Checkpoint {
         origin,
         problem: e.to_string(),
     })

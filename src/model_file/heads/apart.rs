@@ -5,7 +5,7 @@ use crate::io::write_atomically;
 use crate::model::novelty::{NOVELTY, Novelty};
 use crate::model::{ModelSpec, heads};
 use crate::model_file::description::Description;
-use crate::model_file::file::{ModelFile, read_described};
+use crate::model_file::file::{ModelFile, Parts, read_described};
 use crate::tensors::hash::of_tensors;
 use crate::tensors::{Source, Tensors, to_bytes};
 use candle_core::{DType, Device};
@@ -103,10 +103,11 @@ impl HeadsFile {
         let spec = &description.model;
         let width = spec.backbone.num_features();
         heads(spec, width, &vb)?;
-        if let Some(novelty) = &description.novelty {
-            Novelty::new(novelty, width, &vb.pp(NOVELTY))?;
-        }
+        let novelty = description.novelty;
+        let novelty = novelty.map(|n| Novelty::new(&n, width, &vb.pp(NOVELTY)));
+        let novelty = novelty.transpose()?;
         source.check(origin)?;
+        novelty.iter().try_for_each(|n| n.check(origin))?;
         Ok(Self {
             description,
             tensors,
@@ -134,6 +135,11 @@ impl HeadsFile {
     /// # Errors
     /// [`Error::Invalid`] with both fingerprints if it is another backbone than they were trained on.
     pub fn attach(&self, tensors: &Tensors) -> Result<ModelFile> {
+        Ok(self.built_on(tensors)?.0)
+    }
+
+    /// As [`attach`](Self::attach), with the model that was built to see that they fit.
+    pub(crate) fn built_on(&self, tensors: &Tensors) -> Result<(ModelFile, Parts)> {
         let found = backbone_sha256(tensors)?;
         let expected = self.description.backbone_sha256.clone().unwrap_or_default();
         if found != expected {
@@ -163,8 +169,8 @@ impl HeadsFile {
             },
             tensors: pairs.map(|(n, t)| (n.clone(), t.clone())).collect(),
         };
-        file.build()?;
-        Ok(file)
+        let parts = file.parts("the model")?;
+        Ok((file, parts))
     }
 }
 

@@ -226,7 +226,7 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     };
     let mut merged = first.clone();
     for (place, other) in others.iter().enumerate() {
-        for head in &other.description.model.heads {
+        for (i, head) in other.description.model.heads.iter().enumerate() {
             if merged.description.model.head_index(&head.name).is_ok() {
                 return Err(Error::Invalid {
                     what: format!("head `{}` of model {}", head.name, place + 2),
@@ -234,7 +234,12 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
                     found: format!("the heads {}", names(&merged.description.model)),
                 });
             }
-            merged = graft(&merged, other, &head.name, &Graft::default())?;
+            let how = Graft {
+                // The first has been compared with it.
+                allow_other_backbone: i > 0,
+                ..Graft::default()
+            };
+            merged = graft(&merged, other, &head.name, &how)?;
         }
         let impossible = &other.description.model.impossible;
         if !impossible.is_empty() {
@@ -281,19 +286,15 @@ fn renamed(spec: &HeadSpec, to: &str) -> HeadSpec {
 
 /// The first backbone tensor, in order of name, that is not bit for bit the same in both.
 fn first_difference(a: &ModelFile, b: &ModelFile) -> Result<Option<String>> {
-    let of = |f: &ModelFile| -> Tensors {
-        let backbone = |(k, _): &(&String, &Tensor)| k.starts_with("backbone.");
-        let pair = |(k, t): (&String, &Tensor)| (k.clone(), t.clone());
-        f.tensors.iter().filter(backbone).map(pair).collect()
-    };
     let bits = |t: &Tensor| -> Result<Vec<u32>> {
         let values: Vec<f32> = t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         Ok(values.into_iter().map(f32::to_bits).collect())
     };
-    let (a, b) = (of(a), of(b));
-    for name in a.keys().chain(b.keys()) {
-        let same = match (a.get(name), b.get(name)) {
-            (Some(x), Some(y)) => x.dims() == y.dims() && bits(x)? == bits(y)?,
+    let of_backbone = |name: &&String| name.starts_with("backbone.");
+    let more = b.tensors.keys().filter(|n| !a.tensors.contains_key(*n));
+    for name in a.tensors.keys().chain(more).filter(of_backbone) {
+        let same = match (a.tensors.get(name), b.tensors.get(name)) {
+            (Some(x), Some(y)) => x.id() == y.id() || x.dims() == y.dims() && bits(x)? == bits(y)?,
             _ => false,
         };
         if !same {

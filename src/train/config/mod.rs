@@ -5,6 +5,7 @@
 use super::optim::lora::Lora;
 use crate::backbone::{Architecture, SavedActivations};
 use crate::data::augment::AugmentConfig;
+use crate::data::loader::QUEUE_MIB;
 use crate::data::sampling::Sampling;
 use crate::data::split::SplitConfig;
 use crate::error::{Error, Result};
@@ -179,7 +180,7 @@ impl Default for TrainConfig {
             sampling: Sampling::EveryPhoto,
             decision: DecisionRule::Product,
             patience: 0,
-            queue_mib: 64,
+            queue_mib: QUEUE_MIB,
             feature_cache: None,
             feature_views: 1,
             augment: AugmentConfig::default(),

@@ -9,6 +9,7 @@ use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model_file::{Description, ModelFile, Seen, Tensors};
 use crate::train::config::{Config, TrainConfig};
+use crate::weights::source::BEST;
 use serde_json::json;
 
 /// Writes models with all that is said about them.
@@ -83,7 +84,7 @@ impl Models {
         let bytes = file.to_bytes()?;
         write_atomically(&self.folder.path("last.safetensors"), &bytes)?;
         if better {
-            write_atomically(&self.folder.path("best.safetensors"), &bytes)?;
+            write_atomically(&self.folder.path(BEST), &bytes)?;
         }
         Ok(())
     }

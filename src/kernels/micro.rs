@@ -316,7 +316,8 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_the_sums_of_plain_loops() {
         type Kernel = unsafe fn(&Product<f32>);
-        let mut kernels: Vec<(&str, usize, Kernel)> = vec![("portable", 3 * LANES, portable::<f32>)];
+        let mut kernels: Vec<(&str, usize, Kernel)> =
+            vec![("portable", 3 * LANES, portable::<f32>)];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") {

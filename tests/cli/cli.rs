@@ -272,7 +272,7 @@ fn unreadable_photos_are_named_and_do_not_stop_the_rest() {
     std::fs::write(path.join("text.jpg"), "no photo").unwrap();
     let out = hydranet(
         &path,
-        &[
+        [
             "predict",
             "--model",
             "run/best.safetensors",

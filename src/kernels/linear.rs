@@ -1,13 +1,13 @@
 //! y = x·Wᵀ + b over rows, and its gradients.
 
-use crate::matmul::{Matrix, matmul, matmul_at};
+use crate::conv::product::{Left, Packed};
+use crate::matmul::{Matrix, matmul_at};
 use crate::real::Real;
 use crate::rows::add_in_order;
 use crate::shared::SharedMut;
 use rayon::prelude::*;
 
-/// Rows a task computes: enough that the weight, packed anew by each task, costs little. Fixed, so that results do not depend on
-/// the number of threads.
+/// Rows whose sums a task makes. Fixed, so that results do not depend on the number of threads.
 const ROWS: usize = 128;
 
 /// Outputs and inputs of the tile of the weight's gradient that a task computes.
@@ -16,40 +16,38 @@ const TILE: (usize, usize) = (96, 192);
 /// The result: rows `x` of `inputs` values times the weight `w` (outputs × inputs), and the bias `b`.
 pub fn forward<T: Real>(inputs: usize, x: &[T], w: &[T], b: &[T]) -> Vec<T> {
     let outputs = b.len();
-    let mut y = vec![T::ZERO; x.len() / inputs * outputs];
-    y.par_chunks_mut(ROWS * outputs)
-        .enumerate()
-        .for_each(|(i, y)| {
-            y.chunks_exact_mut(outputs)
-                .for_each(|row| row.copy_from_slice(b));
-            matmul(
-                (y.len() / outputs, outputs, inputs),
-                Matrix::rows(&x[i * ROWS * inputs..], inputs),
-                Matrix::transposed(w, inputs),
-                y,
-                outputs,
-                true,
-            );
-        });
+    let mut y = b.repeat(x.len() / inputs);
+    let weight = Packed::new(1, [1, inputs, outputs], w, |_, _| 0, (1, inputs));
+    add_product(&weight, (inputs, outputs), x, &mut y);
     y
 }
 
 /// The gradient of the rows, from that of the result.
 pub fn input_gradient<T: Real>((outputs, inputs): (usize, usize), w: &[T], dy: &[T]) -> Vec<T> {
     let mut dx = vec![T::ZERO; dy.len() / outputs * inputs];
-    dx.par_chunks_mut(ROWS * inputs)
-        .enumerate()
-        .for_each(|(i, dx)| {
-            matmul(
-                (dx.len() / inputs, inputs, outputs),
-                Matrix::rows(&dy[i * ROWS * outputs..], outputs),
-                Matrix::rows(w, inputs),
-                dx,
-                inputs,
-                false,
-            );
-        });
+    let weight = Packed::new(1, [1, outputs, inputs], w, |_, _| 0, (inputs, 1));
+    add_product(&weight, (outputs, inputs), dy, &mut dx);
     dx
+}
+
+/// Adds the products of rows of `depth` values and a packed weight to rows of `columns` values.
+fn add_product<T: Real>(
+    weight: &Packed<T>,
+    (depth, columns): (usize, usize),
+    rows: &[T],
+    out: &mut [T],
+) {
+    let at = |step: usize| (0..rows.len() / depth).map(move |i| i * step).collect();
+    let (at, out_at): (Vec<_>, Vec<_>) = (at(depth), at(columns));
+    let left = Left {
+        values: rows,
+        at: &at,
+        out_at: &out_at,
+        accumulate: true,
+        finish: None,
+    };
+    // SAFETY: nobody else writes the result.
+    unsafe { weight.multiply(&left, depth, &[0], &SharedMut::new(out)) };
 }
 
 /// The gradient of the weight, from that of the result.

@@ -1,7 +1,16 @@
 //! One matrix product over strided slices, on one thread. Threads are shared out above it, in pieces that do not depend on their
 //! number, so that results do not either.
 
+use crate::micro::{Product, SLACK, Span, panel, panels, product, vector};
 use crate::real::Real;
+use crate::simd::kernel;
+use std::mem::MaybeUninit;
+
+/// Depth of the blocks: a panel of `b` that deep, packed, stays in the first-level cache while all rows of `a` meet it.
+const DEPTH: usize = 256;
+
+/// Rows whose places are noted at once: whole blocks of every microkernel.
+const ROWS: usize = 48;
 
 /// A read-only matrix inside a slice: element (i, j) is `data[i * rows + j * cols]`.
 #[derive(Clone, Copy)]
@@ -77,29 +86,146 @@ pub(crate) unsafe fn matmul_at<T: Real>(
 ) {
     a.check(m, k);
     b.check(k, n);
-    let one = T::from_f64(1.0);
-    // SAFETY: `check` has bounded every read; the caller answers for the writes.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            1,
-            ld as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            one,
-            one,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+    let mut packed = MaybeUninit::<[T; DEPTH * SLACK]>::uninit();
+    let packed = packed.as_mut_ptr().cast::<T>();
+    let room = DEPTH.min(k) * panel::<T>();
+    // SAFETY: no panel is wider than the slack, and all bits zero are a value.
+    let packed = unsafe {
+        std::ptr::write_bytes(packed, 0, room);
+        std::slice::from_raw_parts_mut(packed, room)
+    };
+    for (first, columns) in panels::<T>(n) {
+        let width = columns.next_multiple_of(vector::<T>());
+        // Once at least: sums of nothing are zeros.
+        for from in (0..k.max(1)).step_by(DEPTH) {
+            let depth = DEPTH.min(k - from);
+            let packed = &mut packed[..depth * width];
+            if depth > 0 {
+                let at = from * b.row_stride + first * b.col_stride;
+                pack(
+                    &b.data[at..],
+                    (b.row_stride, b.col_stride),
+                    columns,
+                    width,
+                    packed,
+                );
+            }
+            for i in (0..m).step_by(ROWS) {
+                let rows = ROWS.min(m - i);
+                let a_at: [usize; ROWS] = std::array::from_fn(|r| (i + r) * a.row_stride);
+                let out_at: [usize; ROWS] = std::array::from_fn(|r| (i + r) * ld + first);
+                let p = Product {
+                    a: a.data[from * a.col_stride..].as_ptr(),
+                    a_at: &a_at[..rows],
+                    a_step: a.col_stride,
+                    b: packed.as_ptr(),
+                    b_step: width,
+                    spans: &[Span { a: 0, b: 0 }],
+                    depth,
+                    out,
+                    out_at: &out_at[..rows],
+                    columns,
+                    accumulate: accumulate || from > 0,
+                    finish: None,
+                };
+                // SAFETY: `check` has bounded every read of `a`, rows of the panel are whole vectors, and the caller answers for
+                // the writes.
+                unsafe { product(&p) };
+            }
+        }
+    }
+}
+
+/// Values turned at once.
+const TURN: usize = 8;
+
+kernel! {
+    /// Writes `columns` columns of rows of `b`, by the distances between its rows and columns, as rows of `width` whose rest stays.
+    fn pack<T>(b: &[T], steps: (usize, usize), columns: usize, width: usize, out: &mut [T]) {
+        let depth = out.len() / width;
+        if steps.1 == 1 {
+            for (k, out) in out.chunks_exact_mut(width).enumerate() {
+                out[..columns].copy_from_slice(&b[k * steps.0..][..columns]);
+            }
+            return;
+        }
+        let (deep, wide) = if steps.0 == 1 { (depth / TURN * TURN, columns / TURN * TURN) } else { (0, 0) };
+        for j in (0..wide).step_by(TURN) {
+            for k in (0..deep).step_by(TURN) {
+                let mut rows = [[T::ZERO; TURN]; TURN];
+                for (r, row) in rows.iter_mut().enumerate() {
+                    row.copy_from_slice(&b[k + (j + r) * steps.1..][..TURN]);
+                }
+                for i in 0..TURN {
+                    let turned: [T; TURN] = std::array::from_fn(|r| rows[r][i]);
+                    out[(k + i) * width + j..][..TURN].copy_from_slice(&turned);
+                }
+            }
+        }
+        for j in 0..columns {
+            let from = if j < wide { deep } else { 0 };
+            for k in from..depth {
+                out[k * width + j] = b[k * steps.0 + j * steps.1];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_plain_sums_for_every_shape_and_stride() {
+        // Whole numbers: every order of the sum gives the same.
+        let values = |len: usize, k: usize| -> Vec<f32> {
+            (0..len).map(|i| (i * k % 13) as f32 - 6.0).collect()
+        };
+        for (m, n, k) in [
+            (1, 1, 1),
+            (5, 3, 0),
+            (7, 17, 9),
+            (49, 33, 40),
+            (13, 50, 2 * DEPTH + 5),
+            (100, 7, DEPTH),
+        ] {
+            let (a, b) = (values(2 * m * k + k, 7), values(2 * n * k + n, 5));
+            for (turned_a, turned_b, accumulate) in [
+                (false, false, false),
+                (true, false, true),
+                (false, true, false),
+                (true, true, true),
+            ] {
+                let matrix = |data, turned, rows, columns| match turned {
+                    false => Matrix::rows(data, columns + 1),
+                    true => Matrix::transposed(data, rows),
+                };
+                let (a, b) = (
+                    matrix(&a[..], turned_a, m, k),
+                    matrix(&b[..], turned_b, k, n),
+                );
+                let at = |m: &Matrix<f32>, i: usize, j: usize| {
+                    m.data[i * m.row_stride + j * m.col_stride]
+                };
+                let mut out = values(m * (n + 2), 3);
+                let mut expected = out.clone();
+                for i in 0..m {
+                    for j in 0..n {
+                        let sum: f32 = (0..k).map(|l| at(&a, i, l) * at(&b, l, j)).sum();
+                        let before = if accumulate {
+                            expected[i * (n + 2) + j]
+                        } else {
+                            0.0
+                        };
+                        expected[i * (n + 2) + j] = before + sum;
+                    }
+                }
+                matmul((m, n, k), a, b, &mut out, n + 2, accumulate);
+                assert!(
+                    out == expected,
+                    "{m} {n} {k} {turned_a} {turned_b} {accumulate}"
+                );
+            }
+        }
     }
 }

@@ -72,24 +72,17 @@ fn widest<T: Real>() -> usize {
 }
 
 /// Columns in the widest panel.
-fn panel<T: Real>() -> usize {
+pub(crate) fn panel<T: Real>() -> usize {
     widest::<T>() * vector::<T>()
 }
 
 /// Cuts `n` columns into panels of like width, each (first column, columns).
-pub(crate) fn panels<T: Real>(n: usize) -> Vec<(usize, usize)> {
+pub(crate) fn panels<T: Real>(n: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let lanes = vector::<T>();
     let vectors = n.div_ceil(lanes);
     let count = vectors.div_ceil(widest::<T>());
-    (0..count)
-        .map(|i| {
-            (
-                vectors * i / count * lanes,
-                vectors * (i + 1) / count * lanes,
-            )
-        })
-        .map(|(from, to)| (from, to.min(n) - from))
-        .collect()
+    let bound = move |i: usize| (vectors * i / count * lanes).min(n);
+    (0..count).map(move |i| (bound(i), bound(i + 1) - bound(i)))
 }
 
 macro_rules! vector_product {
@@ -239,58 +232,77 @@ mod x86 {
     }
 }
 
+/// Rows and columns of the portable tile: its sums take eight registers of 128 bits, as every processor has them.
+const TILE: (usize, usize) = (4, 8);
+
 /// In plain code, for every type and processor.
 ///
 /// # Safety
 /// As [`product`].
 unsafe fn portable<T: Real>(p: &Product<T>) {
-    for (a_at, out_at) in p.a_at.iter().zip(p.out_at) {
-        let mut acc = [T::ZERO; SLACK];
-        let acc = &mut acc[..p.columns];
-        // SAFETY: `out` is writable over `columns`, by the caller's promise; `acc` is local.
-        let out = unsafe { std::slice::from_raw_parts_mut(p.out.add(*out_at), p.columns) };
-        if p.accumulate {
-            acc.copy_from_slice(out);
+    for (a_at, out_at) in p.a_at.chunks(TILE.0).zip(p.out_at.chunks(TILE.0)) {
+        for first in (0..p.columns).step_by(TILE.1) {
+            // SAFETY: the caller's promise, for some of the rows and columns.
+            unsafe { tile(p, a_at, out_at, first) };
         }
-        for s in p.spans {
-            for k in 0..p.depth {
+    }
+}
+
+/// The columns from `first` on of at most [`TILE`] rows.
+///
+/// # Safety
+/// As [`product`]; `first` must be less than `columns`.
+unsafe fn tile<T: Real>(p: &Product<T>, a_at: &[usize], out_at: &[usize], first: usize) {
+    let columns = TILE.1.min(p.columns - first);
+    let mut acc = [[T::ZERO; TILE.1]; TILE.0];
+    if p.accumulate {
+        for (acc, at) in acc.iter_mut().zip(out_at) {
+            // SAFETY: readable by the caller's promise.
+            let out = unsafe { std::slice::from_raw_parts(p.out.add(at + first), columns) };
+            acc[..columns].copy_from_slice(out);
+        }
+    }
+    // A short block repeats its last row, whose sums are not written.
+    let a: [usize; TILE.0] = std::array::from_fn(|m| a_at[m.min(a_at.len() - 1)]);
+    for s in p.spans {
+        for k in 0..p.depth {
+            // SAFETY: readable by the caller's promise, a vector being no shorter than a tile.
+            let b = unsafe { *p.b.add(s.b + k * p.b_step + first).cast::<[T; TILE.1]>() };
+            for (acc, a) in acc.iter_mut().zip(a) {
                 // SAFETY: readable by the caller's promise.
-                let (value, row) = unsafe {
-                    (
-                        *p.a.add(a_at + s.a + k * p.a_step),
-                        std::slice::from_raw_parts(p.b.add(s.b + k * p.b_step), p.columns),
-                    )
-                };
-                for (acc, b) in acc.iter_mut().zip(row) {
-                    *acc += value * *b;
+                let value = unsafe { *p.a.add(a + s.a + k * p.a_step) };
+                for (acc, b) in acc.iter_mut().zip(b) {
+                    *acc += value * b;
                 }
             }
         }
-        if let Some(finish) = p.finish {
-            // SAFETY: readable over `columns` by the caller's promise.
-            let (scale, shift) = unsafe {
-                (
-                    std::slice::from_raw_parts(finish.scale, p.columns),
-                    std::slice::from_raw_parts(finish.shift, p.columns),
-                )
-            };
-            let (low, high) = finish.bounds;
-            for ((v, scale), shift) in acc.iter_mut().zip(scale).zip(shift) {
-                let w = *v * *scale + *shift;
-                let w = if w < low { low } else { w };
-                *v = if w > high { high } else { w };
+    }
+    if let Some(finish) = p.finish {
+        let (low, high) = finish.bounds;
+        for j in 0..columns {
+            // SAFETY: readable by the caller's promise.
+            let (scale, shift) =
+                unsafe { (*finish.scale.add(first + j), *finish.shift.add(first + j)) };
+            for acc in &mut acc {
+                let v = acc[j] * scale + shift;
+                let v = if v < low { low } else { v };
+                acc[j] = if v > high { high } else { v };
             }
         }
-        out.copy_from_slice(acc);
+    }
+    for (acc, at) in acc.iter().zip(out_at) {
+        // SAFETY: writable and nobody else's by the caller's promise.
+        let out = unsafe { std::slice::from_raw_parts_mut(p.out.add(at + first), columns) };
+        out.copy_from_slice(&acc[..columns]);
     }
 }
 
 /// Computes the product.
 ///
 /// # Safety
-/// For every row, span and k below `depth`, `a + a_at[row] + span.a + k · a_step` must be readable, and [`SLACK`] values from
-/// `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must be as long as `a_at`, `columns` values from each
-/// `out + out_at[row]` must be writable, and no other thread may use them.
+/// For every row, span and k below `depth`, `a + a_at[row] + span.a + k · a_step` must be readable, and whole vectors of
+/// [`vector`] values, as many as hold `columns`, from `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must be as
+/// long as `a_at`, `columns` values from each `out + out_at[row]` must be writable, and no other thread may use them.
 pub(crate) unsafe fn product<T: Real>(p: &Product<T>) {
     debug_assert!(p.columns <= panel::<T>());
     #[cfg(target_arch = "x86_64")]

@@ -76,9 +76,8 @@ pub fn instruction_set() -> std::result::Result<&'static str, String> {
 }
 
 /// Defines a function whose body is compiled for every [`Isa`] and runs as the best one, for a [`Real`](crate::real::Real) that
-/// is
-/// `WIDE`; for others it is compiled once. Inside the body `FMA` says whether
-/// fused multiply-add is to be had.
+/// is `WIDE`; for others it is compiled once. Inside the body `FMA` says whether fused multiply-add is to be had, and `L` how many
+/// `f32` a vector holds: arrays of as many stay in one register each. Results may not depend on it.
 macro_rules! kernel {
     ($(#[$meta:meta])* fn $name:ident<T>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -86,18 +85,18 @@ macro_rules! kernel {
         pub fn $name<T: Real>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, clippy::extra_unused_type_parameters)]
-            fn body<T: Real, const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<T: Real, const FMA: bool, const L: usize>($($arg: $ty),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
             if T::WIDE {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
                 fn wide<T: Real>($($arg: $ty),*) $(-> $ret)? {
-                    body::<T, true>($($arg),*)
+                    body::<T, true, 16>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
                 fn fused<T: Real>($($arg: $ty),*) $(-> $ret)? {
-                    body::<T, true>($($arg),*)
+                    body::<T, true, 8>($($arg),*)
                 }
                 match $crate::simd::isa() {
                     // SAFETY: `isa` found AVX-512 F, BW, DQ, VL, AVX2 and FMA on this processor.
@@ -107,11 +106,11 @@ macro_rules! kernel {
                     $crate::simd::Isa::Portable => {}
                 }
             }
-            body::<T, false>($($arg),*)
+            body::<T, false, 8>($($arg),*)
         }
     };
 }
 pub(crate) use kernel;
 
-/// Lanes of the accumulator arrays: one 512-bit vector of `f32`.
+/// Lanes of the accumulator arrays of sums along a row, whatever the instruction set: one 512-bit vector of `f32`.
 pub(crate) const LANES: usize = 16;

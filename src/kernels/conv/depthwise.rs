@@ -6,11 +6,14 @@ use crate::buffer::Buffer;
 use crate::geometry::Geometry;
 use crate::real::Real;
 use crate::shared::SharedMut;
-use crate::simd::{LANES, kernel};
+use crate::simd::kernel;
 use crate::transpose::transpose;
 
-/// Positions a call keeps in registers.
+/// Positions whose sums [`correlate_any`] keeps in registers.
 const BLOCK: usize = 4;
+
+/// Channels at once, where two vectors of AVX2 hide the latency of a sum.
+const CHANNELS: usize = 16;
 
 /// A kernel (C, 1, kh, kw) as (kernel element, C).
 pub(crate) fn by_element<T: Real>(g: &Geometry, w: &[T]) -> Vec<T> {
@@ -158,21 +161,24 @@ macro_rules! inner_kernel {
         kernel! {
             /// dw[k · c + l] += Σ over positions p of d[p · c + l] · x[p · step + k · tap + l].
             fn $name<T>(x: &[T], d: &[T], tap: usize, step: usize, c: usize, dw: &mut [T]) {
-                let whole = c / LANES * LANES;
-                let positions = d.len() / c;
-                for l in (0..whole).step_by(LANES) {
-                    let mut acc = [[T::ZERO; LANES]; $k];
+                let (positions, whole) = (d.len() / c, c / CHANNELS * CHANNELS);
+                let last = positions.saturating_sub(1) * step + ($k - 1) * tap + c;
+                assert!(last <= x.len() && $k * c <= dw.len());
+                for l in (0..whole).step_by(CHANNELS) {
+                    let mut acc = [[T::ZERO; CHANNELS]; $k];
                     for p in 0..positions {
-                        let d = &d[p * c + l..p * c + l + LANES];
+                        // SAFETY: position p's channels end with d.
+                        let d: [T; CHANNELS] = unsafe { vector(d, p * c + l) };
                         for k in 0..$k {
-                            let x = &x[p * step + k * tap + l..p * step + k * tap + l + LANES];
-                            for i in 0..LANES {
+                            // SAFETY: no later than the last values, which were found to be in x.
+                            let x: [T; CHANNELS] = unsafe { vector(x, p * step + k * tap + l) };
+                            for i in 0..CHANNELS {
                                 acc[k][i] = d[i].madd::<FMA>(x[i], acc[k][i]);
                             }
                         }
                     }
                     for k in 0..$k {
-                        for i in 0..LANES {
+                        for i in 0..CHANNELS {
                             dw[k * c + l + i] += acc[k][i];
                         }
                     }
@@ -211,18 +217,44 @@ pub(super) fn correlate<T: Real>(
         && offsets
             .chunks(run)
             .all(|r| r.windows(2).all(|o| o[1] == o[0] + c));
-    match run {
-        2 if alike && step == c => correlate_2(source, offsets, weight, c, out),
-        3 if alike && step == c => correlate_3(source, offsets, weight, c, out),
-        5 if alike && step == c => correlate_5(source, offsets, weight, c, out),
-        7 if alike && step == c => correlate_7(source, offsets, weight, c, out),
-        _ => correlate_any(source, offsets, weight, step, c, out),
-    }
+    let correlate = match (if alike { run } else { 1 }, step / c) {
+        (2, 1) => correlate_2,
+        (3, 1) => correlate_3,
+        (3, 2) => correlate_3_by_2,
+        (5, 1) => correlate_5,
+        (5, 2) => correlate_5_by_2,
+        (7, 1) => correlate_7,
+        _ => correlate_any,
+    };
+    correlate(source, offsets, weight, step, c, out);
 }
 
-/// `B` positions from `p` on and one vector of channels from `l` on, of rows of `K` neighbours.
+/// A vector of values from `at` on.
+///
+/// # Safety
+/// They must be in the slice.
 #[inline(always)]
-fn neighbours<T: Real, const FMA: bool, const K: usize, const B: usize>(
+unsafe fn vector<T: Real, const L: usize>(values: &[T], at: usize) -> [T; L] {
+    debug_assert!(at + L <= values.len());
+    // SAFETY: in bounds by the caller's promise; an array has the alignment of its values.
+    unsafe { *values.as_ptr().add(at).cast::<[T; L]>() }
+}
+
+/// `B` positions from `p` on and one vector of channels from `l` on, of rows of `K` neighbours, each position `S` values to the
+/// right of the one before.
+///
+/// # Safety
+/// All that is read must be in `source` and in `weight`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn neighbours<
+    T: Real,
+    const FMA: bool,
+    const L: usize,
+    const K: usize,
+    const S: usize,
+    const B: usize,
+>(
     source: &[T],
     offsets: &[usize],
     weight: &[T],
@@ -231,51 +263,71 @@ fn neighbours<T: Real, const FMA: bool, const K: usize, const B: usize>(
     l: usize,
     out: &mut [T],
 ) {
-    let mut acc = [[T::ZERO; LANES]; B];
+    let mut acc = [[T::ZERO; L]; B];
     for (row, offset) in offsets.iter().step_by(K).enumerate() {
-        // B + K − 1 of them are used.
-        let mut x = [[T::ZERO; LANES]; BLOCK + 6];
-        for (i, x) in x[..B + K - 1].iter_mut().enumerate() {
-            let at = offset + (p + i) * c + l;
-            x.copy_from_slice(&source[at..at + LANES]);
-        }
-        for k in 0..K {
-            let at = (row * K + k) * c + l;
-            let w = &weight[at..at + LANES];
+        // SAFETY: the caller's promise.
+        let w: [[T; L]; K] =
+            std::array::from_fn(|k| unsafe { vector(weight, (row * K + k) * c + l) });
+        for i in 0..(B - 1) * S + K {
+            // SAFETY: the caller's promise.
+            let x: [T; L] = unsafe { vector(source, offset + (p * S + i) * c + l) };
+            // Every position that it is a neighbour of.
             for b in 0..B {
-                for i in 0..LANES {
-                    acc[b][i] = x[b + k][i].madd::<FMA>(w[i], acc[b][i]);
+                if b * S <= i && i < b * S + K {
+                    for lane in 0..L {
+                        acc[b][lane] = x[lane].madd::<FMA>(w[i - b * S][lane], acc[b][lane]);
+                    }
                 }
             }
         }
     }
     for (b, acc) in acc.iter().enumerate() {
-        out[(p + b) * c + l..(p + b) * c + l + LANES].copy_from_slice(acc);
+        out[(p + b) * c + l..(p + b) * c + l + L].copy_from_slice(acc);
     }
 }
 
+/// Whether everything that [`correlate`] reads is there.
+fn readable<T>(
+    source: &[T],
+    offsets: &[usize],
+    weight: &[T],
+    step: usize,
+    c: usize,
+    out: &[T],
+) -> bool {
+    let last = (out.len() / c).saturating_sub(1) * step + c;
+    offsets.len() * c <= weight.len() && offsets.iter().all(|o| o + last <= source.len())
+}
+
 macro_rules! correlate_kernel {
-    ($name:ident, $k:literal) => {
+    ($name:ident, $k:literal, $stride:literal, $lanes:expr, $most:literal) => {
         kernel! {
-            /// [`correlate`] with step `c`, the kernel elements being rows of as many neighbours as the name says.
-            fn $name<T>(source: &[T], offsets: &[usize], weight: &[T], c: usize, out: &mut [T]) {
-                let positions = out.len() / c;
-                let (whole, blocks) = (c / LANES * LANES, positions / BLOCK * BLOCK);
-                for p in (0..blocks).step_by(BLOCK) {
-                    for l in (0..whole).step_by(LANES) {
-                        neighbours::<T, FMA, $k, BLOCK>(source, offsets, weight, c, p, l, out);
+            /// [`correlate`] with the kernel elements being rows of as many neighbours, and steps of as many positions, as the
+            /// name says.
+            fn $name<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, c: usize, out: &mut [T]) {
+                assert!(step == $stride * c && readable(source, offsets, weight, step, c, out));
+                let (positions, whole) = (out.len() / c, c / $lanes * $lanes);
+                let mut p = 0;
+                while p < positions {
+                    let left = positions - p;
+                    for l in (0..whole).step_by($lanes) {
+                        // SAFETY: what the channels of these positions read was found to be there.
+                        unsafe {
+                            match left {
+                                1 => neighbours::<T, FMA, { $lanes }, $k, $stride, 1>(source, offsets, weight, c, p, l, out),
+                                2 | 3 => neighbours::<T, FMA, { $lanes }, $k, $stride, 2>(source, offsets, weight, c, p, l, out),
+                                4..8 => neighbours::<T, FMA, { $lanes }, $k, $stride, 4>(source, offsets, weight, c, p, l, out),
+                                _ => neighbours::<T, FMA, { $lanes }, $k, $stride, $most>(source, offsets, weight, c, p, l, out),
+                            }
+                        }
                     }
-                }
-                for p in blocks..positions {
-                    for l in (0..whole).step_by(LANES) {
-                        neighbours::<T, FMA, $k, 1>(source, offsets, weight, c, p, l, out);
-                    }
+                    p += if left < $most { 1 << left.ilog2() } else { $most };
                 }
                 for p in 0..positions {
                     for l in whole..c {
                         let mut acc = T::ZERO;
                         for (k, offset) in offsets.iter().enumerate() {
-                            acc = source[offset + p * c + l].madd::<FMA>(weight[k * c + l], acc);
+                            acc = source[offset + p * step + l].madd::<FMA>(weight[k * c + l], acc);
                         }
                         out[p * c + l] = acc;
                     }
@@ -284,46 +336,48 @@ macro_rules! correlate_kernel {
         }
     };
 }
-correlate_kernel!(correlate_2, 2);
-correlate_kernel!(correlate_3, 3);
-correlate_kernel!(correlate_5, 5);
-correlate_kernel!(correlate_7, 7);
+correlate_kernel!(correlate_2, 2, 1, CHANNELS, 4);
+correlate_kernel!(correlate_3, 3, 1, L, 8);
+correlate_kernel!(correlate_3_by_2, 3, 2, CHANNELS, 4);
+correlate_kernel!(correlate_5, 5, 1, CHANNELS, 4);
+correlate_kernel!(correlate_5_by_2, 5, 2, CHANNELS, 4);
+correlate_kernel!(correlate_7, 7, 1, CHANNELS, 4);
 
 kernel! {
     /// [`correlate`].
     fn correlate_any<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, c: usize, out: &mut [T]) {
         let positions = out.len() / c;
-        let whole = c / LANES * LANES;
+        let whole = c / CHANNELS * CHANNELS;
         let mut p = 0;
         while p < positions {
             let n = BLOCK.min(positions - p);
-            for l in (0..whole).step_by(LANES) {
-                let mut acc = [[T::ZERO; LANES]; BLOCK];
+            for l in (0..whole).step_by(CHANNELS) {
+                let mut acc = [[T::ZERO; CHANNELS]; BLOCK];
                 if n == BLOCK {
                     for (k, offset) in offsets.iter().enumerate() {
-                        let w = &weight[k * c + l..k * c + l + LANES];
+                        let w = &weight[k * c + l..k * c + l + CHANNELS];
                         for (b, acc) in acc.iter_mut().enumerate() {
                             let at = offset + (p + b) * step + l;
-                            let x = &source[at..at + LANES];
-                            for i in 0..LANES {
+                            let x = &source[at..at + CHANNELS];
+                            for i in 0..CHANNELS {
                                 acc[i] = x[i].madd::<FMA>(w[i], acc[i]);
                             }
                         }
                     }
                 } else {
                     for (k, offset) in offsets.iter().enumerate() {
-                        let w = &weight[k * c + l..k * c + l + LANES];
+                        let w = &weight[k * c + l..k * c + l + CHANNELS];
                         for (b, acc) in acc[..n].iter_mut().enumerate() {
                             let at = offset + (p + b) * step + l;
-                            let x = &source[at..at + LANES];
-                            for i in 0..LANES {
+                            let x = &source[at..at + CHANNELS];
+                            for i in 0..CHANNELS {
                                 acc[i] = x[i].madd::<FMA>(w[i], acc[i]);
                             }
                         }
                     }
                 }
                 for (b, acc) in acc[..n].iter().enumerate() {
-                    out[(p + b) * c + l..(p + b) * c + l + LANES].copy_from_slice(acc);
+                    out[(p + b) * c + l..(p + b) * c + l + CHANNELS].copy_from_slice(acc);
                 }
             }
             for b in 0..n {

@@ -19,7 +19,7 @@ impl<T: Real> Fixed<T> {
 }
 
 /// One scale and shift a column with a panel's slack behind them, and an interval to clamp to.
-pub(super) struct Shifts<T> {
+pub(crate) struct Shifts<T> {
     pub scale: Vec<T>,
     pub shift: Vec<T>,
     pub bounds: (T, T),

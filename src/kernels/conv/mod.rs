@@ -10,7 +10,7 @@ mod input;
 mod job;
 mod packs;
 mod plan;
-mod product;
+pub(crate) mod product;
 mod seen;
 mod slab;
 mod transforms;

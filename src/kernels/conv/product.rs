@@ -4,6 +4,7 @@ use super::finish::Shifts;
 use super::plan::{Phase, joined};
 use crate::buffer::Buffer;
 use crate::geometry::Geometry;
+use crate::matmul::pack;
 use crate::micro::{Finish, Product, SLACK, Span, panels, product, vector};
 use crate::real::Real;
 use crate::shared::SharedMut;
@@ -79,6 +80,9 @@ impl<T: Real> Rows<'_, T> {
     }
 }
 
+/// Rows of a result that a task computes at once; a whole number of every microkernel's blocks.
+pub(crate) const ROWS: usize = 96;
+
 /// Group, first column of all, columns, place in the data, width there.
 pub(crate) type Panel = (usize, usize, usize, usize, usize);
 
@@ -137,6 +141,40 @@ impl<T: Real> Packed<T> {
         unsafe { product.run(out) };
     }
 
+    /// Every panel [`times`](Self::times) `left`, in pieces for tasks: some rows, which then stay in the second-level cache, and a
+    /// panel.
+    ///
+    /// # Safety
+    /// No other task may touch the rows `left.out_at` in `out`.
+    pub(crate) unsafe fn multiply(
+        &self,
+        left: &Left<T>,
+        depth: usize,
+        blocks: &[usize],
+        out: &SharedMut<T>,
+    ) {
+        let (panels, pieces) = (self.panels.len(), left.at.len().div_ceil(ROWS));
+        (0..panels * pieces).into_par_iter().for_each(|i| {
+            let from = i / panels * ROWS;
+            let rows = from..(from + ROWS).min(left.at.len());
+            let left = Left {
+                at: &left.at[rows.clone()],
+                out_at: &left.out_at[rows],
+                ..*left
+            };
+            // SAFETY: each task has its own rows and columns of the result.
+            unsafe {
+                self.times(
+                    &self.panels[i % panels],
+                    &left,
+                    depth,
+                    blocks.iter().copied(),
+                    out,
+                )
+            };
+        });
+    }
+
     /// For each group `blocks` × `rows` × `columns` values; `start(group, block)` is where they begin in `w`, and `steps` are the
     /// distances there from row to row and from column to column.
     pub(crate) fn new(
@@ -164,13 +202,8 @@ impl<T: Real> Packed<T> {
                 let panel = unsafe { shared.range(*at, blocks * rows * width) };
                 for (block, panel) in panel.chunks_exact_mut((rows * width).max(1)).enumerate() {
                     let from = start(*group, block) + (first - group * columns) * column_step;
-                    for (row, panel) in panel.chunks_exact_mut(*width).enumerate() {
-                        let source = w[from + row * row_step..].iter().step_by(column_step);
-                        for (v, w) in panel[..*count].iter_mut().zip(source) {
-                            *v = *w;
-                        }
-                        panel[*count..].fill(T::ZERO);
-                    }
+                    panel.fill(T::ZERO);
+                    pack(&w[from..], (row_step, column_step), *count, *width, panel);
                 }
             });
         Self { data, panels: list }

@@ -7,7 +7,7 @@ use super::finish::Shifts;
 use super::input::Input;
 use super::job::Job;
 use super::plan::{Phase, Tap, input_window, joined, output_window, phases, taps};
-use super::product::{Left, Packed, Rows};
+use super::product::{Left, Packed, ROWS, Rows};
 use super::window::Window;
 use super::winograd;
 use crate::buffer::Buffer;
@@ -23,9 +23,6 @@ const WEIGHT: usize = 1 << 17;
 
 /// Input values of a slab.
 const SLAB: usize = 1 << 20;
-
-/// Rows of the result a task computes at once; a whole number of the microkernel's blocks.
-const ROWS: usize = 128;
 
 /// Output channels whose share of the weight's gradient a task computes at once.
 const OUTPUTS: usize = 64;
@@ -152,37 +149,9 @@ pub(super) fn forward<T: Real>(
             finish,
         };
         let blocks: Vec<usize> = taps.iter().map(|t| t.offset(window.cols, g.c)).collect();
-        multiply(weight, &left, g.c, &blocks, &shared);
+        // SAFETY: nobody else writes the output.
+        unsafe { weight.multiply(&left, g.c, &blocks, &shared) };
     }
-}
-
-/// Computes a product in pieces: rows and columns for each task.
-fn multiply<T: Real>(
-    weight: &Packed<T>,
-    left: &Left<T>,
-    depth: usize,
-    blocks: &[usize],
-    out: &SharedMut<T>,
-) {
-    let count = left.at.len();
-    let rows: Vec<Range<usize>> = (0..count)
-        .step_by(ROWS)
-        .map(|r| r..(r + ROWS).min(count))
-        .collect();
-    let tasks: Vec<_> = weight
-        .panels
-        .iter()
-        .flat_map(|panel| rows.iter().map(move |rows| (panel, rows)))
-        .collect();
-    tasks.into_par_iter().for_each(|(panel, rows)| {
-        let left = Left {
-            at: &left.at[rows.clone()],
-            out_at: &left.out_at[rows.clone()],
-            ..*left
-        };
-        // SAFETY: each task has its own rows and columns of the result.
-        unsafe { weight.times(panel, &left, depth, blocks.iter().copied(), out) };
-    });
 }
 
 /// Writes the input's gradient, and gives the weight's, as (O, kernel height, kernel width, C); each if it is wanted.
@@ -256,10 +225,9 @@ fn weight_gradient<T: Real>(
     let tasks: Vec<_> = (0..g.o)
         .step_by(OUTPUTS)
         .flat_map(|o| {
-            let columns = &columns;
-            (0..taps.len())
-                .step_by(run)
-                .flat_map(move |n| columns.iter().map(move |panel| (o, n, panel)))
+            let columns = columns.clone();
+            let taps = (0..taps.len()).step_by(run);
+            taps.flat_map(move |n| columns.clone().map(move |panel| (o, n, panel)))
         })
         .collect();
     let shared = SharedMut::new(dw);
@@ -278,7 +246,7 @@ fn weight_gradient<T: Real>(
             depth,
             out_at: &out_at,
             out_first: n * g.c + first,
-            columns: *count,
+            columns: count,
             accumulate: images.start > 0,
             finish: None,
         };
@@ -326,5 +294,6 @@ fn input_gradient<T: Real>(
     };
     let place = |tap: &Tap| window.place(tap.dy, tap.dx) * g.o;
     let blocks: Vec<usize> = phase.taps.iter().map(place).collect();
-    multiply(weight, &left, g.o, &blocks, &SharedMut::new(dx));
+    // SAFETY: nobody else writes the gradient.
+    unsafe { weight.multiply(&left, g.o, &blocks, &SharedMut::new(dx)) };
 }

@@ -4,16 +4,13 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::real::Real;
-use crate::simd::{LANES, kernel};
-
-/// A vector's worth of channels.
-type Lanes<T> = [T; LANES];
+use crate::simd::kernel;
 
 #[inline(always)]
-fn load<T: Real>(values: &[T], at: usize, n: usize) -> Lanes<T> {
-    let mut out = [T::ZERO; LANES];
-    if n == LANES {
-        out.copy_from_slice(&values[at..at + LANES]);
+fn load<T: Real, const L: usize>(values: &[T], at: usize, n: usize) -> [T; L] {
+    let mut out = [T::ZERO; L];
+    if n == L {
+        out.copy_from_slice(&values[at..at + L]);
     } else {
         out[..n].copy_from_slice(&values[at..at + n]);
     }
@@ -21,16 +18,16 @@ fn load<T: Real>(values: &[T], at: usize, n: usize) -> Lanes<T> {
 }
 
 #[inline(always)]
-fn store<T: Real>(lanes: Lanes<T>, values: &mut [T], at: usize, n: usize) {
-    if n == LANES {
-        values[at..at + LANES].copy_from_slice(&lanes);
+fn store<T: Real, const L: usize>(lanes: [T; L], values: &mut [T], at: usize, n: usize) {
+    if n == L {
+        values[at..at + L].copy_from_slice(&lanes);
     } else {
         values[at..at + n].copy_from_slice(&lanes[..n]);
     }
 }
 
 #[inline(always)]
-fn plus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+fn plus<T: Real, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
     let mut out = a;
     for (o, b) in out.iter_mut().zip(b) {
         *o += b;
@@ -39,7 +36,7 @@ fn plus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
 }
 
 #[inline(always)]
-fn minus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+fn minus<T: Real, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
     let mut out = a;
     for (o, b) in out.iter_mut().zip(b) {
         *o -= b;
@@ -49,16 +46,16 @@ fn minus<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
 
 /// Bᵀ·(four values).
 #[inline(always)]
-fn by_b<T: Real>([a, b, c, d]: [Lanes<T>; 4]) -> [Lanes<T>; 4] {
+fn by_b<T: Real, const L: usize>([a, b, c, d]: [[T; L]; 4]) -> [[T; L]; 4] {
     [minus(a, c), plus(b, c), minus(c, b), minus(b, d)]
 }
 
 kernel! {
-    /// Bᵀ·d·B of a patch (16, c).
-    fn input_of<T>(d: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let mut rows = [[[T::ZERO; LANES]; 4]; 4];
+    /// Bᵀ·d·B of a patch (16, c): sixteen rows of c values, `step` apart.
+    fn input_of<T>(d: &[T], c: usize, step: usize, out: &mut [T]) {
+        for l in (0..c).step_by(L) {
+            let n = L.min(c - l);
+            let mut rows = [[[T::ZERO; L]; 4]; 4];
             for x in 0..4 {
                 let column = by_b([
                     load(d, x * c + l, n),
@@ -72,7 +69,7 @@ kernel! {
             }
             for (y, row) in rows.into_iter().enumerate() {
                 for (x, v) in by_b(row).into_iter().enumerate() {
-                    store(v, out, (y * 4 + x) * c + l, n);
+                    store(v, out, (y * 4 + x) * step + l, n);
                 }
             }
         }
@@ -80,14 +77,14 @@ kernel! {
 }
 
 kernel! {
-    /// Aᵀ·m·A: from (16, c) to (2 · 2, c).
-    fn output_of<T>(m: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let mut rows = [[[T::ZERO; LANES]; 4]; 2];
+    /// Aᵀ·m·A: from sixteen rows of c values, `step` apart, to (2 · 2, c).
+    fn output_of<T>(m: &[T], c: usize, step: usize, out: &mut [T]) {
+        for l in (0..c).step_by(L) {
+            let n = L.min(c - l);
+            let mut rows = [[[T::ZERO; L]; 4]; 2];
             for x in 0..4 {
-                let (m0, m1) = (load(m, x * c + l, n), load(m, (4 + x) * c + l, n));
-                let (m2, m3) = (load(m, (8 + x) * c + l, n), load(m, (12 + x) * c + l, n));
+                let (m0, m1) = (load(m, x * step + l, n), load(m, (4 + x) * step + l, n));
+                let (m2, m3) = (load(m, (8 + x) * step + l, n), load(m, (12 + x) * step + l, n));
                 rows[0][x] = plus(plus(m0, m1), m2);
                 rows[1][x] = minus(minus(m1, m2), m3);
             }
@@ -100,11 +97,11 @@ kernel! {
 }
 
 kernel! {
-    /// A·dy·Aᵀ: from (2 · 2, c) to (16, c).
-    fn gradient_of<T>(dy: &[T], c: usize, out: &mut [T]) {
-        for l in (0..c).step_by(LANES) {
-            let n = LANES.min(c - l);
-            let zero = [T::ZERO; LANES];
+    /// A·dy·Aᵀ: from (2 · 2, c) to sixteen rows of c values, `step` apart.
+    fn gradient_of<T>(dy: &[T], c: usize, step: usize, out: &mut [T]) {
+        for l in (0..c).step_by(L) {
+            let n = L.min(c - l);
+            let zero = [T::ZERO; L];
             let mut rows = [[zero; 2]; 4];
             for x in 0..2 {
                 let (a, b) = (load(dy, x * c + l, n), load(dy, (2 + x) * c + l, n));
@@ -114,10 +111,10 @@ kernel! {
                 rows[3][x] = minus(zero, b);
             }
             for (y, [a, b]) in rows.into_iter().enumerate() {
-                store(a, out, y * 4 * c + l, n);
-                store(plus(a, b), out, (y * 4 + 1) * c + l, n);
-                store(minus(a, b), out, (y * 4 + 2) * c + l, n);
-                store(minus(zero, b), out, (y * 4 + 3) * c + l, n);
+                store(a, out, y * 4 * step + l, n);
+                store(plus(a, b), out, (y * 4 + 1) * step + l, n);
+                store(minus(a, b), out, (y * 4 + 2) * step + l, n);
+                store(minus(zero, b), out, (y * 4 + 3) * step + l, n);
             }
         }
     }

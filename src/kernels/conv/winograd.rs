@@ -160,7 +160,7 @@ fn gather<T: Real>(
     window.fill((h, w, c), out, read);
 }
 
-/// V of the patches: (patch, 16, C).
+/// V of the patches: (16, patch, C).
 fn transform_inputs<T: Real>(
     g: &Geometry,
     patches: Range<usize>,
@@ -170,7 +170,8 @@ fn transform_inputs<T: Real>(
 ) {
     patch.resize(16 * g.c, T::ZERO);
     v.reserve(patches.len() * 16 * g.c);
-    for (p, v) in patches.zip(v.chunks_exact_mut(16 * g.c)) {
+    let step = patches.len() * g.c;
+    for (i, p) in patches.enumerate() {
         let (image, y, x) = place(g, p);
         let corner = (
             y as isize - g.p.padding[0] as isize,
@@ -179,7 +180,7 @@ fn transform_inputs<T: Real>(
         gather((g.h, g.w, g.c), 4, corner, patch, &mut |range, out| {
             read(image, range, out);
         });
-        input_of(patch, g.c, v);
+        input_of(patch, g.c, step, &mut v[i * g.c..]);
     }
 }
 
@@ -204,10 +205,11 @@ pub(crate) fn forward<T: Real>(
     let outputs: usize = panels.iter().map(|p| p.2).sum();
     m.reserve(patches.len() * 16 * outputs);
     let shared = SharedMut::new(m);
-    let rows: Vec<usize> = (0..patches.len()).collect();
+    let count = patches.len();
     for xi in 0..16 {
-        let a_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * g.c).collect();
-        let out_at: Vec<usize> = rows.iter().map(|t| (t * 16 + xi) * outputs).collect();
+        let rows = xi * count..(xi + 1) * count;
+        let a_at: Vec<usize> = rows.clone().map(|t| t * g.c).collect();
+        let out_at: Vec<usize> = rows.map(|t| t * outputs).collect();
         for (_, first, columns, at, width) in panels {
             let product = Rows {
                 a: v.with_slack(),
@@ -232,9 +234,10 @@ pub(crate) fn forward<T: Real>(
     y.clear();
     patch.resize(4 * outputs, T::ZERO);
     let mut places = Vec::with_capacity(4 * patches.len());
-    for (p, m) in patches.zip(m.chunks_exact(16 * outputs)) {
+    for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
-        output_of(m, outputs, &mut patch[..4 * outputs]);
+        let (m, step) = (&m[i * outputs..], count * outputs);
+        output_of(m, outputs, step, &mut patch[..4 * outputs]);
         let cols = (g.ow - col).min(2);
         for i in 0..(g.oh - row).min(2) {
             let at = ((row + i) * g.ow + col) * g.o + from;
@@ -269,7 +272,8 @@ pub(crate) fn backward_weight<T: Real>(
     transform_inputs(g, patches.clone(), patch, v, read_x);
     m.reserve(patches.len() * 16 * g.o);
     patch.resize(4 * g.o, T::ZERO);
-    for (p, m) in patches.clone().zip(m.chunks_exact_mut(16 * g.o)) {
+    let count = patches.len();
+    for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
         let corner = (row as isize, col as isize);
         let plane = (g.oh, g.ow, g.o);
@@ -282,22 +286,22 @@ pub(crate) fn backward_weight<T: Real>(
                 read_dy(image, range, out);
             },
         );
-        gradient_of(&patch[..4 * g.o], g.o, m);
+        gradient_of(&patch[..4 * g.o], g.o, count * g.o, &mut m[i * g.o..]);
     }
     let shared = SharedMut::new(du);
     for xi in 0..16 {
-        let a_at: Vec<usize> = (0..g.o).map(|o| xi * g.o + o).collect();
+        let a_at: Vec<usize> = (0..g.o).map(|o| xi * count * g.o + o).collect();
         let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c).collect();
         for (first, columns) in panels::<T>(g.c) {
             let product = Rows {
                 a: m.with_slack(),
                 a_at: &a_at,
-                a_step: 16 * g.o,
+                a_step: g.o,
                 b: v.with_slack(),
-                b_at: xi * g.c + first,
-                b_step: 16 * g.c,
+                b_at: xi * count * g.c + first,
+                b_step: g.c,
                 spans: &[Span { a: 0, b: 0 }],
-                depth: patches.len(),
+                depth: count,
                 out_at: &out_at,
                 out_first: first,
                 columns,

@@ -181,11 +181,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn convolution(
-    s: &Shape,
-    batch: usize,
-    show: &dyn Fn(String, f64, [&mut dyn FnMut(); 3]),
-) -> Result<(), Box<dyn std::error::Error>> {
+/// Prints the rates of a forward pass and of both gradients: their name, billions of operations, and what computes them.
+type Show<'a> = &'a dyn Fn(String, f64, [&mut dyn FnMut(); 3]);
+
+fn convolution(s: &Shape, batch: usize, show: Show) -> Result<(), Box<dyn std::error::Error>> {
     let (inputs, outputs) = s.channels;
     let p = Conv2dParams {
         stride: (s.stride, s.stride),

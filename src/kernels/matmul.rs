@@ -86,6 +86,14 @@ pub(crate) unsafe fn matmul_at<T: Real>(
 ) {
     a.check(m, k);
     b.check(k, n);
+    if k == 0 {
+        // Sums of nothing.
+        for i in (0..m).filter(|_| !accumulate) {
+            // SAFETY: a row of the result, by the caller's promise.
+            unsafe { std::slice::from_raw_parts_mut(out.add(i * ld), n) }.fill(T::ZERO);
+        }
+        return;
+    }
     let mut packed = MaybeUninit::<[T; DEPTH * SLACK]>::uninit();
     let packed = packed.as_mut_ptr().cast::<T>();
     let room = DEPTH.min(k) * panel::<T>();
@@ -96,20 +104,17 @@ pub(crate) unsafe fn matmul_at<T: Real>(
     };
     for (first, columns) in panels::<T>(n) {
         let width = columns.next_multiple_of(vector::<T>());
-        // Once at least: sums of nothing are zeros.
-        for from in (0..k.max(1)).step_by(DEPTH) {
+        for from in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - from);
             let packed = &mut packed[..depth * width];
-            if depth > 0 {
-                let at = from * b.row_stride + first * b.col_stride;
-                pack(
-                    &b.data[at..],
-                    (b.row_stride, b.col_stride),
-                    columns,
-                    width,
-                    packed,
-                );
-            }
+            let at = from * b.row_stride + first * b.col_stride;
+            pack(
+                &b.data[at..],
+                (b.row_stride, b.col_stride),
+                columns,
+                width,
+                packed,
+            );
             for i in (0..m).step_by(ROWS) {
                 let rows = ROWS.min(m - i);
                 let a_at: [usize; ROWS] = std::array::from_fn(|r| (i + r) * a.row_stride);

@@ -3,13 +3,13 @@
 //! Every product of a convolution or linear layer over channels-last data is of the form
 //! out(i, j) = Σ_s Σ_k a(i, s, k) · b(s, k, j): forward with i a position and j an output channel, the input's gradient with j an
 //! input channel, the weight's gradient with i an output channel and k a position. Rows of `b` are contiguous; elements of `a`
-//! are broadcast, so `a` is read where it lies and nothing is packed but the weights.
+//! are broadcast, so `a` is read where it lies and only `b` is packed, where its rows are not near each other.
 
 use crate::real::Real;
 use crate::simd::{Isa, LANES, isa};
 use std::any::TypeId;
 
-/// Values behind the end of every buffer that a kernel may read (and ignore): one whole panel.
+/// Values behind the end of every buffer that a kernel may read (and ignore): the widest panel of all instruction sets.
 pub(crate) const SLACK: usize = 3 * LANES;
 
 /// One span of the sum: where it starts, relative to the rows of `a` and to `b`.
@@ -304,7 +304,7 @@ unsafe fn tile<T: Real>(p: &Product<T>, a_at: &[usize], out_at: &[usize], first:
 /// [`vector`] values, as many as hold `columns`, from `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must be as
 /// long as `a_at`, `columns` values from each `out + out_at[row]` must be writable, and no other thread may use them.
 pub(crate) unsafe fn product<T: Real>(p: &Product<T>) {
-    debug_assert!(p.columns <= panel::<T>());
+    assert!((1..=panel::<T>()).contains(&p.columns));
     #[cfg(target_arch = "x86_64")]
     if TypeId::of::<T>() == TypeId::of::<f32>() {
         // SAFETY: T is `f32`, as was just seen.

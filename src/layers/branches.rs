@@ -33,15 +33,15 @@ impl Branches {
         let beside = config.stride == 1 && config.inputs == config.outputs;
         let kernels = convs.iter().map(|(kernel, _)| *kernel);
         let largest = config.kernel;
+        if config.padding != Padding::Symmetric {
+            bail!(
+                "branches: with padding {:?} no one convolution stands for them",
+                config.padding
+            )
+        }
         for kernel in kernels.chain(beside.then_some(1)) {
-            if config.padding != Padding::Symmetric
-                || kernel > largest
-                || (largest - kernel) % 2 == 1
-            {
-                bail!(
-                    "branches: a kernel of {kernel} is no part of one of {largest} with padding {:?}",
-                    config.padding
-                )
+            if kernel > largest || (largest - kernel) % 2 == 1 {
+                bail!("branches: a kernel of {kernel} is no part of one of {largest}")
             }
         }
         let conv = |(kernel, name): &(usize, &str)| {

@@ -272,6 +272,31 @@ fn convolutions_of_large_weights_are_those_of_plain_sums_forward_and_backward() 
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+#[test]
+fn depthwise_convolutions_of_whole_vectors_are_those_of_plain_sums_forward_and_backward() {
+    let mut failed = Vec::new();
+    // Channels round the vectors of every instruction set, rows of which blocks of positions are left over.
+    for (c, k, stride, width) in [
+        (8, 3, 1, 9),
+        (15, 3, 1, 11),
+        (16, 3, 1, 1),
+        (17, 3, 2, 13),
+        (33, 3, 2, 18),
+        (40, 3, 3, 10),
+        (24, 5, 1, 15),
+        (40, 5, 2, 14),
+        (19, 5, 2, 3),
+        (32, 7, 1, 12),
+        (23, 7, 2, 9),
+        (48, 2, 1, 7),
+        (16, 2, 2, 8),
+    ] {
+        let p = params(stride, [k / 2; 4], 1, c);
+        failed.extend(unlike_plain_sums([2, c, 7, width], [c, 1, k, k], p));
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 /// A chain of convolution, norm and activation, each (outputs, kernel, params, activation).
 type Steps = Vec<([usize; 4], Conv2dParams, Activation)>;
 

@@ -213,10 +213,7 @@ pub(super) fn correlate<T: Real>(
 ) {
     // Neighbours in a row of the kernel read neighbours: each value is read once for all of them.
     let run = 1 + offsets.windows(2).take_while(|o| o[1] == o[0] + c).count();
-    let alike = offsets.len().is_multiple_of(run)
-        && offsets
-            .chunks(run)
-            .all(|r| r.windows(2).all(|o| o[1] == o[0] + c));
+    let alike = readable(run, source, offsets, weight, step, c, out);
     let correlate = match (if alike { run } else { 1 }, step / c) {
         (2, 1) => correlate_2,
         (3, 1) => correlate_3,
@@ -286,8 +283,9 @@ unsafe fn neighbours<
     }
 }
 
-/// Whether everything that [`correlate`] reads is there.
+/// Whether everything is there that [`correlate`] reads in rows of `k` neighbours.
 fn readable<T>(
+    k: usize,
     source: &[T],
     offsets: &[usize],
     weight: &[T],
@@ -296,7 +294,12 @@ fn readable<T>(
     out: &[T],
 ) -> bool {
     let last = (out.len() / c).saturating_sub(1) * step + c;
-    offsets.len() * c <= weight.len() && offsets.iter().all(|o| o + last <= source.len())
+    offsets.len() * c <= weight.len()
+        && offsets.len().is_multiple_of(k)
+        && offsets.iter().all(|o| o + last <= source.len())
+        && offsets
+            .chunks(k)
+            .all(|row| row.windows(2).all(|o| o[1] == o[0] + c))
 }
 
 macro_rules! correlate_kernel {
@@ -305,7 +308,7 @@ macro_rules! correlate_kernel {
             /// [`correlate`] with the kernel elements being rows of as many neighbours, and steps of as many positions, as the
             /// name says.
             fn $name<T>(source: &[T], offsets: &[usize], weight: &[T], step: usize, c: usize, out: &mut [T]) {
-                assert!(step == $stride * c && readable(source, offsets, weight, step, c, out));
+                assert!(step == $stride * c && readable($k, source, offsets, weight, step, c, out));
                 let (positions, whole) = (out.len() / c, c / $lanes * $lanes);
                 let mut p = 0;
                 while p < positions {

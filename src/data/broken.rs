@@ -83,11 +83,13 @@ impl Dataset {
             let looked = part
                 .par_iter()
                 .map(|i| check::open(&self.samples[*i], input));
-            for (i, looked) in part.iter().zip(looked.collect::<Vec<_>>()) {
+            let looked: Vec<_> = looked.collect();
+            let mut found = Vec::with_capacity(part.len());
+            for (i, looked) in part.iter().zip(looked) {
                 let sample = &self.samples[*i];
                 match looked {
                     Ok((_, content)) => {
-                        self.contents.insert(sample.path.clone(), content);
+                        found.push((sample.path.clone(), content));
                     }
                     Err(message) => {
                         broken.insert(*i);
@@ -95,6 +97,7 @@ impl Dataset {
                     }
                 }
             }
+            self.contents.extend(found);
             done += part.len();
             progress(done, places.len());
         }

@@ -2,13 +2,13 @@
 
 use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
-use super::seen::Content;
+use super::seen::Contents;
 use crate::error::Error;
 use crate::head::HeadSpec;
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// All photos of a run.
@@ -26,8 +26,8 @@ pub struct Dataset {
     pub skipped: BTreeSet<usize>,
     /// Whom the weights have seen that a training starts from, see `follow`.
     pub seen: Vec<Seen>,
-    /// The contents of photos that were read before, by their paths: none has to be read again only for that.
-    pub(crate) contents: HashMap<PathBuf, Content>,
+    /// The contents of photos that were read before.
+    pub(crate) contents: Contents,
 }
 
 impl Dataset {

@@ -67,7 +67,7 @@ impl Dataset {
             corrections: Vec::new(),
             skipped: BTreeSet::new(),
             seen: Vec::new(),
-            contents: HashMap::new(),
+            contents: Default::default(),
         };
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {

@@ -109,7 +109,7 @@ fn scores_of(taxonomy: &Taxonomy, decision: &Decision, logits: &[Logits]) -> Res
     logits.iter().map(of_photo).collect()
 }
 
-/// The same of an ensemble; `progress` is told the photos done.
+/// As [`score`], of an ensemble; `progress` is told the photos done.
 ///
 /// # Errors
 /// [`Error::Image`] naming a photo that cannot be read; as [`score`].

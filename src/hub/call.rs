@@ -30,7 +30,7 @@ pub(super) struct Call<'a> {
     pub content: Content<'a>,
     /// Whether the Hub is to know who asks; no other server ever is.
     pub with_token: bool,
-    /// Whether it must not be done twice: it is repeated only if the server says that it did nothing.
+    /// Whether it must not be done twice: it is repeated only if the server says that it is too busy.
     pub once: bool,
 }
 

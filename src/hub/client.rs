@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Statuses of a server that may be able to answer a little later.
 const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
-/// Those of one that says it did nothing.
+/// Those of one that was too busy to do anything.
 const BUSY: [u16; 2] = [429, 503];
 /// The longest that a server's own pause may be.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -201,12 +201,14 @@ pub(super) fn read<T: DeserializeOwned>(answer: Response<Body>) -> Result<T, Fai
 /// where there were too many.
 fn after(status: u16, headers: &HeaderMap) -> Option<Duration> {
     let header = |name: HeaderName| headers.get(name)?.to_str().ok();
-    let limit = || header(HeaderName::from_static("ratelimit"))?.rsplit_once("t=");
-    let seconds = match header(RETRY_AFTER) {
-        None if status == 429 => limit()?.1,
-        said => said?,
+    let seconds = |text: &str| text.trim().parse().ok();
+    let counted_anew = || {
+        let limit = header(HeaderName::from_static("ratelimit")).filter(|_| status == 429)?;
+        seconds(limit.rsplit_once("t=")?.1.split(';').next()?)
     };
-    seconds.trim().parse().ok().map(Duration::from_secs)
+    // It may also be a date.
+    let said = header(RETRY_AFTER).and_then(seconds);
+    said.or_else(counted_anew).map(Duration::from_secs)
 }
 
 /// What a refusal says.
@@ -239,6 +241,11 @@ mod tests {
         headers.insert("ratelimit", "\"api\";r=0;t=55".parse().unwrap());
         assert_eq!(after(429, &headers), Some(Duration::from_secs(55)));
         assert_eq!(after(503, &headers), None);
+        headers.insert(
+            RETRY_AFTER,
+            "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap(),
+        );
+        assert_eq!(after(429, &headers), Some(Duration::from_secs(55)));
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         assert_eq!(after(503, &headers), Some(Duration::from_secs(7)));
     }

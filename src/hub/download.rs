@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use ureq::http::StatusCode;
-use ureq::http::header::RANGE;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 /// How often a file is asked for of which nothing more comes.
 const ATTEMPTS: usize = 3;
@@ -111,7 +111,8 @@ impl Download<'_> {
         std::fs::rename(&partial, whole).map_err(failed)
     }
 
-    /// Asks for what is from `start` on, and says how many bytes come before that.
+    /// Asks for what is from `start` on, and says how many bytes come before that. An answer that says it holds anything else, as
+    /// a page of a server between does, is refused before a byte of it is taken.
     fn ask(&self, start: u64) -> Result<(impl Read, u64), Failure> {
         let range = format!("bytes={start}-");
         let mut call = Call::get(&self.url);
@@ -120,6 +121,27 @@ impl Download<'_> {
         // A server that knows no ranges sends all of it.
         let is_part = answer.status() == StatusCode::PARTIAL_CONTENT;
         let before = if is_part { 0 } else { start };
+        let name = if is_part {
+            CONTENT_RANGE
+        } else {
+            CONTENT_LENGTH
+        };
+        let said = answer
+            .headers()
+            .get(name)
+            .map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let fits = match &said {
+            Some(said) if is_part => said.starts_with(&format!("bytes {start}-")),
+            Some(said) => **said == self.size.to_string(),
+            // A length need not be said.
+            None => !is_part,
+        };
+        if !fits {
+            let said = said.unwrap_or_default();
+            return Err(Failure::Answer(format!(
+                "its answer is another file or another part of it (`{said}`)"
+            )));
+        }
         let body = answer.into_body().into_reader();
         Ok((body.take(self.size - start + before), before))
     }

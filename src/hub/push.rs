@@ -128,7 +128,9 @@ fn refused(repo: &Repository, create: Create, failure: Failure) -> Error {
         Failure::Refused { status: 409, .. } => format!(
             "{at} answers 409: someone else changed the repository at the same time; push again"
         ),
-        Failure::Unreached(reason) => format!("{at} cannot be reached ({reason})"),
+        Failure::Unreached(reason) => format!(
+            "{at} cannot be reached ({reason}); if it went away at the commit, that may have been made: look at the page, or push again, which sends nothing twice"
+        ),
         other => format!("{at}: {other}"),
     })
 }

@@ -27,7 +27,9 @@ pub(super) fn check(
     let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
     let most = of_machine().unwrap_or(USUAL);
     let photos = batch.div_ceil(config.accumulate.clamp(1, (batch / 2).max(1)));
-    let needed = bytes.saturating_mul(photos as u64);
+    // The pixels of the others wait beside.
+    let waiting = photo.saturating_mul((batch - photos) as u64);
+    let needed = bytes.saturating_mul(photos as u64).saturating_add(waiting);
     if needed <= most {
         return Ok(());
     }

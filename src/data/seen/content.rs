@@ -2,12 +2,32 @@
 
 use crate::data::dataset::Dataset;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The SHA-256 of a file.
 pub(crate) type Content = [u8; 32];
+
+/// Contents of photos by their paths, so that a photo that was read need not be read again only for that. They say nothing of what
+/// the data are: with any, data sets are equal.
+#[derive(Clone, Debug, Default)]
+pub struct Contents(Arc<HashMap<PathBuf, Content>>);
+
+impl Contents {
+    /// Notes contents, which copies of the data set need not have.
+    pub(crate) fn extend(&mut self, found: impl IntoIterator<Item = (PathBuf, Content)>) {
+        Arc::make_mut(&mut self.0).extend(found);
+    }
+}
+
+impl PartialEq for Contents {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 /// That of each photo in order, on all of rayon's threads, of those that are not known from before; `None` for what cannot be
 /// read, which whoever needs the photo will say. `progress` gets photos done and photos in all. `None` for all if stopped.
@@ -24,7 +44,7 @@ pub(crate) fn contents(
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let known = dataset.contents.get(&sample.path).copied();
+            let known = dataset.contents.0.get(&sample.path).copied();
             let content = known.or_else(|| content(&sample.path));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
             Some(content)

@@ -10,6 +10,7 @@ mod record;
 mod settle;
 mod split_file;
 
+pub use content::Contents;
 pub(crate) use content::{Content, contents};
 pub(crate) use record::{Record, copies};
 pub use record::{check_held_out, record_valid};

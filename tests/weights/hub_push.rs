@@ -308,7 +308,12 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
     server.state().files.remove("x\\..\\y");
     server.state().files.insert("other".into(), Vec::new());
     says(go(&hub, true), &["larger than any"]);
+    // A server between answers with a page of its own.
+    server.state().size = Some(700);
+    server.state().without_ranges = true;
+    says(go(&hub, true), &["another file"]);
     server.state().size = None;
+    server.state().without_ranges = false;
     server.state().files = BTreeMap::from([("../y".into(), Vec::new())]);
     says(go(&hub, true), &["no files"]);
     let at = |to: &str, out: &Path| pull(&hub, to, out, true, &mut |_, _| ());

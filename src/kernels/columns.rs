@@ -87,6 +87,23 @@ impl<T: Real> Transform<T> {
         }
     }
 
+    /// Gradients `d` behind f become those before it, at `y`; the scale is left out.
+    pub fn backward_in_place(&self, y: &[T], d: &mut [T]) {
+        let n = self.scale.len();
+        let mut scratch = vec![T::ZERO; 2 * n];
+        for (y, d) in y.chunks(n).zip(d.chunks_mut(n)) {
+            let (before, behind) = scratch[..2 * y.len()].split_at_mut(y.len());
+            match self.curve {
+                Some(curve) => {
+                    transform(y, &self.scale, &self.shift, self.bounds, before);
+                    behind.copy_from_slice(d);
+                    activation::backward(curve, before, behind, d);
+                }
+                None => pass_in_place(y, &self.scale, &self.shift, self.bounds, d),
+            }
+        }
+    }
+
     /// The gradient behind the curve, if there is one, for at most one pattern of values: f′ · `dz` at `y`.
     fn inside<'a>(&self, y: &[T], dz: &'a [T], scratch: &'a mut Vec<T>) -> &'a [T] {
         let Some(curve) = self.curve else { return dz };
@@ -284,6 +301,16 @@ kernel! {
         for i in 0..n {
             let d = passed(y[i].madd::<FMA>(scale[i], shift[i]), dz[i], bounds);
             out[i] = scale[i] * d - slope[i].madd::<FMA>(y[i] - mean[i], offset[i]);
+        }
+    }
+}
+
+kernel! {
+    fn pass_in_place<T>(y: &[T], scale: &[T], shift: &[T], bounds: (T, T), d: &mut [T]) {
+        let n = d.len();
+        let (y, scale, shift) = (&y[..n], &scale[..n], &shift[..n]);
+        for i in 0..n {
+            d[i] = passed(y[i].madd::<FMA>(scale[i], shift[i]), d[i], bounds);
         }
     }
 }

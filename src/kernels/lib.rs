@@ -21,6 +21,7 @@ mod memory;
 mod micro;
 pub mod moments;
 pub mod norm_rows;
+mod outer;
 pub mod pool;
 pub mod real;
 pub mod rounded;

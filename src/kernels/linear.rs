@@ -1,7 +1,8 @@
 //! y = x·Wᵀ + b over rows, and its gradients.
 
 use crate::conv::product::{Left, Packed};
-use crate::matmul::{Matrix, matmul_at};
+use crate::micro::Span;
+use crate::outer::Outer;
 use crate::real::Real;
 use crate::rows::add_in_order;
 use crate::shared::SharedMut;
@@ -9,9 +10,6 @@ use rayon::prelude::*;
 
 /// Rows whose sums a task makes. Fixed, so that results do not depend on the number of threads.
 const ROWS: usize = 128;
-
-/// Outputs and inputs of the tile of the weight's gradient that a task computes.
-const TILE: (usize, usize) = (96, 192);
 
 /// The result: rows `x` of `inputs` values times the weight `w` (outputs × inputs), and the bias `b`.
 pub fn forward<T: Real>(inputs: usize, x: &[T], w: &[T], b: &[T]) -> Vec<T> {
@@ -52,25 +50,16 @@ fn add_product<T: Real>(
 
 /// The gradient of the weight, from that of the result.
 pub fn weight_gradient<T: Real>((outputs, inputs): (usize, usize), x: &[T], dy: &[T]) -> Vec<T> {
-    let rows = dy.len() / outputs;
     let mut dw = vec![T::ZERO; outputs * inputs];
-    let shared = SharedMut::new(&mut dw);
-    let (down, across) = (outputs.div_ceil(TILE.0), inputs.div_ceil(TILE.1));
-    (0..down * across).into_par_iter().for_each(|i| {
-        let (row, col) = (i / across * TILE.0, i % across * TILE.1);
-        let tile = (TILE.0.min(outputs - row), TILE.1.min(inputs - col));
-        // SAFETY: each tile belongs to one task.
-        unsafe {
-            matmul_at(
-                (tile.0, tile.1, rows),
-                Matrix::transposed(dy.get(row..).unwrap_or_default(), outputs),
-                Matrix::rows(x.get(col..).unwrap_or_default(), inputs),
-                shared.matrix(row * inputs + col, tile, inputs),
-                inputs,
-                false,
-            );
-        }
-    });
+    let outer = Outer {
+        a: dy,
+        a_step: outputs,
+        b: x,
+        b_step: inputs,
+        spans: &[Span { a: 0, b: 0 }],
+        depth: dy.len() / outputs,
+    };
+    outer.sum((outputs, inputs), &[(0, 0)], &mut dw, inputs, false);
     dw
 }
 

@@ -2,6 +2,7 @@
 //! number, so that results do not either.
 
 use crate::micro::{Product, SLACK, Span, panel, panels, product, vector};
+use crate::outer::Outer;
 use crate::real::Real;
 use crate::simd::kernel;
 use std::mem::MaybeUninit;
@@ -94,6 +95,18 @@ pub(crate) unsafe fn matmul_at<T: Real>(
         }
         return;
     }
+    if (a.row_stride, b.col_stride) == (1, 1) && a.col_stride > 1 {
+        let outer = Outer {
+            a: a.data,
+            a_step: a.col_stride,
+            b: b.data,
+            b_step: b.row_stride,
+            spans: &[Span { a: 0, b: 0 }],
+            depth: k,
+        };
+        // SAFETY: the caller's promise.
+        return unsafe { outer.tile((m, n), &[(0, 0)], 0..k, out, ld, accumulate) };
+    }
     let mut packed = MaybeUninit::<[T; DEPTH * SLACK]>::uninit();
     let packed = packed.as_mut_ptr().cast::<T>();
     let room = DEPTH.min(k) * panel::<T>();
@@ -149,8 +162,16 @@ kernel! {
     fn pack<T>(b: &[T], steps: (usize, usize), columns: usize, width: usize, out: &mut [T]) {
         let depth = out.len() / width;
         if steps.1 == 1 {
-            for (k, out) in out.chunks_exact_mut(width).enumerate() {
-                out[..columns].copy_from_slice(&b[k * steps.0..][..columns]);
+            match (columns == width, width) {
+                (true, 8) => copy_rows::<T, 8>(b, steps.0, out),
+                (true, 16) => copy_rows::<T, 16>(b, steps.0, out),
+                (true, 32) => copy_rows::<T, 32>(b, steps.0, out),
+                (true, 48) => copy_rows::<T, 48>(b, steps.0, out),
+                _ => {
+                    for (k, out) in out.chunks_exact_mut(width).enumerate() {
+                        out[..columns].copy_from_slice(&b[k * steps.0..][..columns]);
+                    }
+                }
             }
             return;
         }
@@ -173,6 +194,14 @@ kernel! {
                 out[k * width + j] = b[k * steps.0 + j * steps.1];
             }
         }
+    }
+}
+
+/// Rows of `W` values, `step` apart: copied in registers, which a length known only at run time would not be.
+#[inline(always)]
+fn copy_rows<T: Real, const W: usize>(b: &[T], step: usize, out: &mut [T]) {
+    for (k, out) in out.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+        out.copy_from_slice(&b[k * step..][..W]);
     }
 }
 

@@ -71,6 +71,17 @@ fn widest<T: Real>() -> usize {
     }
 }
 
+/// Rows of the result that are computed at once.
+pub(crate) fn tile_rows<T: Real>() -> usize {
+    match isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if T::WIDE => 8,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 if T::WIDE => 6,
+        _ => TILE.0,
+    }
+}
+
 /// Columns in the widest panel.
 pub(crate) fn panel<T: Real>() -> usize {
     widest::<T>() * vector::<T>()

@@ -69,12 +69,14 @@ impl Epilogue {
         }
     }
 
+    /// Whether it is a shift and an activation at most.
+    pub(crate) fn is_shifted(&self) -> bool {
+        self.bias.is_none() && self.gamma.is_none() && self.norm.is_none()
+    }
+
     /// Whether it is a shift at most.
     pub(crate) fn is_bias(&self) -> bool {
-        self.bias.is_none()
-            && self.gamma.is_none()
-            && self.norm.is_none()
-            && self.activation == Activation::Identity
+        self.is_shifted() && self.activation == Activation::Identity
     }
 
     /// Whether nothing follows.

@@ -2,10 +2,11 @@
 
 use super::finish::Shifts;
 use super::plan::{Phase, Tap, joined};
-use super::product::{Left, Packed, Rows};
+use super::product::{Left, Packed};
 use super::seen::Seen;
 use crate::geometry::Geometry;
-use crate::micro::{Span, panels};
+use crate::micro::Span;
+use crate::outer::Outer;
 use crate::real::Real;
 use crate::shared::SharedMut;
 
@@ -132,30 +133,22 @@ pub(crate) fn backward_weight<T: Real>(
     let (spans, depth) = joined(spans, g.ow, g.o, t * g.c);
     let shared = SharedMut::new(dw);
     for group in 0..g.p.groups {
-        let a_at: Vec<usize> = (0..outputs).map(|o| group * outputs + o).collect();
-        let out_at: Vec<usize> = a_at.iter().map(|o| o * row_len).collect();
-        for n in (0..taps.len()).step_by(run) {
-            let tap = taps[n];
-            let start = tap.offset(x.window.cols, g.c) + group * inputs;
-            for (first, count) in panels::<T>(columns) {
-                let product = Rows {
-                    a: dy.values,
-                    a_at: &a_at,
-                    a_step: g.o,
-                    b: x.values,
-                    b_at: start + first,
-                    b_step: t * g.c,
-                    spans: &spans,
-                    depth,
-                    out_at: &out_at,
-                    out_first: n * inputs + first,
-                    columns: count,
-                    accumulate: true,
-                    finish: None,
-                };
-                // SAFETY: `dw` is this task's own.
-                unsafe { product.run(&shared) };
-            }
+        let outer = Outer {
+            a: &dy.values[group * outputs..],
+            a_step: g.o,
+            b: &x.values[group * inputs..],
+            b_step: t * g.c,
+            spans: &spans,
+            depth,
+        };
+        let place = |n: usize| (taps[n].offset(x.window.cols, g.c), n * inputs);
+        let parts: Vec<_> = (0..taps.len()).step_by(run).map(place).collect();
+        let (at, whole) = (group * outputs * row_len, (outputs, row_len));
+        // SAFETY: `matrix` has bounded the writes; `dw` is this task's own.
+        unsafe {
+            let out = shared.matrix(at, whole, row_len);
+            let all = 0..spans.len() * depth;
+            outer.tile((outputs, columns), &parts, all, out, row_len, true);
         }
     }
 }

@@ -7,25 +7,23 @@ use super::finish::Shifts;
 use super::input::Input;
 use super::job::Job;
 use super::plan::{Phase, Tap, input_window, joined, output_window, phases, taps};
-use super::product::{Left, Packed, ROWS, Rows};
+use super::product::{Left, Packed, ROWS};
 use super::window::Window;
 use super::winograd;
 use crate::buffer::Buffer;
 use crate::geometry::Geometry;
-use crate::micro::{Span, panels};
+use crate::micro::Span;
+use crate::outer::Outer;
 use crate::real::Real;
 use crate::shared::SharedMut;
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Values of a weight from which on it pays.
-const WEIGHT: usize = 1 << 17;
+const WEIGHT: usize = 1 << 15;
 
 /// Input values of a slab.
 const SLAB: usize = 1 << 20;
-
-/// Output channels whose share of the weight's gradient a task computes at once.
-const OUTPUTS: usize = 64;
 
 /// Whether the method fits a convolution.
 pub(super) fn fits(g: &Geometry) -> bool {
@@ -221,38 +219,17 @@ fn weight_gradient<T: Real>(
         })
         .collect();
     let (spans, depth) = joined(spans, g.ow, g.o, t * g.c);
-    let columns = panels::<T>(run * g.c);
-    let tasks: Vec<_> = (0..g.o)
-        .step_by(OUTPUTS)
-        .flat_map(|o| {
-            let columns = columns.clone();
-            let taps = (0..taps.len()).step_by(run);
-            taps.flat_map(move |n| columns.clone().map(move |panel| (o, n, panel)))
-        })
-        .collect();
-    let shared = SharedMut::new(dw);
-    tasks.into_par_iter().for_each(|(o, n, (first, count))| {
-        let tap = taps[n];
-        let a_at: Vec<usize> = (o..(o + OUTPUTS).min(g.o)).collect();
-        let out_at: Vec<usize> = a_at.iter().map(|o| o * row_len).collect();
-        let product = Rows {
-            a: d.values,
-            a_at: &a_at,
-            a_step: g.o,
-            b: x.values,
-            b_at: tap.offset(seen.cols, g.c) + first,
-            b_step: t * g.c,
-            spans: &spans,
-            depth,
-            out_at: &out_at,
-            out_first: n * g.c + first,
-            columns: count,
-            accumulate: images.start > 0,
-            finish: None,
-        };
-        // SAFETY: each task has its own rows and columns of the gradient.
-        unsafe { product.run(&shared) };
-    });
+    let outer = Outer {
+        a: d.values,
+        a_step: g.o,
+        b: x.values,
+        b_step: t * g.c,
+        spans: &spans,
+        depth,
+    };
+    let place = |n: usize| (taps[n].offset(seen.cols, g.c), n * g.c);
+    let parts: Vec<_> = (0..taps.len()).step_by(run).map(place).collect();
+    outer.sum((g.o, run * g.c), &parts, dw, row_len, images.start > 0);
 }
 
 /// The input's gradient of a slab at one phase.

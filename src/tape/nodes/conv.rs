@@ -92,8 +92,9 @@ pub(super) fn forward<T: Value>(
         conv::forward(&g, input, &packs, &mut y, fixed.as_ref(), false);
     }
     let transform = Arc::new(transform);
-    let centre = (!now && tracked).then(|| Arc::new(pattern(mean.iter().copied())));
-    let reads_result = centre.is_some();
+    let reads_result = !now && tracked;
+    let centre =
+        (reads_result && !epilogue.is_shifted()).then(|| Arc::new(pattern(mean.iter().copied())));
     let mut slot = Slot::new(dims, y, tracked);
     slot.transform = (!now).then(|| transform.clone());
     slot.centre = centre;
@@ -150,6 +151,29 @@ impl<T: Value> Conv<T> {
     }
 }
 
+/// The gradient of sums behind which an activation follows and nothing else: made once, where it lies if nobody else reads it.
+fn before_activation<T: Value>(
+    transform: &Transform<T>,
+    y: &[T],
+    mut gradient: Arc<Buffer<T>>,
+) -> Arc<Buffer<T>> {
+    let len = (32_768 / transform.scale.len()).max(1) * transform.scale.len();
+    if let Some(values) = Arc::get_mut(&mut gradient) {
+        let pieces = y.par_chunks(len).zip(values.par_chunks_mut(len));
+        pieces.for_each(|(y, d)| transform.backward_in_place(y, d));
+        return gradient;
+    }
+    let mut out = Buffer::new(y.len());
+    let pieces = y.par_chunks(len).zip(gradient.par_chunks(len));
+    pieces
+        .zip(out.par_chunks_mut(len))
+        .for_each(|((y, d), out)| {
+            out.copy_from_slice(d);
+            transform.backward_in_place(y, out);
+        });
+    Arc::new(out)
+}
+
 /// The sum of each column, rows being added up in pieces of fixed length.
 fn column_sums<T: Value>(rows: &[T], channels: usize) -> Vec<T> {
     let len = (32_768 / channels).max(1) * channels;
@@ -170,7 +194,7 @@ impl<T: Value> Node<T> for Conv<T> {
         reads
     }
 
-    fn backward(&self, gradient: Gradient<T>, back: &mut Back<T>) -> Result<()> {
+    fn backward(&self, mut gradient: Gradient<T>, back: &mut Back<T>) -> Result<()> {
         let (slots, g) = (back.slots, &self.g);
         let (x, y) = (&slots[self.x], &slots[self.y]);
         let input = x.input()?;
@@ -218,6 +242,10 @@ impl<T: Value> Node<T> for Conv<T> {
                 Some(self.epilogue(&sums, centre, &gamma))
             }
             None => {
+                if self.reads_result {
+                    let values = gradient.values;
+                    gradient.values = before_activation(&self.transform, y_values, values);
+                }
                 if let Some(beta) = self.beta
                     && back.params[beta].tracked
                 {

@@ -275,11 +275,11 @@ impl Config {
         })
     }
 
-    /// Whether everything is in range and fits together.
+    /// Whether everything is in range and fits together; [`Trainer::run`](super::Trainer::run) asks it first.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what does not.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         for (key, head) in &self.heads {
             if *key != head.name {
                 return Err(Error::Invalid {

@@ -59,7 +59,7 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// `weights` are the tensors to start from, named `backbone.…` (and `heads.…`, to go on from a model), as
     /// [`load_weights`](super::load_weights) reads them; heads without tensors start afresh, and so does the backbone if
-    /// `model.weights` is none.
+    /// there is none of its.
     pub fn new(config: &'a Config, weights: Tensors, dataset: &'a Dataset) -> Self {
         Self {
             config,

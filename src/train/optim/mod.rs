@@ -225,6 +225,41 @@ impl Optimizer {
     }
 }
 
+/// As candle's own optimisers: for any loop that is written over candle's trait. All variables are of one group; they are called
+/// `0`, `1` … in the order given. Unlike candle's, it refuses a variable without a gradient.
+impl candle_nn::Optimizer for Optimizer {
+    type Config = (OptimizerKind, Group);
+
+    fn new(vars: Vec<Var>, (kind, group): Self::Config) -> candle_core::Result<Self> {
+        let digits = vars.len().to_string().len();
+        let vars = vars.into_iter().enumerate();
+        let named = vars.map(|(i, var)| (format!("{i:0digits$}"), (var, group)));
+        Ok(Self::new(kind, named.collect()))
+    }
+
+    fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
+        let grads = self.collect(grads).map_err(candle_core::Error::wrap)?;
+        Self::step(self, &grads, 1.0, 1.0).map_err(candle_core::Error::wrap)
+    }
+
+    /// The greatest of the groups'; 0 without variables.
+    fn learning_rate(&self) -> f64 {
+        self.vars.values().map(|(_, g)| g.lr).fold(0.0, f64::max)
+    }
+
+    /// Each group's changes in the same proportion.
+    fn set_learning_rate(&mut self, lr: f64) {
+        let greatest = candle_nn::Optimizer::learning_rate(self);
+        for (_, group) in self.vars.values_mut() {
+            group.lr = if greatest > 0.0 {
+                group.lr / greatest * lr
+            } else {
+                lr
+            };
+        }
+    }
+}
+
 /// √Σ g², summed in f64 in blocks whose size is fixed: the same for any number of threads.
 fn norm(g: &[f32]) -> f64 {
     let blocks: Vec<f64> = g

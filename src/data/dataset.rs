@@ -113,6 +113,10 @@ impl Dataset {
                 );
             }
         }
+        if let Some(last) = self.skipped.last().filter(|i| **i >= self.samples.len()) {
+            let expected = format!("indices into the {} photos", self.samples.len());
+            return differ("the skipped photos".into(), expected, last.to_string());
+        }
         for sample in &self.samples {
             if sample.source >= self.sources.len() {
                 let what = format!("the source of photo `{}`", sample.name);

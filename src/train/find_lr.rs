@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::event::Event;
-use super::run::Run;
+use super::run::{Run, check};
 use super::run_folder::RunFolder;
 use super::step::{At, step};
 use crate::data::dataset::Dataset;
@@ -49,6 +49,7 @@ pub fn find_lr(
     stop: &AtomicBool,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<Trial>> {
+    check(config, dataset)?;
     let folder = RunFolder::create(folder, false)?;
     let path = folder.path("lr.csv");
     let mut run = Run::new(config, weights, dataset, &[], folder, false)?;

@@ -13,8 +13,8 @@ use crate::weights::source::BEST;
 use std::path::Path;
 
 impl Config {
-    /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose features are
-    /// computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed.
+    /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose features
+    /// are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed.
     pub fn for_head(model: &ModelFile, head: HeadSpec) -> Self {
         let spec = &model.description.model;
         let mut head = head;

@@ -43,7 +43,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run that begins, or goes on.
+    /// A run that begins, or goes on, of what is [checked](check).
     ///
     /// # Errors
     /// If configuration, data and weights do not go together, or a run that goes on began otherwise.
@@ -55,10 +55,7 @@ impl<'a> Run<'a> {
         folder: RunFolder,
         resume: bool,
     ) -> Result<Self> {
-        config.validate()?;
         let spec = config.model_spec()?;
-        dataset.check(&spec.heads)?;
-        check_corrections(config, dataset)?;
         let tasks = Rc::new(Tasks::new(&spec)?);
         let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
         dataset.check_possible(&tasks.taxonomy)?;
@@ -67,12 +64,12 @@ impl<'a> Run<'a> {
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
         let resumed = match resume {
-            true => Start::resume(&folder, config, dataset)?,
+            true => Start::resume(&folder, config, dataset, losses)?,
             false => None,
         };
         let start = match resumed {
             Some(start) => start,
-            None => Start::begin(&folder, config, dataset, weights, heads)?,
+            None => Start::begin(&folder, config, dataset, weights, heads, losses)?,
         };
         let mut progress = start.progress;
         let models = Models::new(
@@ -279,8 +276,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Refuses data that was corrected by other files than the configuration names.
-fn check_corrections(config: &Config, dataset: &Dataset) -> Result<()> {
+/// Looked at before a folder is made: whether the configuration is valid, and the data is of its heads and corrected by the files
+/// it names.
+///
+/// # Errors
+/// [`Error::Invalid`] or [`Error::Data`] naming what does not fit.
+pub(super) fn check(config: &Config, dataset: &Dataset) -> Result<()> {
+    config.validate()?;
+    dataset.check(&config.model_spec()?.heads)?;
     let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
     if applied.iter().copied().eq(&config.train.corrections) {
         return Ok(());

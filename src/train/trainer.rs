@@ -3,7 +3,7 @@
 use super::config::Config;
 pub use super::event::Event;
 use super::loss::Loss;
-use super::run::Run;
+use super::run::{Run, check};
 use super::run_folder::{Progress, RunFolder};
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ impl<'a> Trainer<'a> {
 
     /// Teaches the head of this name, or `joint`, by a loss of your own in the place of its configured kind. Of its settings
     /// `weight` stays in force, and `loss` says what its outputs are. The model's file says that there was such a loss
-    /// (`own_losses`); a run that goes on has to be given it again.
+    /// (`own_losses`); a run that goes on is refused without it.
     pub fn loss(mut self, head: impl Into<String>, loss: &'a dyn Loss) -> Self {
         self.losses.push((head.into(), loss));
         self
@@ -122,8 +122,7 @@ impl<'a> Trainer<'a> {
                 found: "none".into(),
             });
         }
-        // Nothing is created for what cannot be.
-        self.config.validate()?;
+        check(self.config, self.dataset)?;
         let folder = RunFolder::create(&self.out, self.resume)?;
         let resume = RunFolder::holds_run(&self.out);
         let mut run = Run::new(

@@ -70,7 +70,7 @@ impl Bench {
         let mut steps = 0;
         let weights = load_weights(config, Path::new(HEADS))?;
         Trainer::new(config, weights, &self.dataset(config))
-            .out(&self.out(name))
+            .out(self.out(name))
             .resume(resume)
             .stop(&stop)
             .on_event(|event| {

@@ -177,6 +177,14 @@ fn a_photo_in_memory_that_is_none_is_named() {
     for (name, photo) in [
         ("no picture", PhotoSource::from(b"nothing".to_vec())),
         ("too few pixels", broken.into()),
+        (
+            "too large",
+            Photo {
+                height: usize::MAX,
+                ..picture(3)
+            }
+            .into(),
+        ),
     ] {
         let source = |i: usize| match i {
             3 => photo.clone(),
@@ -230,6 +238,7 @@ fn data_of_other_heads_is_refused_before_a_folder_is_written() {
     assert!(refused(&data).contains("2 values, one a head"));
     data.samples[2].source = 9;
     assert!(refused(&data).contains("source"));
+    assert!(!folder.path().join("run").exists());
     let data = dataset(vec![shade(), tint()], |i| picture(i).into());
     let error = Trainer::new(&config, Tensors::new(), &data)
         .run()
@@ -337,7 +346,7 @@ fn a_backbone_of_ones_own_is_trained_with_its_batch_norm_saved_and_loaded() {
     let predictor = Predictor::from_file(&path).unwrap();
     let photo = picture(1);
     let bright = predictor
-        .predict_file(&write(folder.path(), &photo))
+        .predict_file(write(folder.path(), &photo))
         .unwrap();
     assert_eq!(bright.name, "bright");
     // Frozen, its statistics stay too.
@@ -463,6 +472,9 @@ fn a_loss_of_ones_own_teaches_a_head_as_the_shipped_one_it_equals() {
     }
     let (other, _) = run("tenth", Some(&tenth));
     assert!(other.progress.records[0].train_loss < 0.2 * same.progress.records[0].train_loss);
+    let forgotten = Trainer::new(&config, Tensors::new(), &data).out(folder.path().join("own"));
+    let error = forgotten.resume(true).run().unwrap_err().to_string();
+    assert!(error.contains(r#"["shade", "tint"]"#), "{error}");
     let unknown = Trainer::new(&config, Tensors::new(), &data).loss("shape", &own);
     let error = unknown.out(folder.path().join("none")).run().unwrap_err();
     assert!(error.to_string().contains("`shape`"), "{error}");

@@ -180,7 +180,7 @@ fn photos_without_a_label_train_the_other_heads() {
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let stop = AtomicBool::new(false);
     let outcome = Trainer::new(&config, weights, &dataset)
-        .out(&bench.out("some"))
+        .out(bench.out("some"))
         .stop(&stop)
         .run()
         .unwrap();
@@ -242,7 +242,7 @@ fn an_empty_training_split_and_a_head_nobody_has_a_label_of_are_errors() {
     let mut dataset = bench.dataset(&config);
     dataset.samples.retain(|s| s.split == Some(Split::Test));
     let error = Trainer::new(&config, weights(), &dataset)
-        .out(&bench.out("empty"))
+        .out(bench.out("empty"))
         .stop(&stop)
         .run()
         .unwrap_err();
@@ -250,7 +250,7 @@ fn an_empty_training_split_and_a_head_nobody_has_a_label_of_are_errors() {
     let mut dataset = bench.dataset(&config);
     dataset.samples.iter_mut().for_each(|s| s.values[1] = None);
     let error = Trainer::new(&config, weights(), &dataset)
-        .out(&bench.out("nobody"))
+        .out(bench.out("nobody"))
         .stop(&stop)
         .run()
         .unwrap_err();

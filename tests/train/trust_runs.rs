@@ -114,7 +114,7 @@ fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file(
         _ => {}
     };
     Trainer::new(&config, weights, &bench.dataset(&config))
-        .out(&bench.out("run"))
+        .out(bench.out("run"))
         .stop(&stop)
         .on_event(&mut tell)
         .run()

@@ -152,7 +152,8 @@ pub struct Entry {
 /// How a network is built from its tensors.
 #[derive(Clone, Copy)]
 pub enum Build {
-    /// As a module of candle's, from images `(batch, 3, H, W)` to features `(batch, num_features)` or `(batch, num_features, 1, 1)`.
+    /// As a module of candle's, from images `(batch, 3, H, W)` to features `(batch, num_features)` or `(batch, num_features, 1,
+    /// 1)`.
     Module(fn(VarBuilder) -> candle_core::Result<Module>),
     /// As a backbone, which is told the [`Mode`] it runs in.
     Backbone(&'static BuildBackbone),

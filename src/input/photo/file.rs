@@ -110,7 +110,7 @@ impl<'a> PhotoFile<'a> {
     }
 }
 
-/// The bytes that a photo of these sides takes while it is prepared: what premultiplies alpha, turns or measures one makes a copy.
+/// The bytes that a photo of these sides takes while it is prepared: what premultiplies alpha, turns or measures one copies it.
 fn held([height, width]: [usize; 2], channels: usize, inputs: &[InputSpec]) -> u64 {
     let either = |i: &InputSpec| i.working(height, width).max(i.working(width, height));
     let working = inputs.iter().map(either).max().unwrap_or(0);
@@ -124,18 +124,20 @@ impl HeldPhoto {
     /// [`Error::Image`] if they are not as many as its sides say, or it is as small or large as no file may be.
     #[cfg(feature = "train")]
     pub(crate) fn given(path: &Path, photo: &Photo, inputs: &[InputSpec]) -> Result<Self> {
-        let (height, width, channels) = (photo.height, photo.width, photo.channels());
-        let pixels = height.checked_mul(width).unwrap_or(usize::MAX);
-        if ![1, 3, 4].contains(&channels) || pixels.checked_mul(channels) != Some(photo.rgb.len()) {
-            let expected = "1, 3 or 4 values a pixel are needed";
-            let found = photo.rgb.len();
+        let (height, width) = (photo.height, photo.width);
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let fits = |bytes| check_size(side(width), side(height), bytes);
+        // Before anything is multiplied.
+        fits(1).map_err(|e| refused(path, e))?;
+        let channels = photo.channels();
+        if ![1, 3, 4].contains(&channels) || height * width * channels != photo.rgb.len() {
             let found = format!(
-                "{height}×{width} pixels (height × width); {expected}, found {found} in all"
+                "{height}×{width} pixels (height × width) of 1, 3 or 4 values each are needed, found {} values",
+                photo.rgb.len()
             );
             return Err(refused(path, found));
         }
-        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-        check_size(side(width), side(height), channels as u64).map_err(|e| refused(path, e))?;
+        fits(channels as u64).map_err(|e| refused(path, e))?;
         Ok(Self {
             _room: Room::take(held([height, width], channels, inputs)),
             photo: photo.clone(),

@@ -143,6 +143,13 @@ impl HeadLoss {
         weights: &Tensor,
     ) -> Result<Option<Tensor>> {
         let labels = self.class_weights.len();
+        if labels < 2 || self.counts.len() != labels {
+            return Err(crate::error::Error::Invalid {
+                what: "the loss, class weights and counts".into(),
+                expected: "one of each for each of at least two labels".into(),
+                found: format!("{labels} and {}", self.counts.len()),
+            });
+        }
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
         for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {

@@ -162,7 +162,10 @@ impl<'a> Objective<'a> {
         let loss = own.loss(outputs, targets, weights)?;
         if loss.rank() > 0 {
             return Err(Error::Shape {
-                what: format!("the loss of one's own of head {}", i + 1),
+                what: match self.tasks.heads().nth(i) {
+                    Some(head) => format!("the loss of one's own of head `{}`", head.name),
+                    None => "a loss of one's own".into(),
+                },
                 expected: "(), a scalar".into(),
                 found: loss.dims().to_vec(),
             });

@@ -128,14 +128,21 @@ impl Optimizer {
     /// One step: `lr_factor` times each group's learning rate, gradients times `gradient_factor`.
     ///
     /// # Errors
-    /// If a gradient's shape is not its variable's.
+    /// If there is not one gradient a variable, in order of name, or one's shape is not its variable's.
     pub fn step(&mut self, grads: &[Tensor], lr_factor: f64, gradient_factor: f64) -> Result<()> {
+        if grads.len() != self.vars.len() {
+            return Err(Error::Invalid {
+                what: "a step's gradients".into(),
+                expected: format!("{}, one a variable", self.vars.len()),
+                found: grads.len().to_string(),
+            });
+        }
         self.steps += 1;
         for (((var, group), (first, second)), grad) in
             self.vars.values().zip(self.state.values_mut()).zip(grads)
         {
             let lr = group.lr * lr_factor;
-            let t = (self.steps - group.since) as i32;
+            let t = self.steps.saturating_sub(group.since).max(1) as i32;
             let update = match self.kind {
                 OptimizerKind::AdamW => Update::AdamW {
                     rate: (lr / (1.0 - BETA1.powi(t))) as f32,

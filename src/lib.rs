@@ -28,10 +28,10 @@
 //! | to | use |
 //! |---|---|
 //! | predict | [`Predictor`], [`Ensemble`]; photos, pixels or tensors in, [`Prediction`] out |
-//! | put in another network | [`Backbone`], or [`adapter`] for one by name |
-//! | write another loop | [`MultiTaskModel`] over any `VarBuilder`, [`pretrained`] weights |
+//! | put in another network | [`Backbone`], [`MultiTaskModel::from_parts`]; [`adapter`] to name it in files and train it |
+//! | write another loop | [`MultiTaskModel`] over any `VarBuilder`, [`pretrained`] weights, `train::targets`, `train::HeadLoss` |
 //! | read and write model files | [`ModelFile`], [`heads`] to change them, [`onnx`] for other programs |
-//! | train | `train`: `Config`, `train`, its `Event`s, and the losses and variables alone; `data`: a `Dataset` from files or of `Sample`s |
+//! | train | `train`: `Config`, `Trainer`, its `Event`s, a `Loss` of one's own, `train_head`; `data`: a `Dataset` from listings or of `Sample`s in memory |
 //! | find wrong labels | `audit`: confident learning on labels and probabilities |
 //!
 //! Beside them stand what they take and give: [`HeadSpec`], [`Taxonomy`], [`Decision`], [`tape`] for the steps of a network of one's

@@ -9,7 +9,7 @@ use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, FineTune};
 use crate::train::run_folder::{Beginning, RunFolder};
-use crate::train::trainer::{self, train};
+use crate::train::trainer::{self, Trainer};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -244,15 +244,12 @@ impl FoldTrainer<'_> {
         }
         let folder = self.runs.join(name);
         let resume = is_begun(&folder, &config, &dataset)?;
-        let outcome = train(
-            &config,
-            self.weights.clone(),
-            &dataset,
-            &folder,
-            resume,
-            self.stop,
-            &mut |event| (self.on_event)(&Event::Training(event)),
-        )?;
+        let outcome = Trainer::new(&config, self.weights.clone(), &dataset)
+            .out(&folder)
+            .resume(resume)
+            .stop(self.stop)
+            .on_event(|event| (self.on_event)(&Event::Training(event)))
+            .run()?;
         if outcome.stopped {
             return Ok(None);
         }

@@ -196,7 +196,7 @@ mod tests {
             HeadSpec::new("gender", ["male", "female"]),
         ];
         let sample = |i: usize| Sample {
-            path: format!("{i}.jpg").into(),
+            photo: std::path::PathBuf::from(format!("{i}.jpg")).into(),
             name: format!("{i}.jpg"),
             person: Some(format!("p{}", i / 4)),
             split: None,
@@ -221,15 +221,7 @@ mod tests {
             let taxonomy = taxonomy.as_ref().unwrap();
             samples.retain(|s| taxonomy.is_possible(&labels(&heads, s)));
         }
-        let dataset = Dataset {
-            sources: vec!["faces.csv".into()],
-            heads,
-            samples,
-            corrections: Vec::new(),
-            skipped: Default::default(),
-            seen: Vec::new(),
-            contents: Default::default(),
-        };
+        let dataset = Dataset::new(heads, samples).unwrap();
         (dataset, taxonomy.unwrap())
     }
 

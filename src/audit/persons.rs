@@ -313,7 +313,7 @@ mod tests {
     /// Photos of persons a, b …, each with the given gender and the probability of a male.
     fn photos(all: &[(&str, usize, f64)]) -> (Dataset, Question) {
         let sample = |(i, (person, label, _)): (usize, &(&str, usize, f64))| Sample {
-            path: format!("{i}.jpg").into(),
+            photo: std::path::PathBuf::from(format!("{i}.jpg")).into(),
             name: format!("{i}.jpg"),
             person: Some(person.to_string()),
             split: None,
@@ -329,15 +329,8 @@ mod tests {
             given: all.iter().map(|(_, label, _)| *label).collect(),
             probs: all.iter().flat_map(|(_, _, p)| [*p, 1.0 - p]).collect(),
         };
-        let dataset = Dataset {
-            sources: vec!["faces.csv".into()],
-            heads: vec![head],
-            samples: all.iter().enumerate().map(sample).collect(),
-            corrections: Vec::new(),
-            skipped: Default::default(),
-            seen: Vec::new(),
-            contents: Default::default(),
-        };
+        let dataset =
+            Dataset::new(vec![head], all.iter().enumerate().map(sample).collect()).unwrap();
         (dataset, question)
     }
 

@@ -29,7 +29,8 @@ pub trait Backbone: Send + Sync {
     /// Width of the features.
     fn num_features(&self) -> usize;
 
-    /// The features.
+    /// The features. In [`Mode::Train`] batch norms may use the batch's statistics; the trainer runs a frozen backbone of your
+    /// own in [`Mode::Eval`].
     ///
     /// # Shapes
     /// `images` `(batch, channels, H, W)`, channels 3 unless it is built for others; result `(batch, num_features)`.

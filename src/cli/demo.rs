@@ -98,7 +98,7 @@ impl Demo {
         {
             say(format!(
                 "  {}  class {} ({}), probability {:.2}",
-                dataset.samples[*i].path.display(),
+                dataset.samples[*i].path().display(),
                 p.class,
                 p.name,
                 p.prob

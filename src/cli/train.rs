@@ -15,7 +15,7 @@ use crate::train::dry_run::{Part, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::unseen::without_photos;
 use crate::train::run_folder::RunFolder;
-use crate::train::trainer::{Outcome, train};
+use crate::train::trainer::{Outcome, Trainer};
 use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,13 @@ pub(crate) fn run(
     resume: bool,
     skip_broken: bool,
 ) -> crate::Result<Outcome> {
+    if resume && !RunFolder::holds_run(out) {
+        return Err(crate::Error::Invalid {
+            what: format!("--resume with --out {}", out.display()),
+            expected: "a folder that holds a run (state.safetensors)".into(),
+            found: "none".into(),
+        });
+    }
     let spec = config.model_spec()?;
     let (mut dataset, weights) = open(config, heads, data, split_files)?;
     // Kept features are computed from every photo before training begins anyway.
@@ -196,17 +203,14 @@ pub(crate) fn run(
         .collect();
     let mut progress = Progress::new("train");
     let batch = config.train.batch;
-    let outcome = train(
-        config,
-        weights,
-        &dataset,
-        out,
-        resume,
-        stop_on_ctrl_c(),
-        &mut |event| {
+    let outcome = Trainer::new(config, weights, &dataset)
+        .out(out)
+        .resume(resume)
+        .stop(stop_on_ctrl_c())
+        .on_event(|event| {
             show_training(&mut progress, &names, batch, event);
-        },
-    );
+        })
+        .run();
     progress.end();
     outcome
 }

@@ -1,17 +1,28 @@
 //! Photos that cannot be read, found before a run begins and not in its fourth epoch.
 
 use super::check;
-use super::dataset::{Dataset, Fault};
+use super::dataset::{Dataset, Fault, Sample};
+use super::photo_source::PhotoSource;
+use super::seen::Content;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Photos decoded between two looks at whether to stop.
 const STRETCH: usize = 256;
 /// Photos that an error names.
 const NAMED: usize = 10;
+
+/// A file and its content, to be kept; what is in memory is hashed as soon as it is read.
+pub(super) fn file_content(sample: &Sample, content: Content) -> Option<(PathBuf, Content)> {
+    match &sample.photo {
+        PhotoSource::File(path) => Some((path.clone(), content)),
+        _ => None,
+    }
+}
 
 impl Dataset {
     /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos
@@ -89,7 +100,7 @@ impl Dataset {
                 let sample = &self.samples[*i];
                 match looked {
                     Ok((_, content)) => {
-                        found.push((sample.path.clone(), content));
+                        found.extend(file_content(sample, content));
                     }
                     Err(message) => {
                         broken.insert(*i);

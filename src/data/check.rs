@@ -2,15 +2,15 @@
 
 use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
+use super::photo_source::NamedPhoto;
 use super::seen::{Content, copies};
 use super::targets;
 use crate::error::Result;
-use crate::input::{InputSpec, PhotoFile};
+use crate::input::InputSpec;
 use crate::model::ModelSpec;
 use crate::taxonomy::Taxonomy;
 use rayon::prelude::*;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -146,9 +146,8 @@ pub(crate) fn open(
     input: &InputSpec,
 ) -> std::result::Result<([usize; 2], Content), String> {
     let opened = || {
-        let file = PhotoFile::read(&sample.path)?;
-        let content = Sha256::digest(file.bytes()).into();
-        let photo = file.photo(input.channels, std::slice::from_ref(input))?;
+        let of_input = std::slice::from_ref(input);
+        let (photo, content) = NamedPhoto::from(sample).read(input.channels, of_input)?;
         input.prepare(&photo)?;
         Ok(([photo.height, photo.width], content))
     };

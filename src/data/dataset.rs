@@ -3,7 +3,8 @@
 use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
 use super::seen::Contents;
-use crate::error::Error;
+use super::targets::check_values;
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
@@ -31,6 +32,105 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Photos of these heads, from wherever: the listing that messages name is `memory`.
+    ///
+    /// ```
+    /// use hydranet::HeadSpec;
+    /// use hydranet::data::{Dataset, Sample, Split, Value};
+    ///
+    /// let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
+    /// let photos = (0..100).map(|i| {
+    ///     let photo = hydranet::Photo { height: 32, width: 32, rgb: vec![2 * i; 3 * 32 * 32] };
+    ///     let worn = Some(Value::Label(usize::from(i >= 50)));
+    ///     Sample { split: Some(Split::Train), ..Sample::new(format!("{i}"), photo, vec![worn]) }
+    /// });
+    /// let dataset = Dataset::new(vec![mask], photos.collect())?;
+    /// assert_eq!(dataset.indices(Split::Train).len(), 100);
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a head is not valid, [`Error::Data`] naming the first photo with a value that is none of its heads'.
+    pub fn new(heads: Vec<HeadSpec>, mut samples: Vec<Sample>) -> Result<Self> {
+        heads.iter().try_for_each(HeadSpec::validate)?;
+        samples.iter_mut().for_each(|sample| sample.source = 0);
+        let dataset = Self {
+            sources: vec!["memory".into()],
+            samples,
+            ..Self::empty(heads)
+        };
+        dataset.check(&dataset.heads)?;
+        Ok(dataset)
+    }
+
+    /// Without a photo.
+    pub(super) fn empty(heads: Vec<HeadSpec>) -> Self {
+        Self {
+            sources: Vec::new(),
+            heads,
+            samples: Vec::new(),
+            corrections: Vec::new(),
+            skipped: BTreeSet::new(),
+            seen: Vec::new(),
+            contents: Contents::default(),
+        }
+    }
+
+    /// Checks that these are its heads, by name, labels and thresholds, in this order, and that every value is one of its head's.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what differs, [`Error::Data`] naming the first photo with a value that is none.
+    pub fn check(&self, heads: &[HeadSpec]) -> Result<()> {
+        let differ = |what: String, expected: String, found: String| {
+            Err(Error::Invalid {
+                what,
+                expected,
+                found,
+            })
+        };
+        let names = |heads: &[HeadSpec]| {
+            let names: Vec<&str> = heads.iter().map(|h| h.name.as_str()).collect();
+            names.join(", ")
+        };
+        if names(&self.heads) != names(heads) {
+            let expected = format!("{}, as the model has them", names(heads));
+            return differ("the heads of the data".into(), expected, names(&self.heads));
+        }
+        for (own, head) in self.heads.iter().zip(heads) {
+            let of = |head: &HeadSpec| match head.labels.thresholds.as_slice() {
+                [] => head.labels.names.join(", "),
+                borders => format!(
+                    "{} with thresholds {borders:?}",
+                    head.labels.names.join(", ")
+                ),
+            };
+            if of(own) != of(head) {
+                let what = format!("the labels of head `{}` in the data", head.name);
+                return differ(
+                    what,
+                    format!("{}, as the model has them", of(head)),
+                    of(own),
+                );
+            }
+        }
+        if let Some(last) = self.skipped.last().filter(|i| **i >= self.samples.len()) {
+            let expected = format!("indices into the {} photos", self.samples.len());
+            return differ("the skipped photos".into(), expected, last.to_string());
+        }
+        for sample in &self.samples {
+            if sample.source >= self.sources.len() {
+                let what = format!("the source of photo `{}`", sample.name);
+                let expected = format!("an index into the {} sources", self.sources.len());
+                return differ(what, expected, sample.source.to_string());
+            }
+            if let Err((needed, found)) = check_values(heads, &sample.values) {
+                let message = format!("photo `{}`: {needed} is needed, found {found}", sample.name);
+                return Err(self.fault(sample, message).into());
+            }
+        }
+        Ok(())
+    }
+
     /// The samples on one side, without the skipped ones, as indices in order.
     pub fn indices(&self, split: Split) -> Vec<usize> {
         (0..self.samples.len())

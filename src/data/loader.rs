@@ -2,11 +2,11 @@
 
 use super::augment::AugmentConfig;
 use super::dataset::Dataset;
+use super::photo_source::NamedPhoto;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::random::rng::{Purpose, keyed};
 use candle_core::{Device, Tensor};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -43,8 +43,8 @@ pub struct Job {
     pub index: usize,
     /// How often it came before in the epoch: each time it is augmented anew.
     pub again: u32,
-    /// Its file.
-    pub path: PathBuf,
+    /// The photo.
+    pub photo: NamedPhoto,
 }
 
 /// A loaded photo.
@@ -61,7 +61,7 @@ pub fn jobs(dataset: &Dataset, indices: &[usize]) -> Vec<Job> {
         .map(|i| Job {
             index: *i,
             again: 0,
-            path: dataset.samples[*i].path.clone(),
+            photo: (&dataset.samples[*i]).into(),
         })
         .collect()
 }
@@ -115,7 +115,7 @@ impl Loader {
         augment.iter().try_for_each(AugmentConfig::validate)?;
         let input = spec.clone();
         let rgb = move |job: &Job| {
-            let photo = input.hold(&job.path)?;
+            let photo = job.photo.hold(&input)?;
             match &augment {
                 Some(augment) => {
                     let key = job.index as u64 | u64::from(job.again) << 32;
@@ -226,7 +226,7 @@ mod tests {
             .map(|index| Job {
                 index,
                 again: 0,
-                path: format!("{index}.jpg").into(),
+                photo: NamedPhoto::file(&format!("{index}.jpg")),
             })
             .collect()
     }

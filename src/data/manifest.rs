@@ -35,7 +35,7 @@ pub fn read_manifest(
         }
         if table.faults.last().is_none_or(|f| f.row != Some(row.line)) {
             samples.push(Sample {
-                path: folder.join(name),
+                photo: folder.join(name).into(),
                 name: name.clone(),
                 person,
                 split,

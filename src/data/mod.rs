@@ -12,6 +12,7 @@ mod open;
 pub(crate) mod passed_over;
 pub(crate) mod person_folder;
 pub(crate) mod photo_names;
+pub(crate) mod photo_source;
 pub(crate) mod sample;
 pub(crate) mod sampling;
 pub(crate) mod seen;
@@ -22,6 +23,7 @@ pub mod targets;
 pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
 pub use corrections::Corrections;
 pub use dataset::{Dataset, Sample, Split, Value};
+pub use photo_source::PhotoSource;
 pub use sampling::Sampling;
 pub use split::SplitConfig;
 

@@ -7,8 +7,8 @@ use super::{manifest, person_folder};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 impl Dataset {
@@ -60,15 +60,7 @@ impl Dataset {
             });
         }
         heads.iter().try_for_each(HeadSpec::validate)?;
-        let mut dataset = Self {
-            sources: Vec::new(),
-            heads: heads.to_vec(),
-            samples: Vec::new(),
-            corrections: Vec::new(),
-            skipped: BTreeSet::new(),
-            seen: Vec::new(),
-            contents: Default::default(),
-        };
+        let mut dataset = Self::empty(heads.to_vec());
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {
             let (listing, samples, new) = if path.is_dir() {
@@ -95,7 +87,7 @@ impl Dataset {
         let sources = &self.sources;
         let mut files = Files::default();
         self.samples.retain(|sample| {
-            let (source, row) = match first.entry(files.file(&sample.path)) {
+            let (source, row) = match first.entry(files.file(sample.path())) {
                 Entry::Vacant(place) => {
                     place.insert((sample.source, sample.row));
                     return true;

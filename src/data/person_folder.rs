@@ -90,7 +90,7 @@ pub fn read_people(
                 }
             }
             samples.push(Sample {
-                path: images.join(name).join(&file),
+                photo: images.join(name).join(&file).into(),
                 name: format!("images/{name}/{file}"),
                 person: Some(person.to_string()),
                 split,

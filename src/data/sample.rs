@@ -1,10 +1,11 @@
 //! One photo and what is known about it.
 
+use super::photo_source::PhotoSource;
 use crate::error::Error;
 use crate::names::named;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a cell says about one head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,9 +38,9 @@ named!(Split, "split", {
 /// One photo and what is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Where the photo lies.
-    pub path: PathBuf,
-    /// The photo as its listing writes it.
+    /// The photo.
+    pub photo: PhotoSource,
+    /// What it is called, as its listing writes it.
     pub name: String,
     /// The person on it, if known. The same word in two sources is the same person.
     pub person: Option<String>,
@@ -51,6 +52,34 @@ pub struct Sample {
     pub row: Option<u64>,
     /// Index into [`Dataset::sources`](super::dataset::Dataset::sources).
     pub source: usize,
+}
+
+impl Sample {
+    /// A photo of which no more is known than these values, one a head. Photos by the same name are taken for one where they are
+    /// called by name, as in corrections.
+    pub fn new(
+        name: impl Into<String>,
+        photo: impl Into<PhotoSource>,
+        values: Vec<Option<Value>>,
+    ) -> Self {
+        Self {
+            photo: photo.into(),
+            name: name.into(),
+            person: None,
+            split: None,
+            values,
+            row: None,
+            source: 0,
+        }
+    }
+
+    /// The path of its file; its name, if it is in memory.
+    pub fn path(&self) -> &Path {
+        match &self.photo {
+            PhotoSource::File(path) => path,
+            _ => Path::new(&self.name),
+        }
+    }
 }
 
 /// Who is on a photo: the unit of a split.

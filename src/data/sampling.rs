@@ -191,7 +191,7 @@ mod tests {
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, heads.clone(), backbone.input());
         let samples = (0..12).map(|i| Sample {
-            path: format!("{i}.jpg").into(),
+            photo: std::path::PathBuf::from(format!("{i}.jpg")).into(),
             name: format!("{i}.jpg"),
             person: (i < 10).then(|| format!("p{}", i % 3)),
             split: Some(Split::Train),
@@ -199,15 +199,7 @@ mod tests {
             row: None,
             source: 0,
         });
-        let dataset = Dataset {
-            sources: vec!["list.csv".into()],
-            heads,
-            samples: samples.collect(),
-            corrections: Vec::new(),
-            skipped: Default::default(),
-            seen: Vec::new(),
-            contents: Default::default(),
-        };
+        let dataset = Dataset::new(heads, samples.collect()).unwrap();
         (spec, dataset, (0..12).collect())
     }
 

@@ -3,6 +3,7 @@
 use super::dataset::{Dataset, Sample, Value};
 use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
+use candle_core::{Device, Tensor};
 
 /// The label of a value: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so
 /// measurements stay comparable whatever was trained.
@@ -34,6 +35,35 @@ pub(crate) fn labels_that_apply(
     taxonomy.applying(&labels(&dataset.heads, &dataset.samples[index]))
 }
 
+/// Refuses values that are not those of these heads: what is needed, and what was found.
+pub(crate) fn check_values(
+    heads: &[HeadSpec],
+    values: &[Option<Value>],
+) -> std::result::Result<(), (String, String)> {
+    if values.len() != heads.len() {
+        let needed = format!("{} values, one a head", heads.len());
+        return Err((needed, values.len().to_string()));
+    }
+    for (head, value) in heads.iter().zip(values) {
+        let (name, labels) = (&head.name, head.num_labels());
+        match value {
+            Some(Value::Label(label)) if *label >= labels => {
+                let needed = format!("a label of head `{name}`, from 0 to {}", labels - 1);
+                return Err((needed, format!("label {label}")));
+            }
+            Some(Value::Number(number)) if head.labels.thresholds.is_empty() => {
+                let needed = format!("a label of head `{name}`, which has no thresholds");
+                return Err((needed, format!("the number {number}")));
+            }
+            Some(Value::Number(number)) if !number.is_finite() => {
+                return Err((format!("a number for head `{name}`"), number.to_string()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The final class of each of these samples, where the label of every head that applies is known.
 pub(crate) fn classes(
     taxonomy: &Taxonomy,
@@ -56,6 +86,19 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// Rows and weights as a loss takes them.
+    ///
+    /// # Shapes
+    /// `(batch, num_labels)` and `(batch)`.
+    ///
+    /// # Errors
+    /// If candle has no memory for them.
+    pub fn tensors(&self, device: &Device) -> candle_core::Result<(Tensor, Tensor)> {
+        let batch = self.weights.len();
+        let rows = Tensor::from_slice(&self.rows, (batch, self.num_labels), device)?;
+        Ok((rows, Tensor::from_slice(&self.weights, batch, device)?))
+    }
+
     /// Adds a row; a missing one weighs nothing.
     pub(crate) fn push(&mut self, row: Option<&[f32]>, weight: f32) {
         match row {

@@ -121,7 +121,7 @@ pub fn score_ensemble(
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
     let mut scores = Vec::with_capacity(indices.len());
     for indices in indices.chunks(EVAL_BATCH) {
-        let paths: Vec<_> = indices.iter().map(|i| &dataset.samples[*i].path).collect();
+        let paths: Vec<_> = indices.iter().map(|i| dataset.samples[*i].path()).collect();
         for of_photo in ensemble.scores_of_files(&paths)? {
             scores.push(of_photo?);
         }

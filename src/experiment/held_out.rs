@@ -3,6 +3,7 @@
 use crate::data::dataset::{Dataset, Split};
 use crate::data::features::{Extractor, Features, Key, View};
 use crate::data::loader::LoaderConfig;
+use crate::data::photo_source::NamedPhoto;
 use crate::error::Result;
 use crate::eval::evaluate::{features, logits, score};
 use crate::eval::predictions::write_predictions;
@@ -42,13 +43,13 @@ impl HeldOut {
         let (model, spec) = (file.build()?, &file.description.model);
         let loading = LoaderConfig::new(config.train.queue_mib);
         let all = if config.train.stays_frozen() {
-            let paths = indices.iter().map(|i| &*dataset.samples[*i].path);
-            let paths: Vec<&Path> = paths.collect();
+            let photos = indices.iter().map(|i| (&dataset.samples[*i]).into());
+            let photos: Vec<NamedPhoto> = photos.collect();
             let of = (spec, &file.tensors);
-            let Some((mut kept, keys)) = open(config, of, &paths, cache, stop)? else {
+            let Some((mut kept, keys)) = open(config, of, &photos, cache, stop)? else {
                 return Ok(None);
             };
-            let wanted: Vec<(Key, &Path)> = keys.into_iter().zip(paths).collect();
+            let wanted: Vec<(Key, &NamedPhoto)> = keys.into_iter().zip(&photos).collect();
             if !kept.complete(&wanted, &model, loading, stop, &mut |_, _| ())? {
                 return Ok(None);
             }
@@ -102,13 +103,13 @@ pub(crate) fn kept_features(
     if !config.train.stays_frozen() {
         return Ok(None);
     }
-    let paths: Vec<&Path> = dataset.samples.iter().map(|s| &*s.path).collect();
+    let photos: Vec<NamedPhoto> = dataset.samples.iter().map(NamedPhoto::from).collect();
     let of = (&config.model_spec()?, tensors);
-    let Some((kept, keys)) = open(config, of, &paths, cache, stop)? else {
+    let Some((kept, keys)) = open(config, of, &photos, cache, stop)? else {
         return Ok(None);
     };
     let rows: Vec<usize> = keys.iter().filter_map(|key| kept.place(key)).collect();
-    if rows.len() < paths.len() {
+    if rows.len() < photos.len() {
         return Ok(None);
     }
     let all = kept.gather(rows.into_iter())?;
@@ -119,17 +120,17 @@ pub(crate) fn kept_features(
 fn open(
     config: &Config,
     (spec, tensors): (&ModelSpec, &Tensors),
-    paths: &[&Path],
+    photos: &[NamedPhoto],
     cache: &Path,
     stop: &AtomicBool,
 ) -> Result<Option<(Features, Vec<Key>)>> {
     let cache = config.train.feature_cache.as_deref().unwrap_or(cache);
     let extractor = Extractor::new(spec, tensors)?;
     let mut kept = Features::open(Some(cache), extractor, spec.backbone.num_features())?;
-    let Some(photos) = kept.identify(paths, stop)? else {
+    let Some(fingerprints) = kept.identify(photos, stop)? else {
         return Ok(None);
     };
     let plain = kept.view(View::Plain);
-    let keys = photos.into_iter().map(|photo| Key(photo, plain));
+    let keys = fingerprints.into_iter().map(|f| Key(f, plain));
     Ok(Some((kept, keys.collect())))
 }

@@ -15,7 +15,7 @@ use crate::io::table::write_json;
 use crate::train::config::{load_weights, seen_by_weights};
 use crate::train::run_folder::RunFolder;
 use crate::train::trainer;
-use crate::train::trainer::train;
+use crate::train::trainer::Trainer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -189,20 +189,17 @@ impl Bench<'_> {
         let deadline = self.deadline;
         // Training looks at one flag; time has its say through it.
         let halt = AtomicBool::new(false);
-        let outcome = train(
-            &config,
-            weights,
-            &dataset,
-            &folder,
-            resumed,
-            &halt,
-            &mut |event| {
+        let outcome = Trainer::new(&config, weights, &dataset)
+            .out(&folder)
+            .resume(resumed)
+            .stop(&halt)
+            .on_event(|event| {
                 on_event(&Event::Training(event));
                 if stop.load(Ordering::Relaxed) || deadline.is_over() {
                     halt.store(true, Ordering::Relaxed);
                 }
-            },
-        );
+            })
+            .run();
         match outcome {
             // One variant that does not converge is a result, and no reason to end the others.
             Err(e @ Error::NotFinite { .. }) => record.failed = Some(e.to_string()),

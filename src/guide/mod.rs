@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub const CHAPTERS: [(&str, &str); 15] = [
+pub const CHAPTERS: [(&str, &str); 16] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("backbones", include_str!("backbones.md")),
@@ -12,6 +12,7 @@ pub const CHAPTERS: [(&str, &str); 15] = [
     ("health", include_str!("health.md")),
     ("wrong_labels", include_str!("wrong_labels.md")),
     ("prediction", include_str!("prediction.md")),
+    ("library", include_str!("library.md")),
     ("export", include_str!("export.md")),
     ("file_format", include_str!("file_format.md")),
     ("speed", include_str!("speed.md")),
@@ -39,6 +40,8 @@ pub mod health {}
 pub mod wrong_labels {}
 #[doc = include_str!("prediction.md")]
 pub mod prediction {}
+#[doc = include_str!("library.md")]
+pub mod library {}
 #[doc = include_str!("export.md")]
 pub mod export {}
 #[doc = include_str!("file_format.md")]

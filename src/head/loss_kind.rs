@@ -128,7 +128,7 @@ impl LossKind {
 
     /// The outputs of a head of `labels` labels.
     pub fn num_outputs(&self, labels: usize) -> usize {
-        labels - usize::from(self.is_cumulative())
+        labels.saturating_sub(usize::from(self.is_cumulative()))
     }
 
     /// Whether a head of `labels` labels can have it.

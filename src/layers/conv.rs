@@ -240,13 +240,19 @@ impl ConvNormAct {
 
     fn over(config: ConvNormActConfig, weight: Tensor, norm: VarBuilder) -> Result<Self> {
         let outputs = config.outputs;
+        // Moved in place wherever they come from, and no part of the graph.
+        let buffer = |name: &str, first: f64| -> Result<Tensor> {
+            Ok(norm
+                .get_with_hints(outputs, name, Init::Const(first))?
+                .detach())
+        };
         Ok(Self {
             config,
             weight: Weight::new(weight),
             gamma: norm.get_with_hints(outputs, "weight", Init::Const(1.0))?,
             beta: norm.get_with_hints(outputs, "bias", Init::Const(0.0))?,
-            running_mean: norm.get_with_hints(outputs, "running_mean", Init::Const(0.0))?,
-            running_var: norm.get_with_hints(outputs, "running_var", Init::Const(1.0))?,
+            running_mean: buffer("running_mean", 0.0)?,
+            running_var: buffer("running_var", 1.0)?,
         })
     }
 

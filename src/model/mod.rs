@@ -51,11 +51,33 @@ impl MultiTaskModel {
     /// [`Head::new`].
     ///
     /// # Errors
-    /// If `vb` lacks a tensor.
+    /// If the specification is not valid, or `vb` lacks a tensor.
     pub fn new(spec: &ModelSpec, drop_path: f32, vb: &VarBuilder) -> Result<Self> {
-        let vb_backbone = vb.pp("backbone");
+        Self::built(spec, drop_path, vb.pp("backbone"), vb)
+    }
+
+    /// Builds the backbone over the tensors of one `VarBuilder`, named as in timm, and the heads over those of another, named
+    /// `heads.<name>.…` and `joint.…`: over a file the backbone is a constant and frozen, over a `VarMap` the heads are trained.
+    ///
+    /// # Errors
+    /// If the specification is not valid, or one of them lacks a tensor.
+    pub fn with_builders(
+        spec: &ModelSpec,
+        backbone: VarBuilder,
+        heads: VarBuilder,
+    ) -> Result<Self> {
+        Self::built(spec, 0.0, backbone, &heads)
+    }
+
+    fn built(
+        spec: &ModelSpec,
+        drop_path: f32,
+        backbone: VarBuilder,
+        vb: &VarBuilder,
+    ) -> Result<Self> {
+        spec.validate()?;
         let channels = spec.input.channels;
-        let backbone = spec.backbone.build_for(channels, vb_backbone, drop_path)?;
+        let backbone = spec.backbone.build_for(channels, backbone, drop_path)?;
         let (heads, joint) = heads(spec, backbone.num_features(), vb)?;
         Self::from_parts(backbone, heads, joint)
     }
@@ -101,12 +123,19 @@ impl MultiTaskModel {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a head is over features of another width than the backbone's.
+    /// [`Error::Invalid`] if there is no head, or one is over features of another width than the backbone's.
     pub fn from_parts(
         backbone: Box<dyn Backbone>,
         heads: Vec<Head>,
         joint: Option<Head>,
     ) -> Result<Self> {
+        if heads.is_empty() {
+            return Err(Error::Invalid {
+                what: "the heads of a model".into(),
+                expected: "at least one".into(),
+                found: "none".into(),
+            });
+        }
         let width = backbone.num_features();
         let mut widths = heads.iter().chain(&joint).map(Head::num_features);
         if let Some(other) = widths.find(|w| *w != width) {

@@ -2,6 +2,7 @@
 
 use super::description::{Description, FORMAT};
 use super::dtype::WeightDType;
+use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::io::write_atomically;
 use crate::model::MultiTaskModel;
@@ -140,6 +141,13 @@ pub(crate) fn read_described(
                 "metadata has no `kind` \"{kind}\" with a `format`"
             )));
         }
+    }
+    if let Some(name) = value["model"]["backbone"].as_str()
+        && Architecture::from_name(name).is_err()
+    {
+        return Err(fail(format!(
+            "its backbone is `{name}`, which this program does not know: a network of one's own has to be registered under this name before the file is read (hydranet::adapter::register), one of candle-transformers needs the feature `transformers`, one of a later version of hydranet that version"
+        )));
     }
     let description: Description =
         serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;

@@ -157,7 +157,7 @@ impl<'a> Batches<'a> {
                     jobs.push(Job {
                         index,
                         again: *again,
-                        path: self.dataset.samples[index].path.clone(),
+                        photo: (&self.dataset.samples[index]).into(),
                     });
                 }
                 *again += 1;
@@ -177,7 +177,7 @@ impl<'a> Batches<'a> {
     /// Each head's targets of photos, places in `train`.
     pub(super) fn targets(&self, photos: &[usize]) -> Vec<Targets> {
         let samples = photos.iter().map(|p| &self.dataset.samples[self.train[*p]]);
-        self.tasks.targets(samples)
+        self.tasks.targets(samples.map(|s| s.values.as_slice()))
     }
 }
 
@@ -339,7 +339,7 @@ mod tests {
             let others: Vec<Vec<f32>> = partners
                 .iter()
                 .map(|p| {
-                    let path = &batches.dataset.samples[batches.train[*p]].path;
+                    let path = batches.dataset.samples[batches.train[*p]].path();
                     let prepared = batches.input.prepare(&batches.input.hold(path).unwrap());
                     let mut pixels = vec![0.0; 3 * 32 * 32];
                     let input = &batches.input;

@@ -22,8 +22,7 @@ pub struct Part {
     pub from: Option<usize>,
 }
 
-/// What a run with this configuration would train, from input to output; `weights` as for
-/// [`train`](super::trainer::train).
+/// What a run with this configuration would train, from input to output; `weights` as for [`Trainer`](super::Trainer).
 ///
 /// # Errors
 /// If the configuration is not valid or the weights do not fit the model.

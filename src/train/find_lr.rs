@@ -3,9 +3,9 @@
 
 use super::config::Config;
 use super::event::Event;
+use super::run::{Run, check};
 use super::run_folder::RunFolder;
 use super::step::{At, step};
-use super::trainer::Trainer;
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::io::table::write_rows;
@@ -39,7 +39,7 @@ pub struct Trial {
 /// `config.toml`, `split.csv` and `lr.csv`, a row a step. The weights are thrown away.
 ///
 /// # Errors
-/// As [`train`](super::trainer::train).
+/// As [`Trainer::run`](super::Trainer::run).
 pub fn find_lr(
     config: &Config,
     weights: Tensors,
@@ -49,18 +49,19 @@ pub fn find_lr(
     stop: &AtomicBool,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<Trial>> {
+    check(config, dataset)?;
     let folder = RunFolder::create(folder, false)?;
     let path = folder.path("lr.csv");
-    let mut trainer = Trainer::new(config, weights, dataset, folder, false)?;
-    if !trainer.prepare(stop, on_event)? {
+    let mut run = Run::new(config, weights, dataset, &[], folder, false)?;
+    if !run.prepare(stop, on_event)? {
         return Ok(Vec::new());
     }
     let [from, to] = FACTORS;
     let (mut trials, mut average, mut least) = (Vec::new(), 0.0, f64::INFINITY);
     let rates = &config.train;
-    let of_epoch = trainer.batches.steps();
+    let of_epoch = run.batches.steps();
     'search: for epoch in 0..steps.div_ceil(of_epoch) {
-        let mut batches = trainer.batches.epoch(epoch, 0)?;
+        let mut batches = run.batches.epoch(epoch, 0)?;
         for number in 0..of_epoch.min(steps - trials.len()) {
             if stop.load(Ordering::Relaxed) {
                 break 'search;
@@ -68,19 +69,13 @@ pub fn find_lr(
             let done = trials.len();
             let factor = from * (to / from).powf(done as f64 / (steps - 1).max(1) as f64);
             let batch = batches.load(number)?;
-            let (photos, balancer) = (batch.photos, &mut trainer.progress.balancing);
+            let (photos, balancer) = (batch.photos, &mut run.progress.balancing);
             let at = At {
                 epoch,
                 step: done,
                 lr: factor,
             };
-            let loss = match step(
-                &mut trainer.network,
-                &trainer.objective,
-                balancer,
-                batch,
-                at,
-            ) {
+            let loss = match step(&mut run.network, &run.objective, balancer, batch, at) {
                 Ok(loss) => loss,
                 // Where the search was bound to end.
                 Err(Error::NotFinite { .. }) => break 'search,

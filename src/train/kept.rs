@@ -5,12 +5,12 @@ use super::event::Event;
 use crate::data::dataset::Dataset;
 use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
 use crate::data::loader::LoaderConfig;
+use crate::data::photo_source::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::Tensors;
 use candle_core::Tensor;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// Features of the training split, and which of them belong to which photo.
@@ -32,15 +32,15 @@ impl Kept {
 }
 
 /// The photos of a run, known by their content, before their features are computed.
-pub(super) struct Identified<'a> {
+pub(super) struct Identified {
     features: Features,
-    paths: Vec<&'a Path>,
-    photos: Vec<Fingerprint>,
+    photos: Vec<NamedPhoto>,
+    fingerprints: Vec<Fingerprint>,
     /// How many of them are of the training split; those of the validation split follow.
     train: usize,
 }
 
-impl<'a> Identified<'a> {
+impl Identified {
     /// Looks at the photos `train` and `valid`; `None` if stopped.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl<'a> Identified<'a> {
     pub(super) fn new(
         config: &TrainConfig,
         (spec, tensors): (&ModelSpec, &Tensors),
-        dataset: &'a Dataset,
+        dataset: &Dataset,
         [train, valid]: [&[usize]; 2],
         stop: &AtomicBool,
     ) -> Result<Option<Self>> {
@@ -57,21 +57,20 @@ impl<'a> Identified<'a> {
             Extractor::new(spec, tensors)?,
             spec.backbone.num_features(),
         )?;
-        let paths = train.iter().chain(valid);
-        let paths: Vec<&Path> = paths.map(|i| dataset.samples[*i].path.as_path()).collect();
-        let photos = features.identify(&paths, stop)?;
-        Ok(photos.map(|photos| Self {
+        let photos = train.iter().chain(valid);
+        let photos: Vec<NamedPhoto> = photos.map(|i| (&dataset.samples[*i]).into()).collect();
+        let fingerprints = features.identify(&photos, stop)?;
+        Ok(fingerprints.map(|fingerprints| Self {
             features,
-            paths,
             photos,
+            fingerprints,
             train: train.len(),
         }))
     }
 
     /// The SHA-256 of every photo of a data set; `None` for one that cannot be read.
     pub(super) fn contents(&mut self, dataset: &Dataset) -> Vec<Option<Content>> {
-        let all = dataset.samples.iter();
-        let all: Vec<&Path> = all.map(|s| s.path.as_path()).collect();
+        let all: Vec<NamedPhoto> = dataset.samples.iter().map(NamedPhoto::from).collect();
         self.features.contents(&all)
     }
 
@@ -101,17 +100,17 @@ impl<'a> Identified<'a> {
                 })
             }))
             .collect();
-        let photos: Vec<_> = self.photos.iter().zip(&self.paths).collect();
+        let photos: Vec<_> = self.fingerprints.iter().zip(&self.photos).collect();
         let (train, valid) = photos.split_at(self.train);
         let of_train = views
             .iter()
             .flat_map(|view| train.iter().map(|p| (p, *view)));
         let wanted = of_train.chain(valid.iter().map(|p| (p, plain)));
-        let wanted: Vec<(Key, &Path)> = wanted
-            .map(|((photo, path), view)| (Key(**photo, view), **path))
+        let wanted: Vec<(Key, &NamedPhoto)> = wanted
+            .map(|((fingerprint, photo), view)| (Key(**fingerprint, view), *photo))
             .collect();
         if let Some(file) = features.path() {
-            let known = |(key, _): &&(Key, &Path)| features.place(key).is_some();
+            let known = |(key, _): &&(Key, &NamedPhoto)| features.place(key).is_some();
             let (found, of) = (wanted.iter().filter(known).count(), wanted.len());
             on_event(&Event::Found { found, of, file });
         }

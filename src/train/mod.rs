@@ -1,7 +1,7 @@
 //! Fine-tuning: losses, mixing, optimisers, balancing, configuration, the trainer.
 //!
 //! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`);
-//! `trainer` has the loop around it.
+//! `trainer` has the loop around it, `run` what it goes through.
 
 pub(crate) mod balancing;
 mod batch_norm;
@@ -15,7 +15,9 @@ pub(crate) mod loss;
 mod memory;
 pub(crate) mod mix;
 mod network;
+mod one_head;
 pub(crate) mod optim;
+mod run;
 pub(crate) mod run_folder;
 mod step;
 pub(crate) mod trainer;
@@ -23,13 +25,14 @@ mod validation;
 
 pub use balancing::Balancing;
 pub use config::{Config, FineTune, ModelConfig, TrainConfig, load_weights, read_head};
-pub use loss::HeadLoss;
+pub use loss::{HeadLoss, Loss, targets};
 pub use mix::{MixKind, MixRule, Partner};
+pub use one_head::train_head;
 pub use optim::lora::Lora;
 pub use optim::variables::{Variables, is_buffer};
 pub use optim::{Group, Optimizer, OptimizerKind};
 pub use run_folder::EpochRecord;
-pub use trainer::{Event, Outcome, train};
+pub use trainer::{Event, Outcome, Trainer};
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/train/mod.rs"]

@@ -36,7 +36,8 @@ impl<'a> Network<'a> {
         steps: usize,
     ) -> Result<Self> {
         let groups = ParamGroups::new(config);
-        let random_backbone = config.model.weights.is_none();
+        let of_backbone = |name: &String| name.starts_with("backbone.");
+        let random_backbone = config.model.weights.is_none() && !given.keys().any(of_backbone);
         let of_epoch = groups.clone();
         let variables = Variables::new(
             given,
@@ -83,6 +84,9 @@ impl<'a> Network<'a> {
     /// # Shapes
     /// Result `(batch, num_features)`.
     pub(super) fn features(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {
+        // Other networks than ours do not know which of their layers are trained.
+        let constant = self.spec.backbone.entry().is_some() && self.config.train.stays_frozen();
+        let mode = if constant { Mode::Eval } else { mode };
         match inputs {
             Inputs::Photos(photos) => Ok(self.model.features(photos, mode)?),
             Inputs::Features(features) => Ok(features.clone()),

@@ -1,33 +1,21 @@
 //! The training loop.
 
-use super::batch_norm::with_new_statistics;
-use super::batches::Batches;
 use super::config::Config;
 pub use super::event::Event;
-use super::kept::Identified;
-use super::loss::objective::Objective;
-use super::loss::tasks::Tasks;
-use super::memory;
-use super::network::Network;
-use super::optim::average::Averages;
-use super::optim::schedule;
-use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
-use super::step::{At, step};
-use super::validation::Validation;
+use super::loss::Loss;
+use super::run::{Run, check};
+use super::run_folder::{Progress, RunFolder};
 use crate::data::dataset::Dataset;
-use crate::data::seen::{Content, Record, contents, copies};
 use crate::error::{Error, Result};
 use crate::eval::score::ScoreReport;
 use crate::model_file::Tensors;
-use serde_json::json;
-use std::path::Path;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Whether it was stopped before its end; `--resume` goes on.
+    /// Whether it was stopped before its end; [`Trainer::resume`] goes on.
     pub stopped: bool,
     /// Where it stands.
     pub progress: Progress,
@@ -35,307 +23,136 @@ pub struct Outcome {
     pub scores: Option<ScoreReport>,
 }
 
-/// Trains. `weights` are the pretrained tensors, named `backbone.…` (and `heads.…`, to go on from a model); heads without tensors
-/// start afresh. Everything is written to `out`; `stop` is looked at before each step.
-///
-/// # Errors
-/// Anything from reading, training and writing; a variable without a gradient and a loss that is not finite among them. What was
-/// saved before stays.
-pub fn train(
-    config: &Config,
-    weights: Tensors,
-    dataset: &Dataset,
-    out: &Path,
-    resume: bool,
-    stop: &AtomicBool,
-    on_event: &mut dyn FnMut(&Event),
-) -> Result<Outcome> {
-    let folder = RunFolder::create(out, resume)?;
-    let mut trainer = Trainer::new(config, weights, dataset, folder, resume)?;
-    for unseen in trainer.objective.unseen() {
-        on_event(&Event::Warning(&unseen.to_string()));
-    }
-    if !trainer.prepare(stop, on_event)? {
-        trainer.save()?;
-        return Ok(trainer.outcome(true, None));
-    }
-    while !trainer.finished() {
-        if !trainer.epoch(stop, on_event)? {
-            return Ok(trainer.outcome(true, None));
-        }
-    }
-    trainer.progress.finished = true;
-    trainer.save()?;
-    let scores = trainer.validation.finish(&trainer.models.folder)?;
-    Ok(trainer.outcome(false, scores))
-}
+/// Looked at where no other flag is given.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// A run.
-pub(super) struct Trainer<'a> {
+/// Trains the model of a configuration on a data set, and writes it to a folder.
+///
+/// ```no_run
+/// # fn of(config: &hydranet::train::Config, dataset: &hydranet::data::Dataset) -> hydranet::Result<()> {
+/// use hydranet::train::{Event, Trainer, load_weights};
+///
+/// let weights = load_weights(config, "heads".as_ref())?;
+/// let outcome = Trainer::new(config, weights, dataset)
+///     .out("runs/first")
+///     .on_event(|event| match event {
+///         Event::Epoch(record) => println!("epoch {}: {:?}", record.epoch, record.macro_f1),
+///         _ => {}
+///     })
+///     .run()?;
+/// println!("{:?}", outcome.scores);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is trained before `run`"]
+pub struct Trainer<'a> {
     config: &'a Config,
-    /// What is trained.
-    pub(super) network: Network<'a>,
-    /// Where batches come from.
-    pub(super) batches: Batches<'a>,
-    /// What is learned towards.
-    pub(super) objective: Objective,
-    /// What is averaged.
-    averages: Averages,
-    /// What is measured.
-    validation: Validation<'a>,
-    /// What is written.
-    models: Models,
-    /// Where it stands.
-    pub(super) progress: Progress,
+    weights: Tensors,
+    dataset: &'a Dataset,
+    losses: Vec<(String, &'a dyn Loss)>,
+    out: PathBuf,
+    resume: bool,
+    stop: &'a AtomicBool,
+    on_event: Box<dyn FnMut(&Event) + 'a>,
 }
 
 impl<'a> Trainer<'a> {
-    /// A run that begins, or goes on.
+    /// `weights` are the tensors to start from, named `backbone.…` (and `heads.…`, to go on from a model), as
+    /// [`load_weights`](super::load_weights) reads them; heads without tensors start afresh, and so does the backbone if
+    /// there is none of its.
+    pub fn new(config: &'a Config, weights: Tensors, dataset: &'a Dataset) -> Self {
+        Self {
+            config,
+            weights,
+            dataset,
+            losses: Vec::new(),
+            out: PathBuf::new(),
+            resume: false,
+            stop: &NEVER,
+            on_event: Box::new(|_| ()),
+        }
+    }
+
+    /// The folder that everything is written to: `best.safetensors`, `metrics.csv` and what else the chapter `training` of the
+    /// guide lists. It has to be given.
+    pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.out = folder.into();
+        self
+    }
+
+    /// Whether to go on with the run in the folder, if there is one; if there is none, one begins either way, so that a program
+    /// that may be ended at any time is simply started again. Without it a folder that holds a run is refused.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// A flag that is looked at before each step: once it is true everything is saved, and the run ends as stopped.
+    pub fn stop(mut self, flag: &'a AtomicBool) -> Self {
+        self.stop = flag;
+        self
+    }
+
+    /// What to call with each event.
+    pub fn on_event(mut self, callback: impl FnMut(&Event) + 'a) -> Self {
+        self.on_event = Box::new(callback);
+        self
+    }
+
+    /// Teaches the head of this name, or `joint`, by a loss of your own in the place of its configured kind. Of its settings
+    /// `weight` stays in force, and `loss` says what its outputs are. The model's file says that there was such a loss
+    /// (`own_losses`); a run that goes on is refused without it.
+    pub fn loss(mut self, head: impl Into<String>, loss: &'a dyn Loss) -> Self {
+        self.losses.push((head.into(), loss));
+        self
+    }
+
+    /// Trains, from where it stands to the end.
     ///
     /// # Errors
-    /// If configuration, data and weights do not go together, or a run that goes on began otherwise.
-    pub(super) fn new(
-        config: &'a Config,
-        weights: Tensors,
-        dataset: &'a Dataset,
-        folder: RunFolder,
-        resume: bool,
-    ) -> Result<Self> {
-        config.validate()?;
-        let spec = config.model_spec()?;
-        check_corrections(config, dataset)?;
-        let tasks = Rc::new(Tasks::new(&spec)?);
-        let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
-        dataset.check_possible(&tasks.taxonomy)?;
-        let train = &batches.train;
-        let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train)?;
-        let heads = tasks.heads().count();
-        let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
-        let resumed = match resume {
-            true => Start::resume(&folder, config, dataset)?,
-            false => None,
-        };
-        let start = match resumed {
-            Some(start) => start,
-            None => Start::begin(&folder, config, dataset, weights, heads)?,
-        };
-        let mut progress = start.progress;
-        let models = Models::new(
-            folder,
-            config,
-            (&spec, &validation.decision),
-            dataset,
-            (&progress.data, train.len()),
-            json!(objective.unseen()),
-        )?;
-        let epoch = progress.epoch_saved();
-        let mut network = Network::new(config, spec, start.given, epoch, batches.steps())?;
-        network
-            .groups
-            .check_shared(&config.train, &network.variables)?;
-        let largest = batches.largest();
-        memory::check(&config.train, largest, &network.spec.input, &network.model)?;
-        let mut averages = Averages::new(config.train.ema);
-        if let Some(state) = &start.state {
-            let steps = progress.optimizer_steps;
-            network.optimizer.restore(state, steps)?;
-            averages.restore(state, steps, progress.averaged)?;
-        }
-        if validation.photos.is_empty() {
-            // States of before have a score of 0 where nothing was measured.
-            progress.best = None;
-        }
-        Ok(Self {
-            config,
-            network,
-            batches,
-            objective,
-            averages,
-            validation,
-            models,
-            progress,
-        })
-    }
-
-    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped.
-    pub(super) fn prepare(
-        &mut self,
-        stop: &AtomicBool,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<bool> {
-        let (config, dataset) = (&self.config.train, self.batches.dataset);
-        if !config.keeps_features() {
-            let Some(contents) = contents(dataset, stop, &|_, _| ()) else {
-                return Ok(false);
-            };
-            self.record(&contents, on_event)?;
-            return Ok(true);
-        }
-        let tensors = self.network.variables.snapshot()?;
-        let network = (&self.network.spec, &tensors);
-        let photos = [&self.batches.train[..], &self.validation.photos];
-        let Some(mut found) = Identified::new(config, network, dataset, photos, stop)? else {
-            return Ok(false);
-        };
-        self.record(&found.contents(dataset), on_event)?;
-        let (model, loading) = (&self.network.model, self.batches.loading);
-        let Some((kept, valid)) = found.complete(config, model, loading, stop, on_event)? else {
-            return Ok(false);
-        };
-        self.batches.kept = Some(kept);
-        self.validation.features = Some(valid);
-        Ok(true)
-    }
-
-    fn record(
-        &mut self,
-        contents: &[Option<Content>],
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<()> {
-        let dataset = self.batches.dataset;
-        if let Some(warning) = copies(dataset, contents) {
-            on_event(&Event::Warning(&warning));
-        }
-        let seen = Record::new(dataset, &self.progress.data, contents)?;
-        self.models.record(seen.0);
-        Ok(())
-    }
-
-    fn finished(&self) -> bool {
-        let p = &self.progress;
-        let patience = self.config.train.patience;
-        let stale = p
-            .best
-            .is_some_and(|(_, epoch)| patience > 0 && p.epochs >= epoch + patience);
-        // Not what was written when it finished: patience may have been raised since.
-        p.epochs >= self.config.train.epochs || stale
-    }
-
-    /// Trains one epoch, from where it stands to its end; false if stopped. Everything is saved.
-    fn epoch(&mut self, stop: &AtomicBool, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
-        let epoch = self.progress.epochs;
-        if self.progress.steps == 0 {
-            self.network.enter(epoch)?;
-        }
-        if !self.steps(epoch, stop, on_event)? {
-            self.save()?;
-            return Ok(false);
-        }
-        let (record, tensors) = self.measure(epoch)?;
-        self.end_epoch(record, tensors)?;
-        self.save()?;
-        if let Some(record) = self.progress.records.last() {
-            on_event(&Event::Epoch(record));
-        }
-        Ok(true)
-    }
-
-    /// The steps of an epoch; false if stopped.
-    fn steps(
-        &mut self,
-        epoch: usize,
-        stop: &AtomicBool,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<bool> {
-        let config = &self.config.train;
-        let (first, steps) = (self.progress.steps, self.batches.steps());
-        let mut batches = self.batches.epoch(epoch, first)?;
-        for number in first..steps {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            let (done, all) = (epoch * steps + number, config.epochs * steps);
-            let at = At {
-                epoch,
-                step: number,
-                lr: schedule::factor(done, all, config.warm_up, config.final_lr),
-            };
-            let batch = batches.load(number)?;
-            let photos = batch.photos;
-            let balancer = &mut self.progress.balancing;
-            let loss = step(&mut self.network, &self.objective, balancer, batch, at)?;
-            self.averages.after_step(&self.network.variables)?;
-            self.progress.steps = number + 1;
-            self.progress.loss_sum += loss;
-            on_event(&Event::Step {
-                epoch: epoch + 1,
-                step: number + 1,
-                steps,
-                photos,
-                loss,
+    /// [`Error::Invalid`] or [`Error::Data`] if the configuration is not valid or the data is not of its heads; anything from
+    /// reading, training and writing, a variable without a gradient and a loss that is not finite among them. What was saved
+    /// before stays.
+    pub fn run(self) -> Result<Outcome> {
+        let (stop, mut on_event) = (self.stop, self.on_event);
+        if self.out.as_os_str().is_empty() {
+            return Err(Error::Invalid {
+                what: "Trainer::out".into(),
+                expected: "a folder to write to".into(),
+                found: "none".into(),
             });
         }
-        Ok(true)
-    }
-
-    /// The figures of an epoch, and the tensors they are of: among the last epochs those of the average, where that is better.
-    fn measure(&mut self, epoch: usize) -> Result<(EpochRecord, Tensors)> {
-        let config = &self.config.train;
-        let loss = self.progress.loss_sum / self.batches.steps() as f64;
-        let tensors = self.averages.over(&self.network.variables)?;
-        let measure = |tensors: &Tensors| {
-            let validation = &self.validation;
-            validation.measure(&self.objective, epoch + 1, loss, tensors)
+        check(self.config, self.dataset)?;
+        let folder = RunFolder::create(&self.out, self.resume)?;
+        let resume = RunFolder::holds_run(&self.out);
+        let mut run = Run::new(
+            self.config,
+            self.weights,
+            self.dataset,
+            &self.losses,
+            folder,
+            resume,
+        )?;
+        for unseen in run.objective.unseen() {
+            on_event(&Event::Warning(&unseen.to_string()));
+        }
+        let ended = |run: Run, stopped, scores| Outcome {
+            stopped,
+            progress: run.progress,
+            scores,
         };
-        let record = measure(&tensors)?;
-        if epoch + config.average_last >= config.epochs
-            && let Some(averaged) = self.averages.after_epoch(&tensors)?
-        {
-            let averaged = with_new_statistics(&self.network, &self.batches, epoch, averaged)?;
-            let of_average = measure(&averaged)?;
-            // Where nothing is measured it is what was asked for.
-            if of_average.macro_f1.is_none() || of_average.beats(&record) {
-                return Ok((of_average, averaged));
+        if !run.prepare(stop, &mut on_event)? {
+            run.save()?;
+            return Ok(ended(run, true, None));
+        }
+        while !run.finished() {
+            if !run.epoch(stop, &mut on_event)? {
+                return Ok(ended(run, true, None));
             }
         }
-        Ok((record, tensors))
+        run.progress.finished = true;
+        run.save()?;
+        let scores = run.validation.finish(&run.models.folder)?;
+        Ok(ended(run, false, scores))
     }
-
-    /// Takes an epoch's figures in, and writes its model.
-    fn end_epoch(&mut self, mut record: EpochRecord, tensors: Tensors) -> Result<()> {
-        let progress = &mut self.progress;
-        progress.epochs += 1;
-        (progress.steps, progress.loss_sum) = (0, 0.0);
-        let better = progress.improves(&record);
-        if better {
-            progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
-        }
-        self.models.write(&record, tensors, better)?;
-        (record.head_weights, record.gradients) = progress.balancing.end_epoch();
-        progress.records.push(record);
-        let heads = self.objective.tasks.heads();
-        let heads: Vec<String> = heads.map(|h| h.name.clone()).collect();
-        self.models.folder.write_metrics(&heads, &progress.records)
-    }
-
-    fn save(&mut self) -> Result<()> {
-        let (mut state, steps) = self.network.optimizer.state()?;
-        state.extend(self.averages.state()?);
-        self.progress.optimizer_steps = steps;
-        self.progress.averaged = self.averages.epochs();
-        let model = self.network.variables.state();
-        let folder = &self.models.folder;
-        folder.write_state(&self.progress, model, state)
-    }
-
-    fn outcome(self, stopped: bool, scores: Option<ScoreReport>) -> Outcome {
-        Outcome {
-            stopped,
-            progress: self.progress,
-            scores,
-        }
-    }
-}
-
-/// Refuses data that was corrected by other files than the configuration names.
-fn check_corrections(config: &Config, dataset: &Dataset) -> Result<()> {
-    let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
-    if applied.iter().copied().eq(&config.train.corrections) {
-        return Ok(());
-    }
-    Err(Error::Invalid {
-        what: "train.corrections".into(),
-        expected: format!("{applied:?}, as were applied to the data"),
-        found: format!("{:?}", config.train.corrections),
-    })
 }

@@ -273,7 +273,7 @@ fn what_a_crop_changes_is_what_the_model_says_with_it_and_without() {
     for change in &crop.changes {
         let sample = &dataset.samples[change.photo];
         let [with, without] =
-            [&cropped, &whole].map(|p| p.predict_file(&sample.path).unwrap().heads);
+            [&cropped, &whole].map(|p| p.predict_file(sample.path()).unwrap().heads);
         let head = with.iter().position(|h| h.head == change.head).unwrap();
         let pairs = with[head].probs.iter().zip(&without[head].probs);
         let expected = pairs.map(|(a, b)| (a - b).abs()).sum::<f64>() / 2.0;

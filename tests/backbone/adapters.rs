@@ -12,7 +12,7 @@ use candle_transformers::models::clip::text_model::Activation;
 use candle_transformers::models::clip::vision_model::ClipVisionConfig;
 use candle_transformers::models::{convnext, mobilenetv4, mobileone, siglip};
 use hydranet::backbone::Backbone;
-use hydranet::backbone::adapter::{Entry, Sizes, Training, entries, models, register};
+use hydranet::backbone::adapter::{Build, Entry, Sizes, Training, entries, models, register};
 use hydranet::model_file::Tensors;
 use hydranet::train::optim::variables::Variables;
 use hydranet::{Architecture, BatchNormMode, Error, Mode, ModelFile, MultiTaskModel, Predictor};
@@ -100,7 +100,7 @@ fn small() -> &'static [Small] {
                     name,
                     num_features,
                     side,
-                    build,
+                    build: Build::Module(build),
                     ..entry
                 },
             )

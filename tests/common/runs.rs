@@ -3,7 +3,7 @@
 use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::Dataset;
 use hydranet::train::{Config, load_weights};
-use hydranet::train::{Event, Outcome, train};
+use hydranet::train::{Event, Outcome, Trainer};
 use hydranet::{ModelFile, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,22 +69,19 @@ impl Bench {
         let stop = AtomicBool::new(false);
         let mut steps = 0;
         let weights = load_weights(config, Path::new(HEADS))?;
-        train(
-            config,
-            weights,
-            &self.dataset(config),
-            &self.out(name),
-            resume,
-            &stop,
-            &mut |event| {
+        Trainer::new(config, weights, &self.dataset(config))
+            .out(self.out(name))
+            .resume(resume)
+            .stop(&stop)
+            .on_event(|event| {
                 if let Event::Step { .. } = event {
                     steps += 1;
                     if Some(steps) == stop_after {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
-            },
-        )
+            })
+            .run()
     }
 
     pub fn bytes(&self, run: &str, file: &str) -> Vec<u8> {

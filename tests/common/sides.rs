@@ -3,10 +3,9 @@
 use super::runs::{Bench, HEADS};
 use hydranet::ModelFile;
 use hydranet::data::{Dataset, Split};
-use hydranet::train::{Config, load_weights, train};
+use hydranet::train::{Config, Trainer, load_weights};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// The bench's listing without its column `split`.
 pub fn bench() -> Bench {
@@ -52,13 +51,13 @@ pub fn trained(
             &config.train.corrections,
         )
         .unwrap();
-    let stop = AtomicBool::new(false);
     let weights = load_weights(config, Path::new(HEADS)).unwrap();
     let out = bench.out(out);
-    train(config, weights, &dataset, &out, false, &stop, &mut |_| ()).unwrap();
+    let trainer = Trainer::new(config, weights, &dataset);
+    trainer.out(&out).run().unwrap();
     let sides = dataset.samples.iter();
     let sides = sides
-        .map(|s| (file_name(&s.path), s.split.unwrap()))
+        .map(|s| (file_name(s.path()), s.split.unwrap()))
         .collect();
     (
         ModelFile::read(out.join("best.safetensors")).unwrap(),

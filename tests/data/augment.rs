@@ -2,6 +2,7 @@
 
 use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
 use hydranet::data::loader::{Job, Loader, LoaderConfig};
+use hydranet::data::photo_source::NamedPhoto;
 use hydranet::input::Photo;
 use hydranet::random::rng::{Purpose, keyed};
 use hydranet::{Error, InputSpec};
@@ -305,7 +306,7 @@ fn photos_on_disk() -> (tempfile::TempDir, Vec<Job>) {
         jobs.push(Job {
             index,
             again: 0,
-            path,
+            photo: NamedPhoto::file(path.to_str().unwrap()),
         });
     }
     (folder, jobs)
@@ -355,7 +356,9 @@ fn without_augmentation_the_loader_gives_what_prediction_sees() {
     let spec = spec(20, 16);
     let loader = Loader::start(jobs[..5].to_vec(), &spec, None, 1, 1, loading(2, 1 << 20)).unwrap();
     for (decoded, job) in loader.zip(&jobs) {
-        let prepared = spec.prepare(&Photo::open(&job.path).unwrap()).unwrap();
+        let prepared = spec
+            .prepare(&Photo::open(job.photo.path()).unwrap())
+            .unwrap();
         let mut expected = vec![0.0; 3 * 20 * 16];
         spec.normalise_into(&prepared, &mut expected).unwrap();
         assert_eq!(decoded.unwrap().pixels, expected);

@@ -645,7 +645,10 @@ fn a_model_file_says_which_corrections_it_was_trained_with() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     let go = |dataset: &Dataset, out: &Path| {
         let weights = weights.clone();
-        hydranet::train::trainer::train(&config, weights, dataset, out, false, &stop, &mut |_| ())
+        hydranet::train::trainer::Trainer::new(&config, weights, dataset)
+            .out(out)
+            .stop(&stop)
+            .run()
     };
     go(&dataset, &out).unwrap();
     let training = ModelFile::read(out.join("last.safetensors"))

@@ -72,7 +72,7 @@ fn a_listing_is_read_relative_to_its_folder() {
     let [first, second] = &dataset.samples[..] else {
         panic!("two samples")
     };
-    assert_eq!(first.path, folder.path().join("a/1.jpg"));
+    assert_eq!(first.path(), folder.path().join("a/1.jpg"));
     assert_eq!(first.name, "a/1.jpg");
     assert_eq!(first.person.as_deref(), Some("ann"));
     assert_eq!(first.split, Some(Split::Train));
@@ -90,7 +90,7 @@ fn an_absolute_path_stays_and_a_column_can_have_another_name() {
     let mut heads = heads();
     heads[2].labels.column = Some("years".into());
     let dataset = Dataset::open(&[path], &heads).unwrap();
-    assert_eq!(dataset.samples[0].path, Path::new("/x/a.jpg"));
+    assert_eq!(dataset.samples[0].path(), Path::new("/x/a.jpg"));
     assert_eq!(dataset.samples[0].values[2], Some(Value::Number(40.0)));
 }
 
@@ -324,7 +324,7 @@ fn a_person_folder_is_read_as_it_is() {
             "images/000004_female_Asian_60/mask1.jpg 000004_female_Asian_60 4",
         ]
     );
-    assert!(dataset.samples.iter().all(|s| s.path.is_file()));
+    assert!(dataset.samples.iter().all(|s| s.path().is_file()));
     let masks: Vec<Option<Value>> = dataset.samples.iter().map(|s| s.values[0]).collect();
     let expected = [1, 0, 0, 2, 0, 2, 0].map(|l| Some(Value::Label(l)));
     assert_eq!(masks, expected);

@@ -6,7 +6,7 @@ use hydranet::HeadSpec;
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::{Dataset, Fault};
 use hydranet::train::config::load_weights;
-use hydranet::train::trainer::train;
+use hydranet::train::trainer::Trainer;
 use std::path::Path;
 
 fn read(listing: &Path) -> (Dataset, Vec<Fault>) {
@@ -96,7 +96,11 @@ fn photos_of_two_listings_with_one_name_are_told_apart_wherever_they_are_written
         let stop = std::sync::atomic::AtomicBool::new(false);
         let weights = load_weights(&config, Path::new(runs::HEADS)).unwrap();
         let out = bench.out(name);
-        train(&config, weights, &dataset, &out, false, &stop, &mut |_| {}).unwrap();
+        Trainer::new(&config, weights, &dataset)
+            .out(&out)
+            .stop(&stop)
+            .run()
+            .unwrap();
         ["split.csv", "valid_predictions.csv"].map(|file| {
             let text = std::fs::read_to_string(out.join(file)).unwrap();
             text.lines().map(String::from).collect::<Vec<_>>()
@@ -121,18 +125,18 @@ fn photos_of_two_listings_with_one_name_are_told_apart_wherever_they_are_written
     // A correction of one of them takes its whole path, however that is spelt.
     let (mut dataset, _) = Dataset::read(&both, &spec.heads).unwrap();
     let photo = dataset.samples.last().unwrap().clone();
-    let parent = photo.path.parent().unwrap();
+    let parent = photo.path().parent().unwrap();
     let spelt = parent
         .join("..")
         .join("images")
-        .join(photo.path.file_name().unwrap());
+        .join(photo.path().file_name().unwrap());
     let text = format!("version,photo,action\n1,{},drop\n", spelt.display());
     let file = listing(bench.dir.path(), "corrections.csv", &text);
     let before = dataset.samples.len();
     let corrections = Corrections::read(&[file]).unwrap();
     corrections.apply(&mut dataset).unwrap();
     assert_eq!(dataset.samples.len(), before - 1);
-    assert!(dataset.samples.iter().all(|s| s.path != photo.path));
+    assert!(dataset.samples.iter().all(|s| s.path() != photo.path()));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -8,7 +8,7 @@ use hydranet::data::dataset::{Dataset, Split};
 use hydranet::data::seen::{Sides, apply_split_file, follow, record_valid, settle};
 use hydranet::model_file::heads;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::trainer::{Event, train};
+use hydranet::train::trainer::{Event, Trainer};
 use hydranet::{HeadSpec, ModelFile, Result};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,11 @@ fn go(bench: &Bench, config: &Config, dataset: &Dataset, out: &str) -> Result<Ve
     };
     let weights = load_weights(config, Path::new(HEADS))?;
     let (out, stop) = (bench.out(out), AtomicBool::new(false));
-    train(config, weights, dataset, &out, false, &stop, &mut tell)?;
+    Trainer::new(config, weights, dataset)
+        .out(&out)
+        .stop(&stop)
+        .on_event(&mut tell)
+        .run()?;
     Ok(warnings)
 }
 
@@ -101,7 +105,7 @@ fn the_sides_of_a_training_hold_in_every_other_form_of_its_listing() {
         let mut dataset = open(&[beside(name)], &config);
         let sides = settled(&mut dataset, &[&model]).unwrap();
         for sample in &dataset.samples {
-            let file = file_name(&sample.path);
+            let file = file_name(sample.path());
             let file = if name.starts_with("moved") {
                 file.split_once('_').unwrap().1
             } else {
@@ -181,7 +185,7 @@ fn a_side_that_the_listing_claims_does_not_make_a_photo_unseen() {
     let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     for sample in &dataset.samples {
-        assert_eq!(sample.split, Some(truth[&file_name(&sample.path)]));
+        assert_eq!(sample.split, Some(truth[&file_name(sample.path())]));
     }
     assert_eq!(sides.claimed, sides.train + sides.valid);
     assert!(
@@ -203,7 +207,7 @@ fn what_any_member_or_part_has_seen_the_whole_has_seen() {
         let mut dataset = open(&listing, &configs[0]);
         settled(&mut dataset, models).unwrap();
         for sample in &dataset.samples {
-            let file = file_name(&sample.path);
+            let file = file_name(sample.path());
             assert_eq!(sample.split, Some(expected(&file)), "{what}: {file}");
         }
     };
@@ -262,7 +266,7 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
         .put_on_sides(&next.train.split, next.train.seed, &next.train.corrections)
         .unwrap();
     for sample in &dataset.samples {
-        assert_eq!(sample.split, Some(before[&file_name(&sample.path)]));
+        assert_eq!(sample.split, Some(before[&file_name(sample.path())]));
     }
     go(&bench, &next, &dataset, "next").unwrap();
     let model = ModelFile::read(bench.out("next").join("best.safetensors")).unwrap();
@@ -430,7 +434,7 @@ fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same(
     let sides = settled(&mut dataset, &[&model]).unwrap();
     assert!(sides.notes.is_empty(), "{:?}", sides.notes);
     for sample in &dataset.samples {
-        assert_eq!(sample.split, Some(truth[&file_name(&sample.path)]));
+        assert_eq!(sample.split, Some(truth[&file_name(sample.path())]));
     }
     let fewer = rows(&bench.data);
     write(&bench.data, fewer.into_iter().take(41));
@@ -445,7 +449,7 @@ fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same(
     assert_eq!(strangers, truth.len() - 40);
     settled(&mut dataset, &[&model]).unwrap();
     for sample in &dataset.samples {
-        assert_eq!(sample.split, Some(truth[&file_name(&sample.path)]));
+        assert_eq!(sample.split, Some(truth[&file_name(sample.path())]));
     }
     // And nothing is made up for a file that does not even have its settings.
     model.description.training = serde_json::Value::Null;

@@ -410,7 +410,10 @@ fn a_head_that_applies_only_under_a_label_is_trained_and_scored_there_only() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     let train = |data, name: &str| {
         let out = bench.out(name);
-        hydranet::train::trainer::train(&config, weights(), data, &out, false, &stop, &mut |_| ())
+        hydranet::train::trainer::Trainer::new(&config, weights(), data)
+            .out(&out)
+            .stop(&stop)
+            .run()
             .unwrap();
         let file = ModelFile::read(out.join("last.safetensors")).unwrap();
         file.tensors

@@ -288,7 +288,10 @@ fn a_head_over_features_that_its_backbone_does_not_give_is_refused() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
     let head = |num_features| Head::new(&mask(), num_features, 0, vb.pp("mask")).unwrap();
     MultiTaskModel::from_parts(Box::new(Eight), vec![head(8)], Some(head(8))).unwrap();
-    for (heads, joint) in [(vec![head(8), head(7)], None), (vec![], Some(head(7)))] {
+    for (heads, joint) in [
+        (vec![head(8), head(7)], None),
+        (vec![head(8)], Some(head(7))),
+    ] {
         let error = MultiTaskModel::from_parts(Box::new(Eight), heads, joint).err();
         let message = error.unwrap().to_string();
         assert!(

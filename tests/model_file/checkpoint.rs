@@ -194,7 +194,7 @@ fn a_description_that_does_not_fit_is_refused() {
         (
             "backbone",
             |v| v["model"]["backbone"] = json!("vgg"),
-            &["vgg", "tf_efficientnet_lite0"],
+            &["`vgg`", "does not know", "register"],
         ),
         (
             "decision",

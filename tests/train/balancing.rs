@@ -7,7 +7,7 @@ use hydranet::data::dataset::{Dataset, Split};
 use hydranet::train::balancing::GradientReport;
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::run_folder::EpochRecord;
-use hydranet::train::trainer::{Outcome, train};
+use hydranet::train::trainer::{Outcome, Trainer};
 use hydranet::{ModelFile, Result};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -179,7 +179,10 @@ fn twins(bench: &Bench, name: &str, labels: &str, settings: &[&str]) -> Result<O
     }
     let stop = AtomicBool::new(false);
     let out = bench.out(name);
-    train(&config, tensors, &dataset, &out, false, &stop, &mut |_| ())
+    Trainer::new(&config, tensors, &dataset)
+        .out(&out)
+        .stop(&stop)
+        .run()
 }
 
 /// Values of the trained tensors of the last model.
@@ -375,15 +378,11 @@ fn a_head_of_weight_nought_and_missing_labels_take_no_part_and_break_nothing() {
         let stop = AtomicBool::new(false);
         let out = bench.out(&format!("gaps-{i}"));
         let run = |resume| {
-            train(
-                &config,
-                weights.clone(),
-                &dataset,
-                &out,
-                resume,
-                &stop,
-                &mut |_| (),
-            )
+            Trainer::new(&config, weights.clone(), &dataset)
+                .out(&out)
+                .resume(resume)
+                .stop(&stop)
+                .run()
         };
         let outcome = run(false).unwrap();
         for record in &outcome.progress.records {

@@ -8,7 +8,7 @@ use hydranet::model_file::heads::{NewTensors, replace};
 use hydranet::random::rng::{Purpose, keyed};
 use hydranet::train::config::{Config, load_weights};
 use hydranet::train::optim::variables::Variables;
-use hydranet::train::trainer::{Event, Outcome, train};
+use hydranet::train::trainer::{Event, Outcome, Trainer};
 use hydranet::{Architecture, HeadSpec, Mode, ModelFile, Photo, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -112,7 +112,12 @@ impl Bench {
             _ => {}
         };
         let out = self.path(run);
-        let outcome = train(config, weights, dataset, &out, resume, &stop, &mut tell)?;
+        let outcome = Trainer::new(config, weights, dataset)
+            .out(&out)
+            .resume(resume)
+            .stop(&stop)
+            .on_event(&mut tell)
+            .run()?;
         Ok((outcome, told))
     }
 
@@ -198,10 +203,10 @@ fn a_renamed_photo_is_found_and_a_changed_one_is_computed_again() {
     let config = bench.config(Some("cache"), &[]);
     let first = bench.train(&config, "first").unwrap();
     let mut dataset = bench.dataset(&config);
-    let photo = dataset.samples[0].path.clone();
+    let photo = dataset.samples[0].path().to_path_buf();
     let renamed = bench.path("faces/images/renamed.jpg");
     std::fs::rename(&photo, &renamed).unwrap();
-    dataset.samples[0].path = renamed.clone();
+    dataset.samples[0].photo = renamed.clone().into();
     let told = bench.train_on(&config, &dataset, "renamed").unwrap();
     assert_eq!((told.found, told.computed), (first.of, 0));
     bench.draw("others", 2);
@@ -223,7 +228,7 @@ fn a_photo_too_new_for_its_time_to_tell_a_change_is_read_again() {
     let bench = Bench::new();
     let config = bench.config(Some("cache"), &[]);
     let dataset = bench.dataset(&config);
-    let photo = &dataset.samples[0].path;
+    let photo = dataset.samples[0].path();
     // Twice the same size and the same time, which is not yet past.
     let soon = SystemTime::now() + Duration::from_secs(600);
     let write = |last: u8| {
@@ -302,7 +307,7 @@ fn a_broken_photo_is_an_error_that_names_it_and_what_was_computed_before_is_kept
         .iter()
         .rposition(|s| s.split == split)
         .unwrap();
-    let photo = dataset.samples[last].path.clone();
+    let photo = dataset.samples[last].path().to_path_buf();
     std::fs::write(&photo, "no photo").unwrap();
     let error = bench.train_on(&config, &dataset, "broken").unwrap_err();
     let name = photo.file_name().unwrap().to_str().unwrap();

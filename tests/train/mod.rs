@@ -4,6 +4,7 @@ mod balancing;
 mod features;
 mod fine_tuning;
 mod golden_balancing;
+mod library;
 mod mixing;
 mod train;
 mod trust_resume;

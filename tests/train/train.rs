@@ -2,7 +2,7 @@
 
 use hydranet::data::dataset::Split;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::trainer::train;
+use hydranet::train::trainer::Trainer;
 use hydranet::{Error, ModelFile};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -179,16 +179,11 @@ fn photos_without_a_label_train_the_other_heads() {
     }
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let stop = AtomicBool::new(false);
-    let outcome = train(
-        &config,
-        weights,
-        &dataset,
-        &bench.out("some"),
-        false,
-        &stop,
-        &mut |_| (),
-    )
-    .unwrap();
+    let outcome = Trainer::new(&config, weights, &dataset)
+        .out(bench.out("some"))
+        .stop(&stop)
+        .run()
+        .unwrap();
     assert_eq!(outcome.progress.records.len(), 2);
 }
 
@@ -246,29 +241,19 @@ fn an_empty_training_split_and_a_head_nobody_has_a_label_of_are_errors() {
     let stop = AtomicBool::new(false);
     let mut dataset = bench.dataset(&config);
     dataset.samples.retain(|s| s.split == Some(Split::Test));
-    let error = train(
-        &config,
-        weights(),
-        &dataset,
-        &bench.out("empty"),
-        false,
-        &stop,
-        &mut |_| (),
-    )
-    .unwrap_err();
+    let error = Trainer::new(&config, weights(), &dataset)
+        .out(bench.out("empty"))
+        .stop(&stop)
+        .run()
+        .unwrap_err();
     assert!(error.to_string().contains("train split"), "{error}");
     let mut dataset = bench.dataset(&config);
     dataset.samples.iter_mut().for_each(|s| s.values[1] = None);
-    let error = train(
-        &config,
-        weights(),
-        &dataset,
-        &bench.out("nobody"),
-        false,
-        &stop,
-        &mut |_| (),
-    )
-    .unwrap_err();
+    let error = Trainer::new(&config, weights(), &dataset)
+        .out(bench.out("nobody"))
+        .stop(&stop)
+        .run()
+        .unwrap_err();
     assert!(error.to_string().contains("gender"), "{error}");
 }
 

@@ -5,7 +5,7 @@ use hydranet::ModelFile;
 use hydranet::data::dataset::Split;
 use hydranet::model_file::to_bytes;
 use hydranet::train::config::{Config, load_weights};
-use hydranet::train::trainer::train;
+use hydranet::train::trainer::Trainer;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -183,7 +183,11 @@ fn without_broken(bench: &Bench, config: &Config, name: &str, resume: bool) {
     assert_eq!(faults.unwrap().unwrap().len(), 1);
     let weights = load_weights(config, Path::new(HEADS)).unwrap();
     let out = bench.out(name);
-    let outcome = train(config, weights, &dataset, &out, resume, &stop, &mut |_| ());
+    let outcome = Trainer::new(config, weights, &dataset)
+        .out(&out)
+        .resume(resume)
+        .stop(&stop)
+        .run();
     assert!(!outcome.unwrap().stopped);
 }
 
@@ -208,7 +212,7 @@ fn an_epoch_that_goes_on_without_a_photo_that_broke_since_begins_again_as_it_was
         }
     }
     assert!(bench.out("within/epoch.safetensors").exists());
-    std::fs::write(&training.samples[photos[0]].path, "broken").unwrap();
+    std::fs::write(training.samples[photos[0]].path(), "broken").unwrap();
     for name in ["within", "first", "between"] {
         without_broken(&bench, &config, name, true);
         assert!(!bench.out(name).join("epoch.safetensors").exists());
@@ -228,7 +232,11 @@ fn an_epoch_whose_beginning_was_not_kept_does_not_go_on_with_other_photos() {
     dataset.skipped.insert(dataset.indices(Split::Train)[0]);
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let (out, stop) = (bench.out("run"), AtomicBool::new(false));
-    let error = train(&config, weights, &dataset, &out, true, &stop, &mut |_| ());
+    let error = Trainer::new(&config, weights, &dataset)
+        .out(&out)
+        .resume(true)
+        .stop(&stop)
+        .run();
     let message = error.unwrap_err().to_string();
     assert!(message.contains("epoch.safetensors"), "{message}");
 }

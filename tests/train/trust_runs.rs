@@ -6,7 +6,7 @@ use hydranet::eval::metrics::Metric;
 use hydranet::train::config::load_weights;
 use hydranet::train::optim::pattern::matches;
 use hydranet::train::run_folder::EpochRecord;
-use hydranet::train::trainer::{Event, train};
+use hydranet::train::trainer::{Event, Trainer};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec};
 
 /// The bench's portraits with every photo on the side `side` gives it, by row.
@@ -113,16 +113,12 @@ fn a_label_without_a_photo_in_training_is_named_before_it_and_in_the_model_file(
         Event::Epoch(_) => assert!(!warnings.is_empty()),
         _ => {}
     };
-    train(
-        &config,
-        weights,
-        &bench.dataset(&config),
-        &bench.out("run"),
-        false,
-        &stop,
-        &mut tell,
-    )
-    .unwrap();
+    Trainer::new(&config, weights, &bench.dataset(&config))
+        .out(bench.out("run"))
+        .stop(&stop)
+        .on_event(&mut tell)
+        .run()
+        .unwrap();
     assert_eq!(warnings.len(), 1);
     assert!(
         warnings[0].contains("`incorrect`") && warnings[0].contains("`mask`"),

@@ -4,8 +4,9 @@ use super::HealthConfig;
 use super::crop::Probs;
 use super::measure::Measures;
 use crate::data::dataset::{Dataset, Fault};
+use crate::data::photo_source::NamedPhoto;
 use crate::error::Result;
-use crate::input::{InputSpec, PhotoFile};
+use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::model::combine::log_softmax;
@@ -14,7 +15,6 @@ use crate::train::config::Config;
 use crate::train::optim::variables::Variables;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 /// Photos held at once at most.
 const CHUNK: usize = 64;
@@ -132,7 +132,7 @@ pub(super) fn read(
     for (chunk, samples) in dataset.samples.chunks(held).enumerate() {
         let looked: Vec<Result<One>> = samples
             .par_iter()
-            .map(|sample| look(&sample.path, &inputs))
+            .map(|sample| look(&sample.into(), &inputs))
             .collect();
         let mut planes: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
         let mut count = 0;
@@ -183,12 +183,10 @@ pub(super) fn read(
     Ok(read)
 }
 
-fn look(path: &std::path::Path, inputs: &[InputSpec]) -> Result<One> {
-    let file = PhotoFile::read(path)?;
-    let bytes = Sha256::digest(file.bytes()).into();
+fn look(photo: &NamedPhoto, inputs: &[InputSpec]) -> Result<One> {
     // Decoded once, with alpha if anything asks for it, so that no photo is held while another is waited for.
     let channels = inputs.iter().map(|i| i.channels).max();
-    let mut photo = file.photo(channels.unwrap_or(3).max(3), inputs)?;
+    let (mut photo, bytes) = photo.read(channels.unwrap_or(3).max(3), inputs)?;
     let mut planes = Vec::new();
     for input in inputs {
         let pixels = input.prepare(&photo)?;

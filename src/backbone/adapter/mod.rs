@@ -27,7 +27,41 @@
 //! fine-tuned; a configuration that fine-tunes one that cannot be is refused before anything is read. As a frozen feature
 //! extractor (`train.fine_tune = "frozen"`) every one works, its features kept from run to run with `train.feature_cache`.
 //!
-//! Drop-path is not to be had, and batch norms always use the running statistics.
+//! Drop-path is not to be had, and batch norms of a module always use the running statistics.
+//!
+//! # A backbone of one's own
+//!
+//! What implements [`Backbone`] is registered by a closure. It is told the [`Mode`], so that its batch norms learn too: candle's
+//! keep their statistics in the model's file like ours. A program that loads such a file registers the same name first.
+//!
+//! ```
+//! use candle_core::{Result, Tensor};
+//! use candle_nn::{BatchNorm, Conv2d, Conv2dConfig, Module, ModuleT};
+//! use hydranet::adapter::{Entry, register};
+//! use hydranet::{Backbone, Mode};
+//!
+//! struct Patches(Conv2d, BatchNorm);
+//!
+//! impl Backbone for Patches {
+//!     fn num_features(&self) -> usize {
+//!         self.0.weight().dims()[0]
+//!     }
+//!
+//!     fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+//!         let patches = self.1.forward_t(&self.0.forward(images)?, mode != Mode::Eval)?;
+//!         patches.relu()?.mean((2, 3))
+//!     }
+//! }
+//!
+//! let (width, side) = (8, 16);
+//! let backbone = register(Entry::backbone("my_patches", width, 64, move |vb| {
+//!     let config = Conv2dConfig { stride: side, ..Default::default() };
+//!     let patches = candle_nn::conv2d(3, width, side, config, vb.pp("patches"))?;
+//!     Ok(Patches(patches, candle_nn::batch_norm(width, 1e-5, vb.pp("norm"))?))
+//! }))?;
+//! assert_eq!(backbone.name(), "my_patches");
+//! # Ok::<(), hydranet::Error>(())
+//! ```
 
 mod source;
 
@@ -111,9 +145,28 @@ pub struct Entry {
     pub given: fn(&str) -> candle_core::Result<Option<Tensor>>,
     /// The stages from input to output, each the prefixes of its tensors.
     pub stages: fn() -> Vec<Vec<String>>,
-    /// From tensors to the network: images `(batch, 3, H, W)` to features `(batch, num_features)`, or `(batch, num_features, 1,
+    /// From tensors to the network.
+    pub build: Build,
+}
+
+/// How a network is built from its tensors.
+#[derive(Clone, Copy)]
+pub enum Build {
+    /// As a module of candle's, from images `(batch, 3, H, W)` to features `(batch, num_features)` or `(batch, num_features, 1,
     /// 1)`.
-    pub build: fn(VarBuilder) -> candle_core::Result<Module>,
+    Module(fn(VarBuilder) -> candle_core::Result<Module>),
+    /// As a backbone, which is told the [`Mode`] it runs in.
+    Backbone(&'static BuildBackbone),
+}
+
+/// From tensors to a backbone.
+pub type BuildBackbone = dyn Fn(VarBuilder) -> candle_core::Result<Box<dyn Backbone>> + Send + Sync;
+
+impl Build {
+    /// Whether what is built tells training from prediction.
+    pub(crate) fn knows_mode(self) -> bool {
+        matches!(self, Self::Backbone(_))
+    }
 }
 
 impl Entry {
@@ -125,6 +178,27 @@ impl Entry {
         side: usize,
         build: fn(VarBuilder) -> candle_core::Result<Module>,
     ) -> Self {
+        Self::built(name, num_features, side, Build::Module(build))
+    }
+
+    /// An entry of a [`Backbone`] of your own, built by a closure, which may hold what it needs and is kept for the rest of the
+    /// program. It takes images of all sizes and may be fine-tuned; the rest is as of [`new`](Self::new).
+    pub fn backbone<B: Backbone + 'static>(
+        name: &'static str,
+        num_features: usize,
+        side: usize,
+        build: impl Fn(VarBuilder) -> candle_core::Result<B> + Send + Sync + 'static,
+    ) -> Self {
+        let build = move |vb: VarBuilder| Ok(Box::new(build(vb)?) as Box<dyn Backbone>);
+        let build: &'static BuildBackbone = Box::leak(Box::new(build));
+        Self {
+            sizes: Sizes::Any,
+            training: Training::Full,
+            ..Self::built(name, num_features, side, Build::Backbone(build))
+        }
+    }
+
+    const fn built(name: &'static str, num_features: usize, side: usize, build: Build) -> Self {
         Self {
             name,
             weights: "",
@@ -175,11 +249,24 @@ impl Entry {
     }
 
     pub(super) fn build(&'static self, vb: VarBuilder) -> candle_core::Result<Box<dyn Backbone>> {
-        let module = (self.build)(source::of_entry(self, vb))?;
-        Ok(Box::new(Plugged {
-            module,
-            entry: self,
-        }))
+        let vb = source::of_entry(self, vb);
+        match self.build {
+            Build::Module(build) => Ok(Box::new(Plugged {
+                module: build(vb)?,
+                entry: self,
+            })),
+            Build::Backbone(build) => {
+                let backbone = build(vb)?;
+                let (found, expected) = (backbone.num_features(), self.num_features);
+                if found != expected {
+                    candle_core::bail!(
+                        "{}: expected {expected} features, as it is registered, found {found}",
+                        self.name
+                    )
+                }
+                Ok(backbone)
+            }
+        }
     }
 }
 

@@ -2,14 +2,13 @@
 
 use super::{Features, Fingerprint, Key, View};
 use crate::data::loader::{EVAL_BATCH, Job, Loader, LoaderConfig, stack};
+use crate::data::photo_source::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::{Error, Result};
-use crate::input::PhotoFile;
 use crate::layers::Mode;
 use crate::model::MultiTaskModel;
 use crate::random::rng::{Purpose, keyed};
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,15 +22,15 @@ impl Features {
     /// If a photo cannot be read.
     pub(crate) fn identify(
         &mut self,
-        paths: &[&Path],
+        photos: &[NamedPhoto],
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Fingerprint>>> {
-        self.photos.identify(paths, stop)
+        self.photos.identify(photos, stop)
     }
 
     /// The SHA-256 of each photo's file, in order; `None` for one that cannot be read. What has not changed is not read again.
-    pub(crate) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
-        self.photos.contents(paths)
+    pub(crate) fn contents(&mut self, photos: &[NamedPhoto]) -> Vec<Option<Content>> {
+        self.photos.contents(photos)
     }
 
     /// Computes the rows among `wanted` that are missing and saves them; false if stopped, with those so far saved. `progress` is
@@ -42,14 +41,14 @@ impl Features {
     /// until then is saved.
     pub(crate) fn complete(
         &mut self,
-        wanted: &[(Key, &Path)],
+        wanted: &[(Key, &NamedPhoto)],
         model: &MultiTaskModel,
         loading: LoaderConfig,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<bool> {
         let mut met = HashSet::new();
-        let missing: Vec<(Key, &Path)> = wanted
+        let missing: Vec<(Key, &NamedPhoto)> = wanted
             .iter()
             .filter(|(key, _)| self.place(key).is_none() && met.insert(*key))
             .copied()
@@ -61,7 +60,7 @@ impl Features {
 
     fn compute(
         &mut self,
-        missing: &[(Key, &Path)],
+        missing: &[(Key, &NamedPhoto)],
         model: &MultiTaskModel,
         loading: LoaderConfig,
         stop: &AtomicBool,
@@ -95,28 +94,29 @@ impl Features {
     }
 
     /// Loads the photos of these rows, each in its view.
-    fn loader(&self, missing: &[(Key, &Path)], loading: LoaderConfig) -> Result<Loader> {
+    fn loader(&self, missing: &[(Key, &NamedPhoto)], loading: LoaderConfig) -> Result<Loader> {
         let jobs = missing
             .iter()
             .enumerate()
-            .map(|(index, (_, path))| Job {
+            .map(|(index, (_, photo))| Job {
                 index,
                 again: 0,
-                path: path.to_path_buf(),
+                photo: (*photo).clone(),
             })
             .collect();
         let keys: Vec<Key> = missing.iter().map(|(key, _)| *key).collect();
         let (views, input) = (self.views.clone(), self.extractor.input.clone());
         let rgb = move |job: &Job| {
             let Key(fingerprint, view) = keys[job.index];
-            let file = PhotoFile::read(&job.path)?;
-            if Fingerprint::of(file.bytes()) != fingerprint {
+            let (photo, content) = job
+                .photo
+                .read(input.channels, std::slice::from_ref(&input))?;
+            if Fingerprint(content) != fingerprint {
                 return Err(Error::Image {
-                    path: job.path.clone(),
+                    path: job.photo.path().into(),
                     reason: "it was changed while features were computed; start again".into(),
                 });
             }
-            let photo = file.photo(input.channels, std::slice::from_ref(&input))?;
             match &views[view] {
                 View::Plain => input.prepare(&photo),
                 View::Augmented {

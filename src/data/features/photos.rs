@@ -1,6 +1,7 @@
 //! Photos known by their content, so that a renamed or corrected photo is told apart without reading every photo each time.
 
 use super::Fingerprint;
+use crate::data::photo_source::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
 use crate::input::PhotoFile;
@@ -66,19 +67,19 @@ impl Photos {
     /// As [`PhotoFile::read`], of the first photo that cannot be read.
     pub(crate) fn identify(
         &mut self,
-        paths: &[&Path],
+        photos: &[NamedPhoto],
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Fingerprint>>> {
-        let mut found = Vec::with_capacity(paths.len());
-        for stretch in paths.chunks(STRETCH) {
+        let mut found = Vec::with_capacity(photos.len());
+        for stretch in photos.chunks(STRETCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let looked: Vec<_> = stretch.par_iter().map(|path| self.look(path)).collect();
+            let looked: Vec<_> = stretch.par_iter().map(|photo| self.look(photo)).collect();
             for looked in looked {
-                let (key, now) = looked?;
-                found.push(now.sha256);
-                if let Some(key) = key {
+                let (sha256, remembered) = looked?;
+                found.push(sha256);
+                if let Some((key, now)) = remembered {
                     self.remember(key, now);
                 }
             }
@@ -87,15 +88,17 @@ impl Photos {
     }
 
     /// The same, with `None` for what cannot be read.
-    pub(crate) fn contents(&mut self, paths: &[&Path]) -> Vec<Option<Content>> {
-        let looked: Vec<_> = paths.par_iter().map(|path| self.look(path).ok()).collect();
+    pub(crate) fn contents(&mut self, photos: &[NamedPhoto]) -> Vec<Option<Content>> {
+        let looked: Vec<_> = photos
+            .par_iter()
+            .map(|photo| self.look(photo).ok())
+            .collect();
         let known = looked.into_iter().map(|looked| {
-            let (key, now) = looked?;
-            let content = now.sha256.0;
-            if let Some(key) = key {
+            let (sha256, remembered) = looked?;
+            if let Some((key, now)) = remembered {
                 self.remember(key, now);
             }
-            Some(content)
+            Some(sha256.0)
         });
         known.collect()
     }
@@ -107,8 +110,16 @@ impl Photos {
         }
     }
 
-    /// A photo as it is, and what to remember it by.
-    fn look(&self, path: &Path) -> Result<(Option<String>, ReadPhoto)> {
+    /// A photo's fingerprint, and what to remember of its file.
+    fn look(&self, photo: &NamedPhoto) -> Result<(Fingerprint, Option<(String, ReadPhoto)>)> {
+        if let Some(content) = photo.content() {
+            return Ok((Fingerprint(content), None));
+        }
+        let (key, read) = self.look_at_file(photo.path())?;
+        Ok((read.sha256, key.map(|key| (key, read))))
+    }
+
+    fn look_at_file(&self, path: &Path) -> Result<(Option<String>, ReadPhoto)> {
         // A path that is not text cannot stand in the file; such a photo is read each time.
         let key = std::path::absolute(path)
             .ok()

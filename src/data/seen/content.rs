@@ -1,14 +1,15 @@
 //! A photo by the content of its file: the same wherever it lies and whatever it is called.
 
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Sample};
+use crate::data::photo_source::{NamedPhoto, PhotoSource};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The SHA-256 of a file.
+/// The SHA-256 of a file, or of what is in memory in its place, see [`PhotoSource`](crate::data::PhotoSource).
 pub(crate) type Content = [u8; 32];
 
 /// Contents of photos by their paths, so that a photo that was read need not be read again only for that. They say nothing of what
@@ -44,15 +45,22 @@ pub(crate) fn contents(
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let known = dataset.contents.0.get(&sample.path).copied();
-            let content = known.or_else(|| content(&sample.path));
+            let known = match &sample.photo {
+                PhotoSource::File(path) => dataset.contents.0.get(path).copied(),
+                _ => None,
+            };
+            let content = known.or_else(|| content(sample));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
             Some(content)
         })
         .collect()
 }
 
-pub(crate) fn content(path: &Path) -> Option<Content> {
+pub(crate) fn content(sample: &Sample) -> Option<Content> {
+    if let Some(content) = NamedPhoto::from(sample).content() {
+        return Some(content);
+    }
+    let path = sample.path();
     let (file, _) = crate::io::read::open_within(path, crate::input::MAX_BYTES).ok()?;
     // A file that says it is empty may go on without end.
     let mut file = file.take(crate::input::MAX_BYTES);

@@ -104,7 +104,7 @@ pub fn record_valid(
     let known = Known::new(&description.seen)?;
     let photos: Vec<Content> = indices
         .iter()
-        .filter_map(|i| content(&dataset.samples[*i].path))
+        .filter_map(|i| content(&dataset.samples[*i]))
         .collect();
     let used = |c: &Content| known.photo(c).is_some_and(|side| side < Split::Test);
     if photos.iter().all(used) {

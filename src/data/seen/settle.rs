@@ -2,6 +2,7 @@
 
 use super::Known;
 use super::content::contents;
+use crate::data::broken::file_content;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::{Dataset, PersonKey, Split, person_key};
 use crate::data::split::{self, SplitConfig};
@@ -167,7 +168,7 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
     let samples = dataset.samples.iter_mut().zip(contents);
     for (((sample, content), given), used) in samples.zip(given).zip(used) {
         sample.split = given.or(used);
-        let known = content.map(|content| (sample.path.clone(), content));
+        let known = content.and_then(|content| file_content(sample, content));
         dataset.contents.extend(known);
     }
     Ok(())

@@ -2,19 +2,20 @@
 
 use super::budget::Room;
 use super::decode::Header;
-use super::limits::{MAX_BYTES, refused};
+use super::limits::{MAX_BYTES, check_size, refused};
 use super::pixels::Photo;
 use crate::error::{Error, Result};
 use crate::input::spec::InputSpec;
 use crate::io::read;
+use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::Path;
 
-/// A photo's file in memory, counted in the budget.
+/// A photo's file in memory, counted in the budget, or bytes that its user holds, which are not.
 pub(crate) struct PhotoFile<'a> {
     path: &'a Path,
-    bytes: Vec<u8>,
+    bytes: Cow<'a, [u8]>,
     room: Room,
 }
 
@@ -40,7 +41,28 @@ impl<'a> PhotoFile<'a> {
         file.take(size)
             .read_to_end(&mut bytes)
             .map_err(|e| Error::io("read", path, e))?;
-        Ok(Self { path, bytes, room })
+        Ok(Self {
+            path,
+            bytes: Cow::Owned(bytes),
+            room,
+        })
+    }
+
+    /// A file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if it is larger than [`MAX_BYTES`].
+    #[cfg(feature = "train")]
+    pub(crate) fn given(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        if bytes.len() as u64 > MAX_BYTES {
+            let found = format!("{} bytes; at most {MAX_BYTES} are allowed", bytes.len());
+            return Err(refused(path, found));
+        }
+        Ok(Self {
+            path,
+            bytes: Cow::Borrowed(bytes),
+            room: Room::take(0),
+        })
     }
 
     #[cfg(feature = "train")]
@@ -55,21 +77,24 @@ impl<'a> PhotoFile<'a> {
     pub(crate) fn photo(mut self, channels: usize, inputs: &[InputSpec]) -> Result<HeldPhoto> {
         let (path, size) = (self.path, self.bytes.len());
         let fail = |reason: String| refused(path, reason);
-        // What premultiplies alpha, turns or measures a photo makes a copy of it.
-        let held = |[height, width]: [usize; 2]| {
-            let either = |i: &InputSpec| i.working(height, width).max(i.working(width, height));
-            let working = inputs.iter().map(either).max().unwrap_or(0);
-            2 * (height * width * channels) as u64 + working
-        };
+        let held = |sides: [usize; 2]| held(sides, channels, inputs);
         let needed =
             |header: &Header| (size as u64 + header.memory(channels)).max(held(header.sides()));
         let need = needed(&Header::read(&self.bytes, channels).map_err(fail)?);
         if !self.room.resize(need) {
             // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
-            drop(self);
+            let Self { bytes, room, .. } = self;
+            let given = match bytes {
+                Cow::Borrowed(given) => Some(given),
+                Cow::Owned(_) => None,
+            };
+            drop(room);
             let room = Room::take(need);
-            self = Self::read(path)?;
-            self.room = room;
+            let bytes = match given {
+                Some(given) => Cow::Borrowed(given),
+                None => Self::read(path)?.bytes,
+            };
+            self = Self { path, bytes, room };
         }
         let header = Header::read(&self.bytes, channels).map_err(fail)?;
         if self.bytes.len() != size || needed(&header) > need {
@@ -85,7 +110,40 @@ impl<'a> PhotoFile<'a> {
     }
 }
 
+/// The bytes that a photo of these sides takes while it is prepared: what premultiplies alpha, turns or measures one copies it.
+fn held([height, width]: [usize; 2], channels: usize, inputs: &[InputSpec]) -> u64 {
+    let either = |i: &InputSpec| i.working(height, width).max(i.working(width, height));
+    let working = inputs.iter().map(either).max().unwrap_or(0);
+    2 * (height * width * channels) as u64 + working
+}
+
 impl HeldPhoto {
+    /// A copy of pixels in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if they are not as many as its sides say, or it is as small or large as no file may be.
+    #[cfg(feature = "train")]
+    pub(crate) fn given(path: &Path, photo: &Photo, inputs: &[InputSpec]) -> Result<Self> {
+        let (height, width) = (photo.height, photo.width);
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let fits = |bytes| check_size(side(width), side(height), bytes);
+        // Before anything is multiplied.
+        fits(1).map_err(|e| refused(path, e))?;
+        let channels = photo.channels();
+        if ![1, 3, 4].contains(&channels) || height * width * channels != photo.rgb.len() {
+            let found = format!(
+                "{height}×{width} pixels (height × width) of 1, 3 or 4 values each are needed, found {} values",
+                photo.rgb.len()
+            );
+            return Err(refused(path, found));
+        }
+        fits(channels as u64).map_err(|e| refused(path, e))?;
+        Ok(Self {
+            _room: Room::take(held([height, width], channels, inputs)),
+            photo: photo.clone(),
+        })
+    }
+
     /// The bytes that are counted for it.
     #[cfg(all(test, feature = "cli"))]
     pub(crate) fn counted(&self) -> u64 {

@@ -1,15 +1,15 @@
 //! The photos a page shows, each once, as small JPEGs.
 
 use crate::data::dataset::Dataset;
+use crate::data::photo_source::NamedPhoto;
 use crate::error::Result;
-use crate::input::{Interpolation, PhotoFile};
+use crate::input::Interpolation;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
 
 /// Quality of the JPEGs, of 100.
 const QUALITY: u8 = 72;
@@ -41,13 +41,15 @@ impl Thumbs {
 
     /// A data URI for each; `None` where a photo cannot be read.
     pub(crate) fn pictures(&self, dataset: &Dataset, height: usize) -> Vec<Option<String>> {
-        let picture = |place: &usize| thumb(&dataset.samples[*place].path, height).ok();
+        let picture = |place: &usize| thumb(&(&dataset.samples[*place]).into(), height).ok();
         self.places.par_iter().map(picture).collect()
     }
 }
 
-fn thumb(path: &Path, height: usize) -> Result<String> {
-    let photo = PhotoFile::read(path)?.photo(3, &[])?;
+fn thumb(photo: &NamedPhoto, height: usize) -> Result<String> {
+    let path = photo.path();
+    let (photo, _) = photo.read(3, &[])?;
+    let photo = photo.with_channels(3);
     // A panorama would be as wide as a page.
     let width = (photo.width * height).div_ceil(photo.height);
     let size = [height, width.clamp(1, 3 * height)];

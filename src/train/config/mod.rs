@@ -227,6 +227,41 @@ pub struct Config {
 }
 
 impl Config {
+    /// The configuration of a model, trained from random weights by the defaults of [`TrainConfig`]; fields say the rest.
+    ///
+    /// ```
+    /// use hydranet::train::{Config, FineTune};
+    /// use hydranet::{Architecture, HeadSpec, ModelSpec};
+    ///
+    /// let backbone = Architecture::from_name("resnet18")?;
+    /// let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
+    /// let mut config = Config::new(ModelSpec::new(backbone, vec![mask], backbone.input()));
+    /// config.train.epochs = 3;
+    /// config.train.fine_tune = FineTune::LastStages(1);
+    /// config.validate()?;
+    /// config.train.batch = 0;
+    /// assert!(config.validate().unwrap_err().to_string().starts_with("train.batch"));
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    pub fn new(model: ModelSpec) -> Self {
+        Self {
+            train: TrainConfig::default(),
+            model: ModelConfig {
+                backbone: model.backbone,
+                weights: None,
+                heads: model.heads.iter().map(|h| h.name.clone()).collect(),
+                impossible: model.impossible,
+                joint: model.joint,
+                input: model.input,
+            },
+            heads: model
+                .heads
+                .into_iter()
+                .map(|h| (h.name.clone(), h))
+                .collect(),
+        }
+    }
+
     /// A configuration from one TOML text that holds everything, as a run folder's `config.toml`.
     ///
     /// # Errors
@@ -275,11 +310,11 @@ impl Config {
         })
     }
 
-    /// Whether everything is in range and fits together.
+    /// Whether everything is in range and fits together; [`Trainer::run`](super::Trainer::run) asks it first.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what does not.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         for (key, head) in &self.heads {
             if *key != head.name {
                 return Err(Error::Invalid {

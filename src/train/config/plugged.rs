@@ -31,7 +31,11 @@ impl TrainConfig {
             return fail("activations", expected, "`bf16`".into());
         }
         let reason = match entry.training {
-            Training::Full if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
+            Training::Full
+                if self.batch_norm == BatchNormMode::Frozen || entry.build.knows_mode() =>
+            {
+                return Ok(());
+            }
             Training::Full => {
                 return if backbone.shapes(3)?.keys().any(|name| is_buffer(name)) {
                     fail(

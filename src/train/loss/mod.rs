@@ -17,6 +17,48 @@ use batch::Batch;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 pub use consistency::Consistency;
 use std::borrow::Cow;
+pub use tasks::targets;
+
+/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it.
+///
+/// ```
+/// use candle_core::{D, Result, Tensor};
+/// use hydranet::train::Loss;
+///
+/// /// The mean squared error of the probabilities.
+/// struct Brier;
+///
+/// impl Loss for Brier {
+///     fn loss(&self, outputs: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor> {
+///         let probs = candle_nn::ops::softmax(outputs, D::Minus1)?;
+///         let each = (probs - targets)?.sqr()?.sum(D::Minus1)?;
+///         (each * weights)?.sum_all()? / weights.sum_all()?
+///     }
+/// }
+/// # let probs = Tensor::new(&[[0f32, 0.]], &candle_core::Device::Cpu)?;
+/// # let target = Tensor::new(&[[1f32, 0.]], &candle_core::Device::Cpu)?;
+/// # let one = Tensor::new(&[1f32], &candle_core::Device::Cpu)?;
+/// # assert_eq!(Brier.loss(&probs, &target, &one)?.to_scalar::<f32>()?, 0.5);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub trait Loss {
+    /// The mean loss of some photos, of which at least one has a weight above 0, with its gradient by `outputs`.
+    ///
+    /// # Shapes
+    /// - `outputs` `(photos, num_outputs)`, see [`Head::outputs`](crate::Head::outputs)
+    /// - `targets` `(photos, num_labels)`, soft rows of the mixed photos, without label smoothing
+    /// - `weights` `(photos)`, 0 where the label is missing
+    /// - result a scalar
+    ///
+    /// # Errors
+    /// Whatever candle says.
+    fn loss(
+        &self,
+        outputs: &Tensor,
+        targets: &Tensor,
+        weights: &Tensor,
+    ) -> candle_core::Result<Tensor>;
+}
 
 /// The settings of one head's loss, with class weights as numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +143,13 @@ impl HeadLoss {
         weights: &Tensor,
     ) -> Result<Option<Tensor>> {
         let labels = self.class_weights.len();
+        if labels < 2 || self.counts.len() != labels {
+            return Err(crate::error::Error::Invalid {
+                what: "the loss, class weights and counts".into(),
+                expected: "one of each for each of at least two labels".into(),
+                found: format!("{labels} and {}", self.counts.len()),
+            });
+        }
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
         for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {

@@ -4,20 +4,22 @@ use super::class_weights::head_losses;
 use super::joint::{HeadPart, Losses};
 use super::tasks::Tasks;
 use super::unseen::Unseen;
-use super::{Consistency, HeadLoss};
+use super::{Consistency, HeadLoss, Loss};
 use crate::data::dataset::Dataset;
 use crate::data::targets::Targets;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Outputs};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
 /// The losses of a run.
-pub(in crate::train) struct Objective {
+pub(in crate::train) struct Objective<'a> {
     pub(in crate::train) tasks: Rc<Tasks>,
     losses: Vec<HeadLoss>,
+    /// Those that users give in their place, one place a head.
+    own: Vec<Option<&'a dyn Loss>>,
     /// The loss between joint head and heads and its factor, if there is one.
     consistency: Option<(f64, Consistency)>,
 }
@@ -30,17 +32,30 @@ pub(in crate::train) struct HeadTarget<'a> {
     total: f64,
 }
 
-impl Objective {
-    /// Of the photos `train`, whose labels class weights may follow from.
+impl<'a> Objective<'a> {
+    /// Of the photos `train`, whose labels class weights may follow from; `own` are losses by the names of heads.
     ///
     /// # Errors
+    /// [`Error::UnknownName`] if a loss is of no head,
     /// [`Error::EmptySplit`](crate::Error::EmptySplit) if no photo has a label of a head.
     pub(in crate::train) fn new(
         spec: &ModelSpec,
         tasks: Rc<Tasks>,
         dataset: &Dataset,
         train: &[usize],
+        own: &[(String, &'a dyn Loss)],
     ) -> Result<Self> {
+        let names: Vec<String> = tasks.heads().map(|h| h.name.clone()).collect();
+        if let Some((found, _)) = own.iter().find(|(head, _)| !names.contains(head)) {
+            return Err(Error::UnknownName {
+                what: "head",
+                found: found.clone(),
+                known: names,
+            });
+        }
+        let of = |head: &String| own.iter().rfind(|(name, _)| name == head);
+        let own = names.iter().map(|head| of(head).map(|(_, loss)| *loss));
+        let own = own.collect();
         let losses = head_losses(&tasks, dataset, train)?;
         let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
             Some(factor) if factor > 0.0 => Some((factor, Consistency::new(&tasks.taxonomy)?)),
@@ -49,6 +64,7 @@ impl Objective {
         Ok(Self {
             tasks,
             losses,
+            own,
             consistency,
         })
     }
@@ -94,18 +110,18 @@ impl Objective {
         photos: usize,
     ) -> Result<Losses> {
         let heads = self.tasks.heads().zip(outputs.iter()).zip(targets);
-        let heads = heads.map(|((head, outputs), of_head)| {
+        let heads = heads.enumerate().map(|(i, ((head, outputs), of_head))| {
             let n = of_head.targets.num_labels;
             let weights = &of_head.targets.weights[rows.clone()];
             let rows = &of_head.targets.rows[rows.start * n..rows.end * n];
-            let share = of_head.loss.total(rows, weights) / of_head.total;
+            let part = of_head.loss.total(rows, weights);
             let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
             let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
-            let (loss, share) = match of_head.loss.loss(outputs, &rows, &weights)? {
-                Some(loss) => (loss, share),
+            let (loss, share) = match self.loss(i, &of_head.loss, outputs, &rows, &weights)? {
+                Some(loss) if part > 0.0 => (loss, part / of_head.total),
                 // No photo of these has the label: the head still takes part, with gradient 0, so that a variable without
                 // a gradient always means a cut graph.
-                None => (outputs.sum_all()?, 0.0),
+                _ => (outputs.sum_all()?, 0.0),
             };
             Ok(HeadPart {
                 loss,
@@ -125,6 +141,36 @@ impl Objective {
             beside,
             cut: None,
         })
+    }
+
+    /// The loss of the head at place `i`: its own, if it has one, or that of its settings; `None` if no row counts.
+    fn loss(
+        &self,
+        i: usize,
+        settings: &HeadLoss,
+        outputs: &Tensor,
+        targets: &Tensor,
+        weights: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let Some(own) = self.own[i] else {
+            return settings.loss(outputs, targets, weights);
+        };
+        let sum = weights.sum_all()?.to_scalar::<f32>()?;
+        if sum <= 0.0 {
+            return Ok(None);
+        }
+        let loss = own.loss(outputs, targets, weights)?;
+        if loss.rank() > 0 {
+            return Err(Error::Shape {
+                what: match self.tasks.heads().nth(i) {
+                    Some(head) => format!("the loss of one's own of head `{}`", head.name),
+                    None => "a loss of one's own".into(),
+                },
+                expected: "(), a scalar".into(),
+                found: loss.dims().to_vec(),
+            });
+        }
+        Ok(Some(loss.to_dtype(DType::F32)?))
     }
 
     /// The joint loss of photos with these labels of each head, the joint head's last; `None` if nothing is known of them.
@@ -154,7 +200,7 @@ impl Objective {
             let rows = known.len();
             let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
             let weights = Tensor::from_vec(weights, rows, &Device::Cpu)?;
-            if let Some(loss) = loss.loss(outputs, &one_hot, &weights)? {
+            if let Some(loss) = self.loss(i, loss, outputs, &one_hot, &weights)? {
                 sum += head.loss.weight * f64::from(loss.to_scalar::<f32>()?);
                 labelled = true;
             }

@@ -1,11 +1,45 @@
 //! What a run trains: every head, and the joint head beside them, each with its targets.
 
-use crate::data::dataset::Sample;
-use crate::data::targets::{Targets, labels, target};
-use crate::error::Result;
+use crate::data::dataset::{Sample, Value};
+use crate::data::targets::{Targets, check_values, labels, target};
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::model::{JointSpec, ModelSpec};
 use crate::taxonomy::Taxonomy;
+
+/// What the heads of a model are trained towards by photos of these values, each one value a head; the joint head's targets come
+/// last. This is how the trainer makes them.
+///
+/// ```
+/// use hydranet::data::Value;
+/// use hydranet::{Architecture, HeadSpec, ModelSpec, train};
+///
+/// let backbone = Architecture::from_name("tf_efficientnet_lite0")?;
+/// let mut age = HeadSpec::new("age", ["young", "old"]).with_thresholds([30.0]);
+/// age.labels.soft_width = 20.0;
+/// let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"]), age];
+/// let spec = ModelSpec::new(backbone, heads, backbone.input());
+/// let values = [[Some(Value::Label(1)), Some(Value::Number(35.0))], [None, None]];
+/// let targets = train::targets(&spec, &values)?;
+/// assert_eq!(targets[0].rows, [0.0, 1.0, 0.0, 0.0]);
+/// assert_eq!(targets[1].rows, [0.25, 0.75, 0.0, 0.0]);
+/// assert_eq!(targets[1].weights, [1.0, 0.0]);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+///
+/// # Errors
+/// If the specification is not valid, and [`Error::Invalid`] if values are not those of its heads.
+pub fn targets(spec: &ModelSpec, values: &[impl AsRef<[Option<Value>]>]) -> Result<Vec<Targets>> {
+    for (i, values) in values.iter().enumerate() {
+        check_values(&spec.heads, values.as_ref()).map_err(|found| Error::Invalid {
+            what: format!("the values of photo {} (from 1)", i + 1),
+            expected: found.0,
+            found: found.1,
+        })?;
+    }
+    let tasks = Tasks::new(spec)?;
+    Ok(tasks.targets(values.iter().map(AsRef::as_ref)))
+}
 
 /// The heads, and the joint head, if there is one, as one more.
 pub(crate) struct Tasks {
@@ -51,7 +85,10 @@ impl Tasks {
 
     /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they
     /// are missing, fully. The joint head's target is the product of those of the heads that apply.
-    pub(crate) fn targets<'a>(&self, samples: impl Iterator<Item = &'a Sample>) -> Vec<Targets> {
+    pub(crate) fn targets<'a>(
+        &self,
+        photos: impl Iterator<Item = &'a [Option<Value>]>,
+    ) -> Vec<Targets> {
         let empty = |head: &HeadSpec| Targets {
             rows: Vec::new(),
             weights: Vec::new(),
@@ -59,11 +96,11 @@ impl Tasks {
         };
         let mut all: Vec<Targets> = self.heads.iter().map(empty).collect();
         let mut of_joint = self.joint.as_ref().map(|joint| (joint, empty(&joint.head)));
-        for sample in samples {
+        for values in photos {
             let known: Vec<Option<Vec<f32>>> = self
                 .heads
                 .iter()
-                .zip(&sample.values)
+                .zip(values)
                 .map(|(head, value)| target(head, value.as_ref()?))
                 .collect();
             let mut reached: Vec<f32> = Vec::with_capacity(known.len());
@@ -125,7 +162,6 @@ impl Joint {
 mod tests {
     use super::*;
     use crate::backbone::Architecture;
-    use crate::data::dataset::Value;
 
     fn tasks(impossible: bool) -> Tasks {
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
@@ -146,19 +182,12 @@ mod tests {
     }
 
     fn sample(age: Option<f64>, glasses: Option<usize>, mask: Option<usize>) -> Sample {
-        Sample {
-            path: "a.jpg".into(),
-            name: "a.jpg".into(),
-            person: None,
-            split: None,
-            values: vec![
-                age.map(Value::Number),
-                glasses.map(Value::Label),
-                mask.map(Value::Label),
-            ],
-            row: None,
-            source: 0,
-        }
+        let labels = [glasses, mask].map(|l| l.map(Value::Label));
+        Sample::new(
+            "a.jpg",
+            Vec::new(),
+            vec![age.map(Value::Number), labels[0], labels[1]],
+        )
     }
 
     #[test]
@@ -174,7 +203,7 @@ mod tests {
             sample(Some(60.0), None, Some(0)),
             sample(Some(10.0), None, Some(1)),
         ];
-        let targets = tasks.targets(samples.iter());
+        let targets = tasks.targets(samples.iter().map(|s| s.values.as_slice()));
         assert_eq!(targets[0].weights, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
         assert_eq!(targets[1].weights, [0.0, 1.0, 0.75, 1.0, 0.0, 0.0]);
         assert_eq!(targets[2].weights, [1.0; 6]);
@@ -195,7 +224,8 @@ mod tests {
     fn an_impossible_combination_has_no_share_of_a_target() {
         let tasks = tasks(true);
         assert_eq!(tasks.taxonomy.num_classes(), 7);
-        let targets = tasks.targets([&sample(Some(35.0), Some(1), Some(0))].into_iter());
+        let values = sample(Some(35.0), Some(1), Some(0)).values;
+        let targets = tasks.targets([values.as_slice()].into_iter());
         assert_eq!(targets[3].weights, [1.0]);
         assert_eq!(targets[3].rows, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(tasks.labels(&sample(Some(10.0), None, Some(0)))[3], None);

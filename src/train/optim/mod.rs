@@ -128,14 +128,21 @@ impl Optimizer {
     /// One step: `lr_factor` times each group's learning rate, gradients times `gradient_factor`.
     ///
     /// # Errors
-    /// If a gradient's shape is not its variable's.
+    /// If there is not one gradient a variable, in order of name, or one's shape is not its variable's.
     pub fn step(&mut self, grads: &[Tensor], lr_factor: f64, gradient_factor: f64) -> Result<()> {
+        if grads.len() != self.vars.len() {
+            return Err(Error::Invalid {
+                what: "a step's gradients".into(),
+                expected: format!("{}, one a variable", self.vars.len()),
+                found: grads.len().to_string(),
+            });
+        }
         self.steps += 1;
         for (((var, group), (first, second)), grad) in
             self.vars.values().zip(self.state.values_mut()).zip(grads)
         {
             let lr = group.lr * lr_factor;
-            let t = (self.steps - group.since) as i32;
+            let t = self.steps.saturating_sub(group.since).max(1) as i32;
             let update = match self.kind {
                 OptimizerKind::AdamW => Update::AdamW {
                     rate: (lr / (1.0 - BETA1.powi(t))) as f32,
@@ -222,6 +229,41 @@ impl Optimizer {
         }
         self.steps = steps;
         Ok(())
+    }
+}
+
+/// As candle's own optimisers: for any loop that is written over candle's trait. All variables are of one group; they are called
+/// `0`, `1` … in the order given. Unlike candle's, it refuses a variable without a gradient.
+impl candle_nn::Optimizer for Optimizer {
+    type Config = (OptimizerKind, Group);
+
+    fn new(vars: Vec<Var>, (kind, group): Self::Config) -> candle_core::Result<Self> {
+        let digits = vars.len().to_string().len();
+        let vars = vars.into_iter().enumerate();
+        let named = vars.map(|(i, var)| (format!("{i:0digits$}"), (var, group)));
+        Ok(Self::new(kind, named.collect()))
+    }
+
+    fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
+        let grads = self.collect(grads).map_err(candle_core::Error::wrap)?;
+        Self::step(self, &grads, 1.0, 1.0).map_err(candle_core::Error::wrap)
+    }
+
+    /// The greatest of the groups'; 0 without variables.
+    fn learning_rate(&self) -> f64 {
+        self.vars.values().map(|(_, g)| g.lr).fold(0.0, f64::max)
+    }
+
+    /// Each group's changes in the same proportion.
+    fn set_learning_rate(&mut self, lr: f64) {
+        let greatest = candle_nn::Optimizer::learning_rate(self);
+        for (_, group) in self.vars.values_mut() {
+            group.lr = if greatest > 0.0 {
+                group.lr / greatest * lr
+            } else {
+                lr
+            };
+        }
     }
 }
 

@@ -207,7 +207,10 @@ impl SimpleBackend for Variables {
             inner.bases.insert(name.into(), value);
             return inner.adapted(name, &inner.bases[name]);
         }
-        let tensor = if !is_buffer(name) && (inner.trainable)(name) {
+        let tensor = if is_buffer(name) {
+            // candle's batch norm moves a variable, and a copy of what is none.
+            Var::from_tensor(&value)?.as_tensor().clone()
+        } else if (inner.trainable)(name) {
             let var = Var::from_tensor(&value)?;
             inner.vars.insert(name.into(), var.clone());
             var.as_tensor().clone()

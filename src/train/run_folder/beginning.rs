@@ -19,6 +19,9 @@ pub struct Beginning {
     pub order: String,
     /// SHA-256 of the photos' persons.
     pub persons: String,
+    /// The heads that are taught by losses which no setting tells, in order of name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_losses: Vec<String>,
 }
 
 impl Beginning {
@@ -32,7 +35,16 @@ impl Beginning {
             settings: kept(config).to_toml()?,
             order,
             persons,
+            own_losses: Vec::new(),
         })
+    }
+
+    /// With losses of users' own for these heads.
+    pub(crate) fn with_losses(mut self, heads: impl Iterator<Item = String>) -> Self {
+        self.own_losses = heads.collect();
+        self.own_losses.sort();
+        self.own_losses.dedup();
+        self
     }
 
     /// Its `order` and `persons`.
@@ -61,6 +73,16 @@ impl Beginning {
         let [was, is] = [then, self].map(|b| entries(&b.settings));
         let differs = |key: &&String| was.get(*key) != is.get(*key);
         let keys: BTreeSet<&String> = was.keys().chain(is.keys()).filter(differs).collect();
+        if keys.is_empty() && self.own_losses != then.own_losses {
+            return Err(Error::Invalid {
+                what: "a run that goes on".into(),
+                expected: format!(
+                    "losses of one's own for the heads {:?}, as it began",
+                    then.own_losses
+                ),
+                found: format!("{:?}", self.own_losses),
+            });
+        }
         if keys.is_empty() {
             return Ok(());
         }

@@ -34,19 +34,11 @@ impl RunFolder {
             _lock: FolderLock::take(path)?,
             path: path.to_path_buf(),
         };
-        let holds_run = Self::holds_run(path);
-        if holds_run && !resume {
+        if Self::holds_run(path) && !resume {
             return Err(Error::Invalid {
                 what: format!("--out {}", path.display()),
                 expected: "a new folder, or --resume to go on with the run in it".into(),
                 found: "a folder that holds a run".into(),
-            });
-        }
-        if resume && !holds_run {
-            return Err(Error::Invalid {
-                what: format!("--resume with --out {}", path.display()),
-                expected: "a folder that holds a run (state.safetensors)".into(),
-                found: "none".into(),
             });
         }
         Ok(folder)

@@ -9,6 +9,7 @@ use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model_file::{Description, ModelFile, Seen, Tensors};
 use crate::train::config::{Config, TrainConfig};
+use crate::train::loss::Loss;
 use crate::weights::source::BEST;
 use serde_json::json;
 
@@ -19,7 +20,8 @@ pub(in crate::train) struct Models {
 }
 
 impl Models {
-    /// Of a run on `photos` photos of a data set with the fingerprint `data`; `unseen` are labels that none of them has.
+    /// Of a run on `photos` photos of a data set with the fingerprint `data`; `unseen` are labels that none of them has,
+    /// `losses` those that are not the configuration's.
     ///
     /// # Errors
     /// If the specification is not valid.
@@ -30,6 +32,7 @@ impl Models {
         dataset: &Dataset,
         (data, photos): (&str, usize),
         unseen: serde_json::Value,
+        losses: &[(String, &dyn Loss)],
     ) -> Result<Self> {
         // Where features are kept changes nothing in the model, nor does what is measured.
         let settings = TrainConfig {
@@ -48,6 +51,9 @@ impl Models {
         }
         if unseen.as_array().is_some_and(|all| !all.is_empty()) {
             training["without_photos"] = unseen;
+        }
+        if !losses.is_empty() {
+            training["own_losses"] = losses.iter().map(|(head, _)| json!(head)).collect();
         }
         if !dataset.corrections.is_empty() {
             training["corrections"] = json!(dataset.corrections);

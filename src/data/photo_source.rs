@@ -1,0 +1,137 @@
+//! Where a photo comes from: a file, or memory.
+
+use super::sample::Sample;
+use super::seen::Content;
+use crate::error::Result;
+use crate::input::{HeldPhoto, InputSpec, Photo, PhotoFile};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a photo comes from. Copies share what is in memory.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PhotoSource {
+    /// A JPEG or PNG file.
+    File(PathBuf),
+    /// The bytes of a JPEG or PNG file, in memory: the same photo as the file.
+    Encoded(Arc<[u8]>),
+    /// Pixels in memory. What it has [seen](crate::Seen) a model knows them by as the SHA-256 of the word `pixels`, of height and
+    /// width as `u64`, least byte first, and of [`Photo::rgb`].
+    Decoded(Arc<Photo>),
+}
+
+impl From<PathBuf> for PhotoSource {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<Vec<u8>> for PhotoSource {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Encoded(bytes.into())
+    }
+}
+
+impl From<Photo> for PhotoSource {
+    fn from(photo: Photo) -> Self {
+        Self::Decoded(Arc::new(photo))
+    }
+}
+
+impl fmt::Debug for PhotoSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Encoded(bytes) => write!(f, "Encoded({} bytes)", bytes.len()),
+            Self::Decoded(photo) => write!(f, "Decoded({}×{})", photo.height, photo.width),
+        }
+    }
+}
+
+/// A photo and what it is called in messages, to be read on another thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPhoto {
+    source: PhotoSource,
+    /// Empty for a file, which is called by its path.
+    name: String,
+}
+
+impl From<&Sample> for NamedPhoto {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            name: match sample.photo {
+                PhotoSource::File(_) => String::new(),
+                _ => sample.name.clone(),
+            },
+            source: sample.photo.clone(),
+        }
+    }
+}
+
+impl NamedPhoto {
+    /// A file.
+    #[cfg(test)]
+    pub(crate) fn file(path: &str) -> Self {
+        Self {
+            source: PhotoSource::File(path.into()),
+            name: String::new(),
+        }
+    }
+
+    /// Its path, or its name.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.source {
+            PhotoSource::File(path) => path,
+            _ => Path::new(&self.name),
+        }
+    }
+
+    /// The photo, decoded as for `input`, counted in the budget of memory.
+    ///
+    /// # Errors
+    /// As [`Photo::open`], [`Photo::decode`] or [`HeldPhoto::given`].
+    pub(crate) fn hold(&self, input: &InputSpec) -> Result<HeldPhoto> {
+        Ok(self.read(input.channels, std::slice::from_ref(input))?.0)
+    }
+
+    /// The same and its content, for `inputs` one after the other; from a file, or its bytes, with 1, 3 or 4 `channels`.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub(crate) fn read(
+        &self,
+        channels: usize,
+        inputs: &[InputSpec],
+    ) -> Result<(HeldPhoto, Content)> {
+        let file = match &self.source {
+            PhotoSource::File(path) => PhotoFile::read(path)?,
+            PhotoSource::Encoded(bytes) => PhotoFile::given(self.path(), bytes)?,
+            PhotoSource::Decoded(photo) => {
+                let held = HeldPhoto::given(self.path(), photo, inputs)?;
+                return Ok((held, of_pixels(photo)));
+            }
+        };
+        let content = Sha256::digest(file.bytes()).into();
+        Ok((file.photo(channels, inputs)?, content))
+    }
+
+    /// The content of a photo in memory; `None` for a file.
+    pub(crate) fn content(&self) -> Option<Content> {
+        match &self.source {
+            PhotoSource::File(_) => None,
+            PhotoSource::Encoded(bytes) => Some(Sha256::digest(bytes).into()),
+            PhotoSource::Decoded(photo) => Some(of_pixels(photo)),
+        }
+    }
+}
+
+fn of_pixels(photo: &Photo) -> Content {
+    let mut hash = Sha256::new();
+    hash.update("pixels");
+    for side in [photo.height, photo.width] {
+        hash.update((side as u64).to_le_bytes());
+    }
+    hash.update(&photo.rgb);
+    hash.finalize().into()
+}

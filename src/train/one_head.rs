@@ -1,0 +1,92 @@
+//! One head of a model trained alone, on the features of its frozen backbone.
+
+use super::config::{Config, FineTune};
+use super::trainer::Trainer;
+use crate::data::augment::AugmentConfig;
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::head::HeadSpec;
+use crate::model::ModelSpec;
+use crate::model_file::ModelFile;
+use crate::model_file::heads::{Graft, Place, graft};
+use crate::weights::source::BEST;
+use std::path::Path;
+
+impl Config {
+    /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose features
+    /// are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed.
+    pub fn for_head(model: &ModelFile, head: HeadSpec) -> Self {
+        let spec = &model.description.model;
+        let mut head = head;
+        // What it is taught by has no labels of other heads.
+        head.labels.when.clear();
+        let alone = ModelSpec::new(spec.backbone, vec![head], spec.input.clone());
+        let mut config = Self::new(alone);
+        config.train.fine_tune = FineTune::Frozen;
+        config.train.mix_up = 0.0;
+        config.train.augment = AugmentConfig::off();
+        config
+    }
+}
+
+/// Trains the one head of a configuration, as [`Config::for_head`] makes it, on the backbone of `model`, and gives the model with
+/// it: in the place of its head of that name, or after the others. All other tensors stay bit for bit what they were. The data
+/// has labels of this head alone, and the run is in the folder `out`.
+///
+/// These are two steps, a [`Trainer`] on the backbone's tensors and a [`graft`] of what it wrote: with events, a stop or other
+/// losses, take them by themselves.
+///
+/// ```no_run
+/// use hydranet::ModelFile;
+/// use hydranet::data::Dataset;
+/// use hydranet::train::{Config, read_head, train_head};
+///
+/// let model = ModelFile::read("model.safetensors")?;
+/// let mask = read_head("heads/mask.toml".as_ref())?;
+/// let mut dataset = Dataset::open(&["photos.csv".into()], &[mask.clone()])?;
+/// let config = Config::for_head(&model, mask);
+/// dataset.put_on_sides(&config.train.split, config.train.seed, &[])?;
+/// train_head(&config, &model, &dataset, "runs/mask")?.write("new.safetensors")?;
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Invalid`] if the configuration has not one head, or trains the backbone; as [`Trainer::run`] and [`graft`].
+pub fn train_head(
+    config: &Config,
+    model: &ModelFile,
+    dataset: &Dataset,
+    out: impl AsRef<Path>,
+) -> Result<ModelFile> {
+    let [name] = config.model.heads.as_slice() else {
+        return Err(Error::Invalid {
+            what: "model.heads of a head that is trained alone".into(),
+            expected: "one head".into(),
+            found: format!("{:?}", config.model.heads),
+        });
+    };
+    if !config.train.stays_frozen() {
+        return Err(Error::Invalid {
+            what: "train.fine_tune of a head that is trained alone".into(),
+            expected: "`frozen`, and neither unfreeze_every nor lora".into(),
+            found: "a backbone that is trained".into(),
+        });
+    }
+    let mut backbone = model.tensors.clone();
+    backbone.retain(|name, _| name.starts_with("backbone."));
+    let out = out.as_ref();
+    Trainer::new(config, backbone, dataset).out(out).run()?;
+    let mut trained = ModelFile::read(out.join(BEST))?;
+    let mut how = Graft::default();
+    let before = model
+        .description
+        .model
+        .heads
+        .iter()
+        .find(|h| h.name == *name);
+    if let Some(before) = before {
+        trained.description.model.heads[0].labels.when = before.labels.when.clone();
+        how.place = Place::Replacing(name.clone());
+    }
+    graft(model, &trained, name, &how)
+}

@@ -1,0 +1,296 @@
+//! A run: what is trained, on what, towards what, and where it stands; epochs and their ends.
+
+use super::batch_norm::with_new_statistics;
+use super::batches::Batches;
+use super::config::Config;
+use super::event::Event;
+use super::kept::Identified;
+use super::loss::Loss;
+use super::loss::objective::Objective;
+use super::loss::tasks::Tasks;
+use super::memory;
+use super::network::Network;
+use super::optim::average::Averages;
+use super::optim::schedule;
+use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
+use super::step::{At, step};
+use super::validation::Validation;
+use crate::data::dataset::Dataset;
+use crate::data::seen::{Content, Record, contents, copies};
+use crate::error::{Error, Result};
+use crate::model_file::Tensors;
+use serde_json::json;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A run.
+pub(super) struct Run<'a> {
+    config: &'a Config,
+    /// What is trained.
+    pub(super) network: Network<'a>,
+    /// Where batches come from.
+    pub(super) batches: Batches<'a>,
+    /// What is learned towards.
+    pub(super) objective: Objective<'a>,
+    /// What is averaged.
+    averages: Averages,
+    /// What is measured.
+    pub(super) validation: Validation<'a>,
+    /// What is written.
+    pub(super) models: Models,
+    /// Where it stands.
+    pub(super) progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    /// A run that begins, or goes on, of what is [checked](check).
+    ///
+    /// # Errors
+    /// If configuration, data and weights do not go together, or a run that goes on began otherwise.
+    pub(super) fn new(
+        config: &'a Config,
+        weights: Tensors,
+        dataset: &'a Dataset,
+        losses: &[(String, &'a dyn Loss)],
+        folder: RunFolder,
+        resume: bool,
+    ) -> Result<Self> {
+        let spec = config.model_spec()?;
+        let tasks = Rc::new(Tasks::new(&spec)?);
+        let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
+        dataset.check_possible(&tasks.taxonomy)?;
+        let train = &batches.train;
+        let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train, losses)?;
+        let heads = tasks.heads().count();
+        let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
+        let resumed = match resume {
+            true => Start::resume(&folder, config, dataset, losses)?,
+            false => None,
+        };
+        let start = match resumed {
+            Some(start) => start,
+            None => Start::begin(&folder, config, dataset, weights, heads, losses)?,
+        };
+        let mut progress = start.progress;
+        let models = Models::new(
+            folder,
+            config,
+            (&spec, &validation.decision),
+            dataset,
+            (&progress.data, train.len()),
+            json!(objective.unseen()),
+            losses,
+        )?;
+        let epoch = progress.epoch_saved();
+        let mut network = Network::new(config, spec, start.given, epoch, batches.steps())?;
+        network
+            .groups
+            .check_shared(&config.train, &network.variables)?;
+        let largest = batches.largest();
+        memory::check(&config.train, largest, &network.spec.input, &network.model)?;
+        let mut averages = Averages::new(config.train.ema);
+        if let Some(state) = &start.state {
+            let steps = progress.optimizer_steps;
+            network.optimizer.restore(state, steps)?;
+            averages.restore(state, steps, progress.averaged)?;
+        }
+        if validation.photos.is_empty() {
+            // States of before have a score of 0 where nothing was measured.
+            progress.best = None;
+        }
+        Ok(Self {
+            config,
+            network,
+            batches,
+            objective,
+            averages,
+            validation,
+            models,
+            progress,
+        })
+    }
+
+    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped.
+    pub(super) fn prepare(
+        &mut self,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<bool> {
+        let (config, dataset) = (&self.config.train, self.batches.dataset);
+        if !config.keeps_features() {
+            let Some(contents) = contents(dataset, stop, &|_, _| ()) else {
+                return Ok(false);
+            };
+            self.record(&contents, on_event)?;
+            return Ok(true);
+        }
+        let tensors = self.network.variables.snapshot()?;
+        let network = (&self.network.spec, &tensors);
+        let photos = [&self.batches.train[..], &self.validation.photos];
+        let Some(mut found) = Identified::new(config, network, dataset, photos, stop)? else {
+            return Ok(false);
+        };
+        self.record(&found.contents(dataset), on_event)?;
+        let (model, loading) = (&self.network.model, self.batches.loading);
+        let Some((kept, valid)) = found.complete(config, model, loading, stop, on_event)? else {
+            return Ok(false);
+        };
+        self.batches.kept = Some(kept);
+        self.validation.features = Some(valid);
+        Ok(true)
+    }
+
+    fn record(
+        &mut self,
+        contents: &[Option<Content>],
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
+        let dataset = self.batches.dataset;
+        if let Some(warning) = copies(dataset, contents) {
+            on_event(&Event::Warning(&warning));
+        }
+        let seen = Record::new(dataset, &self.progress.data, contents)?;
+        self.models.record(seen.0);
+        Ok(())
+    }
+
+    pub(super) fn finished(&self) -> bool {
+        let p = &self.progress;
+        let patience = self.config.train.patience;
+        let stale = p
+            .best
+            .is_some_and(|(_, epoch)| patience > 0 && p.epochs >= epoch + patience);
+        // Not what was written when it finished: patience may have been raised since.
+        p.epochs >= self.config.train.epochs || stale
+    }
+
+    /// Trains one epoch, from where it stands to its end; false if stopped. Everything is saved.
+    pub(super) fn epoch(
+        &mut self,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<bool> {
+        let epoch = self.progress.epochs;
+        if self.progress.steps == 0 {
+            self.network.enter(epoch)?;
+        }
+        if !self.steps(epoch, stop, on_event)? {
+            self.save()?;
+            return Ok(false);
+        }
+        let (record, tensors) = self.measure(epoch)?;
+        self.end_epoch(record, tensors)?;
+        self.save()?;
+        if let Some(record) = self.progress.records.last() {
+            on_event(&Event::Epoch(record));
+        }
+        Ok(true)
+    }
+
+    /// The steps of an epoch; false if stopped.
+    fn steps(
+        &mut self,
+        epoch: usize,
+        stop: &AtomicBool,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<bool> {
+        let config = &self.config.train;
+        let (first, steps) = (self.progress.steps, self.batches.steps());
+        let mut batches = self.batches.epoch(epoch, first)?;
+        for number in first..steps {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let (done, all) = (epoch * steps + number, config.epochs * steps);
+            let at = At {
+                epoch,
+                step: number,
+                lr: schedule::factor(done, all, config.warm_up, config.final_lr),
+            };
+            let batch = batches.load(number)?;
+            let photos = batch.photos;
+            let balancer = &mut self.progress.balancing;
+            let loss = step(&mut self.network, &self.objective, balancer, batch, at)?;
+            self.averages.after_step(&self.network.variables)?;
+            self.progress.steps = number + 1;
+            self.progress.loss_sum += loss;
+            on_event(&Event::Step {
+                epoch: epoch + 1,
+                step: number + 1,
+                steps,
+                photos,
+                loss,
+            });
+        }
+        Ok(true)
+    }
+
+    /// The figures of an epoch, and the tensors they are of: among the last epochs those of the average, where that is better.
+    fn measure(&mut self, epoch: usize) -> Result<(EpochRecord, Tensors)> {
+        let config = &self.config.train;
+        let loss = self.progress.loss_sum / self.batches.steps() as f64;
+        let tensors = self.averages.over(&self.network.variables)?;
+        let measure = |tensors: &Tensors| {
+            let validation = &self.validation;
+            validation.measure(&self.objective, epoch + 1, loss, tensors)
+        };
+        let record = measure(&tensors)?;
+        if epoch + config.average_last >= config.epochs
+            && let Some(averaged) = self.averages.after_epoch(&tensors)?
+        {
+            let averaged = with_new_statistics(&self.network, &self.batches, epoch, averaged)?;
+            let of_average = measure(&averaged)?;
+            // Where nothing is measured it is what was asked for.
+            if of_average.macro_f1.is_none() || of_average.beats(&record) {
+                return Ok((of_average, averaged));
+            }
+        }
+        Ok((record, tensors))
+    }
+
+    /// Takes an epoch's figures in, and writes its model.
+    fn end_epoch(&mut self, mut record: EpochRecord, tensors: Tensors) -> Result<()> {
+        let progress = &mut self.progress;
+        progress.epochs += 1;
+        (progress.steps, progress.loss_sum) = (0, 0.0);
+        let better = progress.improves(&record);
+        if better {
+            progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
+        }
+        self.models.write(&record, tensors, better)?;
+        (record.head_weights, record.gradients) = progress.balancing.end_epoch();
+        progress.records.push(record);
+        let heads = self.objective.tasks.heads();
+        let heads: Vec<String> = heads.map(|h| h.name.clone()).collect();
+        self.models.folder.write_metrics(&heads, &progress.records)
+    }
+
+    pub(super) fn save(&mut self) -> Result<()> {
+        let (mut state, steps) = self.network.optimizer.state()?;
+        state.extend(self.averages.state()?);
+        self.progress.optimizer_steps = steps;
+        self.progress.averaged = self.averages.epochs();
+        let model = self.network.variables.state();
+        let folder = &self.models.folder;
+        folder.write_state(&self.progress, model, state)
+    }
+}
+
+/// Looked at before a folder is made: whether the configuration is valid, and the data is of its heads and corrected by the files
+/// it names.
+///
+/// # Errors
+/// [`Error::Invalid`] or [`Error::Data`] naming what does not fit.
+pub(super) fn check(config: &Config, dataset: &Dataset) -> Result<()> {
+    config.validate()?;
+    dataset.check(&config.model_spec()?.heads)?;
+    let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
+    if applied.iter().copied().eq(&config.train.corrections) {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        what: "train.corrections".into(),
+        expected: format!("{applied:?}, as were applied to the data"),
+        found: format!("{:?}", config.train.corrections),
+    })
+}

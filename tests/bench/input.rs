@@ -1,7 +1,7 @@
 //! Photos a second of the whole input path (read, decode, resize, normalise), beside torchvision with Pillow, Pillow's draft mode
 //! and libjpeg-turbo, with as many worker processes as we have threads.
 //!
-//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5]`
+//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large]`
 //!
 //! The photos are drawn: waves, discs and a sensor's noise, of 144 × 192 pixels for an input of 144 × 112 and of 12 megapixels for
 //! 224 × 176. With `--python`, Pillow stores them as cameras do (quality 90, 4:2:0); without, they are stored by the crate `image`
@@ -52,16 +52,19 @@ fn main() -> Outcome<()> {
         photo: [192, 144],
         input: [144, 112],
         files: 100,
-        times: 20,
+        times: 10,
     };
     let large = Work {
         photo: [4000, 3000],
         input: [224, 176],
-        files: 4,
-        times: 6,
+        files: 2,
+        times: 10,
     };
-    for work in [small, large] {
-        compare(&work, workers, rounds, python)?;
+    let only = options.get("--only").map(String::as_str);
+    for (name, work) in [("small", small), ("large", large)] {
+        if only.is_none_or(|only| only == name) {
+            compare(&work, workers, rounds, python)?;
+        }
     }
     Ok(())
 }
@@ -167,7 +170,8 @@ fn ours(files: &[PathBuf], spec: &InputSpec, times: usize, workers: usize) -> Ou
 struct Peer {
     name: &'static str,
     process: Child,
-    questions: ChildStdin,
+    /// Closed, they end the program and its workers.
+    questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
@@ -188,7 +192,7 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let questions = process.stdin.take().ok_or("no input")?;
+        let questions = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().ok_or("no output")?);
         Ok(Self {
             name,
@@ -199,7 +203,7 @@ impl Peer {
     }
 
     fn ask(&mut self, what: &str) -> Outcome<String> {
-        writeln!(self.questions, "{what}")?;
+        writeln!(self.questions.as_mut().ok_or("no input")?, "{what}")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         Ok(answer)
@@ -222,8 +226,8 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // One that has ended needs no end.
-        let _ = self.process.kill();
+        drop(self.questions.take());
+        // How it ended changes nothing.
         let _ = self.process.wait();
     }
 }

@@ -1,5 +1,5 @@
-//! Baseline and extended sequential scans (T.81, F.2): each block is decoded once, straight into its component's samples. A scan of
-//! all components, as most files have, is turned into pixels row by row, so that its samples stay in the cache.
+//! Baseline and extended sequential scans (T.81, F.2): each block is decoded once, straight into its component's samples. A scan
+//! of all components, as most files have, is turned into pixels row by row, so that its samples stay in the cache.
 
 use crate::Error;
 use crate::bits::Bits;

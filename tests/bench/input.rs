@@ -3,9 +3,9 @@
 //!
 //! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large]`
 //!
-//! The photos are drawn: waves, discs and a sensor's noise, of 144 × 192 pixels for an input of 144 × 112 and of 12 megapixels for
-//! 224 × 176. With `--python`, Pillow stores them as cameras do (quality 90, 4:2:0); without, they are stored by the crate `image`
-//! (4:4:4). The contestants take turns, round by round; rates are medians, a ratio is the median of the rounds' ratios, beside its
+//! The photos are drawn: waves, discs and a sensor's noise, of 144 × 192 pixels for an input of 144 × 112 and of 12 megapixels
+//! for 224 × 176. With `--python`, Pillow stores them as cameras do (quality 90, 4:2:0); without, the crate `image` does (4:4:4).
+//! The contestants take turns, round by round; rates are medians, a ratio is the median of the rounds' ratios, beside its
 //! least and greatest. The peers' pixels are compared with ours too, in grey levels.
 
 use hydranet::{InputSpec, Photo};

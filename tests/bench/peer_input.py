@@ -6,8 +6,8 @@
     python peer_input.py store PHOTO...
     python peer_input.py torchvision|draft|turbojpeg TIMES WORKERS HEIGHT WIDTH FOLDER
 
-`store` stores photos as cameras do. The others load the photos of a folder, each TIMES times, by a DataLoader with worker processes,
-for every line `round`, and say the seconds; for any other line, the name of a photo, they say its pixels.
+`store` stores photos as cameras do. The others load the photos of a folder, each TIMES times, by a DataLoader with worker
+processes, for every line `round`, and say the seconds; for any other line, the name of a photo, they say its pixels.
 """
 
 import io

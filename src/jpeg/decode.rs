@@ -1,10 +1,9 @@
 //! A whole picture.
 
 use crate::Error;
-use crate::colour::convert;
 use crate::header::State;
 use crate::markers::{self, Markers};
-use crate::planes::zeros;
+use crate::pixels::Pixels;
 use crate::scan::Scan;
 use crate::upsample::Lines;
 use crate::{progressive, sequential, stored};
@@ -49,7 +48,6 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
     let mut state = State::default();
     let mut more = state.advance(&mut markers)?;
     let frame = state.frame()?.clone();
-    let space = state.space()?;
     // A block takes a bit at least, and what cannot be whole needs no memory.
     let blocks: usize = frame
         .components
@@ -64,7 +62,8 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
             frame.height
         )));
     }
-    let mut planes: Vec<_> = frame.components.iter().map(|_| None).collect();
+    let mut pixels = Pixels::new(state.space()?, &frame)?;
+    let mut found: Vec<Option<Lines>> = frame.components.iter().map(|_| None).collect();
     let mut kept = if frame.progressive {
         stored::store(&frame)?
     } else {
@@ -82,29 +81,32 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
         markers.pos = if frame.progressive {
             progressive::decode(bytes, markers.pos, &frame, &state, &scan, &mut kept)?
         } else {
-            sequential::decode(bytes, markers.pos, &frame, &state, &scan, &mut planes)?
+            sequential::decode(
+                bytes,
+                markers.pos,
+                &frame,
+                &state,
+                &scan,
+                &mut found,
+                &mut pixels,
+            )?
         };
         more = state.advance(&mut markers)?;
     }
     if frame.progressive {
-        planes = stored::finish(kept, &frame)?;
-    }
-    let mut lines = Vec::new();
-    for (plane, component) in planes.into_iter().zip(&frame.components) {
-        let plane = plane
-            .ok_or_else(|| Error::Truncated(format!("component {} was not sent", component.id)))?;
-        lines.push(Lines::new(plane, component, &frame));
-    }
-    let row = frame.width * frame.channels();
-    let mut data: Vec<u8> = zeros(row * frame.height)?;
-    for (y, out) in data.chunks_exact_mut(row).enumerate() {
-        let parts: Vec<&[u8]> = lines.iter_mut().map(|lines| lines.line(y)).collect();
-        convert(space, &parts, out);
+        stored::finish(&kept, &frame, &mut pixels)?;
+    } else {
+        let mut lines = Vec::new();
+        for (component, found) in frame.components.iter().zip(found) {
+            let missing = || Error::Truncated(format!("component {} was not sent", component.id));
+            lines.push(found.ok_or_else(missing)?);
+        }
+        pixels.finish(&mut lines);
     }
     Ok(Picture {
         width: frame.width as u32,
         height: frame.height as u32,
         channels: frame.channels() as u8,
-        data,
+        data: pixels.data,
     })
 }

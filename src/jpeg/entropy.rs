@@ -4,6 +4,7 @@ use crate::Error;
 use crate::bits::Bits;
 use crate::error::Fault;
 use crate::markers;
+use crate::planes::reserved;
 
 /// What decodes the units of a scan.
 pub(crate) trait Units {
@@ -11,6 +12,8 @@ pub(crate) trait Units {
     fn restart(&mut self);
     /// Decodes the unit at a place.
     fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault>;
+    /// Ends a row of units.
+    fn end_row(&mut self, _row: usize) {}
     /// Ends a restart interval.
     fn finish(&self) -> Result<(), Fault>;
 }
@@ -56,13 +59,10 @@ pub(crate) fn decode(
     } else {
         layout.restart
     };
-    let mut buffer = Vec::new();
     // Taken at once, so that it never is there twice while it grows.
-    let most = bytes.len().saturating_sub(pos);
-    buffer
-        .try_reserve_exact(most)
-        .map_err(|_| Error::Memory(most as u64))?;
+    let mut buffer = reserved(bytes.len().saturating_sub(pos))?;
     let (mut start, mut pos, mut count) = (0, pos, 0u8);
+    let (mut row, mut column) = (0, 0);
     while start < total {
         let end = (start + interval).min(total);
         let marker = load(bytes, &mut pos, &mut buffer)?;
@@ -74,9 +74,7 @@ pub(crate) fn decode(
         units.restart();
         let mut bits = Bits::new(&buffer);
         for unit in start..end {
-            let fault = units
-                .unit(&mut bits, unit / layout.across, unit % layout.across)
-                .err();
+            let fault = units.unit(&mut bits, row, column).err();
             if bits.overrun() {
                 return Err(missing(layout.place(unit), marker));
             }
@@ -86,6 +84,11 @@ pub(crate) fn decode(
                     fault.words(),
                     layout.place(unit)
                 )));
+            }
+            column += 1;
+            if column == layout.across {
+                units.end_row(row);
+                (row, column) = (row + 1, 0);
             }
         }
         units.finish().map_err(|fault| {

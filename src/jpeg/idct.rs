@@ -24,7 +24,7 @@ const F_3_072: i32 = 25172;
 ///
 /// With `LOW`, the last four coefficients of each are 0, which leaves out what is multiplied by them.
 /// None of the products of 16 bits can overflow; sums may, where coefficients are no picture's.
-#[inline(always)]
+#[inline(never)]
 fn pass<const SHIFT: u32, const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
     let mut out = [[0i16; 8]; 8];
     for i in 0..8 {
@@ -69,16 +69,24 @@ fn pass<const SHIFT: u32, const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
     out
 }
 
-/// With `LOW`, only the first four columns are taken.
-#[inline(always)]
-fn transposed<const LOW: bool>(x: &[Lanes; 8]) -> [Lanes; 8] {
+/// Each row of the upper half shuffled with one of the lower: three times this makes rows columns.
+///
+/// Not inlined, for compilers take the three for one, which they have no vector instructions for.
+#[inline(never)]
+fn shuffled(x: &[Lanes; 8]) -> [Lanes; 8] {
     let mut out = [[0i16; 8]; 8];
-    for (j, row) in out.iter_mut().enumerate().take(if LOW { 4 } else { 8 }) {
-        for (v, x) in row.iter_mut().zip(x) {
-            *v = x[j];
-        }
+    for i in 0..4 {
+        let (a, b) = (x[i], x[i + 4]);
+        out[2 * i] = [a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]];
+        out[2 * i + 1] = [a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]];
     }
     out
+}
+
+/// Rows as columns.
+#[inline(always)]
+fn transposed(x: &[Lanes; 8]) -> [Lanes; 8] {
+    shuffled(&shuffled(&shuffled(x)))
 }
 
 /// The samples of a block of coefficients that have been multiplied by their steps, into a plane from `at` on.
@@ -120,7 +128,7 @@ fn transform<const LOW: bool>(
     } else {
         pass::<11, LOW>(&x)
     };
-    let rows = transposed::<false>(&pass::<18, LOW>(&transposed::<LOW>(&x)));
+    let rows = transposed(&pass::<18, LOW>(&transposed(&x)));
     for (r, row) in rows.iter().enumerate() {
         let start = at + r * stride;
         if let Some(out) = plane.get_mut(start..start + 8) {

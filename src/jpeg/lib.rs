@@ -40,6 +40,7 @@ mod header;
 mod huffman;
 mod idct;
 mod markers;
+mod pixels;
 mod planes;
 mod progressive;
 mod refine;

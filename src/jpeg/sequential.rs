@@ -1,4 +1,5 @@
-//! Baseline and extended sequential scans (T.81, F.2): each block is decoded once, straight into its component's samples.
+//! Baseline and extended sequential scans (T.81, F.2): each block is decoded once, straight into its component's samples. A scan
+//! of all components, as most files have, is turned into pixels row by row, so that its samples stay in the cache.
 
 use crate::Error;
 use crate::bits::Bits;
@@ -8,8 +9,10 @@ use crate::frame::Frame;
 use crate::header::State;
 use crate::huffman::Table;
 use crate::idct;
+use crate::pixels::Pixels;
 use crate::planes::Plane;
 use crate::scan::{Scan, ZIGZAG, limit, steps, tables};
+use crate::upsample::Lines;
 
 /// A component's part in the scan.
 struct Part<'t> {
@@ -19,18 +22,23 @@ struct Part<'t> {
     scale: [(i32, i32); 64],
     h: usize,
     v: usize,
-    plane: Plane,
     last: i32,
 }
 
-struct Sequential<'t> {
+struct Sequential<'t, 'p> {
     parts: Vec<Part<'t>>,
+    /// Samples of each part.
+    lines: Vec<Lines>,
+    /// The picture, if the scan has all that it needs.
+    pixels: Option<&'p mut Pixels>,
+    /// Lines of the picture in a row of units.
+    height: usize,
 }
 
 impl Part<'_> {
     /// Decodes a block (T.81, F.2.2) and writes its samples.
     #[inline(always)]
-    fn block(&mut self, bits: &mut Bits<'_>, at: usize) -> Result<(), Fault> {
+    fn block(&mut self, bits: &mut Bits<'_>, plane: &mut Plane, at: usize) -> Result<(), Fault> {
         let mut out = [0i16; 64];
         bits.fill();
         let (size, difference) = self.dc.pair(bits)?;
@@ -71,13 +79,12 @@ impl Part<'_> {
         if k > 64 {
             return Err(Fault::Index);
         }
-        let stride = self.plane.stride;
-        idct::block(&out, seen, &mut self.plane.data, at, stride);
+        idct::block(&out, seen, &mut plane.data, at, plane.stride);
         Ok(())
     }
 }
 
-impl Units for Sequential<'_> {
+impl Units for Sequential<'_, '_> {
     fn restart(&mut self) {
         for part in &mut self.parts {
             part.last = 0;
@@ -85,15 +92,22 @@ impl Units for Sequential<'_> {
     }
 
     fn unit(&mut self, bits: &mut Bits<'_>, row: usize, column: usize) -> Result<(), Fault> {
-        for part in &mut self.parts {
+        for (part, lines) in self.parts.iter_mut().zip(&mut self.lines) {
+            let plane = &mut lines.plane;
             for v in 0..part.v {
                 for h in 0..part.h {
-                    let at = part.plane.at(row * part.v + v, column * part.h + h);
-                    part.block(bits, at)?;
+                    let at = plane.at(row * part.v + v, column * part.h + h);
+                    part.block(bits, plane, at)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn end_row(&mut self, row: usize) {
+        if let Some(pixels) = &mut self.pixels {
+            pixels.above((row + 1) * self.height, &mut self.lines);
+        }
     }
 
     fn finish(&self) -> Result<(), Fault> {
@@ -101,24 +115,27 @@ impl Units for Sequential<'_> {
     }
 }
 
-/// Decodes a scan into new planes, and gives where its data end.
+/// Decodes a scan into its components' samples or, if it has all components, into pixels, and gives where its data end.
 pub(crate) fn decode(
     bytes: &[u8],
     pos: usize,
     frame: &Frame,
     state: &State<'_>,
     scan: &Scan,
-    planes: &mut [Option<Plane>],
+    found: &mut [Option<Lines>],
+    pixels: &mut Pixels,
 ) -> Result<usize, Error> {
     let ac = scan.specs(state, false)?;
     let no_zeros = ac
         .iter()
         .any(|spec| spec.first().is_some_and(|symbol| symbol != 0));
     let (dc, ac) = (tables(&scan.specs(state, true)?), tables(&ac));
-    let mut parts = Vec::new();
+    let order = scan.parts.iter().map(|part| part.index);
+    let whole = order.eq(0..frame.components.len());
+    let (mut parts, mut lines) = (Vec::new(), Vec::new());
     for (i, part) in scan.parts.iter().enumerate() {
         let component = &frame.components[part.index];
-        if planes[part.index].is_some() {
+        if found[part.index].is_some() {
             return Err(Error::Damaged(format!(
                 "component {} is sent twice",
                 component.id
@@ -136,19 +153,25 @@ pub(crate) fn decode(
             scale: steps.map(|step| (i32::from(step), limit(step))),
             h,
             v,
-            plane: Plane::new(component)?,
             last: 0,
         });
+        let plane = if whole {
+            Plane::latest(component, frame)?
+        } else {
+            Plane::whole(component)?
+        };
+        lines.push(Lines::new(plane, component, frame));
     }
-    let mut units = Sequential { parts };
-    let end = entropy::decode(
-        bytes,
-        pos,
-        &scan.layout(frame, state.restart, no_zeros),
-        &mut units,
-    )?;
-    for (part, sent) in units.parts.into_iter().zip(&scan.parts) {
-        planes[sent.index] = Some(part.plane);
+    let layout = scan.layout(frame, state.restart, no_zeros);
+    let mut units = Sequential {
+        parts,
+        lines,
+        pixels: whole.then_some(pixels),
+        height: layout.lines,
+    };
+    let end = entropy::decode(bytes, pos, &layout, &mut units)?;
+    for (lines, sent) in units.lines.into_iter().zip(&scan.parts) {
+        found[sent.index] = Some(lines);
     }
     Ok(end)
 }

@@ -4,8 +4,10 @@ use crate::Error;
 use crate::error::Fault;
 use crate::frame::{Component, Frame};
 use crate::idct;
-use crate::planes::Plane;
+use crate::pixels::Pixels;
+use crate::planes::{Plane, reserved};
 use crate::scan::{Scan, ZIGZAG, limit};
+use crate::upsample::Lines;
 
 pub(crate) type Block = [i16; 64];
 
@@ -20,11 +22,8 @@ pub(crate) struct Stored {
 
 impl Stored {
     fn new(component: &Component) -> Result<Self, Error> {
-        let mut blocks = Vec::new();
         let length = component.padded_across * component.padded_down;
-        blocks
-            .try_reserve_exact(length)
-            .map_err(|_| Error::Memory(128 * length as u64))?;
+        let mut blocks = reserved(length)?;
         blocks.resize(length, [0; 64]);
         Ok(Self {
             blocks,
@@ -52,46 +51,44 @@ impl Stored {
         Ok(())
     }
 
-    /// The samples, if all has been sent.
-    fn plane(&self, component: &Component, frame: &Frame) -> Result<Plane, Error> {
+    /// The steps, if all has been sent.
+    fn steps(&self, component: &Component) -> Result<[u16; 64], Error> {
         let missing = self.sent.iter().filter(|&&low| low != Some(0)).count();
-        let steps = match self.steps {
-            Some(steps) if missing == 0 => steps,
-            _ => {
-                return Err(Error::Truncated(format!(
-                    "the last scans are missing: {missing} of the 64 coefficients of component {} were not sent whole",
-                    component.id
-                )));
-            }
-        };
-        let limits = steps.map(limit);
-        let mut plane = Plane::new(component)?;
-        let stride = plane.stride;
-        for row in 0..component.blocks_down {
-            for column in 0..component.blocks_across {
-                let block = &self.blocks[row * component.padded_across + column];
-                let mut out = [0i16; 64];
-                let (mut beyond, mut seen) = (false, 0);
-                for k in 0..64 {
-                    let value = i32::from(block[k]);
-                    beyond |= value.abs() > limits[k];
-                    let place = ZIGZAG[k] & 63;
-                    seen |= if value != 0 { place } else { 0 };
-                    out[usize::from(place)] = value.wrapping_mul(i32::from(steps[k])) as i16;
-                }
-                if beyond {
-                    let line = (8 * row * frame.max_v / component.v + 1).min(frame.height);
-                    return Err(Error::Damaged(format!(
-                        "{} in row {line} of {}",
-                        Fault::Range.words(),
-                        frame.height
-                    )));
-                }
-                let at = plane.at(row, column);
-                idct::block(&out, seen, &mut plane.data, at, stride);
-            }
+        match self.steps {
+            Some(steps) if missing == 0 => Ok(steps),
+            _ => Err(Error::Truncated(format!(
+                "the last scans are missing: {missing} of the 64 coefficients of component {} were not sent whole",
+                component.id
+            ))),
         }
-        Ok(plane)
+    }
+
+    /// The samples of a row of blocks.
+    fn samples(
+        &self,
+        row: usize,
+        scale: &[(u16, i32); 64],
+        component: &Component,
+        plane: &mut Plane,
+    ) -> Result<(), Fault> {
+        let (start, stride) = (row * component.padded_across, plane.stride);
+        let blocks = &self.blocks[start..start + component.blocks_across];
+        for (column, block) in blocks.iter().enumerate() {
+            let mut out = [0i16; 64];
+            let (mut beyond, mut seen) = (false, 0);
+            for ((&value, &(step, most)), &place) in block.iter().zip(scale).zip(&ZIGZAG) {
+                let value = i32::from(value);
+                beyond |= value.abs() > most;
+                seen |= if value != 0 { place & 63 } else { 0 };
+                out[usize::from(place & 63)] = value.wrapping_mul(i32::from(step)) as i16;
+            }
+            if beyond {
+                return Err(Fault::Range);
+            }
+            let at = plane.at(row, column);
+            idct::block(&out, seen, &mut plane.data, at, stride);
+        }
+        Ok(())
     }
 }
 
@@ -100,11 +97,35 @@ pub(crate) fn store(frame: &Frame) -> Result<Vec<Stored>, Error> {
     frame.components.iter().map(Stored::new).collect()
 }
 
-/// The samples of all components, each freed of its coefficients as it is done.
-pub(crate) fn finish(stored: Vec<Stored>, frame: &Frame) -> Result<Vec<Option<Plane>>, Error> {
-    stored
-        .into_iter()
-        .zip(&frame.components)
-        .map(|(stored, component)| stored.plane(component, frame).map(Some))
-        .collect()
+/// The pixels, row by row.
+pub(crate) fn finish(stored: &[Stored], frame: &Frame, pixels: &mut Pixels) -> Result<(), Error> {
+    let (mut scales, mut lines) = (Vec::new(), Vec::new());
+    for (stored, component) in stored.iter().zip(&frame.components) {
+        scales.push(stored.steps(component)?.map(|step| (step, limit(step))));
+        lines.push(Lines::new(
+            Plane::latest(component, frame)?,
+            component,
+            frame,
+        ));
+    }
+    for unit in 0..frame.units_down {
+        for (i, component) in frame.components.iter().enumerate() {
+            let rows = unit * component.v..(unit + 1) * component.v;
+            for row in rows.start..rows.end.min(component.blocks_down) {
+                stored[i]
+                    .samples(row, &scales[i], component, &mut lines[i].plane)
+                    .map_err(|fault| {
+                        let line = (8 * row * frame.max_v / component.v + 1).min(frame.height);
+                        Error::Damaged(format!(
+                            "{} in row {line} of {}",
+                            fault.words(),
+                            frame.height
+                        ))
+                    })?;
+            }
+        }
+        pixels.above((unit + 1) * 8 * frame.max_v, &mut lines);
+    }
+    pixels.finish(&mut lines);
+    Ok(())
 }

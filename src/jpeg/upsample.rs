@@ -19,7 +19,7 @@ enum Kind {
 
 /// Gives a component's lines at the picture's size.
 pub(crate) struct Lines {
-    plane: Plane,
+    pub(crate) plane: Plane,
     kind: Kind,
     /// Sums of two lines, for [`Kind::Both`].
     sums: Vec<u16>,

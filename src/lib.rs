@@ -72,7 +72,7 @@
 //! application that only predicts takes `default-features = false, features = ["image"]`.
 // What only the command uses is not used without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
-#![deny(missing_docs)]
+#![deny(missing_debug_implementations, missing_docs)]
 #![forbid(unsafe_code)]
 
 // Tests of what is private stand in `tests/` too, and name things as those do that see the public part only.
@@ -121,7 +121,8 @@ pub mod train;
 pub mod weights;
 
 pub use backbone::{Architecture, Backbone, SavedActivations, adapter};
-pub use error::{Error, Result};
+pub use candle_core as candle;
+pub use error::{Error, HubErrorKind, Result};
 pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
     LossTerm,

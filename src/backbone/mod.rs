@@ -72,6 +72,7 @@ pub trait Backbone: Send + Sync {
 /// How the values that backward needs are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SavedActivations {
     /// As they are.
     #[default]

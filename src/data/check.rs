@@ -152,7 +152,7 @@ pub(crate) fn open(
         input.prepare(&photo)?;
         Ok(([photo.height, photo.width], content))
     };
-    opened().map_err(|e: crate::Error| e.to_string())
+    opened().map_err(|e: crate::Error| format!("{e:#}"))
 }
 
 fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 /// What a cell says about one head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Value {
     /// The index of a label.
     Label(usize),

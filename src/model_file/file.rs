@@ -2,7 +2,7 @@
 
 use super::description::{Description, FORMAT};
 use super::dtype::WeightDType;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::io::write_atomically;
 use crate::model::MultiTaskModel;
 use crate::model::novelty::{NOVELTY, Novelty};
@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// The model, and what tells the novelty of a photo, if there is such.
 pub(crate) type Parts = (MultiTaskModel, Option<Novelty>);
+
+/// What is said of a description that does not hold.
+const INVALID: &str = "what it says of itself is not valid";
 
 /// A model file in memory.
 #[derive(Clone, Debug)]
@@ -106,6 +109,12 @@ pub(crate) fn read_described(
     let fail = |problem: String| Error::Checkpoint {
         origin: origin.into(),
         problem,
+        source: None,
+    };
+    let because = |problem: String, source: Cause| Error::Checkpoint {
+        origin: origin.into(),
+        problem,
+        source: Some(source),
     };
     let (metadata, tensors) = read_tensors(bytes, origin)?;
     let Some(text) = metadata.get(KEY) else {
@@ -115,7 +124,7 @@ pub(crate) fn read_described(
         )));
     };
     let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+        .map_err(|e| because(format!("metadata `{KEY}` is not JSON"), e.into()))?;
     match (value["kind"].as_str(), value["format"].as_u64()) {
         (Some(found), Some(f)) if found == kind && f == u64::from(FORMAT) => {}
         (Some(found), Some(f)) if found == kind => {
@@ -125,12 +134,11 @@ pub(crate) fn read_described(
         }
         (Some("heads"), _) if kind != "heads" => {
             return Err(fail(
-                "these are heads without their backbone; `hydranet heads attach` puts them on it"
-                    .into(),
+                "these are heads without their backbone; they must be attached to it first".into(),
             ));
         }
         (Some("model"), _) if kind != "model" => {
-            return Err(fail("this is a whole model, not heads without their backbone; `hydranet heads extract` takes them out of it".into()));
+            return Err(fail("this is a whole model, not heads without their backbone; they must be taken out of it first".into()));
         }
         (Some("backbone"), _) => {
             return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));
@@ -141,20 +149,20 @@ pub(crate) fn read_described(
             )));
         }
     }
-    let description: Description =
-        serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;
+    let description: Description = serde_json::from_value(value)
+        .map_err(|e| because(format!("metadata `{KEY}` is not a description"), e.into()))?;
     description
         .model
         .validate()
-        .map_err(|e| fail(e.to_string()))?;
+        .map_err(|e| because(INVALID.into(), e.into()))?;
     let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
-    novelty.map_err(|e| fail(e.to_string()))?;
+    novelty.map_err(|e| because(INVALID.into(), e.into()))?;
     let taxonomy = description.model.taxonomy()?;
     let has_joint = description.model.joint.is_some();
     description
         .decision
         .validate(&taxonomy, has_joint)
-        .map_err(|e| fail(e.to_string()))?;
+        .map_err(|e| because(INVALID.into(), e.into()))?;
     let classes = taxonomy.class_names();
     if description.classes != classes {
         return Err(fail(format!(

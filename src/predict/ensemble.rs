@@ -37,6 +37,7 @@ fn is_text(path: &Path) -> Result<bool> {
 /// println!("{}", ensemble.predict_tensor(&images)?[0].name);
 /// # Ok::<(), hydranet::Error>(())
 /// ```
+#[derive(Clone, Debug)]
 pub struct Ensemble {
     pub(super) members: Vec<Predictor>,
     average: Average,

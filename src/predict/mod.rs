@@ -9,6 +9,7 @@ use crate::model_file::{Description, ModelFile, Parts};
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 use std::path::Path;
+use std::sync::Arc;
 
 mod ensemble;
 mod manifest;
@@ -44,11 +45,24 @@ pub(crate) use scores::Scores;
 /// }
 /// # Ok::<(), hydranet::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Predictor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     description: Description,
     taxonomy: Taxonomy,
     model: MultiTaskModel,
     novelty: Option<Novelty>,
+}
+
+impl std::fmt::Debug for Predictor {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Predictor")
+            .field("description", &self.shared.description)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Predictor {
@@ -90,32 +104,35 @@ impl Predictor {
     }
 
     fn with(description: Description, (model, novelty): Parts) -> Result<Self> {
-        Ok(Self {
+        let shared = Shared {
             taxonomy: description.model.taxonomy()?,
             model,
             novelty,
             description,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
         })
     }
 
     /// What the file says about the model.
     pub fn description(&self) -> &Description {
-        &self.description
+        &self.shared.description
     }
 
     /// Labels and final classes.
     pub fn taxonomy(&self) -> &Taxonomy {
-        &self.taxonomy
+        &self.shared.taxonomy
     }
 
     /// The path from photo to tensor.
     pub fn input(&self) -> &InputSpec {
-        &self.description.model.input
+        &self.shared.description.model.input
     }
 
     /// The underlying model.
     pub fn model(&self) -> &MultiTaskModel {
-        &self.model
+        &self.shared.model
     }
 
     /// Predicts from normalised images.
@@ -131,9 +148,9 @@ impl Predictor {
 
     /// One prediction an image, or an error in its place.
     fn predictions(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
-        let decision = &self.description.decision;
+        let decision = &self.shared.description.decision;
         let to_prediction =
-            |s: Result<Scores>| s?.to_prediction(&self.taxonomy, decision.min_confidence);
+            |s: Result<Scores>| s?.to_prediction(&self.shared.taxonomy, decision.min_confidence);
         Ok(self
             .scores(images)?
             .into_iter()
@@ -151,19 +168,19 @@ impl Predictor {
                 found: images.dims().to_vec(),
             });
         }
-        let features = self.model.features(images, Mode::Eval)?;
-        let logits = self.model.logits(&features, Mode::Eval)?.rows()?;
-        let distances = match &self.novelty {
+        let features = self.shared.model.features(images, Mode::Eval)?;
+        let logits = self.shared.model.logits(&features, Mode::Eval)?.rows()?;
+        let distances = match &self.shared.novelty {
             Some(novelty) => novelty.distances(&features)?,
             None => Vec::new(),
         };
-        let decision = &self.description.decision;
+        let decision = &self.shared.description.decision;
         let scores = logits
             .iter()
             .enumerate()
             .map(|(i, photo)| {
-                let mut scores = Scores::from_logits(&self.taxonomy, decision, photo)?;
-                let novelty = self.novelty.as_ref().zip(distances.get(i));
+                let mut scores = Scores::from_logits(&self.shared.taxonomy, decision, photo)?;
+                let novelty = self.shared.novelty.as_ref().zip(distances.get(i));
                 scores.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(scores)
             })
@@ -180,8 +197,8 @@ impl Predictor {
     /// # Errors
     /// If the shape does not fit.
     pub fn logits(&self, images: &Tensor) -> Result<Vec<Logits>> {
-        let features = self.model.features(images, Mode::Eval)?;
-        self.model.logits(&features, Mode::Eval)?.rows()
+        let features = self.shared.model.features(images, Mode::Eval)?;
+        self.shared.model.logits(&features, Mode::Eval)?.rows()
     }
 
     /// Predicts one image of the model's input size from its pixels.

@@ -57,6 +57,7 @@ fn of_photo<T>(outcome: Result<T>, path: &Path) -> Result<T> {
     outcome.map_err(|e| Error::Image {
         path: path.into(),
         reason: e.to_string(),
+        source: None,
     })
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// One head's part of a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct HeadPrediction {
     /// The head.
     pub head: String,
@@ -17,6 +18,7 @@ pub struct HeadPrediction {
 
 /// What a model says of one photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The final class.
     pub class: usize,

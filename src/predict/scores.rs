@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// themselves, so that a final class's probability is that of the members' final classes, not a product of pooled heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Average {
     /// The mean of the probabilities: a linear opinion pool.
     #[default]

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Whether it was stopped before its end; `--resume` goes on.
     pub stopped: bool,

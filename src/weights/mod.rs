@@ -40,6 +40,7 @@ pub(crate) fn read_with_description(path: &Path) -> Result<(Tensors, Option<Stri
         let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
             origin: origin.clone(),
             problem,
+            source: None,
         })?;
         check_values(&tensors, &origin)?;
         return Ok((tensors, None));

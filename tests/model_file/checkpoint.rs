@@ -12,7 +12,7 @@ const ORIGIN: &str = "some/model.safetensors";
 fn assert_refused(case: &str, bytes: &[u8], words: &[&str]) {
     match ModelFile::from_bytes(bytes, ORIGIN) {
         Err(e @ Error::Checkpoint { .. }) => {
-            let message = e.to_string();
+            let message = format!("{e:#}");
             for word in words.iter().chain(&[ORIGIN]) {
                 assert!(message.contains(word), "{case}: no `{word}` in: {message}");
             }

@@ -99,13 +99,13 @@ fn each_kind_of_file_says_what_it_is_to_the_wrong_reader() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("h.safetensors") && message.contains("attach"),
+        message.contains("h.safetensors") && message.contains("attached"),
         "{message}"
     );
     let message = HeadsFile::from_bytes(&model.to_bytes().unwrap(), "m.safetensors");
     let message = message.unwrap_err().to_string();
     assert!(
-        message.contains("m.safetensors") && message.contains("extract"),
+        message.contains("m.safetensors") && message.contains("taken out"),
         "{message}"
     );
     let mut broken = heads_only(&model).unwrap();

@@ -75,7 +75,7 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_bytes_of_one_that_was_not() 
                 .train(&config, &parts, false, None)
                 .unwrap_err()
                 .to_string()
-                .contains("--resume")
+                .contains("to go on")
         );
         assert!(bench.train(&config, &parts, true, Some(5)).unwrap().stopped);
         let read = Config::read(&bench.out(&parts).join("config.toml")).unwrap();

@@ -111,7 +111,7 @@ fn a_model_file_gets_its_name_a_branch_is_written_to_and_a_repository_made_when_
     server.state().missing = true;
     says(
         push(&hub, TO, &file, Create::No, &mut |_, _| ()),
-        &["404", "main", "--create", TO],
+        &["404", "main", "have it made", TO],
     );
     push(&hub, TO, &file, Create::Private, &mut |_, _| ()).unwrap();
     let at_branch = format!("{TO}@v1");
@@ -261,14 +261,14 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
     for folder in [&half, &somebodys, &old.join("folder")] {
         write(folder, &[("a", b"a")]);
     }
-    says(go(&hub, false), &["out", "--overwrite"]);
+    says(go(&hub, false), &["out", "overwrite"]);
     assert_eq!(read(&out)["a"], b"a", "the old folder has its name back");
     assert!(!half.exists() && !old.exists() && somebodys.exists());
     std::fs::remove_dir_all(&out).unwrap();
     std::fs::remove_dir_all(&somebodys).unwrap();
     std::fs::rename(beside("kept"), &out).unwrap();
 
-    says(go(&hub, false), &["out", "--overwrite"]);
+    says(go(&hub, false), &["out", "overwrite"]);
     write(&out, &[("of-another-model", b"")]);
     server.state().files.remove("config.json");
     says(

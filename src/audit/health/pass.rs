@@ -148,7 +148,9 @@ pub(super) fn read(
                     }
                     count += 1;
                 }
-                Err(e) => read.faults.push(dataset.fault(&samples[i], e.to_string())),
+                Err(e) => read
+                    .faults
+                    .push(dataset.fault(&samples[i], format!("{e:#}"))),
             }
         }
         if let Some(looker) = looker.filter(|_| count > 0) {

@@ -40,6 +40,7 @@ use crate::input::Interpolation;
 use crate::layers::Mode;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
 /// A network as candle has them.
@@ -47,6 +48,7 @@ pub type Module = Box<dyn candle_core::Module + Send + Sync>;
 
 /// Whether a network's variables learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Training {
     /// Each gets its gradient, and a step of the optimiser changes what the network computes.
     Full,
@@ -58,6 +60,7 @@ pub enum Training {
 
 /// Which images, by their height and width, a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sizes {
     /// Those of [`Entry::side`] by [`Entry::side`] only.
     Fixed,
@@ -114,6 +117,13 @@ pub struct Entry {
     /// From tensors to the network: images `(batch, 3, H, W)` to features `(batch, num_features)`, or `(batch, num_features, 1,
     /// 1)`.
     pub build: fn(VarBuilder) -> candle_core::Result<Module>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut entry = f.debug_struct("Entry");
+        entry.field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Entry {
@@ -204,7 +214,7 @@ impl Backbone for Plugged {
         let (batch, _, height, width) = images.dims4()?;
         // Some networks panic at another size.
         if let Err(e) = self.entry.check_size([height, width]) {
-            candle_core::bail!("{e}")
+            candle_core::bail!("{e:#}")
         }
         let features = if *single && batch > 1 {
             let each = |i| self.module.forward(&images.narrow(0, i, 1)?);

@@ -114,6 +114,7 @@ impl Features {
                 return Err(Error::Image {
                     path: job.path.clone(),
                     reason: "it was changed while features were computed; start again".into(),
+                    source: None,
                 });
             }
             let photo = file.photo(input.channels, std::slice::from_ref(&input))?;

@@ -21,6 +21,7 @@ use serde_json::json;
 
 /// Where a grafted head goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// A new head after the others.
     #[default]
@@ -230,7 +231,7 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
             if merged.description.model.head_index(&head.name).is_ok() {
                 return Err(Error::Invalid {
                     what: format!("head `{}` of model {}", head.name, place + 2),
-                    expected: "a name that no head before it has (`hydranet heads rename` gives it another)".into(),
+                    expected: "a name that no head before it has; rename it first".into(),
                     found: format!("the heads {}", names(&merged.description.model)),
                 });
             }

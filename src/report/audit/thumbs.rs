@@ -62,7 +62,8 @@ fn thumb(path: &Path, height: usize) -> Result<String> {
         )
         .map_err(|e| crate::Error::Image {
             path: path.into(),
-            reason: e.to_string(),
+            reason: "its thumbnail cannot be written".into(),
+            source: Some(e.into()),
         })?;
     Ok(format!(
         "data:image/jpeg;base64,{}",

@@ -37,14 +37,14 @@ impl RunFolder {
         let holds_run = Self::holds_run(path);
         if holds_run && !resume {
             return Err(Error::Invalid {
-                what: format!("--out {}", path.display()),
-                expected: "a new folder, or --resume to go on with the run in it".into(),
+                what: format!("the run's folder {}", path.display()),
+                expected: "a new folder, or to go on with the run in it".into(),
                 found: "a folder that holds a run".into(),
             });
         }
         if resume && !holds_run {
             return Err(Error::Invalid {
-                what: format!("--resume with --out {}", path.display()),
+                what: format!("to go on with the run in {}", path.display()),
                 expected: "a folder that holds a run (state.safetensors)".into(),
                 found: "none".into(),
             });
@@ -190,6 +190,7 @@ impl RunFolder {
         Error::Checkpoint {
             origin: self.path(name).display().to_string(),
             problem,
+            source: None,
         }
     }
 }

@@ -20,7 +20,7 @@
 //! # Ok::<(), hydranet::Error>(())
 //! ```
 //!
-//! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_rgb`] takes pixels and
+//! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_photo`] takes pixels of any size and
 //! [`Predictor::predict_tensor`] normalised tensors.
 //!
 //! # What is open
@@ -127,9 +127,7 @@ pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
     LossTerm,
 };
-#[cfg(feature = "image")]
-pub use input::Photo;
-pub use input::{InputSpec, Interpolation};
+pub use input::{InputSpec, Interpolation, Photo};
 pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule, joint_log_probs};
@@ -139,5 +137,25 @@ pub use model_file::{
     Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, pretrained,
     read_tensors, to_bytes,
 };
-pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
+pub use predict::{
+    Average, Ensemble, HeadPrediction, Manifest, PhotoSource, Predict, Prediction, Predictor, Views,
+};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
+
+// Only to say in one place that they may be shared between threads and shown.
+const fn shared<T: Send + Sync + std::fmt::Debug>() {}
+const _: () = shared::<Predictor>();
+const _: () = shared::<Ensemble>();
+const _: () = shared::<Error>();
+const _: () = shared::<MultiTaskModel>();
+const _: () = shared::<ModelFile>();
+const _: () = shared::<Head>();
+const _: () = shared::<Taxonomy>();
+const _: () = shared::<Prediction>();
+#[cfg(feature = "train")]
+const _: () = shared::<(
+    train::Config,
+    data::Dataset,
+    train::Variables,
+    train::Optimizer,
+)>();

@@ -141,20 +141,23 @@ impl Scores {
     /// With names; abstains where the final class is less likely than `min_confidence`.
     pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
         let heads = taxonomy.decode(self.class)?;
-        let heads = heads
-            .into_iter()
-            .enumerate()
-            .map(|(i, index)| HeadPrediction {
+        let heads = heads.into_iter().enumerate().map(|(i, index)| {
+            let best = argmax(&self.heads[i]);
+            HeadPrediction {
                 head: taxonomy.heads()[i].clone(),
                 index,
                 label: index.map(|label| taxonomy.labels(i)[label].clone()),
+                best,
+                best_label: taxonomy.labels(i)[best].clone(),
                 probs: self.heads[i].iter().map(|p| p.exp()).collect(),
-            });
+            }
+        });
         let prob = self.classes[self.class].exp();
         Ok(Prediction {
             class: self.class,
             name: taxonomy.class_name(self.class)?,
             prob,
+            class_probs: self.classes.iter().map(|p| p.exp()).collect(),
             heads: heads.collect(),
             abstains: prob < min_confidence,
             novelty: self.novelty,

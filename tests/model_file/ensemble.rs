@@ -149,7 +149,10 @@ fn crops_are_the_middle_and_the_corners() {
     let part = |top: usize, left: usize| {
         let rows = photo.rgb.chunks_exact(64 * 3).skip(top).take(32);
         let part = rows.flat_map(|r| r[left * 3..(left + 32) * 3].to_vec());
-        alone.predict_rgb(&part.collect::<Vec<u8>>()).unwrap()
+        let (height, width) = (32, 32);
+        let rgb = part.collect();
+        let photo = Photo { height, width, rgb };
+        alone.predict_photo(&photo).unwrap()
     };
     let parts = [
         part(16, 16),

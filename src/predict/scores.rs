@@ -169,8 +169,19 @@ impl Prediction {
     /// The final class of one photo, from its logits.
     ///
     /// # Errors
-    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs); [`Error::Invalid`] if the decision is not for these final
+    /// classes, or a logit is not a number.
     pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
+        decision.validate(taxonomy, logits.joint.is_some())?;
+        if let Some(joint) = &logits.joint
+            && joint.len() != taxonomy.num_classes()
+        {
+            return Err(Error::Shape {
+                what: "logits of the joint head".into(),
+                expected: format!("({})", taxonomy.num_classes()),
+                found: vec![joint.len()],
+            });
+        }
         let scores = Scores::from_logits(taxonomy, decision, logits)?;
         scores.to_prediction(taxonomy, decision.min_confidence)
     }

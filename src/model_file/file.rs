@@ -18,6 +18,16 @@ pub(crate) type Parts = (MultiTaskModel, Option<Novelty>);
 const INVALID: &str = "what it says of itself is not valid";
 
 /// A model file in memory.
+///
+/// ```no_run
+/// use hydranet::{ModelFile, Predictor, WeightDType};
+/// let file = ModelFile::read("best.safetensors")?;
+/// println!("{} classes", file.description.classes.len());
+/// let small = file.with_dtype(WeightDType::F16)?;
+/// small.write("small.safetensors")?;
+/// let predictor = Predictor::new(&small)?;
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ModelFile {
     /// What it is.

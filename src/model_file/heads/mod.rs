@@ -2,6 +2,14 @@
 //!
 //! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for
 //! bit; the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
+//!
+//! ```no_run
+//! use hydranet::{ModelFile, heads};
+//! let file = ModelFile::read("best.safetensors")?;
+//! let file = heads::rename(&file, "gender", "sex")?;
+//! heads::remove(&file, "age")?.write("two_heads.safetensors")?;
+//! # Ok::<(), hydranet::Error>(())
+//! ```
 
 mod apart;
 mod edit;

@@ -159,7 +159,8 @@ proptest! {
             let answers: Vec<_> = ensemble.predict_iter([source]).collect();
             prop_assert_eq!(answers.len(), 1);
             if let Err(e) = &answers[0] {
-                prop_assert!(e.to_string().contains("somewhere"));
+                let message = e.to_string();
+                prop_assert!(message.contains("somewhere"));
             }
         }
     }

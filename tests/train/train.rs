@@ -234,7 +234,7 @@ fn an_exploding_loss_is_an_error_that_names_it_and_keeps_what_was_saved() {
     .unwrap();
     let error = bench.train(&config, "boom", false, None).unwrap_err();
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
-    assert!(error.to_string().contains("epoch 1"), "{error}");
+    assert!(format!("{error:#}").contains("epoch 1"), "{error}");
     assert!(bench.out("boom").join("config.toml").exists());
 }
 
@@ -256,7 +256,7 @@ fn an_empty_training_split_and_a_head_nobody_has_a_label_of_are_errors() {
         &mut |_| (),
     )
     .unwrap_err();
-    assert!(error.to_string().contains("train split"), "{error}");
+    assert!(format!("{error:#}").contains("train split"), "{error}");
     let mut dataset = bench.dataset(&config);
     dataset.samples.iter_mut().for_each(|s| s.values[1] = None);
     let error = train(
@@ -269,7 +269,7 @@ fn an_empty_training_split_and_a_head_nobody_has_a_label_of_are_errors() {
         &mut |_| (),
     )
     .unwrap_err();
-    assert!(error.to_string().contains("gender"), "{error}");
+    assert!(format!("{error:#}").contains("gender"), "{error}");
 }
 
 #[test]

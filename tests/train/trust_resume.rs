@@ -32,7 +32,7 @@ fn listing(bench: &Bench, change: impl Fn(&mut Vec<String>)) {
 
 fn refused(bench: &Bench, config: &Config, words: &[&str]) {
     let error = bench.train(config, "run", true, None).unwrap_err();
-    let message = error.to_string();
+    let message = format!("{error:#}");
     for word in words {
         assert!(message.contains(word), "no `{word}` in {message}");
     }
@@ -229,6 +229,6 @@ fn an_epoch_whose_beginning_was_not_kept_does_not_go_on_with_other_photos() {
     let weights = load_weights(&config, Path::new(HEADS)).unwrap();
     let (out, stop) = (bench.out("run"), AtomicBool::new(false));
     let error = train(&config, weights, &dataset, &out, true, &stop, &mut |_| ());
-    let message = error.unwrap_err().to_string();
+    let message = format!("{:#}", error.unwrap_err());
     assert!(message.contains("epoch.safetensors"), "{message}");
 }

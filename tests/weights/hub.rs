@@ -22,7 +22,7 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 fn refused(hub: &Hub, source: &str, words: &[&str]) {
-    let message = hub.fetch(source).unwrap_err().to_string();
+    let message = format!("{:#}", hub.fetch(source).unwrap_err());
     for word in words.iter().chain(&[source]) {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }

@@ -23,7 +23,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn says<T: std::fmt::Debug>(result: hydranet::Result<T>, words: &[&str]) {
-    let message = result.unwrap_err().to_string();
+    let message = format!("{:#}", result.unwrap_err());
     for word in words {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
@@ -209,7 +209,7 @@ fn large_files_go_up_whole_or_in_parts_once_and_without_the_token() {
     says(go(&mut |_, _| ()), &["`xet`", "basic and multipart"]);
     server.state().lfs_way = None;
     server.state().refuse = Some(("/storage/", "403 Forbidden"));
-    let message = go(&mut |_, _| ()).unwrap_err().to_string();
+    let message = format!("{:#}", go(&mut |_, _| ()).unwrap_err());
     assert!(message.contains("was not uploaded: HTTP error: 403"));
     assert!(!message.contains("the token may not"), "{message}");
     server.state().refuse = Some(("/storage/", "503 Service Unavailable"));

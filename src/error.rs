@@ -2,17 +2,31 @@
 
 use crate::escape::one_line;
 use crate::nearest::hint;
+use std::fmt::{self, Formatter};
 use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error behind another.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Everything that can go wrong, in words a user can act on.
+///
+/// `{error}` is what went wrong; what it follows from is its [`source`](std::error::Error::source), and said once: by a program
+/// that prints the chain of sources, or by `{error:#}`, which is the whole chain in one line.
+///
+/// ```
+/// use std::error::Error;
+/// let error = hydranet::Predictor::from_file("nowhere.safetensors").unwrap_err();
+/// assert_eq!(error.to_string(), "cannot read nowhere.safetensors");
+/// assert_eq!(format!("{error:#}"), format!("{error}: {}", error.source().unwrap()));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read or write a file.
-    #[error("cannot {action} {}: {source}", shown(path))]
+    #[error(fmt = io)]
     Io {
         /// What was attempted: "read", "write", "create" …
         action: &'static str,
@@ -23,21 +37,25 @@ pub enum Error {
     },
 
     /// A photo could not be used.
-    #[error("photo {}: {reason}", shown(path))]
+    #[error(fmt = image)]
     Image {
         /// The photo.
         path: PathBuf,
         /// What is wrong with it, and what would be right.
         reason: String,
+        /// The error that follows from, if another one does.
+        source: Option<Cause>,
     },
 
     /// A configuration or head file is not valid.
-    #[error("{origin}: {message}")]
+    #[error(fmt = of_origin)]
     Config {
         /// The file, or the command-line setting, the text came from.
         origin: String,
         /// The parser's or the check's message, with line and column where known.
         message: String,
+        /// The parser's error, where the message does not say all of it.
+        source: Option<Cause>,
     },
 
     /// A row of a listing cannot be used.
@@ -111,11 +129,24 @@ pub enum Error {
     },
 
     /// A model or weights file cannot be used.
-    #[error("{origin}: {problem}")]
+    #[error(fmt = of_origin)]
     Checkpoint {
         /// The file, or "bytes" for a model held in memory.
         origin: String,
         /// What is wrong with it, expected and found.
+        problem: String,
+        /// The error behind it, if there is one.
+        source: Option<Cause>,
+    },
+
+    /// A repository on the Hugging Face Hub, or a file in it, cannot be had or written.
+    #[error("{origin}: {problem}")]
+    Hub {
+        /// What kind of failure it is: whether to try again, to ask for something else, or not to trust what came.
+        kind: HubErrorKind,
+        /// The repository or file, as it was asked for.
+        origin: String,
+        /// What was tried, what happened, and what to do.
         problem: String,
     },
 
@@ -157,6 +188,25 @@ pub enum Error {
     Candle(candle_core::Error),
 }
 
+/// What can be done about a failure on the Hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HubErrorKind {
+    /// The server cannot be reached, is too busy, or broke off, or someone else wrote at the same time: the same may succeed
+    /// later, and a download goes on where it stopped.
+    TryAgain,
+    /// There is no such repository, revision or file, or none that the token given sees.
+    NotFound,
+    /// The token is missing or not valid, or may not do this.
+    Forbidden,
+    /// It is not in the cache, and the network may not be used.
+    Offline,
+    /// What came is not what the Hub says it is, or is not understood.
+    Corrupt,
+    /// What is asked for cannot be done: a folder too large, an address that is none.
+    Invalid,
+}
+
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::Candle(without_backtrace(error))
@@ -179,6 +229,34 @@ pub(crate) fn without_backtrace(error: candle_core::Error) -> candle_core::Error
         },
         other => other,
     }
+}
+
+/// In the alternate form the causes behind a message, one after the other.
+fn causes(mut next: Option<&(dyn std::error::Error + 'static)>, f: &mut Formatter) -> fmt::Result {
+    while let Some(cause) = next.filter(|_| f.alternate()) {
+        write!(f, ": {cause}")?;
+        next = cause.source();
+    }
+    Ok(())
+}
+
+fn behind(source: &Option<Cause>) -> Option<&(dyn std::error::Error + 'static)> {
+    source.as_deref().map(|s| s as _)
+}
+
+fn io(action: &str, path: &Path, source: &std::io::Error, f: &mut Formatter) -> fmt::Result {
+    write!(f, "cannot {action} {}", shown(path))?;
+    causes(Some(source), f)
+}
+
+fn image(path: &Path, reason: &str, source: &Option<Cause>, f: &mut Formatter) -> fmt::Result {
+    write!(f, "photo {}: {reason}", shown(path))?;
+    causes(behind(source), f)
+}
+
+fn of_origin(origin: &str, text: &str, source: &Option<Cause>, f: &mut Formatter) -> fmt::Result {
+    write!(f, "{origin}: {text}")?;
+    causes(behind(source), f)
 }
 
 /// A path as a part of a message: whatever its characters, it stays in its line.

@@ -20,7 +20,7 @@
 //! # Ok::<(), hydranet::Error>(())
 //! ```
 //!
-//! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_rgb`] takes pixels and
+//! `predict_file` needs the feature `image`. Without it, [`Predictor::predict_photo`] takes pixels of any size and
 //! [`Predictor::predict_tensor`] normalised tensors.
 //!
 //! # What is open
@@ -72,7 +72,7 @@
 //! application that only predicts takes `default-features = false, features = ["image"]`.
 // What only the command uses is not used without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
-#![deny(missing_docs)]
+#![deny(missing_debug_implementations, missing_docs)]
 #![forbid(unsafe_code)]
 
 // Tests of what is private stand in `tests/` too, and name things as those do that see the public part only.
@@ -121,14 +121,13 @@ pub mod train;
 pub mod weights;
 
 pub use backbone::{Architecture, Backbone, SavedActivations, adapter};
-pub use error::{Error, Result};
+pub use candle_core as candle;
+pub use error::{Error, HubErrorKind, Result};
 pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
     LossTerm,
 };
-#[cfg(feature = "image")]
-pub use input::Photo;
-pub use input::{InputSpec, Interpolation};
+pub use input::{InputSpec, Interpolation, Photo, PhotoSource};
 pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule, joint_log_probs};
@@ -138,5 +137,25 @@ pub use model_file::{
     Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, pretrained,
     read_tensors, to_bytes,
 };
-pub use predict::{Average, Ensemble, HeadPrediction, Manifest, Prediction, Predictor, Views};
+pub use predict::{
+    Average, Ensemble, HeadPrediction, Manifest, Predict, Prediction, Predictor, Views,
+};
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
+
+// Only to say in one place that they may be shared between threads and shown.
+const fn shared<T: Send + Sync + std::fmt::Debug>() {}
+const _: () = shared::<Predictor>();
+const _: () = shared::<Ensemble>();
+const _: () = shared::<Error>();
+const _: () = shared::<MultiTaskModel>();
+const _: () = shared::<ModelFile>();
+const _: () = shared::<Head>();
+const _: () = shared::<Taxonomy>();
+const _: () = shared::<Prediction>();
+#[cfg(feature = "train")]
+const _: () = shared::<(
+    train::Config,
+    data::Dataset,
+    train::Variables,
+    train::Optimizer,
+)>();

@@ -24,7 +24,8 @@ use candle_nn::VarBuilder;
 use hydranet_kernels::tasks::in_pool;
 use serde::{Deserialize, Serialize};
 
-/// A network from normalised images to features.
+/// A network from normalised images to features. Its methods speak candle's `Result`, as its operators and layers do, so that `?`
+/// needs no conversion in their bodies; a model gives such an error on as [`Error::Candle`].
 pub trait Backbone: Send + Sync {
     /// Width of the features.
     fn num_features(&self) -> usize;
@@ -73,6 +74,7 @@ pub trait Backbone: Send + Sync {
 /// How the values that backward needs are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SavedActivations {
     /// As they are.
     #[default]

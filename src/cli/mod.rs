@@ -16,6 +16,7 @@ mod folders;
 mod guide;
 mod heads;
 mod health;
+mod hints;
 mod hub;
 mod model;
 mod output;
@@ -159,7 +160,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            terminal::note(format!("error: {}", error.to_string().trim_end()));
+            terminal::note(format!("error: {}", hints::advised(&error)));
             ExitCode::FAILURE
         }
     }

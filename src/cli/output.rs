@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 pub(crate) fn say_json(value: &impl serde::Serialize) -> crate::Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| crate::Error::Config {
         origin: "JSON output".into(),
-        message: e.to_string(),
+        message: "cannot be written as JSON".into(),
+        source: Some(e.into()),
     })?;
     say(crate::escape::printable_json(&text));
     Ok(())

@@ -10,6 +10,7 @@ pub(crate) fn learning_rates(trials: &[Trial], path: &Path) -> crate::Result<()>
     let fail = |e: &dyn std::fmt::Display| crate::Error::Config {
         origin: path.display().to_string(),
         message: format!("the plot could not be drawn: {e}"),
+        source: None,
     };
     let points = |value: fn(&Trial) -> f64| {
         trials
@@ -59,6 +60,7 @@ pub(crate) fn differences(comparison: &Comparison, path: &Path) -> crate::Result
     let fail = |e: &dyn std::fmt::Display| crate::Error::Config {
         origin: path.display().to_string(),
         message: format!("the plot could not be drawn: {e}"),
+        source: None,
     };
     let Some(table) = comparison.figures.first() else {
         return Ok(());

@@ -73,7 +73,7 @@ impl Predict {
             for outcome in ensemble.predict_files(part)? {
                 answers.push(outcome.map(|p| p.class).unwrap_or_else(|e| {
                     faults += 1;
-                    progress.line(&format!("error: {e}; answered with class 0"));
+                    progress.line(&format!("error: {e:#}; answered with class 0"));
                     0
                 }));
             }
@@ -130,7 +130,7 @@ impl Predict {
                     Ok(p) => say_data(&more.row(&path, &p)?),
                     Err(e) => {
                         faults += 1;
-                        note(format!("error: {e}"));
+                        note(format!("error: {e:#}"));
                     }
                 }
             }

@@ -2,10 +2,9 @@
 
 use super::check;
 use super::dataset::{Dataset, Fault, Sample};
-use super::photo_source::PhotoSource;
 use super::seen::Content;
 use crate::error::{Error, Result};
-use crate::input::InputSpec;
+use crate::input::{InputSpec, PhotoSource};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
-use super::photo_source::NamedPhoto;
+use super::named_photo::NamedPhoto;
 use super::seen::{Content, copies};
 use super::targets;
 use crate::error::Result;
@@ -151,7 +151,7 @@ pub(crate) fn open(
         input.prepare(&photo)?;
         Ok(([photo.height, photo.width], content))
     };
-    opened().map_err(|e: crate::Error| e.to_string())
+    opened().map_err(|e: crate::Error| format!("{e:#}"))
 }
 
 fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {

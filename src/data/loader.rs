@@ -2,7 +2,7 @@
 
 use super::augment::AugmentConfig;
 use super::dataset::Dataset;
-use super::photo_source::NamedPhoto;
+use super::named_photo::NamedPhoto;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::random::rng::{Purpose, keyed};

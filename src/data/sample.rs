@@ -1,7 +1,7 @@
 //! One photo and what is known about it.
 
-use super::photo_source::PhotoSource;
 use crate::error::Error;
+use crate::input::PhotoSource;
 use crate::names::named;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// What a cell says about one head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Value {
     /// The index of a label.
     Label(usize),

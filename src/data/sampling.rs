@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 /// Photos whose label is missing are drawn as often as they occur.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Sampling {
     /// Every photo once, in random order.
     #[default]

@@ -39,6 +39,7 @@ pub(crate) fn comparable(config: &Config) -> Result<Table> {
         .map_err(|e| Error::Config {
             origin: "the configuration".into(),
             message: e.to_string(),
+            source: None,
         })
 }
 

@@ -113,6 +113,7 @@ impl ExperimentFile {
         let file: Self = toml::from_str(text).map_err(|e| Error::Config {
             origin: origin.into(),
             message: not_toml(text, &e),
+            source: None,
         })?;
         file.validate(origin)?;
         Ok(file)

@@ -3,7 +3,7 @@
 use crate::data::dataset::{Dataset, Split};
 use crate::data::features::{Extractor, Features, Key, View};
 use crate::data::loader::LoaderConfig;
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::error::Result;
 use crate::eval::evaluate::{features, logits, score};
 use crate::eval::predictions::write_predictions;

@@ -238,9 +238,11 @@ fn resolve(
             Error::Config {
                 origin: at,
                 message,
+                source,
             } => Error::Config {
                 origin: format!("{origin}, {name}: {at}"),
                 message,
+                source,
             },
             Error::Invalid {
                 what,
@@ -323,7 +325,8 @@ fn fingerprint(
     };
     let config = serde_json::to_string(&comparable(config)?).map_err(|e| Error::Config {
         origin: "the configuration".into(),
-        message: e.to_string(),
+        message: "cannot be written as JSON".into(),
+        source: Some(e.into()),
     })?;
     // A run goes on only with the same rows in the same order.
     let data = dataset.fingerprint();

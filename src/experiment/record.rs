@@ -58,7 +58,8 @@ impl RunRecord {
             Ok(record) => Ok(Some(record)),
             Err(e) => Err(Error::Config {
                 origin: path.display().to_string(),
-                message: e.to_string(),
+                message: "not the record of a run".into(),
+                source: Some(e.into()),
             }),
         }
     }

@@ -152,6 +152,7 @@ fn broken(path: &Path, message: &dyn std::fmt::Display) -> Error {
     Error::Config {
         origin: path.display().to_string(),
         message: message.to_string(),
+        source: None,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
     untagged,
     expecting = "class weights: expected a list of numbers, one a label, or `balanced`, or `effective_number` with a `beta`"
 )]
+#[non_exhaustive]
 pub enum ClassWeights {
     /// Every label counts alike.
     #[default]
@@ -23,6 +24,7 @@ pub enum ClassWeights {
 /// Rules that make class weights from the training split, in which a photo counts for its labels by its target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum ClassWeightRule {
     /// photos / (labels · photos with the label), as scikit-learn's `class_weight="balanced"`.
     Balanced,

@@ -14,6 +14,7 @@ const FROM_0: &str = "of at least 0, at most 1000000";
 /// class weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum LossKind {
     /// Cross-entropy: −Σ t · log p.
     #[default]

@@ -42,6 +42,7 @@ pub(crate) fn check_layers<'a>(
 }
 
 /// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the outputs.
+#[derive(Clone, Debug)]
 pub struct Head {
     num_features: usize,
     dropout: f32,
@@ -52,6 +53,7 @@ pub struct Head {
 }
 
 /// The last layer.
+#[derive(Clone, Debug)]
 enum Last {
     Linear(Linear),
     /// One vector of weights `(1, inputs)` for all outputs, a bias `(outputs)`, and `start` `(outputs)`, which the bias counts

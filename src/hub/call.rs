@@ -1,6 +1,6 @@
 //! A request before it is made, and why one fails.
 
-use crate::error::Error;
+use crate::error::{Error, HubErrorKind};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -8,6 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::http::Method;
 use ureq::http::header::CONTENT_TYPE;
+
+/// Statuses of a server that may be able to answer a little later.
+pub(super) const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
 /// What a request carries.
 pub(super) enum Content<'a> {
@@ -132,12 +135,29 @@ pub(super) enum Failure {
     Local(Error),
 }
 
+impl Failure {
+    /// What can be done about it.
+    pub fn kind(&self) -> HubErrorKind {
+        match self {
+            Self::Refused { status, .. } if PASSING.contains(status) => HubErrorKind::TryAgain,
+            Self::Refused { status: 409, .. } => HubErrorKind::TryAgain,
+            Self::Refused { status: 404, .. } => HubErrorKind::NotFound,
+            Self::Refused {
+                status: 401 | 403, ..
+            } => HubErrorKind::Forbidden,
+            Self::Refused { .. } | Self::Local(_) => HubErrorKind::Invalid,
+            Self::Unreached(_) => HubErrorKind::TryAgain,
+            Self::Answer(_) => HubErrorKind::Corrupt,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { problem, .. } | Self::Answer(problem) => f.write_str(problem),
             Self::Unreached(reason) => write!(f, "the connection failed ({reason})"),
-            Self::Local(error) => write!(f, "{error}"),
+            Self::Local(error) => write!(f, "{error:#}"),
         }
     }
 }

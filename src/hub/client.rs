@@ -1,7 +1,7 @@
 //! Requests over HTTP: repeated where that helps, redirected without giving the token away, with bounds on time and answers.
 
 use super::address::{join, origin};
-use super::call::{Call, Content, Failure, Part};
+use super::call::{Call, Content, Failure, PASSING, Part};
 use crate::error::Error;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -15,8 +15,6 @@ use ureq::{Agent, Body, SendBody};
 const ATTEMPTS: u32 = 5;
 /// The pause before the second attempt; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Statuses of a server that may be able to answer a little later.
-const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
 /// Those of one that was too busy to do anything.
 const BUSY: [u16; 2] = [429, 503];
 /// The longest that a server's own pause may be.

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Failure};
 use super::client::Client;
+use crate::error::{Error, HubErrorKind};
 use crate::io::partial::is_at;
 use crate::tensors::hash::{copy, hexadecimal};
 use std::fs::File;
@@ -25,6 +26,13 @@ pub(super) struct Download<'a> {
     pub size: u64,
 }
 
+/// Why a download stopped.
+pub(super) enum Stopped {
+    /// A file here cannot be written.
+    Here(Error),
+    There(HubErrorKind, String),
+}
+
 /// Whether a content is there, and whole.
 pub(super) fn is_there(path: &Path, size: u64) -> bool {
     path.metadata().is_ok_and(|file| file.len() == size)
@@ -32,10 +40,10 @@ pub(super) fn is_there(path: &Path, size: u64) -> bool {
 
 impl Download<'_> {
     /// Fetches what is not there yet, into the folder `blobs`; `tell` hears how many bytes are there.
-    pub fn run(&self, blobs: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), String> {
+    pub fn run(&self, blobs: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), Stopped> {
         let whole = blobs.join(self.blob);
         let partial = blobs.join(format!("{}.hydranet.incomplete", self.blob));
-        let failed = |e: io::Error| format!("cannot write {}: {e}", partial.display());
+        let failed = |e: io::Error| Stopped::Here(Error::io("write", &partial, e));
         std::fs::create_dir_all(blobs).map_err(failed)?;
         let mut options = File::options();
         options.read(true).append(true).create(true);
@@ -61,15 +69,18 @@ impl Download<'_> {
         }
         let mut buffer = vec![0; 1 << 16];
         let mut attempts = ATTEMPTS;
-        let broke_off = |there: u64, problem: &dyn std::fmt::Display| {
-            format!(
+        let broke_off = |there: u64, kind: HubErrorKind, problem: &dyn std::fmt::Display| {
+            let problem = format!(
                 "its file {} broke off after {there} of {} bytes: {problem}; they are kept, and the next attempt goes on from there",
                 self.file, self.size
-            )
+            );
+            Stopped::There(kind, problem)
         };
         while there < self.size {
             let start = there;
-            let (mut body, mut before) = self.ask(start).map_err(|e| broke_off(start, &e))?;
+            let (mut body, mut before) = self
+                .ask(start)
+                .map_err(|e| broke_off(start, e.kind(), &e))?;
             let problem = loop {
                 match body.read(&mut buffer) {
                     Ok(0) => {
@@ -93,7 +104,7 @@ impl Download<'_> {
                 attempts - 1
             };
             if attempts == 0 {
-                return Err(broke_off(there, &problem));
+                return Err(broke_off(there, HubErrorKind::TryAgain, &problem));
             }
         }
         file.sync_all().map_err(failed)?;
@@ -102,10 +113,11 @@ impl Download<'_> {
             let found = hexadecimal(copy(&mut file, &mut io::sink()).map_err(failed)?);
             if found != expected {
                 std::fs::remove_file(&partial).map_err(failed)?;
-                return Err(format!(
+                let problem = format!(
                     "the content of {} is not what the Hub says it is: expected SHA-256 {expected}, found {found}; it is thrown away",
                     self.file
-                ));
+                );
+                return Err(Stopped::There(HubErrorKind::Corrupt, problem));
             }
         }
         std::fs::rename(&partial, whole).map_err(failed)

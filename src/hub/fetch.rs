@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::repository::{REMEDY, Remote, Repository};
 use super::settings::{Hub, OFFLINE};
 use super::source::Source;
-use crate::error::Result;
+use crate::error::{HubErrorKind, Result};
 use std::path::PathBuf;
 
 /// How many files of a repository are named where the one looked for is missing.
@@ -19,7 +19,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if `source` is not of this form,
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) that says what was tried and what to do,
+    /// [`Error::Hub`](crate::Error::Hub) that says what was tried and what to do,
     /// [`Error::Io`](crate::Error::Io) if the cache cannot be written.
     pub fn fetch(&self, source: &str) -> Result<PathBuf> {
         let source = Source::parse(source)?;
@@ -31,12 +31,15 @@ impl Hub {
             return Ok(path);
         }
         if self.offline {
-            return Err(source.fail(format!(
-                "{OFFLINE}, and {} of revision {} is not in the cache {}; {REMEDY}",
-                files.join(" or "),
-                source.revision,
-                folder.display()
-            )));
+            return Err(source.fail(
+                HubErrorKind::Offline,
+                format!(
+                    "{OFFLINE}, and {} of revision {} is not in the cache {}; {REMEDY}",
+                    files.join(" or "),
+                    source.revision,
+                    folder.display()
+                ),
+            ));
         }
         let repo = Repository::open(self, &source)?;
         let commit = repo.commit()?;
@@ -49,12 +52,15 @@ impl Hub {
                 names.truncate(NAMED);
                 names.push("…");
             }
-            return Err(source.fail(format!(
-                "the repository has no {} in revision {}; its files are: {}",
-                files.join(" or "),
-                source.revision,
-                names.join(", ")
-            )));
+            return Err(source.fail(
+                HubErrorKind::NotFound,
+                format!(
+                    "the repository has no {} in revision {}; its files are: {}",
+                    files.join(" or "),
+                    source.revision,
+                    names.join(", ")
+                ),
+            ));
         };
         repo.bring(&cache, remote, (&commit, source.revision), &mut |_| ())
     }

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::repository::{REMEDY, Remote, Repository};
 use super::settings::{Hub, OFFLINE, Tell};
 use super::source::{Source, is_plain};
-use crate::error::{Error, Result};
+use crate::error::{Error, HubErrorKind, Result};
 use crate::io::lock::OutputLock;
 use crate::io::partial::folder_of;
 use crate::tensors::hash::{self, hexadecimal};
@@ -32,16 +32,17 @@ pub struct Pulled {
 ///
 /// # Errors
 /// [`Error::Invalid`] if `from` is not of this form, or if `out` is a file, the working folder, or a folder that is not empty and
-/// may not be overwritten; [`Error::Io`] if it cannot be written; [`Error::Checkpoint`] that says what was tried and what to do.
+/// may not be overwritten; [`Error::Io`] if it cannot be written; [`Error::Hub`] that says what was tried and what to do.
 pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> Result<Pulled> {
     let source = Source::repository(from)?;
     // Without a slash at its end.
     let out = &out.components().collect::<PathBuf>();
     check_out(out, overwrite)?;
     if hub.offline {
-        return Err(source.fail(format!(
-            "{OFFLINE}, and the Hub must be asked which files there are; {REMEDY}"
-        )));
+        return Err(source.fail(
+            HubErrorKind::Offline,
+            format!("{OFFLINE}, and the Hub must be asked which files there are; {REMEDY}"),
+        ));
     }
     let repo = Repository::open(hub, &source)?;
     // All of one commit, even if someone pushes meanwhile.
@@ -49,26 +50,37 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
     let hidden = |r: &Remote| r.path.split('/').any(|p| p.starts_with('.'));
     let mut files = repo.files(&commit, MOST + 1)?;
     if files.len() > MOST {
-        return Err(source.fail(format!("it has more than {MOST} files")));
+        return Err(source.fail(
+            HubErrorKind::Invalid,
+            format!("it has more than {MOST} files"),
+        ));
     }
     files.retain(|r| !hidden(r));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let leads_out = |r: &&Remote| !r.path.split('/').all(is_plain);
     if let Some(remote) = files.iter().find(leads_out) {
-        return Err(source.fail(format!(
-            "its file `{}` has a name that may lead out of the folder",
-            remote.path
-        )));
+        return Err(source.fail(
+            HubErrorKind::Corrupt,
+            format!(
+                "its file `{}` has a name that may lead out of the folder",
+                remote.path
+            ),
+        ));
     }
     if files.is_empty() {
-        return Err(source.fail(format!(
-            "there are no files in revision {}",
-            source.revision
-        )));
+        return Err(source.fail(
+            HubErrorKind::NotFound,
+            format!("there are no files in revision {}", source.revision),
+        ));
     }
     let sum = |sum: u64, r: &Remote| sum.checked_add(r.size);
     let total = files.iter().try_fold(0, sum);
-    let total = total.ok_or_else(|| source.fail("its files are said to be larger than any are"))?;
+    let total = total.ok_or_else(|| {
+        source.fail(
+            HubErrorKind::Corrupt,
+            "its files are said to be larger than any are",
+        )
+    })?;
     let mut before = 0;
     let cache = Cache::new(&hub.folder(), &source);
     let mut cached = Vec::new();
@@ -95,7 +107,7 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
         let hash = copy(path, &folder.0.join(&remote.path))?;
         if let Some(wanted) = remote.sha256.as_ref().filter(|wanted| **wanted != hash) {
             let path = path.canonicalize().unwrap_or(path.clone());
-            return Err(source.fail(format!(
+            return Err(source.fail(HubErrorKind::Corrupt, format!(
                 "the content of {} is not what the Hub says it is: expected SHA-256 {wanted}, found {hash}; remove {} and pull again",
                 remote.path,
                 path.display()
@@ -114,7 +126,7 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
     let refuse = |found: &str| {
         Err(Error::Invalid {
             what: format!("the folder {}", out.display()),
-            expected: "a new or empty one, or one that --overwrite may replace".into(),
+            expected: "a new or empty one, or leave to overwrite it".into(),
             found: found.into(),
         })
     };

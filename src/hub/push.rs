@@ -6,7 +6,7 @@ use super::local::files;
 use super::repository::{JSON, Repository};
 use super::settings::{Hub, OFFLINE, Tell};
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, HubErrorKind, Result};
 use serde_json::json;
 use std::path::Path;
 
@@ -41,18 +41,20 @@ pub struct Pushed {
 ///
 /// # Errors
 /// [`Error::Invalid`] if `to` is not of this form, if there is no file to upload or a name that is not UTF-8, if `path` is a file
-/// but no model file; [`Error::Io`] if one cannot be read; [`Error::Checkpoint`] that says what is missing (a token, a network,
+/// but no model file; [`Error::Io`] if one cannot be read; [`Error::Hub`] that says what is missing (a token, a network,
 /// the repository, the right to write) and what to do. A repository that was created stays, empty, if the upload fails.
 pub fn push(hub: &Hub, to: &str, path: &Path, create: Create, tell: Tell) -> Result<Pushed> {
     let source = Source::repository(to)?;
     let files = files(path)?;
     if hub.offline {
-        return Err(source.fail(format!(
-            "{OFFLINE}, and nothing can be uploaded without a network"
-        )));
+        return Err(source.fail(
+            HubErrorKind::Offline,
+            format!("{OFFLINE}, and nothing can be uploaded without a network"),
+        ));
     }
     if hub.access_token().is_none() {
         return Err(source.fail(
+            HubErrorKind::Forbidden,
             "there is no access token; make one that may write on the Hub's settings page and set HF_TOKEN to it",
         ));
     }
@@ -107,7 +109,7 @@ fn make(repo: &Repository, create: Create) -> std::result::Result<(), Failure> {
 /// What the Hub's answer to a writer means, and what to do.
 fn refused(repo: &Repository, create: Create, failure: Failure) -> Error {
     let (at, source) = (repo.client.endpoint(), repo.source);
-    source.fail(match failure {
+    source.fail(failure.kind(), match failure {
         Failure::Local(error) => return error,
         Failure::Refused { status: 401, .. } => {
             format!("{at} answers 401: the token is not valid; set HF_TOKEN to one that may write")
@@ -117,7 +119,7 @@ fn refused(repo: &Repository, create: Create, failure: Failure) -> Error {
         ),
         Failure::Refused { status: 404, .. } => {
             let remedy = match create {
-                Create::No => "check its name, or have it made with --create",
+                Create::No => "check its name, or have it made",
                 _ => "make the branch on its page",
             };
             format!(

@@ -4,10 +4,10 @@ use super::address::encode;
 use super::cache::{Cache, is_commit};
 use super::call::{Call, Failure};
 use super::client::Client;
-use super::download::{Download, is_there};
+use super::download::{Download, Stopped, is_there};
 use super::settings::Hub;
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, HubErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ impl<'a> Repository<'a> {
         let client = Client::new(hub.address(), hub.access_token());
         Ok(Self {
             source,
-            client: client.map_err(|problem| source.fail(problem))?,
+            client: client.map_err(|problem| source.fail(HubErrorKind::Invalid, problem))?,
         })
     }
 
@@ -102,10 +102,13 @@ impl<'a> Repository<'a> {
         let info = self.client.json(&mut Call::get(&url));
         let info: Info = info.map_err(|e| self.refused(e))?;
         info.sha.filter(|sha| is_commit(sha)).ok_or_else(|| {
-            self.source.fail(format!(
-                "{} does not say which commit revision {revision} is",
-                self.client.endpoint()
-            ))
+            self.source.fail(
+                HubErrorKind::Corrupt,
+                format!(
+                    "{} does not say which commit revision {revision} is",
+                    self.client.endpoint()
+                ),
+            )
         })
     }
 
@@ -135,10 +138,13 @@ impl<'a> Repository<'a> {
             files.extend(entries.into_iter().filter_map(Entry::file));
             next = further;
         }
-        Err(self.source.fail(format!(
-            "{} lists its files on more than {PAGES} pages",
-            self.client.endpoint()
-        )))
+        Err(self.source.fail(
+            HubErrorKind::Invalid,
+            format!(
+                "{} lists its files on more than {PAGES} pages",
+                self.client.endpoint()
+            ),
+        ))
     }
 
     /// Fetches a file of `commit` into the cache, under the name of `revision`; `tell` hears how many bytes are there.
@@ -151,9 +157,10 @@ impl<'a> Repository<'a> {
     ) -> Result<PathBuf> {
         let (path, blob) = (&remote.path, &remote.blob);
         if blob.is_empty() || !blob.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(self
-                .source
-                .fail(format!("the Hub names a file by `{blob}`; expected a hash")));
+            return Err(self.source.fail(
+                HubErrorKind::Corrupt,
+                format!("the Hub names a file by `{blob}`; expected a hash"),
+            ));
         }
         let blobs = cache.blobs();
         if !is_there(&blobs.join(blob), remote.size) {
@@ -167,9 +174,10 @@ impl<'a> Repository<'a> {
                 sha256: remote.sha256.as_deref(),
                 size: remote.size,
             };
-            download
-                .run(&blobs, tell)
-                .map_err(|problem| self.source.fail(problem))?;
+            download.run(&blobs, tell).map_err(|e| match e {
+                Stopped::Here(error) => error,
+                Stopped::There(kind, problem) => self.source.fail(kind, problem),
+            })?;
         }
         cache.name(path, commit, revision, blob)
     }
@@ -177,7 +185,7 @@ impl<'a> Repository<'a> {
     /// What the Hub's answer to a reader means, and what to do.
     pub fn refused(&self, failure: Failure) -> Error {
         let at = self.client.endpoint();
-        self.source.fail(match failure {
+        self.source.fail(failure.kind(), match failure {
             Failure::Refused { status: 401, .. } => format!(
                 "{at} answers 401: there is no such repository, or it is private or gated; check its name, or set HF_TOKEN to a token that may read it"
             ),

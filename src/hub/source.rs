@@ -1,6 +1,6 @@
 //! The names of repositories and files on the Hub.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HubErrorKind, Result};
 
 /// The files looked for in a repository, in this order.
 const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -68,8 +68,9 @@ impl<'a> Source<'a> {
     }
 
     /// What is wrong with it.
-    pub fn fail(&self, problem: impl std::fmt::Display) -> Error {
-        Error::Checkpoint {
+    pub fn fail(&self, kind: HubErrorKind, problem: impl std::fmt::Display) -> Error {
+        Error::Hub {
+            kind,
             origin: self.text.into(),
             problem: problem.to_string(),
         }

@@ -1,9 +1,8 @@
-//! From a photo to the pixels a backbone sees. Needs the feature `image`.
+//! From a photo to the pixels a backbone sees.
 
-use super::photo::{HeldPhoto, MAX_BYTES, Photo, PhotoFile, Region};
+use super::photo::{MAX_BYTES, Photo, Region};
 use super::spec::InputSpec;
 use crate::error::{Error, Result};
-use std::path::Path;
 
 impl InputSpec {
     /// The part of a photo of `height × width` pixels that is looked at: the centre crop, or all of it, and of that the middle
@@ -41,6 +40,7 @@ impl InputSpec {
     }
 
     /// The most bytes that [`prepare`](Self::prepare) takes for a photo of `height × width` while it resizes.
+    #[cfg(feature = "image")]
     pub(super) fn working(&self, height: usize, width: usize) -> u64 {
         let sides = self.cropped(height, width);
         let whole = match self.crop_pct {
@@ -53,35 +53,15 @@ impl InputSpec {
         (bytes as u64).min(2 * MAX_BYTES)
     }
 
-    /// Reads a JPEG or PNG file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
-    ///
-    /// # Errors
-    /// As [`Photo::open`].
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Photo> {
-        Ok(self.hold(path.as_ref())?.release())
-    }
-
-    /// As [`open`](Self::open); the photo stays counted in the budget of memory as long as it is held.
-    pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
-        PhotoFile::read(path)?.photo(self.channels, std::slice::from_ref(self))
-    }
-
-    /// Decodes a JPEG or PNG as [`open`](Self::open); `name` is for messages.
-    ///
-    /// # Errors
-    /// As [`Photo::decode`].
-    pub fn decode(&self, bytes: &[u8], name: &Path) -> Result<Photo> {
-        Photo::decode_as(bytes, name, self.channels)
-    }
-
     /// Crops and resizes a photo to [`size`](Self::size): `(H, W, channels)` bytes. A photo of other channels becomes one of
     /// these first, by [`Photo::with_channels`].
     ///
     /// # Errors
-    /// As `Photo::resize`; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more
+    /// As [`Photo::validate`]; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more
     /// than `MAX_BYTES`.
     pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
         let channels = self.channels;
+        photo.validate()?;
         let photo = photo.with_channels(channels);
         let sides = self.cropped(photo.height, photo.width);
         let region = centre([photo.height, photo.width], sides);

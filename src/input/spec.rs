@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// How pixels are interpolated when a photo is resized. Always antialiased: the filter widens with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Interpolation {
     /// Triangle filter, as Pillow's `BILINEAR`.
     #[default]

@@ -12,7 +12,8 @@ use std::path::Path;
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::Config {
         origin: path.display().to_string(),
-        message: e.to_string(),
+        message: "cannot be written as JSON".into(),
+        source: Some(e.into()),
     })?;
     bytes.push(b'\n');
     write_atomically(path, &bytes)

@@ -23,6 +23,7 @@ pub use squeeze::{SqueezeConfig, SqueezeExcite};
 /// Which statistics batch normalisation uses in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum BatchNormMode {
     /// Those of the batch, and the running ones move.
     #[default]

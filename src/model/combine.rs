@@ -49,6 +49,7 @@ impl Default for Decision {
 /// The rules a decision can be made by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DecisionRule {
     /// The product of the heads' probabilities.
     #[default]

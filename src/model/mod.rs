@@ -15,6 +15,7 @@ use crate::head::Head;
 use crate::layers::Mode;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use std::fmt;
 
 /// The heads and the joint head over `heads.<name>.…` and `joint.…` of `vb`.
 pub(crate) fn heads(
@@ -44,6 +45,16 @@ pub struct MultiTaskModel {
     heads: Vec<Head>,
     /// The head of all final classes beside them.
     joint: Option<Head>,
+}
+
+impl fmt::Debug for MultiTaskModel {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("MultiTaskModel")
+            .field("num_features", &self.backbone.num_features())
+            .field("heads", &self.heads)
+            .field("joint", &self.joint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MultiTaskModel {

@@ -95,6 +95,7 @@ impl Novelty {
         Err(Error::Checkpoint {
             origin: origin.into(),
             problem: problem.into(),
+            source: None,
         })
     }
 

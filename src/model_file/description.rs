@@ -14,6 +14,7 @@ pub(super) const FORMAT: u32 = 1;
 /// What a model file says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Description {
     /// `"model"`; of heads without their backbone `"heads"`.
     pub kind: String,
@@ -119,6 +120,7 @@ impl Description {
 fn json_error(e: serde_json::Error) -> Error {
     Error::Checkpoint {
         origin: "the model's description".into(),
-        problem: e.to_string(),
+        problem: "cannot be written as JSON".into(),
+        source: Some(e.into()),
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// their statistics and all heads stay `f32`, since together they are a few hundredths of a file. In memory everything is `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WeightDType {
     /// As they were trained.
     #[default]

@@ -3,7 +3,7 @@
 use super::description::{Description, FORMAT};
 use super::dtype::WeightDType;
 use crate::backbone::Architecture;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::io::write_atomically;
 use crate::model::MultiTaskModel;
 use crate::model::novelty::{NOVELTY, Novelty};
@@ -15,7 +15,20 @@ use std::path::Path;
 /// The model, and what tells the novelty of a photo, if there is such.
 pub(crate) type Parts = (MultiTaskModel, Option<Novelty>);
 
+/// What is said of a description that does not hold.
+const INVALID: &str = "what it says of itself is not valid";
+
 /// A model file in memory.
+///
+/// ```no_run
+/// use hydranet::{ModelFile, Predictor, WeightDType};
+/// let file = ModelFile::read("best.safetensors")?;
+/// println!("{} classes", file.description.classes.len());
+/// let small = file.with_dtype(WeightDType::F16)?;
+/// small.write("small.safetensors")?;
+/// let predictor = Predictor::new(&small)?;
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ModelFile {
     /// What it is.
@@ -107,6 +120,12 @@ pub(crate) fn read_described(
     let fail = |problem: String| Error::Checkpoint {
         origin: origin.into(),
         problem,
+        source: None,
+    };
+    let because = |problem: String, source: Cause| Error::Checkpoint {
+        origin: origin.into(),
+        problem,
+        source: Some(source),
     };
     let (metadata, tensors) = read_tensors(bytes, origin)?;
     let Some(text) = metadata.get(KEY) else {
@@ -116,7 +135,7 @@ pub(crate) fn read_described(
         )));
     };
     let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+        .map_err(|e| because(format!("metadata `{KEY}` is not JSON"), e.into()))?;
     match (value["kind"].as_str(), value["format"].as_u64()) {
         (Some(found), Some(f)) if found == kind && f == u64::from(FORMAT) => {}
         (Some(found), Some(f)) if found == kind => {
@@ -126,12 +145,11 @@ pub(crate) fn read_described(
         }
         (Some("heads"), _) if kind != "heads" => {
             return Err(fail(
-                "these are heads without their backbone; `hydranet heads attach` puts them on it"
-                    .into(),
+                "these are heads without their backbone; they must be attached to it first".into(),
             ));
         }
         (Some("model"), _) if kind != "model" => {
-            return Err(fail("this is a whole model, not heads without their backbone; `hydranet heads extract` takes them out of it".into()));
+            return Err(fail("this is a whole model, not heads without their backbone; they must be taken out of it first".into()));
         }
         (Some("backbone"), _) => {
             return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));
@@ -149,20 +167,20 @@ pub(crate) fn read_described(
             "its backbone is `{name}`, which this program does not know: a network of one's own has to be registered under this name before the file is read (hydranet::adapter::register), one of candle-transformers needs the feature `transformers`, one of a later version of hydranet that version"
         )));
     }
-    let description: Description =
-        serde_json::from_value(value).map_err(|e| fail(format!("metadata `{KEY}`: {e}")))?;
+    let description: Description = serde_json::from_value(value)
+        .map_err(|e| because(format!("metadata `{KEY}` is not a description"), e.into()))?;
     description
         .model
         .validate()
-        .map_err(|e| fail(e.to_string()))?;
+        .map_err(|e| because(INVALID.into(), e.into()))?;
     let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
-    novelty.map_err(|e| fail(e.to_string()))?;
+    novelty.map_err(|e| because(INVALID.into(), e.into()))?;
     let taxonomy = description.model.taxonomy()?;
     let has_joint = description.model.joint.is_some();
     description
         .decision
         .validate(&taxonomy, has_joint)
-        .map_err(|e| fail(e.to_string()))?;
+        .map_err(|e| because(INVALID.into(), e.into()))?;
     let classes = taxonomy.class_names();
     if description.classes != classes {
         return Err(fail(format!(

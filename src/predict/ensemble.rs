@@ -1,11 +1,15 @@
 //! Several models, and several views of a photo, as one predictor.
 
 use super::Predictor;
+use super::calls::{BATCH, Engine, Prepared, stack};
 use super::manifest::{Manifest, Views};
 use super::prediction::Prediction;
 use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
 use crate::head::LabelSpec;
+#[cfg(feature = "image")]
+use crate::input::InputSpec;
+use crate::input::{Photo, PhotoSource};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -37,6 +41,7 @@ fn is_text(path: &Path) -> Result<bool> {
 /// println!("{}", ensemble.predict_tensor(&images)?[0].name);
 /// # Ok::<(), hydranet::Error>(())
 /// ```
+#[derive(Clone, Debug)]
 pub struct Ensemble {
     pub(super) members: Vec<Predictor>,
     average: Average,
@@ -152,54 +157,35 @@ impl Ensemble {
         &self.members
     }
 
-    /// Labels and final classes, which are the same for all members.
-    pub fn taxonomy(&self) -> &Taxonomy {
-        self.members[0].taxonomy()
-    }
-
     /// Below this probability of the final class a prediction abstains: the greatest of the members'.
     fn min_confidence(&self) -> f64 {
         let own = |m: &Predictor| m.description().decision.min_confidence;
         self.members.iter().map(own).fold(0.0, f64::max)
     }
 
-    /// Predicts from normalised images, for members with the same input.
-    ///
-    /// # Shapes
-    /// `images` `(batch, channels, H, W)`; one prediction an image.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if the members' inputs differ, or if crops are
-    /// asked for, which need a photo.
-    pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
-        let input = self.members[0].input();
-        if self.views.five_crops.is_some() || self.members.iter().any(|m| m.input() != input) {
-            return Err(Error::Invalid {
-                what: "an ensemble's tensor of images".into(),
-                expected: "models with the same input, and no crops".into(),
-                found: "models or views that need the photo itself".into(),
-            });
-        }
-        let mut views = vec![images.clone()];
-        if self.views.flip {
-            let width = images.dims().last().copied().unwrap_or(0) as u32;
-            let turned: Vec<u32> = (0..width).rev().collect();
-            let turned = Tensor::new(turned, images.device())?;
-            views.push(images.index_select(&turned, images.rank().saturating_sub(1))?);
-        }
-        let mut all = Vec::new();
-        for member in &self.members {
-            for view in &views {
-                all.push(member.scores(view)?);
-            }
-        }
-        let pooled = self.pooled(all).into_iter();
-        pooled.map(|s| self.to_prediction(&s?)).collect()
-    }
-
     /// Scores with the names that they belong to.
     pub(crate) fn to_prediction(&self, scores: &Scores) -> Result<Prediction> {
         scores.to_prediction(self.taxonomy(), self.min_confidence())
+    }
+
+    /// The most that any member sees of each pixel.
+    #[cfg(feature = "image")]
+    pub(super) fn channels(&self) -> usize {
+        let channels = self.members.iter().map(|m| m.input().channels);
+        channels.max().unwrap_or(3)
+    }
+
+    /// The scores of each photo, from each member's views of it.
+    pub(super) fn scores(&self, mut photos: Vec<Prepared>) -> Result<Vec<Result<Scores>>> {
+        let mut all = Vec::new();
+        for (place, member) in self.members.iter().enumerate() {
+            for view in 0..self.views.count() {
+                let take = |p: &mut Prepared| std::mem::take(&mut p[place][view]);
+                let pixels: Vec<_> = photos.iter_mut().map(take).collect();
+                all.push(member.scores(&stack(member.input(), &pixels)?)?);
+            }
+        }
+        Ok(self.pooled(all))
     }
 
     /// The pooled scores of each photo, of lists with an entry a photo; an error of any is one of the photo.
@@ -213,5 +199,74 @@ impl Ensemble {
             Ok(Scores::pooled(of_photo, self.average, &self.offsets))
         };
         (0..photos).map(|_| pool()).collect()
+    }
+}
+
+impl Engine for Ensemble {
+    fn labels(&self) -> &Taxonomy {
+        self.members[0].taxonomy()
+    }
+
+    fn at_once(&self) -> usize {
+        // All views of a photo, by all members, are held at once.
+        let views = self.views.count() * self.members.len();
+        let at_once = |m: &Predictor| m.input().at_once(BATCH * views) / views;
+        self.members.iter().map(at_once).min().unwrap_or(1).max(1)
+    }
+
+    fn prepare(&self, photo: &Photo) -> Result<Prepared> {
+        // Each member's views one after the other: a held photo is counted with the working memory of one.
+        let of = |m: &Predictor| self.views.of(m.input(), photo);
+        self.members.iter().map(of).collect()
+    }
+
+    fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
+        match source {
+            #[cfg(feature = "image")]
+            PhotoSource::File(path) => self.prepare(&*self.hold(path)?),
+            #[cfg(feature = "image")]
+            PhotoSource::Encoded(bytes) => {
+                let input = InputSpec {
+                    channels: self.channels(),
+                    ..InputSpec::default()
+                };
+                self.prepare(&input.decode(bytes, name)?)
+            }
+            PhotoSource::Decoded(photo) => self.prepare(photo),
+        }
+    }
+
+    fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {
+        let scores = self.scores(photos)?.into_iter();
+        Ok(scores.map(|s| self.to_prediction(&s?)).collect())
+    }
+
+    fn predict_images(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
+        let input = self.members[0].input();
+        if self.views.five_crops.is_some() || self.members.iter().any(|m| m.input() != input) {
+            return Err(Error::Invalid {
+                what: "an ensemble's tensor of images".into(),
+                expected: "models with the same input, and no crops".into(),
+                found: "models or views that need the photo itself".into(),
+            });
+        }
+        self.members[0].check(images)?;
+        if images.dims()[0] == 0 {
+            return Ok(Vec::new());
+        }
+        let mut views = vec![images.clone()];
+        if self.views.flip {
+            let turned: Vec<u32> = (0..input.size[1] as u32).rev().collect();
+            let turned = Tensor::new(turned, images.device())?;
+            views.push(images.index_select(&turned, 3)?);
+        }
+        let mut all = Vec::new();
+        for member in &self.members {
+            for view in &views {
+                all.push(member.scores(view)?);
+            }
+        }
+        let pooled = self.pooled(all).into_iter();
+        Ok(pooled.map(|s| self.to_prediction(&s?)).collect())
     }
 }

@@ -83,6 +83,7 @@ impl Manifest {
         let fail = |message: String| Error::Config {
             origin: origin.into(),
             message,
+            source: None,
         };
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
             fail(match what_instead_of_binary(bytes) {
@@ -113,7 +114,8 @@ impl Manifest {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(|e| Error::Config {
             origin: path.as_ref().display().to_string(),
-            message: e.to_string(),
+            message: "cannot be written as JSON".into(),
+            source: Some(e.into()),
         })?;
         write_atomically(path.as_ref(), format!("{text}\n").as_bytes())
     }

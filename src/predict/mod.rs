@@ -1,41 +1,42 @@
 //! Prediction: where another Rust application stops reading.
 
 use crate::error::{Error, Result};
-use crate::input::InputSpec;
+use crate::input::{InputSpec, Photo, PhotoSource};
 use crate::layers::Mode;
 use crate::model::novelty::Novelty;
 use crate::model::{Logits, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Parts};
 use crate::taxonomy::Taxonomy;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::path::Path;
+use std::sync::Arc;
 
+mod calls;
 mod ensemble;
 mod manifest;
-#[cfg(feature = "image")]
-mod photos;
 mod prediction;
 mod scores;
-#[cfg(feature = "image")]
 mod views;
 
+pub use calls::Predict;
+use calls::{BATCH, Engine, Prepared, calls, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
 pub use prediction::{HeadPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
 
-/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock.
+/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock. A clone is the same model,
+/// not a second copy of it.
 ///
 /// ```no_run
-/// use std::sync::Arc;
-/// let predictor = Arc::new(hydranet::Predictor::from_file("best.safetensors")?);
+/// let predictor = hydranet::Predictor::from_file("best.safetensors")?;
 /// let threads: Vec<_> = (0..4)
 ///     .map(|_| {
 ///         let predictor = predictor.clone();
 ///         std::thread::spawn(move || {
-///             let [height, width] = predictor.input().size;
-///             predictor.predict_rgb(&vec![127; height * width * 3])
+///             let photo = hydranet::Photo { height: 480, width: 640, rgb: vec![127; 480 * 640 * 3] };
+///             predictor.predict_photo(&photo)
 ///         })
 ///     })
 ///     .collect();
@@ -44,11 +45,24 @@ pub(crate) use scores::Scores;
 /// }
 /// # Ok::<(), hydranet::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Predictor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     description: Description,
     taxonomy: Taxonomy,
     model: MultiTaskModel,
     novelty: Option<Novelty>,
+}
+
+impl std::fmt::Debug for Predictor {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Predictor")
+            .field("description", &self.shared.description)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Predictor {
@@ -90,80 +104,51 @@ impl Predictor {
     }
 
     fn with(description: Description, (model, novelty): Parts) -> Result<Self> {
-        Ok(Self {
+        let shared = Shared {
             taxonomy: description.model.taxonomy()?,
             model,
             novelty,
             description,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
         })
     }
 
     /// What the file says about the model.
     pub fn description(&self) -> &Description {
-        &self.description
-    }
-
-    /// Labels and final classes.
-    pub fn taxonomy(&self) -> &Taxonomy {
-        &self.taxonomy
+        &self.shared.description
     }
 
     /// The path from photo to tensor.
     pub fn input(&self) -> &InputSpec {
-        &self.description.model.input
+        &self.shared.description.model.input
     }
 
     /// The underlying model.
     pub fn model(&self) -> &MultiTaskModel {
-        &self.model
-    }
-
-    /// Predicts from normalised images.
-    ///
-    /// # Shapes
-    /// `images` `(batch, channels, H, W)`; one prediction an image.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if it is not `(batch, channels, H, W)`; [`Error::Invalid`] if what the model says is not finite.
-    pub fn predict_tensor(&self, images: &Tensor) -> Result<Vec<Prediction>> {
-        self.predictions(images)?.into_iter().collect()
-    }
-
-    /// One prediction an image, or an error in its place.
-    fn predictions(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
-        let decision = &self.description.decision;
-        let to_prediction =
-            |s: Result<Scores>| s?.to_prediction(&self.taxonomy, decision.min_confidence);
-        Ok(self
-            .scores(images)?
-            .into_iter()
-            .map(to_prediction)
-            .collect())
+        &self.shared.model
     }
 
     /// The scores of each image, or an error in their place.
     pub(crate) fn scores(&self, images: &Tensor) -> Result<Vec<Result<Scores>>> {
-        let channels = self.input().channels;
-        if images.rank() != 4 || images.dims()[1] != channels {
-            return Err(Error::Shape {
-                what: "images".into(),
-                expected: format!("(batch, {channels}, H, W)"),
-                found: images.dims().to_vec(),
-            });
+        self.check(images)?;
+        if images.dims()[0] == 0 {
+            return Ok(Vec::new());
         }
-        let features = self.model.features(images, Mode::Eval)?;
-        let logits = self.model.logits(&features, Mode::Eval)?.rows()?;
-        let distances = match &self.novelty {
+        let features = self.shared.model.features(images, Mode::Eval)?;
+        let logits = self.shared.model.logits(&features, Mode::Eval)?.rows()?;
+        let distances = match &self.shared.novelty {
             Some(novelty) => novelty.distances(&features)?,
             None => Vec::new(),
         };
-        let decision = &self.description.decision;
+        let decision = &self.shared.description.decision;
         let scores = logits
             .iter()
             .enumerate()
             .map(|(i, photo)| {
-                let mut scores = Scores::from_logits(&self.taxonomy, decision, photo)?;
-                let novelty = self.novelty.as_ref().zip(distances.get(i));
+                let mut scores = Scores::from_logits(&self.shared.taxonomy, decision, photo)?;
+                let novelty = self.shared.novelty.as_ref().zip(distances.get(i));
                 scores.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(scores)
             })
@@ -171,39 +156,81 @@ impl Predictor {
         Ok(scores)
     }
 
+    /// Refuses images of another shape than the model's input.
+    fn check(&self, images: &Tensor) -> Result<()> {
+        let InputSpec { size, channels, .. } = *self.input();
+        let [height, width] = size;
+        let fits = matches!(*images.dims(), [_, c, h, w] if [c, h, w] == [channels, height, width]);
+        if fits {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            what: "images".into(),
+            expected: format!("(batch, {channels}, {height}, {width})"),
+            found: images.dims().to_vec(),
+        })
+    }
+
+    /// What the model sees of each pixel.
+    #[cfg(feature = "image")]
+    fn channels(&self) -> usize {
+        self.input().channels
+    }
+
     /// The logits of each image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
-    /// - `images` `(batch, channels, H, W)`, normalised
+    /// - `images` `(batch, channels, H, W)`, normalised, of the height and width of the model's input
     /// - result one an image
     ///
     /// # Errors
-    /// If the shape does not fit.
+    /// [`Error::Shape`] if height, width or channels are not those of the model's input.
     pub fn logits(&self, images: &Tensor) -> Result<Vec<Logits>> {
-        let features = self.model.features(images, Mode::Eval)?;
-        self.model.logits(&features, Mode::Eval)?.rows()
-    }
-
-    /// Predicts one image of the model's input size from its pixels.
-    ///
-    /// `rgb` holds `height · width · channels` bytes ([`channels`](InputSpec::channels) is 3 unless the model says otherwise), rows from the top, red
-    /// first, already cropped and resized to [`input`](Self::input)`().size`. With the feature `image`, `predict_photo` does that
-    /// for photos of any size.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if the number of bytes is another.
-    pub fn predict_rgb(&self, rgb: &[u8]) -> Result<Prediction> {
-        let InputSpec { size, channels, .. } = *self.input();
-        let [h, w] = size;
-        let mut values = vec![0f32; channels * h * w];
-        self.input().normalise_into(rgb, &mut values)?;
-        let images = Tensor::from_vec(values, (1, channels, h, w), &Device::Cpu)?;
-        Ok(self.predict_tensor(&images)?.remove(0))
+        self.check(images)?;
+        if images.dims()[0] == 0 {
+            return Ok(Vec::new());
+        }
+        let features = self.shared.model.features(images, Mode::Eval)?;
+        self.shared.model.logits(&features, Mode::Eval)?.rows()
     }
 }
 
-// Only to say in one place that they may be shared between threads.
-const fn shared<T: Send + Sync>() {}
-const _: () = shared::<Predictor>();
-const _: () = shared::<Ensemble>();
-const _: () = shared::<Error>();
+impl Engine for Predictor {
+    fn labels(&self) -> &Taxonomy {
+        &self.shared.taxonomy
+    }
+
+    fn at_once(&self) -> usize {
+        self.input().at_once(BATCH)
+    }
+
+    fn prepare(&self, photo: &Photo) -> Result<Prepared> {
+        Ok(vec![vec![self.input().prepare(photo)?]])
+    }
+
+    fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
+        match source {
+            #[cfg(feature = "image")]
+            PhotoSource::File(path) => self.prepare(&*self.input().hold(path)?),
+            #[cfg(feature = "image")]
+            PhotoSource::Encoded(bytes) => self.prepare(&self.input().decode(bytes, name)?),
+            PhotoSource::Decoded(photo) => self.prepare(photo),
+        }
+    }
+
+    fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {
+        let pixels: Vec<Vec<u8>> = photos.into_iter().flatten().flatten().collect();
+        self.predict_images(&stack(self.input(), &pixels)?)
+    }
+
+    fn predict_images(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
+        let decision = &self.description().decision;
+        let to_prediction =
+            |s: Result<Scores>| s?.to_prediction(self.labels(), decision.min_confidence);
+        let scores = self.scores(images)?.into_iter();
+        Ok(scores.map(to_prediction).collect())
+    }
+}
+
+calls!(Predictor);
+calls!(Ensemble);

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// One head's part of a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct HeadPrediction {
     /// The head.
     pub head: String,
@@ -11,12 +12,17 @@ pub struct HeadPrediction {
     pub index: Option<usize>,
     /// Its name.
     pub label: Option<String>,
+    /// Index of the label that the head itself holds most likely; the final class may have another, which fits the other heads.
+    pub best: usize,
+    /// Its name.
+    pub best_label: String,
     /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
     pub probs: Vec<f64>,
 }
 
 /// What a model says of one photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The final class.
     pub class: usize,
@@ -24,6 +30,9 @@ pub struct Prediction {
     pub name: String,
     /// Its joint probability.
     pub prob: f64,
+    /// The probability of each final class, in order; not in JSON.
+    #[serde(skip)]
+    pub class_probs: Vec<f64>,
     /// Each head's label and probabilities, in the order of the heads.
     pub heads: Vec<HeadPrediction>,
     /// Whether `prob` is below the model's [`min_confidence`](crate::Decision::min_confidence): better left to a person.
@@ -36,6 +45,16 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// The `k` most likely final classes with their probabilities, the most likely first, equal ones in their order.
+    /// [`Taxonomy::class_name`](crate::Taxonomy::class_name) has their names. With offsets
+    /// ([`Decision::offsets`](crate::Decision::offsets)) the first may be another than [`class`](Self::class).
+    pub fn top_k(&self, k: usize) -> Vec<(usize, f64)> {
+        let mut all: Vec<(usize, f64)> = self.class_probs.iter().copied().enumerate().collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(k);
+        all
+    }
+
     /// The label of the head named `head`, if there is one and it applies.
     pub fn label(&self, head: &str) -> Option<&str> {
         let head = self.heads.iter().find(|h| h.head == head)?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// themselves, so that a final class's probability is that of the members' final classes, not a product of pooled heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Average {
     /// The mean of the probabilities: a linear opinion pool.
     #[default]
@@ -140,20 +141,23 @@ impl Scores {
     /// With names; abstains where the final class is less likely than `min_confidence`.
     pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
         let heads = taxonomy.decode(self.class)?;
-        let heads = heads
-            .into_iter()
-            .enumerate()
-            .map(|(i, index)| HeadPrediction {
+        let heads = heads.into_iter().enumerate().map(|(i, index)| {
+            let best = argmax(&self.heads[i]);
+            HeadPrediction {
                 head: taxonomy.heads()[i].clone(),
                 index,
                 label: index.map(|label| taxonomy.labels(i)[label].clone()),
+                best,
+                best_label: taxonomy.labels(i)[best].clone(),
                 probs: self.heads[i].iter().map(|p| p.exp()).collect(),
-            });
+            }
+        });
         let prob = self.classes[self.class].exp();
         Ok(Prediction {
             class: self.class,
             name: taxonomy.class_name(self.class)?,
             prob,
+            class_probs: self.classes.iter().map(|p| p.exp()).collect(),
             heads: heads.collect(),
             abstains: prob < min_confidence,
             novelty: self.novelty,
@@ -165,8 +169,19 @@ impl Prediction {
     /// The final class of one photo, from its logits.
     ///
     /// # Errors
-    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs).
+    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs); [`Error::Invalid`] if the decision is not for these final
+    /// classes, or a logit is not a number.
     pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
+        decision.validate(taxonomy, logits.joint.is_some())?;
+        if let Some(joint) = &logits.joint
+            && joint.len() != taxonomy.num_classes()
+        {
+            return Err(Error::Shape {
+                what: "logits of the joint head".into(),
+                expected: format!("({})", taxonomy.num_classes()),
+                found: vec![joint.len()],
+            });
+        }
         let scores = Scores::from_logits(taxonomy, decision, logits)?;
         scores.to_prediction(taxonomy, decision.min_confidence)
     }

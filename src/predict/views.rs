@@ -1,18 +1,27 @@
-//! An ensemble on photos, each in all its views. Needs the feature `image`.
+//! The views of a photo, and an ensemble on photo files.
 
-use super::photos::{BATCH, in_order, stack};
-use super::{Ensemble, Prediction, Predictor, Scores, Views};
+use super::Views;
+#[cfg(feature = "train")]
+use super::calls::{apart, merged, named};
+#[cfg(feature = "image")]
+use super::{Engine, Ensemble, Scores};
 use crate::error::Result;
-use crate::input::{HeldPhoto, InputSpec, Photo, PhotoFile, Region};
+#[cfg(feature = "image")]
+use crate::input::{HeldPhoto, PhotoFile};
+use crate::input::{InputSpec, Photo, Region};
+#[cfg(feature = "train")]
+use rayon::prelude::*;
+#[cfg(feature = "image")]
 use std::path::Path;
 
 impl Views {
     /// The pixels of each view of a photo.
-    fn of(&self, spec: &InputSpec, photo: &Photo) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn of(&self, spec: &InputSpec, photo: &Photo) -> Result<Vec<Vec<u8>>> {
         let mut prepared = Vec::with_capacity(self.count());
         match self.five_crops {
             None => prepared.push(spec.prepare(photo)?),
             Some(share) => {
+                photo.validate()?;
                 let photo = photo.with_channels(spec.channels);
                 let whole = spec.region(photo.height, photo.width);
                 for region in five(whole, share) {
@@ -55,51 +64,22 @@ fn five(whole: Region, share: f64) -> [Region; 5] {
     })
 }
 
+#[cfg(feature = "image")]
 impl Ensemble {
-    /// Predicts one photo file (JPEG or PNG).
-    ///
-    /// # Errors
-    /// [`Error::Image`](crate::Error::Image) or [`Error::Io`](crate::Error::Io) naming the photo.
-    pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Prediction> {
-        self.predict_files(&[path.as_ref()])?.remove(0)
-    }
-
-    /// Predicts photo files, in their order, as [`Predictor::predict_files`](crate::Predictor::predict_files) does.
-    ///
-    /// # Errors
-    /// If a model itself fails.
-    pub fn predict_files(
-        &self,
-        paths: &[impl AsRef<Path> + Sync],
-    ) -> Result<Vec<Result<Prediction>>> {
-        let mut all = Vec::with_capacity(paths.len());
-        let scores = self.scores_of_files(paths)?.into_iter();
-        all.extend(scores.map(|s| self.to_prediction(&s?)));
-        Ok(all)
-    }
-
-    /// Predicts one decoded photo of any size.
-    ///
-    /// # Errors
-    /// [`Error::Image`](crate::Error::Image) if it cannot be resized.
-    pub fn predict_photo(&self, photo: &Photo) -> Result<Prediction> {
-        let views = self.views_of(photo)?;
-        self.to_prediction(&self.scores(vec![views])?.remove(0)?)
-    }
-
     /// Scores of photo files, in their order.
+    #[cfg(feature = "train")]
     pub(crate) fn scores_of_files(
         &self,
         paths: &[impl AsRef<Path> + Sync],
     ) -> Result<Vec<Result<Scores>>> {
-        // All views of a photo, by all members, are held at once.
-        let views = self.views.count() * self.members.len();
-        let at_once = |m: &Predictor| m.input().at_once(BATCH * views) / views;
-        let at_once = self.members.iter().map(at_once).min().unwrap_or(1).max(1);
-        let prepare = |path: &Path| self.views_of(&*self.hold(path)?);
         let mut all = Vec::with_capacity(paths.len());
-        for paths in paths.chunks(at_once) {
-            all.extend(in_order(paths, prepare, |photos| self.scores(photos))?);
+        for paths in paths.chunks(self.at_once()) {
+            let opened = paths.par_iter();
+            let opened = opened.map(|p| self.prepare(&*self.hold(p.as_ref())?));
+            let (prepared, failed) = apart(opened.collect());
+            let found = merged(self.scores(prepared)?, failed);
+            let found = found.into_iter().zip(paths);
+            all.extend(found.map(|(scores, path)| scores.map_err(|e| named(e, path.as_ref()))));
         }
         Ok(all)
     }
@@ -107,26 +87,6 @@ impl Ensemble {
     /// A photo for all members, with all channels that any of them looks at.
     pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
         let inputs: Vec<InputSpec> = self.members.iter().map(|m| m.input().clone()).collect();
-        let channels = inputs.iter().map(|i| i.channels).max();
-        PhotoFile::read(path)?.photo(channels.unwrap_or(3), &inputs)
-    }
-
-    /// Each member's views of a photo, one member after the other: a held photo is counted with the working memory of one.
-    fn views_of(&self, photo: &Photo) -> Result<Vec<Vec<Vec<u8>>>> {
-        let of = |m: &Predictor| self.views.of(m.input(), photo);
-        self.members.iter().map(of).collect()
-    }
-
-    /// The scores of each photo, from each member's views of it.
-    fn scores(&self, mut photos: Vec<Vec<Vec<Vec<u8>>>>) -> Result<Vec<Result<Scores>>> {
-        let mut all = Vec::new();
-        for (place, member) in self.members.iter().enumerate() {
-            for view in 0..self.views.count() {
-                let take = |p: &mut Vec<Vec<Vec<u8>>>| std::mem::take(&mut p[place][view]);
-                let pixels: Vec<_> = photos.iter_mut().map(take).collect();
-                all.push(member.scores(&stack(member.input(), &pixels)?)?);
-            }
-        }
-        Ok(self.pooled(all))
+        PhotoFile::read(path)?.photo(self.channels(), &inputs)
     }
 }

@@ -10,6 +10,7 @@ use hydranet_kernels::activation::Activation;
 use hydranet_kernels::geometry::Conv2dParams;
 use hydranet_kernels::pool::AvgPool2dParams;
 use hydranet_kernels::window_layout::WindowLayout;
+use std::fmt;
 use std::sync::Arc;
 
 /// A handle of one map of a [`Tape`]; its memory is freed with the last handle, unless a backward pass needs it.
@@ -52,6 +53,7 @@ pub struct ConvStep<'a> {
 }
 
 /// What an attention within windows needs beside its map.
+#[derive(Clone, Copy, Debug)]
 pub struct WindowAttention<'a> {
     /// Heads.
     pub heads: usize,
@@ -77,6 +79,24 @@ pub struct Tape {
     stage: usize,
     /// The share of a batch in running statistics, if it is not each layer's own.
     pub momentum: Option<f64>,
+}
+
+impl fmt::Debug for ConvStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("ConvStep")
+            .field("params", &self.params)
+            .field("activation", &self.activation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Tape")
+            .field("maps", &self.dims.len())
+            .field("momentum", &self.momentum)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tape {

@@ -165,8 +165,13 @@ impl Taxonomy {
     }
 
     /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a
-    /// label that matters is not known, or the combination is impossible.
+    /// label that matters is not known, or the combination is impossible; or if there is not one label a head that it has.
     pub fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
+        let mut pairs = labels.iter().zip(&self.labels);
+        let known = pairs.all(|(label, names)| label.is_none_or(|l| l < names.len()));
+        if labels.len() != self.heads.len() || !known {
+            return None;
+        }
         match &self.tree {
             None => {
                 let mut class = 0;

@@ -26,6 +26,7 @@ pub fn read_tensors(bytes: &[u8], origin: &str) -> Result<(HashMap<String, Strin
             problem: format!(
                 "tensor `{name}` is of type {dtype:?}; expected a floating-point type, or I8 with a `{name}.scale` for each place of its first axis"
             ),
+            source: None,
         }),
     }
 }
@@ -44,10 +45,11 @@ pub(crate) fn read_floats(bytes: &[u8], origin: &str) -> Result<Floats> {
         problem: match what_instead_of_binary(bytes) {
             Some(what) => format!("not a whole safetensors file, but {what}"),
             None => format!(
-                "not a whole safetensors file of {} bytes ({e}); is it cut off, or of another format?",
+                "not a whole safetensors file of {} bytes; is it cut off, or of another format?",
                 bytes.len()
             ),
         },
+        source: Some(e.into()),
     };
     let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(broken)?;
@@ -86,6 +88,7 @@ where
     let metadata = description.map(|d| HashMap::from([(KEY.to_string(), d)]));
     safetensors::serialize(tensors, metadata).map_err(|e| Error::Checkpoint {
         origin: "the file to write".into(),
-        problem: e.to_string(),
+        problem: "cannot be written as safetensors".into(),
+        source: Some(e.into()),
     })
 }

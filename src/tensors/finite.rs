@@ -51,5 +51,6 @@ pub(crate) fn check_values(tensors: &Tensors, origin: &str) -> Result<()> {
             "{}{more}; expected finite weights; did the training diverge?",
             wrong[0]
         ),
+        source: None,
     })
 }

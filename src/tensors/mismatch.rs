@@ -70,6 +70,7 @@ impl TensorMismatch {
         Err(Error::Checkpoint {
             origin: origin.into(),
             problem: problems.join("\n"),
+            source: None,
         })
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn unfit(name: &str, what: &str) -> Error {
     Error::Checkpoint {
         origin: "the model".into(),
         problem: format!("tensor `{name}` has {what}"),
+        source: None,
     }
 }
 
@@ -124,6 +125,7 @@ pub(crate) fn dequantise(
                         problem: format!(
                             "tensor `{scales}` has the scale {wrong}; expected finite numbers of at least 0; did the training diverge?"
                         ),
+                        source: None,
                     });
                 }
                 let values = values(view.data(), &scale);

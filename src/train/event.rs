@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// Features of a frozen backbone were looked for in the file they are kept in.
     Found {

@@ -5,7 +5,7 @@ use super::event::Event;
 use crate::data::dataset::Dataset;
 use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
 use crate::data::loader::LoaderConfig;
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
 use crate::model::{ModelSpec, MultiTaskModel};

@@ -9,11 +9,13 @@ use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::score::ScoreReport;
 use crate::model_file::Tensors;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Whether it was stopped before its end; [`Trainer::resume`] goes on.
     pub stopped: bool,
@@ -54,6 +56,17 @@ pub struct Trainer<'a> {
     resume: bool,
     stop: &'a AtomicBool,
     on_event: Box<dyn FnMut(&Event) + 'a>,
+}
+
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let losses: Vec<&String> = self.losses.iter().map(|(head, _)| head).collect();
+        f.debug_struct("Trainer")
+            .field("out", &self.out)
+            .field("resume", &self.resume)
+            .field("losses", &losses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Trainer<'a> {

@@ -4,6 +4,14 @@
 //! the Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training
 //! programs, and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and
 //! DINOv2; see `adapt`.
+//!
+//! ```no_run
+//! let tensors = hydranet::weights::read("resnet18.pth".as_ref())?;
+//! for (name, tensor) in &tensors {
+//!     println!("{name} {:?}", tensor.dims());
+//! }
+//! # Ok::<(), hydranet::Error>(())
+//! ```
 
 mod channels;
 mod guard;
@@ -40,6 +48,7 @@ pub(crate) fn read_with_description(path: &Path) -> Result<(Tensors, Option<Stri
         let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
             origin: origin.clone(),
             problem,
+            source: None,
         })?;
         check_values(&tensors, &origin)?;
         return Ok((tensors, None));

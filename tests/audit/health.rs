@@ -313,7 +313,7 @@ fn limits_out_of_range_or_misspelt_are_errors() {
         ("crop=[0,4]", "at least 1 × 1"),
         ("crop=3", "--limit crop=3"),
     ] {
-        let error = HealthConfig::with(&[limit.into()]).unwrap_err().to_string();
+        let error = format!("{:#}", HealthConfig::with(&[limit.into()]).unwrap_err());
         assert!(error.contains(part), "{limit}: {error}");
     }
     let config = HealthConfig::with(&["dark=2".into(), "crop=[4,5]".into()]).unwrap();
@@ -326,6 +326,6 @@ fn limits_out_of_range_or_misspelt_are_errors() {
 #[test]
 fn a_limit_out_of_range_is_refused_by_its_name() {
     let limit = hydranet::audit::health::HealthConfig::with(&["blurred=-1".into()]);
-    let message = limit.unwrap_err().to_string();
+    let message = format!("{:#}", limit.unwrap_err());
     assert!(message.contains("--limit blurred"), "{message}");
 }

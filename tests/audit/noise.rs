@@ -65,7 +65,7 @@ fn matrices(joint: &ConfidentJoint, case: &Value) -> Result<(), String> {
 fn check<T: Real>(labels: &[usize], probs: &[T], case: &Value) -> Result<(), String> {
     let classes = case["classes"].as_u64().unwrap() as usize;
     let least = case["least"].as_u64().unwrap() as usize;
-    let given = Given::new(labels, probs, classes).map_err(|e| e.to_string())?;
+    let given = Given::new(labels, probs, classes).map_err(|e| format!("{e:#}"))?;
     let joint = given.confident_joint();
     matrices(&joint, case)?;
     for quality in Quality::ALL {
@@ -131,7 +131,7 @@ fn fold(order: &[usize]) -> u64 {
 
 fn check_many<T: Real>(labels: &[usize], probs: &[T], case: &Value) -> Result<(), String> {
     let classes = case["classes"].as_u64().unwrap() as usize;
-    let given = Given::new(labels, probs, classes).map_err(|e| e.to_string())?;
+    let given = Given::new(labels, probs, classes).map_err(|e| format!("{e:#}"))?;
     let joint = given.confident_joint();
     matrices(&joint, case)?;
     for rule in Rule::ALL {
@@ -266,7 +266,7 @@ fn what_cannot_be_judged_is_refused_in_words() {
         assert_eq!(text, expected);
     }
     assert!(matches!("both".parse(), Ok(Rule::Both)));
-    let text = "neither".parse::<Rule>().unwrap_err().to_string();
+    let text = format!("{:#}", "neither".parse::<Rule>().unwrap_err());
     assert!(
         text.starts_with("there is no rule for wrong labels named `neither`"),
         "{text}"

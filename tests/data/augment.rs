@@ -2,7 +2,7 @@
 
 use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
 use hydranet::data::loader::{Job, Loader, LoaderConfig};
-use hydranet::data::photo_source::NamedPhoto;
+use hydranet::data::named_photo::NamedPhoto;
 use hydranet::input::Photo;
 use hydranet::random::rng::{Purpose, keyed};
 use hydranet::{Error, InputSpec};

@@ -274,7 +274,7 @@ fn a_name_in_two_listings_is_told_apart_by_its_path() {
             r#"photo = "{photo}", action = "relabel", head = "gender", label = "female""#
         )]))
     };
-    let error = entry("1.jpg").apply(&mut dataset).unwrap_err().to_string();
+    let error = format!("{:#}", entry("1.jpg").apply(&mut dataset).unwrap_err());
     assert!(
         error.contains("fixes.toml, line 3") && error.contains("several listings"),
         "{error}"
@@ -668,7 +668,7 @@ fn a_model_file_says_which_corrections_it_was_trained_with() {
     );
 
     let plain = bench.dataset(&config);
-    let error = go(&plain, &bench.out("other")).unwrap_err().to_string();
+    let error = format!("{:#}", go(&plain, &bench.out("other")).unwrap_err());
     assert!(error.contains("train.corrections: expected []"), "{error}");
     let text = Bench::config(&[]).unwrap().to_toml().unwrap();
     assert!(

@@ -276,7 +276,7 @@ fn a_training_from_a_model_keeps_its_sides_and_refuses_to_test_on_what_it_has_le
     anew.put_on_sides(&next.train.split, next.train.seed, &next.train.corrections)
         .unwrap();
     anew.seen = seen;
-    let message = go(&bench, &next, &anew, "anew").unwrap_err().to_string();
+    let message = format!("{:#}", go(&bench, &next, &anew, "anew").unwrap_err());
     for word in ["model.weights", "line ", "portraits.csv", "on train then"] {
         assert!(message.contains(word), "no `{word}` in {message}");
     }
@@ -420,7 +420,7 @@ fn a_part_that_does_not_say_whom_it_has_seen_makes_a_whole_that_says_so() {
     let mut broken = first.clone();
     broken.description.seen[0].photos.train.count = 1;
     let mut dataset = open(&listing, &config(1, &[]));
-    let message = settled(&mut dataset, &[&broken]).unwrap_err().to_string();
+    let message = format!("{:#}", settled(&mut dataset, &[&broken]).unwrap_err());
     assert!(message.contains("damaged"), "{message}");
 }
 

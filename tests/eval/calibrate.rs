@@ -316,7 +316,7 @@ fn abstention_reaches_the_accuracy_it_was_asked_for() {
         classes,
     } = &case;
     let message = calibrate(file, features, labels, classes, Abstain::ForAccuracy(1.01));
-    let message = message.unwrap_err().to_string();
+    let message = format!("{:#}", message.unwrap_err());
     assert!(
         message.contains("accuracy") && message.contains("at most"),
         "{message}"
@@ -407,7 +407,7 @@ fn what_is_far_from_the_training_photos_is_novel() {
     let one = train.narrow(0, 0, 1).unwrap();
     assert!(with_novelty(&file, &one, &aside).is_err());
     let alike = Tensor::ones((5, width), DType::F32, &Device::Cpu).unwrap();
-    let message = with_novelty(&file, &alike, &aside).unwrap_err().to_string();
+    let message = format!("{:#}", with_novelty(&file, &alike, &aside).unwrap_err());
     assert!(message.contains("differ"), "{message}");
     let mut broken = file.clone();
     broken.description.novelty.as_mut().unwrap().directions = 31;

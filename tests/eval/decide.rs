@@ -57,7 +57,7 @@ fn the_consistency_loss_has_the_gradient_of_central_differences() {
         let loss = |args: &[Tensor]| {
             consistency
                 .loss(&outputs(args))
-                .map_err(|e| candle_core::Error::Msg(e.to_string()))
+                .map_err(|e| candle_core::Error::Msg(format!("{e:#}")))
         };
         let error = gradient_error(&args, &loss).unwrap();
         assert!(error < 1e-7, "{error}");
@@ -289,7 +289,7 @@ fn a_rule_is_made_of_what_the_model_has() {
     assert_eq!(share(DecisionRule::Joint, Some(0.3)).unwrap(), 1.0);
     assert_eq!(share(DecisionRule::ClassOffsets, Some(0.3)).unwrap(), 0.3);
     assert_eq!(share(DecisionRule::LabelOffsets, None).unwrap(), 0.0);
-    let e = share(DecisionRule::Fused, None).unwrap_err().to_string();
+    let e = format!("{:#}", share(DecisionRule::Fused, None).unwrap_err());
     assert!(e.contains("joint head"), "{e}");
     // Photos whose class is not known are no ground for offsets.
     let decision = untuned(DecisionRule::ClassOffsets, &t, None, &classes).unwrap();

@@ -156,7 +156,7 @@ fn every_metric_is_found_by_its_name_and_serialised_under_it() {
         assert_eq!(metric.name().parse::<Metric>().unwrap(), metric);
         assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
     }
-    let e = "f1".parse::<Metric>().unwrap_err().to_string();
+    let e = format!("{:#}", "f1".parse::<Metric>().unwrap_err());
     assert!(
         e.contains("no metric named `f1`") && e.contains("macro_f1"),
         "{e}"

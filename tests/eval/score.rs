@@ -132,7 +132,7 @@ fn what_does_not_fit_the_taxonomy_is_an_error_that_names_the_photo() {
         ),
     ] {
         let e: Error = ScoreReport::new(&taxonomy(), &[], &[good.clone(), bad]).unwrap_err();
-        assert_eq!(e.to_string(), message);
+        assert_eq!(format!("{e:#}"), message);
     }
 }
 

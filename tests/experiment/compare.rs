@@ -212,7 +212,7 @@ fn what_cannot_be_compared_is_refused() {
     let age = figures(&["age.brier"]);
     assert!(message(std::slice::from_ref(&run), &age, 0.95).contains("age.brier"));
     let folder = tempfile::tempdir().unwrap();
-    let e = collect(&[folder.path().into()]).unwrap_err().to_string();
+    let e = format!("{:#}", collect(&[folder.path().into()]).unwrap_err());
     assert!(e.contains("experiment.json"), "{e}");
 }
 

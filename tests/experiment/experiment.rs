@@ -349,7 +349,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
         ),
     ] {
         let message = match plan(&bench, &toml) {
-            Err(e) => e.to_string(),
+            Err(e) => format!("{e:#}"),
             Ok(_) => panic!("accepted: {toml}"),
         };
         assert!(message.contains(words), "{message}\nlacks {words}");
@@ -358,7 +358,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
     nothing.data.clear();
     let e = planned(&nothing, "experiment.toml").unwrap_err();
     assert!(
-        matches!(e, Error::Invalid { .. }) && e.to_string().contains("--data"),
+        matches!(e, Error::Invalid { .. }) && format!("{e:#}").contains("--data"),
         "{e}"
     );
 }

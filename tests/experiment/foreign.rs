@@ -43,8 +43,8 @@ fn strangers() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn says(what: &str, word: &str, error: impl ToString) {
-    let message = error.to_string();
+fn says(what: &str, word: &str, error: impl std::fmt::Display) {
+    let message = format!("{error:#}");
     assert!(message.contains(word), "{what}, no `{word}`: {message}");
     assert!(message.contains("given"), "{what}, no file: {message}");
     assert!(message.len() < 700, "{what}: {message}");

@@ -345,13 +345,13 @@ fn a_missing_photo_is_looked_for_by_similar_names() {
         ("d.jpg", "d.JPG", "capital and small"),
         ("e.png", " e.png", "with a space"),
     ] {
-        let message = Photo::open(at(asked)).unwrap_err().to_string();
+        let message = format!("{:#}", Photo::open(at(asked)).unwrap_err());
         assert!(
             message.contains(&format!("{there}` is there")) && message.contains(how),
             "{asked}: {message}"
         );
     }
-    let message = Photo::open(at("f.png")).unwrap_err().to_string();
+    let message = format!("{:#}", Photo::open(at("f.png")).unwrap_err());
     assert!(!message.contains("is there"), "{message}");
 }
 
@@ -389,7 +389,7 @@ fn child_that_opens_photos() {
             scope.spawn(move || {
                 let told = match Photo::open(file) {
                     Ok(photo) => format!("{}×{}", photo.height, photo.width),
-                    Err(e) => e.to_string(),
+                    Err(e) => format!("{e:#}"),
                 };
                 println!("told {told}");
             });

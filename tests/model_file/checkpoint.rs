@@ -12,7 +12,7 @@ const ORIGIN: &str = "some/model.safetensors";
 fn assert_refused(case: &str, bytes: &[u8], words: &[&str]) {
     match ModelFile::from_bytes(bytes, ORIGIN) {
         Err(e @ Error::Checkpoint { .. }) => {
-            let message = e.to_string();
+            let message = format!("{e:#}");
             for word in words.iter().chain(&[ORIGIN]) {
                 assert!(message.contains(word), "{case}: no `{word}` in: {message}");
             }
@@ -152,7 +152,7 @@ fn a_path_that_cannot_be_read_is_named() {
     let path = folder.path().join("none.safetensors");
     match ModelFile::read(&path) {
         Err(e @ Error::Io { .. }) => {
-            assert!(e.to_string().contains(&path.display().to_string()));
+            assert!(format!("{e:#}").contains(&path.display().to_string()));
         }
         other => panic!("{other:?}"),
     }
@@ -310,7 +310,7 @@ fn weights_that_are_no_numbers_and_variances_below_0_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         std::fs::write(&path, &bytes).unwrap();
-        let message = hydranet::weights::read(&path).unwrap_err().to_string();
+        let message = format!("{:#}", hydranet::weights::read(&path).unwrap_err());
         assert!(message.contains(&named), "{message}");
     }
 }
@@ -408,10 +408,10 @@ fn weights_in_lesser_types_that_are_no_numbers_are_refused_by_name() {
 fn a_prediction_that_is_not_finite_is_an_error() {
     let predictor = Predictor::new(&tiny::model()).unwrap();
     let images = (tiny::images() * f64::NAN).unwrap();
-    let message = predictor.predict_tensor(&images).unwrap_err().to_string();
+    let message = format!("{:#}", predictor.predict_tensor(&images).unwrap_err());
     assert!(message.contains("finite"), "{message}");
     let ensemble =
         hydranet::Ensemble::new(vec![predictor], Default::default(), Default::default()).unwrap();
-    let message = ensemble.predict_tensor(&images).unwrap_err().to_string();
+    let message = format!("{:#}", ensemble.predict_tensor(&images).unwrap_err());
     assert!(message.contains("finite"), "{message}");
 }

@@ -124,7 +124,7 @@ fn what_no_type_can_hold_and_broken_scales_are_named() {
     let name = "backbone.conv_stem.weight";
     let weight = large.tensors[name].clone();
     large.tensors.insert(name.into(), (&weight * 1e9).unwrap());
-    let message = large.with_dtype(WeightDType::F16).unwrap_err().to_string();
+    let message = format!("{:#}", large.with_dtype(WeightDType::F16).unwrap_err());
     assert!(
         message.contains(name) && message.contains("f16"),
         "{message}"
@@ -134,7 +134,7 @@ fn what_no_type_can_hold_and_broken_scales_are_named() {
     large
         .tensors
         .insert(name.into(), (&weight * f64::NAN).unwrap());
-    let message = large.with_dtype(WeightDType::Int8).unwrap_err().to_string();
+    let message = format!("{:#}", large.with_dtype(WeightDType::Int8).unwrap_err());
     assert!(
         message.contains(name) && message.contains("finite"),
         "{message}"
@@ -150,11 +150,11 @@ fn what_no_type_can_hold_and_broken_scales_are_named() {
         .collect();
     let broken = safetensors::serialize(without, header.metadata().clone()).unwrap();
     let message = ModelFile::from_bytes(&broken, "small.safetensors");
-    let message = message.unwrap_err().to_string();
+    let message = format!("{:#}", message.unwrap_err());
     for word in ["small.safetensors", name, "I8", ".scale"] {
         assert!(message.contains(word), "{word}: {message}");
     }
-    let message = "int4".parse::<WeightDType>().unwrap_err().to_string();
+    let message = format!("{:#}", "int4".parse::<WeightDType>().unwrap_err());
     assert!(message.contains("int8"), "{message}");
 }
 

@@ -149,7 +149,10 @@ fn crops_are_the_middle_and_the_corners() {
     let part = |top: usize, left: usize| {
         let rows = photo.rgb.chunks_exact(64 * 3).skip(top).take(32);
         let part = rows.flat_map(|r| r[left * 3..(left + 32) * 3].to_vec());
-        alone.predict_rgb(&part.collect::<Vec<u8>>()).unwrap()
+        let (height, width) = (32, 32);
+        let rgb = part.collect();
+        let photo = Photo { height, width, rgb };
+        alone.predict_photo(&photo).unwrap()
     };
     let parts = [
         part(16, 16),
@@ -179,7 +182,7 @@ fn crops_are_the_middle_and_the_corners() {
     let wrong = Ensemble::new(members, Average::Vote, views(1.5)).err();
     assert!(wrong.unwrap().to_string().contains("five_crops"));
     let error = of(views(0.5)).predict_tensor(&tiny::images()).unwrap_err();
-    assert!(error.to_string().contains("crops"), "{error}");
+    assert!(format!("{error:#}").contains("crops"), "{error}");
 }
 
 #[test]
@@ -305,7 +308,7 @@ fn files_are_predicted_in_order_and_a_broken_one_in_its_place() {
         let image = image::RgbImage::from_raw(w, h, decoded.rgb).unwrap();
         assert_eq!(one.predict_image(&image.into()).unwrap(), alone);
     }
-    let error = found[1].as_ref().unwrap_err().to_string();
+    let error = format!("{:#}", found[1].as_ref().unwrap_err());
     assert!(error.contains("none.jpg"), "{error}");
     let found = all.predict_files(&paths).unwrap();
     assert!(found[0].is_ok() && found[1].is_err() && found[2].is_ok());

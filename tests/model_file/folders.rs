@@ -18,7 +18,7 @@ fn config(dir: &Path) -> Value {
 }
 
 fn refused<T>(result: hydranet::Result<T>, words: &[&str]) {
-    let message = result.err().unwrap().to_string();
+    let message = format!("{:#}", result.err().unwrap());
     for word in words {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
@@ -193,7 +193,10 @@ fn broken_folders_are_refused_with_what_is_wrong() {
     let out = dir.path();
     let model = tiny::model();
     let whole = || folder::write(&model, out, None).unwrap();
-    refused(ModelFile::read(out), &[folder::HEADS, "--hugging-face"]);
+    refused(
+        ModelFile::read(out),
+        &[folder::HEADS, "form of the Hugging Face Hub"],
+    );
     let source = out.to_str().unwrap();
     let architecture = model.description.model.backbone;
     refused(

@@ -63,7 +63,7 @@ fn heads_alone_are_small_and_find_their_backbone_again() {
     for word in [found.as_str(), &expected, "mask, gender, age"] {
         assert!(message.contains(word), "{word}: {message}");
     }
-    let message = read.attach(&read.tensors).unwrap_err().to_string();
+    let message = format!("{:#}", read.attach(&read.tensors).unwrap_err());
     assert!(message.contains("no tensor of a backbone"), "{message}");
 }
 
@@ -99,13 +99,13 @@ fn each_kind_of_file_says_what_it_is_to_the_wrong_reader() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("h.safetensors") && message.contains("attach"),
+        message.contains("h.safetensors") && message.contains("attached"),
         "{message}"
     );
     let message = HeadsFile::from_bytes(&model.to_bytes().unwrap(), "m.safetensors");
-    let message = message.unwrap_err().to_string();
+    let message = format!("{:#}", message.unwrap_err());
     assert!(
-        message.contains("m.safetensors") && message.contains("extract"),
+        message.contains("m.safetensors") && message.contains("taken out"),
         "{message}"
     );
     let mut broken = heads_only(&model).unwrap();
@@ -142,7 +142,7 @@ fn what_cannot_be_merged_is_said() {
     for head in ["mask", "gender", "age"] {
         elsewhere = heads::rename(&elsewhere, head, &format!("{head}2")).unwrap();
     }
-    let message = merge(&[model.clone(), elsewhere]).unwrap_err().to_string();
+    let message = format!("{:#}", merge(&[model.clone(), elsewhere]).unwrap_err());
     assert!(message.contains("backbone"), "{message}");
     assert!(merge(&[]).is_err());
     assert_eq!(

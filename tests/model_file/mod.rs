@@ -4,6 +4,7 @@ mod checkpoint;
 mod dtype;
 mod ensemble;
 mod folders;
+mod hostile;
 mod merge;
 mod old_files;
 mod onnx;

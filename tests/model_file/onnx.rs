@@ -251,7 +251,7 @@ fn the_file_says_what_the_model_is() {
 
 fn refused(file: &ModelFile, words: &[&str]) {
     let message = match to_bytes(file) {
-        Err(e @ Error::Invalid { .. }) => e.to_string(),
+        Err(e @ Error::Invalid { .. }) => format!("{e:#}"),
         other => panic!("{:?}", other.map(|b| b.len())),
     };
     for word in words {

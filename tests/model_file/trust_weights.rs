@@ -177,7 +177,7 @@ fn a_head_that_means_something_else_is_refused_by_name() {
     ];
     for (own, wanted, words) in cases {
         let message = start(dir.path(), &model(vec![own], false), &[wanted], false);
-        let message = message.unwrap_err().to_string();
+        let message = format!("{:#}", message.unwrap_err());
         for word in words.into_iter().chain(["`age`", "own.safetensors"]) {
             assert!(message.contains(word), "no {word} in {message}");
         }

@@ -135,7 +135,7 @@ fn what_is_no_variable_gets_no_gradient_and_costs_none() {
 fn no_tape_starts_with_images_that_are_empty() {
     for (name, start) in STARTS {
         for shape in [[0, 3, 4, 4], [2, 0, 4, 4], [2, 3, 0, 4], [2, 3, 4, 0]] {
-            let error = start(&values(&shape, 1)).err().expect(name).to_string();
+            let error = start(&values(&shape, 1)).expect_err(name).to_string();
             assert!(error.contains("not empty"), "{name} {shape:?}: {error}");
         }
     }

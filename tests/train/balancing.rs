@@ -79,7 +79,7 @@ fn with_each_method_a_run_stopped_and_resumed_ends_with_the_bytes_of_one_that_wa
     // Nobody goes on with another method.
     let other = with(&["train.epochs=4"], &["train.balancing=uncertainty"]);
     let error = bench.train(&other, "whole-0", true, None).unwrap_err();
-    assert!(error.to_string().contains("train.balancing"), "{error}");
+    assert!(format!("{error:#}").contains("train.balancing"), "{error}");
 }
 
 #[test]
@@ -464,7 +464,7 @@ fn settings_that_cannot_work_are_refused_by_name() {
         (vec!["train.balancing={famo={decay=-1}}"], "famo.decay"),
         (vec!["train.balancing=fair"], "fair"),
     ] {
-        let error = Bench::config(&settings).unwrap_err().to_string();
+        let error = format!("{:#}", Bench::config(&settings).unwrap_err());
         assert!(error.contains(expected), "{settings:?}: {error}");
     }
     // By low-rank factors it is trained after all.
@@ -472,7 +472,10 @@ fn settings_that_cannot_work_are_refused_by_name() {
     let bench = Bench::new();
     let config = with(&["train.balancing=pc_grad"], &["train.freeze=['*']"]);
     let error = bench.train(&config, "none", false, None).unwrap_err();
-    assert!(error.to_string().contains("balancing=pc_grad"), "{error}");
+    assert!(
+        format!("{error:#}").contains("balancing=pc_grad"),
+        "{error}"
+    );
 }
 
 #[test]

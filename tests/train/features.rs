@@ -194,7 +194,7 @@ fn a_second_run_reads_no_photo() {
     bench.train(&config, "gone").unwrap();
     bench.assert_same("first", "gone");
     let error = bench.train(&bench.config(None, &[]), "memory").unwrap_err();
-    assert!(error.to_string().contains(".jpg"), "{error}");
+    assert!(format!("{error:#}").contains(".jpg"), "{error}");
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_broken_photo_is_an_error_that_names_it_and_what_was_computed_before_is_kept
     std::fs::write(&photo, "no photo").unwrap();
     let error = bench.train_on(&config, &dataset, "broken").unwrap_err();
     let name = photo.file_name().unwrap().to_str().unwrap();
-    assert!(error.to_string().contains(name), "{error}");
+    assert!(format!("{error:#}").contains(name), "{error}");
     dataset.samples.remove(last);
     let told = bench.train_on(&config, &dataset, "whole").unwrap();
     // Whole batches of 32.
@@ -607,7 +607,7 @@ fn settings_that_would_keep_no_features_are_errors_that_say_what_to_set() {
             "0 or 1",
         ),
     ] {
-        let error = load(&settings).unwrap_err().to_string();
+        let error = format!("{:#}", load(&settings).unwrap_err());
         assert!(error.contains(expected), "{settings:?}: {error}");
     }
     assert!(load(&[&frozen[..], &[cache]].concat()).is_ok());

@@ -402,7 +402,7 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
             "train.batch_norm.frozen_stages",
         ),
     ] {
-        let error = Bench::config(&[setting]).unwrap_err().to_string();
+        let error = format!("{:#}", Bench::config(&[setting]).unwrap_err());
         assert!(error.contains(named), "{setting}: {error}");
     }
     let both = Bench::config(&["train.lora={rank=2}", "train.ema=0.9"]);
@@ -424,7 +424,7 @@ fn a_pattern_that_matches_no_tensor_is_an_error_that_says_how_names_start() {
     ] {
         let config = Bench::config(&[setting]).unwrap();
         let weights = load_weights(&config, Path::new(HEADS)).unwrap();
-        let error = dry_run(&config, weights).unwrap_err().to_string();
+        let error = format!("{:#}", dry_run(&config, weights).unwrap_err());
         for part in [named, "`blok.*`", "blocks.0."] {
             assert!(error.contains(part), "{setting}: {error}");
         }

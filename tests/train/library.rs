@@ -2,8 +2,9 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{BatchNorm, Conv2d, Conv2dConfig, Module, ModuleT, VarBuilder, VarMap};
+use hydranet::PhotoSource;
 use hydranet::adapter::{Entry, register};
-use hydranet::data::{Dataset, PhotoSource, Sample, Split, Value};
+use hydranet::data::{Dataset, Sample, Split, Value};
 use hydranet::model_file::heads::{NewTensors, add};
 use hydranet::train::{Config, Event, FineTune, Group, HeadLoss, Loss, Optimizer, OptimizerKind};
 use hydranet::train::{Trainer, Variables, targets, train_head};

@@ -205,7 +205,7 @@ fn ways_of_mixing_are_written_in_toml_and_what_is_wrong_with_them_is_named() {
         ("train.sampling={by_head={head='msk'}}", &["msk", "mask"]),
         ("train.sampling='every'", &["every", "`one_photo_a_person`"]),
     ] {
-        let error = Bench::config(&[setting]).unwrap_err().to_string();
+        let error = format!("{:#}", Bench::config(&[setting]).unwrap_err());
         for word in words {
             assert!(error.contains(word), "{setting}: no `{word}` in: {error}");
         }

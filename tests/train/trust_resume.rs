@@ -32,7 +32,7 @@ fn listing(bench: &Bench, change: impl Fn(&mut Vec<String>)) {
 
 fn refused(bench: &Bench, config: &Config, words: &[&str]) {
     let error = bench.train(config, "run", true, None).unwrap_err();
-    let message = error.to_string();
+    let message = format!("{error:#}");
     for word in words {
         assert!(message.contains(word), "no `{word}` in {message}");
     }

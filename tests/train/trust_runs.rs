@@ -222,6 +222,6 @@ fn settings_without_bound_are_refused_with_the_bound() {
         ("train.queue_mib=1000000000000000", "1048576"),
     ] {
         let error = Bench::config(&[setting]).unwrap_err();
-        assert!(error.to_string().contains(bound), "{error}");
+        assert!(format!("{error:#}").contains(bound), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::common::hub_server::{COMMIT, OLD_NAME, Server};
 use hydranet::hub::Hub;
+use hydranet::{Error, HubErrorKind};
 use std::path::Path;
 
 const SOURCE: &str = "hf://someone/a-network";
@@ -21,7 +22,7 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 fn refused(hub: &Hub, source: &str, words: &[&str]) {
-    let message = hub.fetch(source).unwrap_err().to_string();
+    let message = format!("{:#}", hub.fetch(source).unwrap_err());
     for word in words.iter().chain(&[source]) {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
@@ -290,4 +291,30 @@ fn a_server_of_another_kind_is_not_called_unreached() {
         };
         refused(&hub, SOURCE, &["its answer cannot be used"]);
     }
+}
+
+#[test]
+fn a_failure_says_whether_to_try_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::new(&[("other.bin", b"other")]);
+    let hub = hub(&server, cache.path());
+    let kind = |hub: &Hub| match hub.fetch(SOURCE) {
+        Err(Error::Hub { kind, .. }) => kind,
+        other => panic!("{other:?}"),
+    };
+    // The repository has no weights.
+    assert_eq!(kind(&hub), HubErrorKind::NotFound);
+    for (answer, expected) in [
+        ("503 Service Unavailable", HubErrorKind::TryAgain),
+        ("404 Not Found", HubErrorKind::NotFound),
+        ("403 Forbidden", HubErrorKind::Forbidden),
+    ] {
+        server.state().refuse = Some(("/revision/", answer));
+        assert_eq!(kind(&hub), expected, "{answer}");
+    }
+    let offline = Hub {
+        offline: true,
+        ..hub
+    };
+    assert_eq!(kind(&offline), HubErrorKind::Offline);
 }

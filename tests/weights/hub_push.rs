@@ -23,7 +23,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn says<T: std::fmt::Debug>(result: hydranet::Result<T>, words: &[&str]) {
-    let message = result.unwrap_err().to_string();
+    let message = format!("{:#}", result.unwrap_err());
     for word in words {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
@@ -111,7 +111,7 @@ fn a_model_file_gets_its_name_a_branch_is_written_to_and_a_repository_made_when_
     server.state().missing = true;
     says(
         push(&hub, TO, &file, Create::No, &mut |_, _| ()),
-        &["404", "main", "--create", TO],
+        &["404", "main", "have it made", TO],
     );
     push(&hub, TO, &file, Create::Private, &mut |_, _| ()).unwrap();
     let at_branch = format!("{TO}@v1");
@@ -209,7 +209,7 @@ fn large_files_go_up_whole_or_in_parts_once_and_without_the_token() {
     says(go(&mut |_, _| ()), &["`xet`", "basic and multipart"]);
     server.state().lfs_way = None;
     server.state().refuse = Some(("/storage/", "403 Forbidden"));
-    let message = go(&mut |_, _| ()).unwrap_err().to_string();
+    let message = format!("{:#}", go(&mut |_, _| ()).unwrap_err());
     assert!(message.contains("was not uploaded: HTTP error: 403"));
     assert!(!message.contains("the token may not"), "{message}");
     server.state().refuse = Some(("/storage/", "503 Service Unavailable"));
@@ -261,14 +261,14 @@ fn an_interrupted_pull_leaves_no_folder_and_goes_on_where_it_stopped() {
     for folder in [&half, &somebodys, &old.join("folder")] {
         write(folder, &[("a", b"a")]);
     }
-    says(go(&hub, false), &["out", "--overwrite"]);
+    says(go(&hub, false), &["out", "overwrite"]);
     assert_eq!(read(&out)["a"], b"a", "the old folder has its name back");
     assert!(!half.exists() && !old.exists() && somebodys.exists());
     std::fs::remove_dir_all(&out).unwrap();
     std::fs::remove_dir_all(&somebodys).unwrap();
     std::fs::rename(beside("kept"), &out).unwrap();
 
-    says(go(&hub, false), &["out", "--overwrite"]);
+    says(go(&hub, false), &["out", "overwrite"]);
     write(&out, &[("of-another-model", b"")]);
     server.state().files.remove("config.json");
     says(

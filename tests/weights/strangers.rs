@@ -72,7 +72,7 @@ fn read_bytes(bytes: &[u8]) -> hydranet::Result<hydranet::model_file::Tensors> {
 }
 
 fn refusal(bytes: &[u8], words: &str) {
-    let message = read_bytes(bytes).unwrap_err().to_string();
+    let message = format!("{:#}", read_bytes(bytes).unwrap_err());
     assert!(message.contains(words), "no `{words}` in: {message}");
     assert!(message.len() < 2000, "{} bytes", message.len());
 }

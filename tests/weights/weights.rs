@@ -118,7 +118,7 @@ impl Case {
 
 fn words(result: hydranet::Result<impl Sized>) -> String {
     match result {
-        Err(e) => e.to_string(),
+        Err(e) => format!("{e:#}"),
         Ok(_) => panic!("accepted"),
     }
 }
@@ -380,7 +380,7 @@ fn a_pytorch_file_cut_off_anywhere_is_refused() {
             std::fs::write(&path, &bytes[..length]).unwrap();
             match read(&path) {
                 Err(e @ Error::Checkpoint { .. }) => {
-                    expect(&e.to_string(), &["cut.pth", "cut off"]);
+                    expect(&format!("{e:#}"), &["cut.pth", "cut off"]);
                 }
                 other => panic!("{name}, {length} bytes: {other:?}"),
             }
@@ -462,7 +462,7 @@ fn where_weights_are_not_shipped_it_is_said_how_to_get_them() {
     let folder = tempfile::tempdir().unwrap();
     let folders = [folder.path().to_path_buf()];
     let name = "tf_efficientnet_lite0.in1k.safetensors";
-    let message = load(name, &folders, network).unwrap_err().to_string();
+    let message = format!("{:#}", load(name, &folders, network).unwrap_err());
     let hub = format!("such as hf://{}", network.hub_name().unwrap());
     assert!(message.contains(&hub), "{message}");
     let other = load("mine.safetensors", &folders, network).unwrap_err();

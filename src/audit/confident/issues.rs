@@ -13,6 +13,7 @@ use std::ops::Range;
 /// label that is the likeliest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Rule {
     /// Of each given label, the photos of least self-confidence, as many as the joint has off the diagonal.
     PruneByClass,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A score of a label, from 0 (surely wrong) to 1 (surely right). With p the probabilities of K classes and y the given label:
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Quality {
     /// p_y. Its order is that of the loss −log p_y, turned round.
     #[default]

@@ -88,6 +88,7 @@ impl HealthConfig {
         let fail = |setting: &str, message: String| Error::Config {
             origin: format!("--limit {setting}"),
             message,
+            source: None,
         };
         let mut table = toml::Table::new();
         for setting in settings {

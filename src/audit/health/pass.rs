@@ -4,7 +4,7 @@ use super::HealthConfig;
 use super::crop::Probs;
 use super::measure::Measures;
 use crate::data::dataset::{Dataset, Fault};
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::error::Result;
 use crate::input::InputSpec;
 use crate::layers::Mode;
@@ -148,7 +148,9 @@ pub(super) fn read(
                     }
                     count += 1;
                 }
-                Err(e) => read.faults.push(dataset.fault(&samples[i], e.to_string())),
+                Err(e) => read
+                    .faults
+                    .push(dataset.fault(&samples[i], format!("{e:#}"))),
             }
         }
         if let Some(looker) = looker.filter(|_| count > 0) {

@@ -74,6 +74,7 @@ use crate::input::Interpolation;
 use crate::layers::Mode;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
 /// A network as candle has them.
@@ -81,6 +82,7 @@ pub type Module = Box<dyn candle_core::Module + Send + Sync>;
 
 /// Whether a network's variables learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Training {
     /// Each gets its gradient, and a step of the optimiser changes what the network computes.
     Full,
@@ -92,6 +94,7 @@ pub enum Training {
 
 /// Which images, by their height and width, a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sizes {
     /// Those of [`Entry::side`] by [`Entry::side`] only.
     Fixed,
@@ -166,6 +169,22 @@ impl Build {
     /// Whether what is built tells training from prediction.
     pub(crate) fn knows_mode(self) -> bool {
         matches!(self, Self::Backbone(_))
+    }
+}
+
+impl fmt::Debug for Build {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Module(_) => "Module(…)",
+            Self::Backbone(_) => "Backbone(…)",
+        })
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut entry = f.debug_struct("Entry");
+        entry.field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -291,7 +310,7 @@ impl Backbone for Plugged {
         let (batch, _, height, width) = images.dims4()?;
         // Some networks panic at another size.
         if let Err(e) = self.entry.check_size([height, width]) {
-            candle_core::bail!("{e}")
+            candle_core::bail!("{e:#}")
         }
         let features = if *single && batch > 1 {
             let each = |i| self.module.forward(&images.narrow(0, i, 1)?);

@@ -24,6 +24,7 @@ impl Photo<'_> {
             .map_err(|e| Error::Image {
                 path: "portrait".into(),
                 reason: format!("cannot be encoded: {e}"),
+                source: None,
             })?;
         Ok(out)
     }

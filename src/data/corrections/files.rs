@@ -292,7 +292,8 @@ pub(crate) fn to_toml<'a>(entries: impl IntoIterator<Item = &'a Correction>) -> 
     };
     toml::to_string(&out).map_err(|e| Error::Config {
         origin: "corrections".into(),
-        message: e.to_string(),
+        message: "cannot be written as TOML".into(),
+        source: Some(e.into()),
     })
 }
 

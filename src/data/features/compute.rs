@@ -2,7 +2,7 @@
 
 use super::{Features, Fingerprint, Key, View};
 use crate::data::loader::{EVAL_BATCH, Job, Loader, LoaderConfig, stack};
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::{Error, Result};
 use crate::layers::Mode;
@@ -115,6 +115,7 @@ impl Features {
                 return Err(Error::Image {
                     path: job.photo.path().into(),
                     reason: "it was changed while features were computed; start again".into(),
+                    source: None,
                 });
             }
             match &views[view] {

@@ -73,6 +73,7 @@ pub(crate) fn read(
     let fail = |problem: String| Error::Checkpoint {
         origin: path.display().to_string(),
         problem: format!("{problem}; delete it, and the features are computed again"),
+        source: None,
     };
     let bytes = map_file(&file).map_err(|e| Error::io("map", path, e))?;
     let length = match bytes.get(..START).map(<[u8]>::as_chunks::<8>) {
@@ -148,7 +149,8 @@ pub(crate) fn write(
 ) -> Result<Mapped> {
     let mut text = serde_json::to_vec(header).map_err(|e| Error::Checkpoint {
         origin: path.display().to_string(),
-        problem: e.to_string(),
+        problem: "its header cannot be written as JSON".into(),
+        source: Some(e.into()),
     })?;
     // Rows begin at a multiple of 64 bytes, for readers that want them in place; JSON may end in spaces.
     text.resize((START + text.len()).next_multiple_of(64) - START, b' ');

@@ -66,7 +66,8 @@ impl Extractor {
     fn file_name(&self) -> Result<String> {
         let text = serde_json::to_string(self).map_err(|e| Error::Config {
             origin: "the input".into(),
-            message: e.to_string(),
+            message: "cannot be written as JSON".into(),
+            source: Some(e.into()),
         })?;
         let all = Fingerprint::of(text.as_bytes()).to_string();
         Ok(format!("{}-{}.features", self.backbone, &all[..16]))

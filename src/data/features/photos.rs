@@ -1,7 +1,7 @@
 //! Photos known by their content, so that a renamed or corrected photo is told apart without reading every photo each time.
 
 use super::Fingerprint;
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
 use crate::input::PhotoFile;

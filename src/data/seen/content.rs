@@ -1,7 +1,8 @@
 //! A photo by the content of its file: the same wherever it lies and whatever it is called.
 
 use crate::data::dataset::{Dataset, Sample};
-use crate::data::photo_source::{NamedPhoto, PhotoSource};
+use crate::data::named_photo::NamedPhoto;
+use crate::input::PhotoSource;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The SHA-256 of a file, or of what is in memory in its place, see [`PhotoSource`](crate::data::PhotoSource).
+/// The SHA-256 of a file, or of what is in memory in its place, see [`PhotoSource`](crate::PhotoSource).
 pub(crate) type Content = [u8; 32];
 
 /// Contents of photos by their paths, so that a photo that was read need not be read again only for that. They say nothing of what

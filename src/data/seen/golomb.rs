@@ -48,6 +48,7 @@ impl Members {
                 set.count,
                 set.code.len()
             ),
+            source: None,
         };
         let bytes = STANDARD_NO_PAD.decode(&set.code).map_err(|_| broken())?;
         let mut bits = bytes

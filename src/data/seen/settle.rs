@@ -118,7 +118,8 @@ pub fn settle(
             }
             let known = Known::new(&model.seen).map_err(|e| Error::Checkpoint {
                 origin: name.clone(),
-                problem: e.to_string(),
+                problem: "what it has seen is not readable".into(),
+                source: Some(e.into()),
             })?;
             let found = known.sides(dataset, &contents);
             for (known, found) in by_name.iter_mut().zip(&found) {

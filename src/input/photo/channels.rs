@@ -4,6 +4,7 @@ use super::pixels::Photo;
 use std::borrow::Cow;
 
 impl Photo {
+    #[cfg(feature = "image")]
     /// A picture of the crate [`image`] with 1, 3 or 4 channels (as [`InputSpec::channels`](crate::InputSpec::channels) says), as
     /// it is: without regard to any orientation its file may have named.
     pub fn from_image(image: &image::DynamicImage, channels: usize) -> Self {
@@ -42,7 +43,7 @@ impl Photo {
 
     /// Values a pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha).
     pub fn channels(&self) -> usize {
-        self.rgb.len() / (self.height * self.width).max(1)
+        self.rgb.len() / self.height.saturating_mul(self.width).max(1)
     }
 
     /// The photo with 1, 3 or 4 values a pixel. Grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha
@@ -51,7 +52,7 @@ impl Photo {
         if self.channels() == channels {
             return Cow::Borrowed(self);
         }
-        let mut rgb = Vec::with_capacity(self.height * self.width * channels);
+        let mut rgb = Vec::with_capacity(self.rgb.len() / self.channels().max(1) * channels);
         for pixel in self.rgb.chunks_exact(self.channels().max(1)) {
             let colours = match *pixel {
                 [r, g, b, ..] => [r, g, b],

@@ -117,6 +117,29 @@ fn held([height, width]: [usize; 2], channels: usize, inputs: &[InputSpec]) -> u
     2 * (height * width * channels) as u64 + working
 }
 
+impl InputSpec {
+    /// Reads a JPEG or PNG file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
+    ///
+    /// # Errors
+    /// As [`Photo::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Photo> {
+        Ok(self.hold(path.as_ref())?.release())
+    }
+
+    /// As [`open`](Self::open); the photo stays counted in the budget of memory as long as it is held.
+    pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
+        PhotoFile::read(path)?.photo(self.channels, std::slice::from_ref(self))
+    }
+
+    /// Decodes a JPEG or PNG as [`open`](Self::open); `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Photo::decode`].
+    pub fn decode(&self, bytes: &[u8], name: &Path) -> Result<Photo> {
+        Photo::decode_as(bytes, name, self.channels)
+    }
+}
+
 impl HeldPhoto {
     /// A copy of pixels in memory; `path` is for messages.
     ///

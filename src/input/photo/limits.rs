@@ -34,5 +34,6 @@ pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Error {
     Error::Image {
         path: path.into(),
         reason: reason.into(),
+        source: None,
     }
 }

@@ -83,12 +83,13 @@ pub(super) fn read(folder: &Path) -> Result<(ModelFile, Parts)> {
     if !heads.is_file() {
         let problem = of_run(folder).unwrap_or_else(|| {
             format!(
-                "a folder without {HEADS}; expected one that `hydranet export --hugging-face` wrote"
+                "a folder without {HEADS}; expected a whole model in the form of the Hugging Face Hub"
             )
         });
         return Err(Error::Checkpoint {
             origin: folder.display().to_string(),
             problem,
+            source: None,
         });
     }
     let heads = HeadsFile::read(heads)?;
@@ -102,6 +103,7 @@ pub(super) fn read(folder: &Path) -> Result<(ModelFile, Parts)> {
                 "its `architecture` is {name}; that of {HEADS} is {}",
                 model.backbone
             ),
+            source: None,
         });
     }
     let path = folder.join(MODEL);
@@ -111,7 +113,8 @@ pub(super) fn read(folder: &Path) -> Result<(ModelFile, Parts)> {
     // The error of a backbone that is not theirs names no file.
     heads.built_on(&tensors).map_err(|e| Error::Checkpoint {
         origin,
-        problem: e.to_string(),
+        problem: "its tensors are not those of the heads".into(),
+        source: Some(e.into()),
     })
 }
 
@@ -125,6 +128,7 @@ fn architecture(folder: &Path) -> Result<Option<String>> {
     let fail = |problem: String| Error::Checkpoint {
         origin: path.display().to_string(),
         problem,
+        source: None,
     };
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| fail(not_json(text.as_bytes(), &e)))?;

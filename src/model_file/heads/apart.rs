@@ -25,6 +25,7 @@ use std::path::Path;
 /// # Ok::<(), hydranet::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HeadsFile {
     /// As that of the model, the kind and [`backbone_sha256`](Description::backbone_sha256) apart.
     pub description: Description,
@@ -96,6 +97,7 @@ impl HeadsFile {
                 origin: origin.into(),
                 problem: "these heads do not say which backbone they belong to (`backbone_sha256`)"
                     .into(),
+                source: None,
             });
         }
         let source = Source::new(tensors.clone());

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a head's tensors come from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum NewTensors {
     /// Weights drawn from ±1/√inputs, biases 0; the same seed, head name and shape give the same values. To be trained.
     Fresh {
@@ -86,6 +87,7 @@ impl Edit {
                         "tensor `{key}` is of type {:?}; expected a floating-point type",
                         tensor.dtype()
                     ),
+                    source: None,
                 });
             }
             self.0.tensors.insert(key, tensor.to_dtype(DType::F32)?);

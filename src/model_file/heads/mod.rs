@@ -2,6 +2,14 @@
 //!
 //! Every operation takes a [`ModelFile`] and gives a new one. The backbone and the untouched heads keep their tensors bit for
 //! bit; the final classes follow from the new heads; what was done is appended to the list `surgery` of the training metadata.
+//!
+//! ```no_run
+//! use hydranet::{ModelFile, heads};
+//! let file = ModelFile::read("best.safetensors")?;
+//! let file = heads::rename(&file, "gender", "sex")?;
+//! heads::remove(&file, "age")?.write("two_heads.safetensors")?;
+//! # Ok::<(), hydranet::Error>(())
+//! ```
 
 mod apart;
 mod edit;
@@ -21,6 +29,7 @@ use serde_json::json;
 
 /// Where a grafted head goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// A new head after the others.
     #[default]
@@ -230,7 +239,7 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
             if merged.description.model.head_index(&head.name).is_ok() {
                 return Err(Error::Invalid {
                     what: format!("head `{}` of model {}", head.name, place + 2),
-                    expected: "a name that no head before it has (`hydranet heads rename` gives it another)".into(),
+                    expected: "a name that no head before it has; rename it first".into(),
                     found: format!("the heads {}", names(&merged.description.model)),
                 });
             }

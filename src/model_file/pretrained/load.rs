@@ -1,7 +1,7 @@
 //! The tensors themselves.
 
 use crate::backbone::Architecture;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::model::ModelSpec;
 use crate::model_file::file::ModelFile;
 use crate::tensors::{KEY, Tensors};
@@ -90,18 +90,21 @@ fn read(path: &Path) -> Result<(Tensors, Origin)> {
     if !has("heads.") && !has("joint.") {
         return Ok((tensors, Origin::Ours(None)));
     }
-    let fail = |problem: String| Error::Checkpoint {
+    let fail = |problem: String, source: Cause| Error::Checkpoint {
         origin: path.display().to_string(),
         problem,
+        source: Some(source),
     };
     // Heads whose labels are not known would be taken for whatever has their shape.
     let value: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON: {e}")))?;
+        .map_err(|e| fail(format!("metadata `{KEY}` is not JSON"), e.into()))?;
     let spec: ModelSpec = serde_json::from_value(value["model"].clone()).map_err(|e| {
-        fail(format!(
-            "metadata `{KEY}` does not say what its heads are: {e}"
-        ))
+        fail(
+            format!("metadata `{KEY}` does not say what its heads are"),
+            e.into(),
+        )
     })?;
-    spec.validate().map_err(|e| fail(e.to_string()))?;
+    spec.validate()
+        .map_err(|e| fail(format!("metadata `{KEY}` is not valid"), e.into()))?;
     Ok((tensors, Origin::Ours(Some(Box::new(spec)))))
 }

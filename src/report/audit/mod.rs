@@ -184,7 +184,8 @@ impl Page<'_> {
         };
         let json = serde_json::to_string(&data).map_err(|e| Error::Config {
             origin: "the page".into(),
-            message: e.to_string(),
+            message: "cannot be written as JSON".into(),
+            source: Some(e.into()),
         })?;
         Ok(HTML
             .replace("/*STYLE*/", STYLE)

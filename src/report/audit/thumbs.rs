@@ -1,7 +1,7 @@
 //! The photos a page shows, each once, as small JPEGs.
 
 use crate::data::dataset::Dataset;
-use crate::data::photo_source::NamedPhoto;
+use crate::data::named_photo::NamedPhoto;
 use crate::error::Result;
 use crate::input::Interpolation;
 use base64::Engine;
@@ -64,7 +64,8 @@ fn thumb(photo: &NamedPhoto, height: usize) -> Result<String> {
         )
         .map_err(|e| crate::Error::Image {
             path: path.into(),
-            reason: e.to_string(),
+            reason: "its thumbnail cannot be written".into(),
+            source: Some(e.into()),
         })?;
     Ok(format!(
         "data:image/jpeg;base64,{}",

@@ -36,6 +36,7 @@ const LEAST: f64 = 1e-8;
 /// How the heads are balanced: `train.balancing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Balancing {
     /// By their `weight` alone.
     #[default]

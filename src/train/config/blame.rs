@@ -64,6 +64,7 @@ fn named(origin: String, error: Error) -> Error {
         other => Error::Config {
             origin,
             message: other.to_string(),
+            source: None,
         },
     }
 }

@@ -35,6 +35,7 @@ impl Config {
             return Err(Error::Config {
                 origin: model_path.display().to_string(),
                 message: "there is no such file; --heads names a folder with model.toml and one TOML file a head, as `heads` in hydranet's repository".into(),
+                source: None,
             });
         }
         let model = read_table::<ModelConfig>(&model_path)?;
@@ -84,6 +85,7 @@ pub(super) fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<
     let fail = |e: toml::de::Error| Error::Config {
         origin: path.display().to_string(),
         message: not_toml(&text, &e),
+        source: None,
     };
     toml::from_str::<T>(&text).map_err(fail)?;
     toml::from_str(&text).map_err(fail)
@@ -120,6 +122,7 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
     let fail = |message: &str| Error::Config {
         origin: format!("--set {setting}"),
         message: message.into(),
+        source: None,
     };
     let (key, value) = setting
         .split_once('=')
@@ -151,6 +154,7 @@ pub fn read_head(path: &Path) -> Result<HeadSpec> {
     let head = HeadSpec::deserialize(table).map_err(|e| Error::Config {
         origin: path.display().to_string(),
         message: e.to_string(),
+        source: None,
     })?;
     head.validate().map_err(|e| blame::of_file(path, e))?;
     Ok(head)

@@ -32,6 +32,7 @@ pub(super) fn check(path: &Path, text: &str) -> Result<()> {
     let fail = |message: String| Error::Config {
         origin: path.display().to_string(),
         message,
+        source: None,
     };
     let part: Part = toml::from_str(text).map_err(|e| fail(not_toml(text, &e)))?;
     let mut wrong = first_wrong::<TrainConfig>(&part.train, "");

@@ -43,6 +43,7 @@ pub use weights::{load_weights, seen_by_weights};
 /// How much of the backbone is trained. The heads always are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum FineTune {
     /// All of it.
     #[default]
@@ -282,7 +283,8 @@ impl Config {
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::Config {
             origin: "the configuration".into(),
-            message: e.to_string(),
+            message: "cannot be written as TOML".into(),
+            source: Some(e.into()),
         })
     }
 

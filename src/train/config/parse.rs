@@ -15,6 +15,7 @@ pub(super) fn parse(table: &toml::Table, origin: &str) -> Result<Config> {
     Config::deserialize(table).map_err(|e| Error::Config {
         origin: origin.into(),
         message: e.to_string().trim().to_string(),
+        source: None,
     })
 }
 

@@ -22,6 +22,7 @@ pub struct MixRule {
 /// How two photos become one. λ is what the photo keeps of itself, in its pixels and in the targets of all heads.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum MixKind {
     /// λ·x + (1 − λ)·partner, λ from Beta(α, α) (Zhang et al. 2018).
     MixUp {
@@ -50,6 +51,7 @@ pub enum MixKind {
 /// Whom a photo is mixed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Partner {
     /// Any photo of the batch: the one opposite in its random order.
     #[default]

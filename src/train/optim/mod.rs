@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 /// The optimiser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum OptimizerKind {
     /// AdamW (Loshchilov and Hutter 2019) with β = (0.9, 0.999), ε = 1e-8: decoupled weight decay.
     #[default]
@@ -47,6 +48,7 @@ pub struct Group {
 }
 
 /// An optimiser and its state.
+#[derive(Debug)]
 pub struct Optimizer {
     kind: OptimizerKind,
     vars: BTreeMap<String, (Var, Group)>,
@@ -222,6 +224,7 @@ impl Optimizer {
                         return Err(Error::Checkpoint {
                             origin: "the saved optimiser".into(),
                             problem,
+                            source: None,
                         });
                     }
                 }

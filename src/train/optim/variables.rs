@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tensors of a model in training. Three kinds: variables (optimised), buffers (batch-norm statistics: they move, but have no
@@ -36,6 +37,12 @@ struct Inner {
 /// Whether a tensor is a buffer: saved, never optimised.
 pub fn is_buffer(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Variables").finish_non_exhaustive()
+    }
 }
 
 impl Variables {

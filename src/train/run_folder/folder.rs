@@ -36,8 +36,8 @@ impl RunFolder {
         };
         if Self::holds_run(path) && !resume {
             return Err(Error::Invalid {
-                what: format!("--out {}", path.display()),
-                expected: "a new folder, or --resume to go on with the run in it".into(),
+                what: format!("the run's folder {}", path.display()),
+                expected: "a new folder, or to go on with the run in it".into(),
                 found: "a folder that holds a run".into(),
             });
         }
@@ -182,6 +182,7 @@ impl RunFolder {
         Error::Checkpoint {
             origin: self.path(name).display().to_string(),
             problem,
+            source: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One epoch's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: usize,

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match predict(model, photos, as_bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            eprintln!("error: {e:#}");
             ExitCode::FAILURE
         }
     }

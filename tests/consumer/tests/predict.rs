@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use hydranet::heads::rename;
-use hydranet::{Architecture, Description, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor};
-use hydranet::{Tensors, read_tensors};
+use hydranet::{
+    Architecture, Average, Description, Ensemble, HeadSpec, InputSpec, ModelFile, ModelSpec, Photo,
+    Predict, Predictor, Tensors, Views, read_tensors,
+};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -175,4 +177,149 @@ fn what_is_no_model_or_no_photo_is_named() {
     assert!(!output.status.success());
     assert!(errors.contains("no_photo.jpg"), "{errors}");
     assert_eq!(run(&[]).status.code(), Some(2));
+}
+
+/// With weights that make the backbone count.
+fn with_weights() -> ModelFile {
+    let mut model = model();
+    for (head, labels) in [("mask", 3), ("gender", 2)] {
+        let weight = |i: usize| ((i * 31 + i / 1280 * 17) % 13) as f32 / 20.0 - 0.3;
+        let weights = Tensor::from_iter((0..labels * 1280).map(weight), &Device::Cpu).unwrap();
+        let name = format!("heads.{head}.fc.weight");
+        let weights = weights.reshape((labels, 1280)).unwrap();
+        model.tensors.insert(name, weights);
+    }
+    model
+}
+
+#[test]
+fn a_folder_has_three_classes_a_photo_and_names_what_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model().write(&path).unwrap();
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::copy(
+        repository().join("tests/golden/exif_1.jpg"),
+        photos.join("b.jpg"),
+    )
+    .unwrap();
+    std::fs::write(photos.join("a.jpg"), "no photo").unwrap();
+    let program = env!("CARGO_BIN_EXE_folder");
+    let output = Command::new(program)
+        .args([&path, &photos])
+        .output()
+        .unwrap();
+    let [said, errors] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
+    let expected = "  0.375 not_worn / female\n  0.188 worn / female\n  0.188 incorrect / female\n";
+    assert_eq!(said.split_once('\n').unwrap().1, expected, "{said}");
+    assert!(
+        errors.contains("a.jpg") && errors.lines().count() == 1,
+        "{errors}"
+    );
+}
+
+#[test]
+fn frames_are_taken_as_they_are_needed_and_a_bad_one_is_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model().write(&path).unwrap();
+    let program = env!("CARGO_BIN_EXE_stream");
+    let output = Command::new(program)
+        .arg(&path)
+        .arg("100")
+        .output()
+        .unwrap();
+    let [said, errors] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
+    assert_eq!(said, "99 of 100 frames, at most 32 held\n", "{errors}");
+    assert!(
+        errors.contains("photo 4") && errors.lines().count() == 1,
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_file_is_read_without_this_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    with_weights().write(&path).unwrap();
+    let said = says(env!("CARGO_BIN_EXE_read_file"), &[&path]);
+    let (name, prob) = said.trim().rsplit_once(' ').unwrap();
+    let at = |i: usize| ((7 * (i / 96) + 13 * (i / 3 % 32) + 50 * (i % 3)) % 256) as u8;
+    let photo = Photo {
+        height: 32,
+        width: 32,
+        rgb: (0..32 * 32 * 3).map(at).collect(),
+    };
+    let expected = Predictor::from_file(&path)
+        .unwrap()
+        .predict_photo(&photo)
+        .unwrap();
+    assert_eq!(name, expected.name);
+    let prob: f64 = prob.parse().unwrap();
+    assert!(
+        (prob - expected.prob).abs() < 1e-4,
+        "{prob} and {}",
+        expected.prob
+    );
+}
+
+#[test]
+fn height_and_width_are_not_mixed_up() {
+    let predictor = Predictor::new(&model()).unwrap();
+    let rgb = vec![0; 20 * 30 * 3 + 1];
+    let photo = Photo {
+        height: 20,
+        width: 30,
+        rgb,
+    };
+    let error = predictor.predict_photo(&photo).unwrap_err();
+    assert!(matches!(error, hydranet::Error::Shape { .. }), "{error}");
+    // A batch turned on its side, and one of another size.
+    for shape in [
+        (1, 3, 200, 17),
+        (1, 3, 32, 31),
+        (1, 1, 32, 32),
+        (0, 3, 31, 32),
+    ] {
+        let images = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let error = predictor.predict_tensor(&images).unwrap_err();
+        assert!(matches!(error, hydranet::Error::Shape { .. }), "{error}");
+    }
+    let none = Tensor::zeros((0, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(predictor.predict_tensor(&none).unwrap(), []);
+    assert_eq!(predictor.predict_photos(&[]).unwrap(), []);
+    assert_eq!(predictor.predict_iter(Vec::<PathBuf>::new()).count(), 0);
+}
+
+#[test]
+fn a_model_and_an_ensemble_answer_the_same_calls() {
+    let predictor = Predictor::new(&with_weights()).unwrap();
+    let ensemble = Ensemble::new(
+        vec![predictor.clone()],
+        Average::default(),
+        Views::default(),
+    );
+    let ensemble = ensemble.unwrap();
+    let bytes = std::fs::read(repository().join("tests/golden/exif_1.jpg")).unwrap();
+    let both: [&dyn Predict; 2] = [&predictor, &ensemble];
+    let [one, other] = both.map(|model| model.predict_bytes(&bytes).unwrap());
+    assert_eq!(one, other);
+    assert_eq!(one.top_k(1), [(one.class, one.class_probs[one.class])]);
+    assert!((one.class_probs.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    for head in &one.heads {
+        let greatest = head.probs.iter().copied().fold(0.0, f64::max);
+        assert_eq!(head.probs[head.best], greatest);
+    }
+}
+
+#[test]
+fn an_error_is_said_once_with_what_is_behind_it() {
+    let error = Predictor::from_file("nowhere.safetensors").unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(!error.to_string().contains(&source), "{error}");
+    assert_eq!(format!("{error:#}"), format!("{error}: {source}"));
+    let error = ModelFile::from_bytes(&[0; 16], "zeros").unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(format!("{error:#}").matches(&source).count(), 1);
 }

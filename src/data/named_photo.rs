@@ -1,53 +1,11 @@
-//! Where a photo comes from: a file, or memory.
+//! A photo and what it is called.
 
 use super::sample::Sample;
 use super::seen::Content;
 use crate::error::Result;
-use crate::input::{HeldPhoto, InputSpec, Photo, PhotoFile};
+use crate::input::{HeldPhoto, InputSpec, Photo, PhotoFile, PhotoSource};
 use sha2::{Digest, Sha256};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// Where a photo comes from. Copies share what is in memory.
-#[derive(Clone, PartialEq, Eq)]
-pub enum PhotoSource {
-    /// A JPEG or PNG file.
-    File(PathBuf),
-    /// The bytes of a JPEG or PNG file, in memory: the same photo as the file.
-    Encoded(Arc<[u8]>),
-    /// Pixels in memory. What it has [seen](crate::Seen) a model knows them by as the SHA-256 of the word `pixels`, of height and
-    /// width as `u64`, least byte first, and of [`Photo::rgb`].
-    Decoded(Arc<Photo>),
-}
-
-impl From<PathBuf> for PhotoSource {
-    fn from(path: PathBuf) -> Self {
-        Self::File(path)
-    }
-}
-
-impl From<Vec<u8>> for PhotoSource {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Encoded(bytes.into())
-    }
-}
-
-impl From<Photo> for PhotoSource {
-    fn from(photo: Photo) -> Self {
-        Self::Decoded(Arc::new(photo))
-    }
-}
-
-impl fmt::Debug for PhotoSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Encoded(bytes) => write!(f, "Encoded({} bytes)", bytes.len()),
-            Self::Decoded(photo) => write!(f, "Decoded({}×{})", photo.height, photo.width),
-        }
-    }
-}
+use std::path::Path;
 
 /// A photo and what it is called in messages, to be read on another thread.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,61 @@
+//! Where a photo comes from: a file, or memory.
+
+use super::pixels::Photo;
+use std::fmt;
+#[cfg(feature = "image")]
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a photo comes from. Copies share what is in memory.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PhotoSource {
+    /// A JPEG or PNG file.
+    #[cfg(feature = "image")]
+    File(PathBuf),
+    /// The bytes of a JPEG or PNG file, in memory: the same photo as the file.
+    #[cfg(feature = "image")]
+    Encoded(Arc<[u8]>),
+    /// Pixels in memory. What it has [seen](crate::Seen) a model knows them by as the SHA-256 of the word `pixels`, of height and
+    /// width as `u64`, least byte first, and of [`Photo::rgb`].
+    Decoded(Arc<Photo>),
+}
+
+#[cfg(feature = "image")]
+impl From<PathBuf> for PhotoSource {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+#[cfg(feature = "image")]
+impl From<&Path> for PhotoSource {
+    fn from(path: &Path) -> Self {
+        Self::File(path.into())
+    }
+}
+
+#[cfg(feature = "image")]
+impl From<Vec<u8>> for PhotoSource {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Encoded(bytes.into())
+    }
+}
+
+impl From<Photo> for PhotoSource {
+    fn from(photo: Photo) -> Self {
+        Self::Decoded(Arc::new(photo))
+    }
+}
+
+impl fmt::Debug for PhotoSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "image")]
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            #[cfg(feature = "image")]
+            Self::Encoded(bytes) => write!(f, "Encoded({} bytes)", bytes.len()),
+            Self::Decoded(photo) => write!(f, "Decoded({}×{})", photo.height, photo.width),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Several models, and several views of a photo, as one predictor.
 
 use super::Predictor;
-use super::calls::{BATCH, Engine, Prepared, stack};
+use super::calls::{BATCH, Engine, Prepared, named, stack};
 use super::manifest::{Manifest, Views};
 use super::prediction::Prediction;
 use super::scores::{Average, Scores};
@@ -232,7 +232,7 @@ impl Engine for Ensemble {
                 };
                 self.prepare(&input.decode(bytes, name)?)
             }
-            PhotoSource::Decoded(photo) => self.prepare(photo),
+            PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
         }
     }
 

@@ -19,7 +19,7 @@ mod scores;
 mod views;
 
 pub use calls::Predict;
-use calls::{BATCH, Engine, Prepared, calls, stack};
+use calls::{BATCH, Engine, Prepared, calls, named, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
 pub use prediction::{HeadPrediction, Prediction};
@@ -214,7 +214,7 @@ impl Engine for Predictor {
             PhotoSource::File(path) => self.prepare(&*self.input().hold(path)?),
             #[cfg(feature = "image")]
             PhotoSource::Encoded(bytes) => self.prepare(&self.input().decode(bytes, name)?),
-            PhotoSource::Decoded(photo) => self.prepare(photo),
+            PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
         }
     }
 

@@ -257,7 +257,7 @@ fn a_run_on_grey_and_one_with_alpha_train_evaluate_and_predict_from_their_files(
         let wrong = drawn::tensor("images", &[1, 3, 32, 32], DType::F32);
         let error = predictor.predict_tensor(&wrong).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("(batch, {channels}, H, W)")),
+            error.contains(&format!("(batch, {channels}, 32, 32)")),
             "{error}"
         );
     }

@@ -214,7 +214,7 @@ fn a_link_to_nothing_is_called_so_and_a_runs_folder_is_led_to_its_model() {
     let at = |name: &str| dir.path().join(name);
     std::os::unix::fs::symlink("gone.jpg", at("link.jpg")).unwrap();
     let message = hydranet::Photo::open(at("link.jpg")).unwrap_err();
-    let message = message.to_string();
+    let message = format!("{message:#}");
     assert!(
         message.contains("a link to `gone.jpg`, which is not there"),
         "{message}"

@@ -412,20 +412,10 @@ fn what_is_far_from_the_training_photos_is_novel() {
     let mut broken = file.clone();
     broken.description.novelty.as_mut().unwrap().directions = 31;
     let message = ModelFile::from_bytes(&broken.to_bytes().unwrap(), "m.safetensors");
-    assert!(
-        message
-            .unwrap_err()
-            .to_string()
-            .contains("novelty.directions")
-    );
+    assert!(format!("{:#}", message.unwrap_err()).contains("novelty.directions"));
     broken.description.novelty.as_mut().unwrap().directions = usize::MAX;
     let message = ModelFile::from_bytes(&broken.to_bytes().unwrap(), "m.safetensors");
-    assert!(
-        message
-            .unwrap_err()
-            .to_string()
-            .contains("novelty.directions")
-    );
+    assert!(format!("{:#}", message.unwrap_err()).contains("novelty.directions"));
 }
 
 /// The distance by its definition, with the covariance's inverse in full.

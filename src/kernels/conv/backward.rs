@@ -68,7 +68,7 @@ impl<T: Real> Job<'_, T> {
         let shares: Vec<Share<T>> = parts(tiles.len(), count)
             .into_par_iter()
             .map(|range| {
-                let mut scratch = [(); 3].map(|()| Buffer::new(0));
+                let mut scratch = [(); 2].map(|()| Buffer::new(0));
                 let mut dw = zeros(if self.want_weight { w.len() } else { 0 });
                 let sums = tiles[range]
                     .iter()
@@ -195,7 +195,7 @@ impl<T: Real> Job<'_, T> {
         by_element: &[T],
         shared: &SharedMut<T>,
         dw: &mut [T],
-        [d_scratch, x_scratch, row]: &mut [Buffer<T>; 3],
+        [d_scratch, x_scratch]: &mut [Buffer<T>; 2],
     ) -> Vec<(f64, f64)> {
         let g = self.g;
         let out_at = tile.image * g.out_plane() * g.o;
@@ -210,7 +210,7 @@ impl<T: Real> Job<'_, T> {
             let plane = (g.h, g.w, g.c);
             let x = Seen::of(self.x, plane, in_at, input_window(g, &tile.rows), x_scratch);
             if g.is_depthwise() {
-                depthwise::backward_weight(g, x, dy, tile.rows.clone(), dw);
+                depthwise::backward_weight(g, &taps(g), x, dy, tile.rows.clone(), dw);
             } else {
                 dense::backward_weight(g, &taps(g), x, dy, tile.rows.clone(), dw);
             }
@@ -231,7 +231,6 @@ impl<T: Real> Job<'_, T> {
                     shared,
                     in_at,
                     self.accumulate,
-                    row,
                 );
             } else {
                 dense::backward_input(

@@ -187,7 +187,14 @@ impl<'a, T: Real> Chain<'a, T> {
                     .iter()
                     .map(|tap| (r * s + tap.dy as usize) % slots * row_len + tap.dx as usize * g.c)
                     .collect();
-                depthwise::correlate(ring, &offsets, self.weight, t * g.c, g.c, out);
+                let row = depthwise::Sweep {
+                    rows: 1,
+                    cols: g.ow,
+                    c: g.c,
+                    source: (0, t * g.c),
+                    out: (0, g.c),
+                };
+                depthwise::correlate(row, ring, &offsets, self.weight, false, out);
                 self.depthwise.fixed.transform.apply_in_place(out);
             }
             let at = (image * g.oh + piece.start) * g.ow;

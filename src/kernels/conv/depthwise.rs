@@ -244,7 +244,8 @@ unsafe fn of_line<T: Real, const FMA: bool, const L: usize, const K: usize, cons
 ) {
     while !line.is_empty() {
         let l = line.start;
-        let (at, w) = ((from + l, to + l), &weight[l..]);
+        // A phase without kernel elements has no weight.
+        let (at, w) = ((from + l, to + l), weight.get(l..).unwrap_or_default());
         // SAFETY: the caller's promise.
         line.start += unsafe {
             match line.len() {

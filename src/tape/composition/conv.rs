@@ -1,6 +1,7 @@
 //! Convolution, normalisation, activation.
 
 use super::activation::activation;
+use super::slices::{Way, slices};
 use crate::epilogue::FusedConv;
 use crate::norm::{BatchMoments, Statistics};
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -73,20 +74,38 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
         .to_vec1()
 }
 
-/// The convolution as one matrix product a group, over the inputs that each output sees.
+/// The convolution: of one channel each a sum of products with what is seen, else one matrix product a group over it.
 fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+    let (elements, groups) = (g.kh * g.kw, g.p.groups);
+    let seen = || {
+        slices(
+            x,
+            way(g.p.padding[0], g.kh, g.oh, g.p.dilation.0, g.p.stride.0),
+            way(g.p.padding[2], g.kw, g.ow, g.p.dilation.1, g.p.stride.1),
+        )
+    };
+    if g.is_depthwise() {
+        let weight = weight.reshape((g.c, elements))?;
+        let mut sum: Option<Tensor> = None;
+        for (tap, seen) in seen()?.iter().enumerate() {
+            let weight = weight.narrow(1, tap, 1)?.reshape((1, g.c, 1, 1))?;
+            let product = seen.broadcast_mul(&weight)?;
+            sum = Some(match sum {
+                None => product,
+                Some(sum) => (sum + product)?,
+            });
+        }
+        let Some(sum) = sum else {
+            bail!("convolution: a kernel without elements")
+        };
+        return Ok(sum);
+    }
     let seen = if g.is_pointwise() {
         x.flatten_from(2)?
     } else {
-        let [top, bottom, left, right] = g.p.padding;
-        let padded = x
-            .pad_with_zeros(2, top, bottom)?
-            .pad_with_zeros(3, left, right)?;
-        let positions = Tensor::new(positions(g), x.device())?;
-        padded.flatten_from(2)?.index_select(&positions, 2)?
+        Tensor::stack(&seen()?, 2)?
     };
-    let groups = g.p.groups;
-    let depth = g.c / groups * g.kh * g.kw;
+    let depth = g.c / groups * elements;
     let seen = seen.reshape((g.batch, groups, depth, g.out_plane()))?;
     let weight = weight.reshape((1, groups, g.o / groups, depth))?;
     weight
@@ -94,17 +113,12 @@ fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
         .reshape((g.batch, g.o, g.oh, g.ow))
 }
 
-/// For each kernel element the places in the padded plane that the outputs see through it.
-fn positions(g: &Geometry) -> Vec<u32> {
-    let [_, _, left, right] = g.p.padding;
-    let width = g.w + left + right;
-    let mut positions = Vec::with_capacity(g.kh * g.kw * g.out_plane());
-    for tap in 0..g.kh * g.kw {
-        let (dy, dx) = (tap / g.kw * g.p.dilation.0, tap % g.kw * g.p.dilation.1);
-        for oy in 0..g.oh {
-            let row = (oy * g.p.stride.0 + dy) * width + dx;
-            positions.extend((0..g.ow).map(|ox| (row + ox * g.p.stride.1) as u32));
-        }
+fn way(before: usize, taps: usize, out: usize, dilation: usize, stride: usize) -> Way {
+    Way {
+        before,
+        taps,
+        dilation,
+        stride,
+        out,
     }
-    positions
 }

@@ -1,13 +1,14 @@
 //! A tape's steps as compositions of candle's operators, for devices that hydranet has no kernels for.
 //!
 //! A map is a tensor `(batch, channels, H, W)` of candle's graph, which keeps what backward needs. Only operators of candle whose
-//! gradients are right are used: none of its convolutions, poolings or upsamplings. Everything that moves a window over planes is
-//! one `index_select` of positions; what it does with the values found is a matrix product, a sum, or a choice. The compositions
+//! gradients are right are used: none of its convolutions, poolings or upsamplings. Everything that moves a window over planes
+//! reads shifted slices of them; what it does with the values found is a matrix product, a sum, or a choice. The compositions
 //! work on every device; the CPU's tests compare them with the kernels.
 
 mod activation;
 mod conv;
 mod pool;
+mod slices;
 mod tokens;
 
 use crate::scale::scale;

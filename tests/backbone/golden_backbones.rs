@@ -224,8 +224,9 @@ fn in_f32_features_gradients_and_statistics_are_as_close_to_f64_as_those_of_timm
         stages: 2e-5,
         // Where rounding takes a value over a kink, its whole gradient appears or goes; and batch norm over few values is steep.
         // PyTorch's own f32 is off by 5e-2 in MobileNetV2, whose ReLU6 has two kinks and whose last maps have few values a
-        // channel, 2e-2 in ResNet-50-D, 1e-2 in FastViT, 6e-3 in the medium MobileNetV4, 7e-5 in RepVGG and 5e-5 in EfficientNet. Which image meets a kink depends on the
-        // order of the sums: ours cross one in RepVGG with AVX2 at 71 × 93 (1.6e-2), in plain code at 64 × 64 (1.5e-2).
+        // channel, 2e-2 in ResNet-50-D, 1e-2 in FastViT, 6e-3 in the medium MobileNetV4, 7e-5 in RepVGG and 5e-5 in EfficientNet.
+        // Which value meets a kink depends on the order of the sums, so on the instruction set too: ours took one of RepVGG's over in its first stage (1.6e-2) and, with
+        // depthwise sums in another order, one of its third (0.28), where a channel has sixty values.
         gradients: network.gradients_f32,
         statistics: 1e-4,
     });

@@ -263,7 +263,7 @@ fn is_begun(folder: &Path, config: &Config, dataset: &Dataset) -> Result<bool> {
         return Ok(false);
     }
     let progress = RunFolder::create(folder, true)?.read_state()?.0;
-    let same = progress.began == Some(Beginning::new(config, dataset)?);
+    let same = progress.began == Some(Beginning::new(config, dataset, &[])?);
     if same && progress.data == dataset.fingerprint() {
         return Ok(true);
     }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 
 /// A part of an error's words, and the advice behind them.
-const HINTS: [(&str, &str); 8] = [
+const HINTS: [(&str, &str); 7] = [
     (
         "they must be attached to it first",
         "`hydranet heads attach` does that",
@@ -25,10 +25,6 @@ const HINTS: [(&str, &str); 8] = [
     (
         "to go on with the run in it",
         "give --resume, or another --out",
-    ),
-    (
-        "a folder that holds a run (state.safetensors)",
-        "leave --resume out to begin one",
     ),
 ];
 

@@ -60,6 +60,13 @@ impl Train {
             return self.show_plan();
         }
         let config = if self.resume {
+            if !RunFolder::holds_run(out) {
+                return Err(crate::Error::Invalid {
+                    what: format!("--resume with --out {}", out.display()),
+                    expected: "a folder that holds a run; leave --resume out to begin one".into(),
+                    found: "none".into(),
+                });
+            }
             Config::read(&out.join("config.toml"))?
         } else {
             self.config.load()?
@@ -179,13 +186,6 @@ pub(crate) fn run(
     resume: bool,
     skip_broken: bool,
 ) -> crate::Result<Outcome> {
-    if resume && !RunFolder::holds_run(out) {
-        return Err(crate::Error::Invalid {
-            what: format!("--resume with --out {}", out.display()),
-            expected: "a folder that holds a run (state.safetensors)".into(),
-            found: "none".into(),
-        });
-    }
     let spec = config.model_spec()?;
     let (mut dataset, weights) = open(config, heads, data, split_files)?;
     // Kept features are computed from every photo before training begins anyway.

@@ -50,7 +50,8 @@ impl NamedPhoto {
     /// # Errors
     /// As [`Photo::open`], [`Photo::decode`] or [`HeldPhoto::given`].
     pub(crate) fn hold(&self, input: &InputSpec) -> Result<HeldPhoto> {
-        Ok(self.read(input.channels, std::slice::from_ref(input))?.0)
+        self.source
+            .hold(self.path(), input.channels, std::slice::from_ref(input))
     }
 
     /// The same and its content, for `inputs` one after the other; from a file, or its bytes, with 1, 3 or 4 `channels`.
@@ -62,16 +63,16 @@ impl NamedPhoto {
         channels: usize,
         inputs: &[InputSpec],
     ) -> Result<(HeldPhoto, Content)> {
-        let file = match &self.source {
-            PhotoSource::File(path) => PhotoFile::read(path)?,
-            PhotoSource::Encoded(bytes) => PhotoFile::given(self.path(), bytes)?,
-            PhotoSource::Decoded(photo) => {
-                let held = HeldPhoto::given(self.path(), photo, inputs)?;
-                return Ok((held, of_pixels(photo)));
+        let hold = || self.source.hold(self.path(), channels, inputs);
+        match &self.source {
+            PhotoSource::Encoded(bytes) => Ok((hold()?, Sha256::digest(bytes).into())),
+            PhotoSource::Decoded(photo) => Ok((hold()?, of_pixels(photo))),
+            PhotoSource::File(path) => {
+                let file = PhotoFile::read(path)?;
+                let content = Sha256::digest(file.bytes()).into();
+                Ok((file.photo(channels, inputs)?, content))
             }
-        };
-        let content = Sha256::digest(file.bytes()).into();
-        Ok((file.photo(channels, inputs)?, content))
+        }
     }
 
     /// The content of a photo in memory; `None` for a file.

@@ -121,8 +121,9 @@ pub fn score_ensemble(
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
     let mut scores = Vec::with_capacity(indices.len());
     for indices in indices.chunks(EVAL_BATCH) {
-        let paths: Vec<_> = indices.iter().map(|i| dataset.samples[*i].path()).collect();
-        for of_photo in ensemble.scores_of_files(&paths)? {
+        let samples = indices.iter().map(|i| &dataset.samples[*i]);
+        let photos: Vec<_> = samples.map(|s| (&s.photo, s.path())).collect();
+        for of_photo in ensemble.scores_of(&photos)? {
             scores.push(of_photo?);
         }
         progress(scores.len());

@@ -90,11 +90,12 @@ impl<T: Real> Transform<T> {
     /// Gradients `d` behind f become those before it, at `y`; the scale is left out.
     pub fn backward_in_place(&self, y: &[T], d: &mut [T]) {
         let n = self.scale.len();
-        let mut scratch = vec![T::ZERO; 2 * n];
+        let mut scratch = Vec::new();
         for (y, d) in y.chunks(n).zip(d.chunks_mut(n)) {
-            let (before, behind) = scratch[..2 * y.len()].split_at_mut(y.len());
             match self.curve {
                 Some(curve) => {
+                    scratch.resize(2 * y.len(), T::ZERO);
+                    let (before, behind) = scratch.split_at_mut(y.len());
                     transform(y, &self.scale, &self.shift, self.bounds, before);
                     behind.copy_from_slice(d);
                     activation::backward(curve, before, behind, d);

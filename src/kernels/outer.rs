@@ -55,6 +55,15 @@ impl<T: Real> Outer<'_, T> {
         ld: usize,
         accumulate: bool,
     ) {
+        if self.positions() == 0 {
+            // Sums of nothing.
+            for row in out.chunks_mut(ld).take(m).filter(|_| !accumulate) {
+                parts
+                    .iter()
+                    .for_each(|(_, to)| row[*to..to + n].fill(T::ZERO));
+            }
+            return;
+        }
         // Large enough for what is packed to serve often.
         let side = if m * n * parts.len() < 1 << 16 {
             96
@@ -94,15 +103,18 @@ impl<T: Real> Outer<'_, T> {
                 );
             }
         });
-        const CHUNK: usize = 1 << 14;
-        out.par_chunks_mut(CHUNK).enumerate().for_each(|(i, out)| {
+        // Between the parts the shares hold nothing.
+        let rows = out.par_chunks_mut(ld).take(m).enumerate();
+        rows.filter(|_| !later.is_empty()).for_each(|(i, row)| {
             for share in &later {
-                add(&share[i * CHUNK..][..out.len()], out);
+                for (_, to) in parts {
+                    add(&share[i * ld + to..][..n], &mut row[*to..to + n]);
+                }
             }
         });
     }
 
-    /// The same over some positions, on one thread.
+    /// The same over some positions, of which there is at least one, on one thread.
     ///
     /// # Safety
     /// `out[to + i * ld + j]` must be valid and untouched by others for every i < m, j < n and part.
@@ -196,13 +208,18 @@ impl<T: Real> Outer<'_, T> {
     /// Whether the operands may be read as they lie: whole vectors of every panel, whose columns begin at `list`.
     fn has_slack(&self, list: &[(usize, usize, usize)], m: usize) -> bool {
         let last = self.depth.saturating_sub(1);
-        self.spans
-            .iter()
-            .all(|s| s.a + last * self.a_step + m <= self.a.len())
-            && list.iter().all(|(from, _, width)| {
-                let end = from + last * self.b_step + width.next_multiple_of(vector::<T>());
-                self.spans.iter().all(|s| s.b + end <= self.b.len())
-            })
+        let fits = |first: usize, step: usize, width: usize, len: usize| {
+            let end = last.checked_mul(step).and_then(|l| l.checked_add(first));
+            end.and_then(|end| end.checked_add(width))
+                .is_some_and(|end| end <= len)
+        };
+        self.spans.iter().all(|s| {
+            fits(s.a, self.a_step, m, self.a.len())
+                && list.iter().all(|(from, _, width)| {
+                    let width = width.next_multiple_of(vector::<T>());
+                    fits(s.b, self.b_step, from + width, self.b.len())
+                })
+        })
     }
 
     /// The parts of a range of positions that lie in one span each: the span, and which of its rows.

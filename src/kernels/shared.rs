@@ -25,7 +25,12 @@ impl<T> SharedMut<T> {
     /// # Safety
     /// The buffer must be alive while the pointer is used.
     pub(crate) unsafe fn pointer(&self, at: usize, len: usize) -> *mut T {
-        assert!(at + len <= self.len, "range {at}+{len} beyond {}", self.len);
+        let end = at.checked_add(len);
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "range {at}+{len} beyond {}",
+            self.len
+        );
         // SAFETY: in bounds by the assertion.
         unsafe { self.start.add(at) }
     }
@@ -36,7 +41,12 @@ impl<T> SharedMut<T> {
     /// The buffer must be alive, and no other task may touch this range while the slice lives.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn range(&self, at: usize, len: usize) -> &mut [T] {
-        assert!(at + len <= self.len, "range {at}+{len} beyond {}", self.len);
+        let end = at.checked_add(len);
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "range {at}+{len} beyond {}",
+            self.len
+        );
         // SAFETY: in bounds by the assertion, alive and exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
@@ -51,7 +61,8 @@ impl<T> SharedMut<T> {
         (rows, cols): (usize, usize),
         stride: usize,
     ) -> *mut T {
-        let end = at + rows.saturating_sub(1) * stride + cols;
+        let last = rows.saturating_sub(1).saturating_mul(stride);
+        let end = last.saturating_add(at).saturating_add(cols);
         assert!(end <= self.len, "values up to {end} beyond {}", self.len);
         // SAFETY: in bounds by the assertion.
         unsafe { self.start.add(at) }

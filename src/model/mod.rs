@@ -64,6 +64,7 @@ impl MultiTaskModel {
     /// # Errors
     /// If the specification is not valid, or `vb` lacks a tensor.
     pub fn new(spec: &ModelSpec, drop_path: f32, vb: &VarBuilder) -> Result<Self> {
+        spec.validate()?;
         Self::built(spec, drop_path, vb.pp("backbone"), vb)
     }
 
@@ -77,16 +78,17 @@ impl MultiTaskModel {
         backbone: VarBuilder,
         heads: VarBuilder,
     ) -> Result<Self> {
+        spec.validate()?;
         Self::built(spec, 0.0, backbone, &heads)
     }
 
-    fn built(
+    /// The same of a specification that is valid.
+    pub(crate) fn built(
         spec: &ModelSpec,
         drop_path: f32,
         backbone: VarBuilder,
         vb: &VarBuilder,
     ) -> Result<Self> {
-        spec.validate()?;
         let channels = spec.input.channels;
         let backbone = spec.backbone.build_for(channels, backbone, drop_path)?;
         let (heads, joint) = heads(spec, backbone.num_features(), vb)?;

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Photos a pass through the network at most; has no effect on the results.
 pub(super) const BATCH: usize = 32;
@@ -124,21 +125,25 @@ pub trait Predict: Engine {
         Self: Sized,
         I: IntoIterator<Item: Into<PhotoSource>>,
     {
-        let mut photos = photos.into_iter().map(Into::into);
+        let mut photos = photos.into_iter().map(Into::into).fuse();
         let (mut ready, mut first) = (VecDeque::new(), 1);
         std::iter::from_fn(move || {
             if ready.is_empty() {
                 let batch: Vec<PhotoSource> = photos.by_ref().take(self.at_once()).collect();
-                let alone = |(i, photo)| {
-                    let answer = predict_all(self, std::slice::from_ref(photo), first + i);
-                    answer
-                        .and_then(one)
-                        .map_err(|e| named(e, &name(photo, first + i)))
-                };
                 ready.extend(match predict_all(self, &batch, first) {
                     Ok(answers) => answers,
-                    // Whichever it is about, it has it alone.
-                    Err(_) => batch.iter().enumerate().map(alone).collect(),
+                    // The model's, so that each photo of the batch has it.
+                    Err(error) => {
+                        let error = Arc::new(error);
+                        let of_photo = |(photo, place)| {
+                            Err(Error::Image {
+                                path: name(photo, place),
+                                reason: UNPREDICTED.into(),
+                                source: Some(Arc::clone(&error).into()),
+                            })
+                        };
+                        batch.iter().zip(first..).map(of_photo).collect()
+                    }
                 });
                 first += batch.len();
             }
@@ -180,9 +185,11 @@ fn name(photo: &PhotoSource, place: usize) -> PathBuf {
     match photo {
         #[cfg(feature = "image")]
         PhotoSource::File(path) => path.clone(),
-        _ => format!("photo {place}").into(),
+        _ => place.to_string().into(),
     }
 }
+
+const UNPREDICTED: &str = "it cannot be predicted";
 
 /// An error with the name of the photo that it is about.
 pub(super) fn named(error: Error, name: &Path) -> Error {
@@ -190,7 +197,7 @@ pub(super) fn named(error: Error, name: &Path) -> Error {
         Error::Image { .. } | Error::Io { .. } => error,
         other => Error::Image {
             path: name.into(),
-            reason: "it cannot be predicted".into(),
+            reason: UNPREDICTED.into(),
             source: Some(other.into()),
         },
     }

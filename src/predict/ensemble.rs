@@ -8,7 +8,7 @@ use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
 use crate::head::LabelSpec;
 #[cfg(feature = "image")]
-use crate::input::InputSpec;
+use crate::input::HeldPhoto;
 use crate::input::{Photo, PhotoSource};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
@@ -202,6 +202,15 @@ impl Ensemble {
     }
 }
 
+#[cfg(feature = "image")]
+impl Ensemble {
+    /// A photo for all members, with all channels that any of them looks at.
+    pub(crate) fn hold(&self, photo: &PhotoSource, name: &Path) -> Result<HeldPhoto> {
+        let inputs: Vec<_> = self.members.iter().map(|m| m.input().clone()).collect();
+        photo.hold(name, self.channels(), &inputs)
+    }
+}
+
 impl Engine for Ensemble {
     fn labels(&self) -> &Taxonomy {
         self.members[0].taxonomy()
@@ -222,17 +231,9 @@ impl Engine for Ensemble {
 
     fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
         match source {
-            #[cfg(feature = "image")]
-            PhotoSource::File(path) => self.prepare(&*self.hold(path)?),
-            #[cfg(feature = "image")]
-            PhotoSource::Encoded(bytes) => {
-                let input = InputSpec {
-                    channels: self.channels(),
-                    ..InputSpec::default()
-                };
-                self.prepare(&input.decode(bytes, name)?)
-            }
             PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
+            #[cfg(feature = "image")]
+            encoded => self.prepare(&*self.hold(encoded, name)?),
         }
     }
 

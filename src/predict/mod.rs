@@ -210,11 +210,12 @@ impl Engine for Predictor {
 
     fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
         match source {
-            #[cfg(feature = "image")]
-            PhotoSource::File(path) => self.prepare(&*self.input().hold(path)?),
-            #[cfg(feature = "image")]
-            PhotoSource::Encoded(bytes) => self.prepare(&self.input().decode(bytes, name)?),
             PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
+            #[cfg(feature = "image")]
+            encoded => {
+                let input = self.input();
+                self.prepare(&*encoded.hold(name, input.channels, std::slice::from_ref(input))?)
+            }
         }
     }
 

@@ -1,17 +1,17 @@
-//! The views of a photo, and an ensemble on photo files.
+//! The views of a photo, and an ensemble's scores of photos.
 
 use super::Views;
 #[cfg(feature = "train")]
 use super::calls::{apart, merged, named};
-#[cfg(feature = "image")]
+#[cfg(feature = "train")]
 use super::{Engine, Ensemble, Scores};
 use crate::error::Result;
-#[cfg(feature = "image")]
-use crate::input::{HeldPhoto, PhotoFile};
+#[cfg(feature = "train")]
+use crate::input::PhotoSource;
 use crate::input::{InputSpec, Photo, Region};
 #[cfg(feature = "train")]
 use rayon::prelude::*;
-#[cfg(feature = "image")]
+#[cfg(feature = "train")]
 use std::path::Path;
 
 impl Views {
@@ -64,29 +64,23 @@ fn five(whole: Region, share: f64) -> [Region; 5] {
     })
 }
 
-#[cfg(feature = "image")]
+#[cfg(feature = "train")]
 impl Ensemble {
-    /// Scores of photo files, in their order.
-    #[cfg(feature = "train")]
-    pub(crate) fn scores_of_files(
+    /// Scores of photos by what errors call them, in their order.
+    pub(crate) fn scores_of(
         &self,
-        paths: &[impl AsRef<Path> + Sync],
+        photos: &[(&PhotoSource, &Path)],
     ) -> Result<Vec<Result<Scores>>> {
-        let mut all = Vec::with_capacity(paths.len());
-        for paths in paths.chunks(self.at_once()) {
-            let opened = paths.par_iter();
-            let opened = opened.map(|p| self.prepare(&*self.hold(p.as_ref())?));
+        let mut all = Vec::with_capacity(photos.len());
+        for photos in photos.chunks(self.at_once()) {
+            let opened = photos
+                .par_iter()
+                .map(|(photo, name)| self.open(photo, name));
             let (prepared, failed) = apart(opened.collect());
             let found = merged(self.scores(prepared)?, failed);
-            let found = found.into_iter().zip(paths);
-            all.extend(found.map(|(scores, path)| scores.map_err(|e| named(e, path.as_ref()))));
+            let found = found.into_iter().zip(photos);
+            all.extend(found.map(|(scores, (_, name))| scores.map_err(|e| named(e, name))));
         }
         Ok(all)
-    }
-
-    /// A photo for all members, with all channels that any of them looks at.
-    pub(crate) fn hold(&self, path: &Path) -> Result<HeldPhoto> {
-        let inputs: Vec<InputSpec> = self.members.iter().map(|m| m.input().clone()).collect();
-        PhotoFile::read(path)?.photo(self.channels(), &inputs)
     }
 }

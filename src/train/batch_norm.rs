@@ -21,6 +21,7 @@ pub(super) fn with_new_statistics(
 ) -> Result<Tensors> {
     let config = &network.config.train;
     let none = config.batch_norm == BatchNormMode::Frozen
+        || config.stays_frozen()
         || batches.kept.is_some()
         || !averaged.keys().any(|name| is_buffer(name));
     if none {

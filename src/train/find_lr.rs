@@ -49,7 +49,7 @@ pub fn find_lr(
     stop: &AtomicBool,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<Trial>> {
-    check(config, dataset)?;
+    check(config, dataset, &[])?;
     let folder = RunFolder::create(folder, false)?;
     let path = folder.path("lr.csv");
     let mut run = Run::new(config, weights, dataset, &[], folder, false)?;

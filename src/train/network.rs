@@ -6,7 +6,7 @@ use super::optim::Optimizer;
 use super::optim::groups::ParamGroups;
 use super::optim::variables::Variables;
 use crate::error::Result;
-use crate::layers::Mode;
+use crate::layers::{BatchNormMode, Mode};
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::Tensors;
 use candle_core::Tensor;
@@ -84,9 +84,15 @@ impl<'a> Network<'a> {
     /// # Shapes
     /// Result `(batch, num_features)`.
     pub(super) fn features(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {
-        // Other networks than ours do not know which of their layers are trained.
-        let constant = self.spec.backbone.entry().is_some() && self.config.train.stays_frozen();
-        let mode = if constant { Mode::Eval } else { mode };
+        // Other networks than ours do not know which of their layers are trained, nor which statistics a mode asks for.
+        let train = &self.config.train;
+        let constant = train.stays_frozen() || train.batch_norm == BatchNormMode::Frozen;
+        let plugged = self.spec.backbone.entry().is_some();
+        let mode = if plugged && constant {
+            Mode::Eval
+        } else {
+            mode
+        };
         match inputs {
             Inputs::Photos(photos) => Ok(self.model.features(photos, mode)?),
             Inputs::Features(features) => Ok(features.clone()),
@@ -114,7 +120,8 @@ pub(super) fn model(
     variables: &Variables,
     drop_path: f64,
 ) -> Result<MultiTaskModel> {
-    let mut model = MultiTaskModel::new(spec, drop_path as f32, &variables.builder())?;
+    let vb = variables.builder();
+    let mut model = MultiTaskModel::built(spec, drop_path as f32, vb.pp("backbone"), &vb)?;
     model.set_activations(config.train.activations);
     Ok(model)
 }

@@ -8,18 +8,17 @@ use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::model::ModelSpec;
 use crate::model_file::ModelFile;
-use crate::model_file::heads::{Graft, Place, graft};
+use crate::model_file::heads::{Graft, NewTensors, Place, add, graft, replace};
+use crate::taxonomy::Labels;
 use crate::weights::source::BEST;
 use std::path::Path;
 
 impl Config {
     /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose features
-    /// are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed.
+    /// are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed. A head
+    /// that applies under labels of others (`when`) is taught by every photo that has a label of it.
     pub fn for_head(model: &ModelFile, head: HeadSpec) -> Self {
         let spec = &model.description.model;
-        let mut head = head;
-        // What it is taught by has no labels of other heads.
-        head.labels.when.clear();
         let alone = ModelSpec::new(spec.backbone, vec![head], spec.input.clone());
         let mut config = Self::new(alone);
         config.train.fine_tune = FineTune::Frozen;
@@ -44,6 +43,7 @@ impl Config {
 /// let model = ModelFile::read("model.safetensors")?;
 /// let mask = read_head("heads/mask.toml".as_ref())?;
 /// let mut dataset = Dataset::open(&["photos.csv".into()], &[mask.clone()])?;
+/// dataset.follow(&model.description)?;
 /// let config = Config::for_head(&model, mask);
 /// dataset.put_on_sides(&config.train.split, config.train.seed, &[])?;
 /// train_head(&config, &model, &dataset, "runs/mask")?.write("new.safetensors")?;
@@ -51,7 +51,7 @@ impl Config {
 /// ```
 ///
 /// # Errors
-/// [`Error::Invalid`] if the configuration has not one head, or trains the backbone; as [`Trainer::run`] and [`graft`].
+/// [`Error::Invalid`] if the configuration has not one head, trains the backbone or has another input; as [`Trainer::run`] and [`graft`].
 pub fn train_head(
     config: &Config,
     model: &ModelFile,
@@ -72,21 +72,37 @@ pub fn train_head(
             found: "a backbone that is trained".into(),
         });
     }
+    let (spec, mut alone) = (&model.description.model, config.clone());
+    if config.model.input != spec.input {
+        return Err(Error::Invalid {
+            what: "model.input of a head that is trained alone".into(),
+            expected: "the model's".into(),
+            found: "another".into(),
+        });
+    }
+    let mut how = Graft::default();
+    let mut when = Labels::new();
+    if let Some(head) = alone.heads.get_mut(name) {
+        // Whether the model can have it is seen before it is trained.
+        let fresh = NewTensors::Fresh { seed: 0 };
+        if spec.heads.iter().any(|h| h.name == *name) {
+            replace(model, name, head.clone(), fresh)?;
+            how.place = Place::Replacing(name.clone());
+        } else {
+            add(model, head.clone(), None, fresh)?;
+        }
+        // The data it is trained on has no labels of other heads.
+        when = std::mem::take(&mut head.labels.when);
+    }
     let mut backbone = model.tensors.clone();
     backbone.retain(|name, _| name.starts_with("backbone."));
-    let out = out.as_ref();
-    Trainer::new(config, backbone, dataset).out(out).run()?;
-    let mut trained = ModelFile::read(out.join(BEST))?;
-    let mut how = Graft::default();
-    let before = model
-        .description
-        .model
-        .heads
-        .iter()
-        .find(|h| h.name == *name);
-    if let Some(before) = before {
-        trained.description.model.heads[0].labels.when = before.labels.when.clone();
-        how.place = Place::Replacing(name.clone());
+    let mut dataset = dataset.clone();
+    if dataset.seen.is_empty() {
+        dataset.seen = model.description.records();
     }
+    let out = out.as_ref();
+    Trainer::new(&alone, backbone, &dataset).out(out).run()?;
+    let mut trained = ModelFile::read(out.join(BEST))?;
+    trained.description.model.heads[0].labels.when = when;
     graft(model, &trained, name, &how)
 }

@@ -18,8 +18,10 @@ use super::validation::Validation;
 use crate::data::dataset::Dataset;
 use crate::data::seen::{Content, Record, contents, copies};
 use crate::error::{Error, Result};
+use crate::model::JOINT;
 use crate::model_file::Tensors;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -57,6 +59,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let spec = config.model_spec()?;
         let tasks = Rc::new(Tasks::new(&spec)?);
+        let own_losses: BTreeSet<String> = losses.iter().map(|(head, _)| head.clone()).collect();
+        let own_losses = Vec::from_iter(own_losses);
         let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
         dataset.check_possible(&tasks.taxonomy)?;
         let train = &batches.train;
@@ -64,12 +68,12 @@ impl<'a> Run<'a> {
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
         let resumed = match resume {
-            true => Start::resume(&folder, config, dataset, losses)?,
+            true => Start::resume(&folder, config, dataset, &own_losses)?,
             false => None,
         };
         let start = match resumed {
             Some(start) => start,
-            None => Start::begin(&folder, config, dataset, weights, heads, losses)?,
+            None => Start::begin(&folder, config, dataset, weights, heads, &own_losses)?,
         };
         let mut progress = start.progress;
         let models = Models::new(
@@ -79,7 +83,7 @@ impl<'a> Run<'a> {
             dataset,
             (&progress.data, train.len()),
             json!(objective.unseen()),
-            losses,
+            &own_losses,
         )?;
         let epoch = progress.epoch_saved();
         let mut network = Network::new(config, spec, start.given, epoch, batches.steps())?;
@@ -276,14 +280,30 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Looked at before a folder is made: whether the configuration is valid, and the data is of its heads and corrected by the files
-/// it names.
+/// Looked at before a folder is made: whether the configuration is valid, the losses of one's own are of its heads, and the data is
+/// of them and corrected by the files it names.
 ///
 /// # Errors
-/// [`Error::Invalid`] or [`Error::Data`] naming what does not fit.
-pub(super) fn check(config: &Config, dataset: &Dataset) -> Result<()> {
+/// [`Error::Invalid`], [`Error::UnknownName`] or [`Error::Data`] naming what does not fit.
+pub(super) fn check(
+    config: &Config,
+    dataset: &Dataset,
+    losses: &[(String, &dyn Loss)],
+) -> Result<()> {
     config.validate()?;
-    dataset.check(&config.model_spec()?.heads)?;
+    let spec = config.model_spec()?;
+    dataset.check(&spec.heads)?;
+    let heads = spec.heads.iter().map(|h| h.name.clone());
+    let known: Vec<String> = heads
+        .chain(spec.joint.iter().map(|_| JOINT.into()))
+        .collect();
+    if let Some((found, _)) = losses.iter().find(|(head, _)| !known.contains(head)) {
+        return Err(Error::UnknownName {
+            what: "head",
+            found: found.clone(),
+            known,
+        });
+    }
     let applied: Vec<_> = dataset.corrections.iter().map(|c| &c.path).collect();
     if applied.iter().copied().eq(&config.train.corrections) {
         return Ok(());

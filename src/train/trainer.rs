@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
                 found: "none".into(),
             });
         }
-        check(self.config, self.dataset)?;
+        check(self.config, self.dataset, &self.losses)?;
         let folder = RunFolder::create(&self.out, self.resume)?;
         let resume = RunFolder::holds_run(&self.out);
         let mut run = Run::new(

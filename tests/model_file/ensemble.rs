@@ -278,7 +278,7 @@ fn a_photo_is_counted_with_what_the_largest_input_of_the_members_takes() {
         let members = sides.iter().map(member).collect();
         let all = Ensemble::new(members, Average::Vote, Views::default()).unwrap();
         let path = Path::new("tests/golden/exif_1.jpg");
-        all.hold(path).unwrap().counted()
+        all.hold(&path.into(), path).unwrap().counted()
     };
     assert_eq!(counted(&[32, 1024]), counted(&[1024]));
     assert!(counted(&[32]) < counted(&[1024]));

@@ -562,8 +562,10 @@ fn candles_optimisers_and_ours_teach_in_the_same_loop() {
     let sgd = OptimizerKind::Sgd { momentum: 0.0 };
     let vars = vec![var.clone(), other];
     let mut sgd = <Optimizer as candle_nn::Optimizer>::new(vars, (sgd, group)).unwrap();
-    sgd.set_learning_rate(0.5);
-    assert_eq!(sgd.learning_rate(), 0.5);
+    for rate in [0.5, 0.0, 0.25] {
+        sgd.set_learning_rate(rate);
+        assert_eq!(sgd.learning_rate(), rate);
+    }
     let error = sgd.backward_step(&var.sum_all().unwrap()).unwrap_err();
     assert!(
         error.to_string().contains("no gradient reached 1"),
@@ -616,6 +618,14 @@ fn one_head_is_trained_alone_and_everything_else_stays_to_the_bit() {
     )
     .unwrap();
     assert_eq!(new.description.model.heads[2], dim);
+    let added = Config::for_head(&model, dim.clone());
+    let added = train_head(&added, &model, &of_dim, out("added")).unwrap();
+    assert_eq!(added.description.model.heads[2], dim);
+    let mut smaller = Config::for_head(&model, dim.clone());
+    smaller.model.input.size = [40, 40];
+    let error = train_head(&smaller, &model, &of_dim, out("smaller")).unwrap_err();
+    assert!(error.to_string().starts_with("model.input"), "{error}");
+    assert!(!out("smaller").exists());
     let plain = Config::for_head(&model, of_dim.heads[0].clone());
     let last = train_head(&plain, &model, &of_dim, out("last")).unwrap();
     assert_eq!(last.description.model.heads.len(), 3);

@@ -56,7 +56,9 @@ impl Noise {
 
     /// The estimated share of photos whose label is wrong.
     pub fn wrong(&self) -> f64 {
-        1.0 - (0..self.joint.len()).map(|k| self.joint[k][k]).sum::<f64>()
+        let right: f64 = (0..self.joint.len()).map(|k| self.joint[k][k]).sum();
+        // Shares that are rounded may sum to a little more than 1.
+        (1.0 - right).max(0.0)
     }
 }
 

@@ -68,10 +68,11 @@ mod source;
 #[cfg(feature = "transformers")]
 pub(crate) mod models;
 
-use super::{Architecture, Backbone, IMAGENET, Known};
+use super::{Architecture, Backbone, IMAGENET, Known, SavedActivations};
 use crate::error::{Error, Result};
 use crate::input::Interpolation;
 use crate::layers::Mode;
+use crate::tape::{Map, Tape};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use std::fmt;
@@ -269,29 +270,40 @@ impl Entry {
 
     pub(super) fn build(&'static self, vb: VarBuilder) -> candle_core::Result<Box<dyn Backbone>> {
         let vb = source::of_entry(self, vb);
-        match self.build {
-            Build::Module(build) => Ok(Box::new(Plugged {
-                module: build(vb)?,
-                entry: self,
-            })),
-            Build::Backbone(build) => {
-                let backbone = build(vb)?;
-                let (found, expected) = (backbone.num_features(), self.num_features);
-                if found != expected {
-                    candle_core::bail!(
-                        "{}: expected {expected} features, as it is registered, found {found}",
-                        self.name
-                    )
-                }
-                Ok(backbone)
-            }
+        let network = match self.build {
+            Build::Module(build) => Box::new(Blind(build(vb)?, self.num_features)),
+            Build::Backbone(build) => build(vb)?,
+        };
+        let (found, expected) = (network.num_features(), self.num_features);
+        if found != expected {
+            candle_core::bail!(
+                "{}: expected {expected} features, as it is registered, found {found}",
+                self.name
+            )
         }
+        Ok(Box::new(Plugged {
+            network,
+            entry: self,
+        }))
     }
 }
 
-/// A network and what is known of it.
+/// A module of candle's, which knows no modes, and the width of its features.
+struct Blind(Module, usize);
+
+impl Backbone for Blind {
+    fn num_features(&self) -> usize {
+        self.1
+    }
+
+    fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+        self.0.forward(images)
+    }
+}
+
+/// A network held against its entry.
 struct Plugged {
-    module: Module,
+    network: Box<dyn Backbone>,
     entry: &'static Entry,
 }
 
@@ -300,7 +312,7 @@ impl Backbone for Plugged {
         self.entry.num_features
     }
 
-    fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+    fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         let Entry {
             name,
             num_features,
@@ -313,11 +325,11 @@ impl Backbone for Plugged {
             candle_core::bail!("{e:#}")
         }
         let features = if *single && batch > 1 {
-            let each = |i| self.module.forward(&images.narrow(0, i, 1)?);
+            let each = |i| self.network.features(&images.narrow(0, i, 1)?, mode);
             let each: Vec<_> = (0..batch).map(each).collect::<candle_core::Result<_>>()?;
             Tensor::cat(&each, 0)?
         } else {
-            self.module.forward(images)?
+            self.network.features(images, mode)?
         };
         let features = features.flatten_from(1)?;
         if features.dims() != [batch, *num_features] {
@@ -327,6 +339,22 @@ impl Backbone for Plugged {
             )
         }
         Ok(features)
+    }
+
+    fn set_activations(&mut self, activations: SavedActivations) {
+        self.network.set_activations(activations);
+    }
+
+    fn set_momentum(&mut self, momentum: Option<f64>) {
+        self.network.set_momentum(momentum);
+    }
+
+    fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {
+        self.network.on_tape(tape, images)
+    }
+
+    fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
+        self.network.feature_maps(images, mode)
     }
 }
 

@@ -175,6 +175,18 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
     Ok(())
 }
 
+impl Dataset {
+    /// Puts photos without a given side where they stood when `model` was trained, whose backbone or heads a training starts from,
+    /// so that it does not validate on what they have learnt from; what the model has not seen is left to
+    /// [`put_on_sides`](Self::put_on_sides). What is trained then says whom the model has seen, too.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the record is damaged, [`Error::Data`] if the listing puts a person on two sides.
+    pub fn follow(&mut self, model: &Description) -> Result<()> {
+        follow(self, model.records())
+    }
+}
+
 /// Of a training's configuration what the sides followed from.
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -1,8 +1,8 @@
 //! From a file's bytes to an upright photo: JPEG and PNG, told apart by content.
 
-use super::budget::{MAX_MEMORY, Room};
+use super::budget::MAX_MEMORY;
+use super::file::PhotoFile;
 use super::jpeg::{self, Jpeg};
-use super::limits::refused;
 use super::pixels::Photo;
 use super::png::{self, Png};
 use crate::error::Result;
@@ -93,10 +93,8 @@ impl Photo {
 
     /// The same with 1, 3 or 4 `channels`.
     pub(in crate::input) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
-        let fail = |reason: String| refused(name, reason);
-        let header = Header::read(bytes, channels).map_err(fail)?;
-        let _room = Room::take(header.memory(channels));
-        header.decode(channels).map_err(fail)
+        let photo = PhotoFile::given(name, bytes)?.photo(channels, &[])?;
+        Ok(photo.release())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::budget::Room;
 use super::decode::Header;
-use super::limits::{MAX_BYTES, check_size, refused};
+use super::limits::{MAX_BYTES, refused};
 use super::pixels::Photo;
 use crate::error::{Error, Result};
 use crate::input::spec::InputSpec;
@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A photo's file in memory, counted in the budget, or bytes that its user holds, which are not.
 pub(crate) struct PhotoFile<'a> {
@@ -21,7 +22,7 @@ pub(crate) struct PhotoFile<'a> {
 
 /// A photo in memory, counted in the budget with one copy of it, as resizing and augmenting may make.
 pub(crate) struct HeldPhoto {
-    photo: Photo,
+    photo: Arc<Photo>,
     _room: Room,
 }
 
@@ -52,7 +53,6 @@ impl<'a> PhotoFile<'a> {
     ///
     /// # Errors
     /// [`Error::Image`] if it is larger than [`MAX_BYTES`].
-    #[cfg(feature = "train")]
     pub(crate) fn given(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         if bytes.len() as u64 > MAX_BYTES {
             let found = format!("{} bytes; at most {MAX_BYTES} are allowed", bytes.len());
@@ -76,10 +76,14 @@ impl<'a> PhotoFile<'a> {
     /// As [`Photo::decode`].
     pub(crate) fn photo(mut self, channels: usize, inputs: &[InputSpec]) -> Result<HeldPhoto> {
         let (path, size) = (self.path, self.bytes.len());
+        let counted = match self.bytes {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(_) => size as u64,
+        };
         let fail = |reason: String| refused(path, reason);
         let held = |sides: [usize; 2]| held(sides, channels, inputs);
         let needed =
-            |header: &Header| (size as u64 + header.memory(channels)).max(held(header.sides()));
+            |header: &Header| (counted + header.memory(channels)).max(held(header.sides()));
         let need = needed(&Header::read(&self.bytes, channels).map_err(fail)?);
         if !self.room.resize(need) {
             // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
@@ -104,7 +108,7 @@ impl<'a> PhotoFile<'a> {
         drop(self.bytes);
         self.room.resize(held([photo.height, photo.width]));
         Ok(HeldPhoto {
-            photo,
+            photo: Arc::new(photo),
             _room: self.room,
         })
     }
@@ -141,29 +145,20 @@ impl InputSpec {
 }
 
 impl HeldPhoto {
-    /// A copy of pixels in memory; `path` is for messages.
+    /// Pixels in memory; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Image`] if they are not as many as its sides say, or it is as small or large as no file may be.
-    #[cfg(feature = "train")]
-    pub(crate) fn given(path: &Path, photo: &Photo, inputs: &[InputSpec]) -> Result<Self> {
-        let (height, width) = (photo.height, photo.width);
-        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-        let fits = |bytes| check_size(side(width), side(height), bytes);
-        // Before anything is multiplied.
-        fits(1).map_err(|e| refused(path, e))?;
-        let channels = photo.channels();
-        if ![1, 3, 4].contains(&channels) || height * width * channels != photo.rgb.len() {
-            let found = format!(
-                "{height}×{width} pixels (height × width) of 1, 3 or 4 values each are needed, found {} values",
-                photo.rgb.len()
-            );
-            return Err(refused(path, found));
-        }
-        fits(channels as u64).map_err(|e| refused(path, e))?;
+    /// [`Error::Image`] if they are not valid, see [`Photo::validate`].
+    pub(crate) fn given(path: &Path, photo: &Arc<Photo>, inputs: &[InputSpec]) -> Result<Self> {
+        photo.validate().map_err(|e| Error::Image {
+            path: path.into(),
+            reason: "its pixels cannot be used".into(),
+            source: Some(e.into()),
+        })?;
+        let (sides, channels) = ([photo.height, photo.width], photo.channels());
         Ok(Self {
-            _room: Room::take(held([height, width], channels, inputs)),
-            photo: photo.clone(),
+            _room: Room::take(held(sides, channels, inputs)),
+            photo: Arc::clone(photo),
         })
     }
 
@@ -175,13 +170,13 @@ impl HeldPhoto {
 
     /// The photo alone, no longer counted.
     pub(crate) fn release(self) -> Photo {
-        self.photo
+        Arc::unwrap_or_clone(self.photo)
     }
 
     /// The photo with alpha left out, or grey; see [`Photo::with_channels`].
     #[cfg(feature = "audit")]
     pub(crate) fn reduce(&mut self, channels: usize) {
-        self.photo.reduce(channels);
+        Arc::make_mut(&mut self.photo).reduce(channels);
     }
 }
 

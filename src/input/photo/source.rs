@@ -1,6 +1,12 @@
 //! Where a photo comes from: a file, or memory.
 
+#[cfg(feature = "image")]
+use super::file::{HeldPhoto, PhotoFile};
 use super::pixels::Photo;
+#[cfg(feature = "image")]
+use crate::error::Result;
+#[cfg(feature = "image")]
+use crate::input::spec::InputSpec;
 use std::fmt;
 #[cfg(feature = "image")]
 use std::path::{Path, PathBuf};
@@ -45,6 +51,27 @@ impl From<Vec<u8>> for PhotoSource {
 impl From<Photo> for PhotoSource {
     fn from(photo: Photo) -> Self {
         Self::Decoded(Arc::new(photo))
+    }
+}
+
+#[cfg(feature = "image")]
+impl PhotoSource {
+    /// The photo, decoded with 1, 3 or 4 `channels` where it is not yet, for `inputs` one after the other, and counted in the
+    /// budget of memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Photo::open`], [`Photo::decode`] or [`HeldPhoto::given`].
+    pub(crate) fn hold(
+        &self,
+        name: &Path,
+        channels: usize,
+        inputs: &[InputSpec],
+    ) -> Result<HeldPhoto> {
+        match self {
+            Self::File(path) => PhotoFile::read(path)?.photo(channels, inputs),
+            Self::Encoded(bytes) => PhotoFile::given(name, bytes)?.photo(channels, inputs),
+            Self::Decoded(photo) => HeldPhoto::given(name, photo, inputs),
+        }
     }
 }
 

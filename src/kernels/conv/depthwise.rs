@@ -36,16 +36,37 @@ pub(super) struct Sweep {
 impl Sweep {
     /// Values from the first to the last, by such distances.
     fn reach(&self, (row, col): (usize, usize)) -> usize {
-        (self.rows.max(1) - 1) * row + (self.cols.max(1) - 1) * col + self.c
+        let down = (self.rows.max(1) - 1).saturating_mul(row);
+        let right = (self.cols.max(1) - 1).saturating_mul(col);
+        down.saturating_add(right).saturating_add(self.c)
     }
 
     /// Whether all is there that is read of `source`, from each of `offsets` on, and of one of `out`'s and one of `weight`'s length.
     fn fits(&self, source: usize, offsets: &[usize], weight: usize, out: usize) -> bool {
         let last = self.reach(self.source);
-        offsets.iter().all(|o| o + last <= source)
-            && offsets.len() * self.c <= weight
+        offsets.iter().all(|o| o.saturating_add(last) <= source)
+            && offsets.len().saturating_mul(self.c) <= weight
             && self.reach(self.out) <= out
     }
+}
+
+/// The way over so many rows of the output, `cols` positions apart, and where each kernel element reads in the window.
+fn over_window<T>(
+    g: &Geometry,
+    taps: &[Tap],
+    x: &Seen<T>,
+    rows: usize,
+    cols: usize,
+) -> (Sweep, Vec<usize>) {
+    let sweep = Sweep {
+        rows,
+        cols: g.ow,
+        c: g.c,
+        source: (g.p.stride.0 * x.window.cols * g.c, g.p.stride.1 * g.c),
+        out: (cols * g.c, g.c),
+    };
+    let offsets = taps.iter().map(|t| t.offset(x.window.cols, g.c));
+    (sweep, offsets.collect())
 }
 
 /// Output rows of one image.
@@ -61,15 +82,7 @@ pub(crate) unsafe fn forward<T: Real>(
     y: &SharedMut<T>,
     y_at: usize,
 ) {
-    let offsets: Vec<usize> = taps.iter().map(|t| t.offset(x.window.cols, g.c)).collect();
-    let (s, t) = g.p.stride;
-    let sweep = Sweep {
-        rows: rows.len(),
-        cols: g.ow,
-        c: g.c,
-        source: (s * x.window.cols * g.c, t * g.c),
-        out: (g.ow * g.c, g.c),
-    };
+    let (sweep, offsets) = over_window(g, taps, &x, rows.len(), g.ow);
     // SAFETY: rows of this task.
     let out = unsafe { y.range(y_at + rows.start * g.ow * g.c, rows.len() * g.ow * g.c) };
     correlate(sweep, x.values, &offsets, weight, false, out);
@@ -127,15 +140,7 @@ pub(crate) fn backward_weight<T: Real>(
     rows: std::ops::Range<usize>,
     dw: &mut [T],
 ) {
-    let offsets: Vec<usize> = taps.iter().map(|t| t.offset(x.window.cols, g.c)).collect();
-    let (s, t) = g.p.stride;
-    let sweep = Sweep {
-        rows: rows.len(),
-        cols: g.ow,
-        c: g.c,
-        source: (s * x.window.cols * g.c, t * g.c),
-        out: (dy.window.cols * g.c, g.c),
-    };
+    let (sweep, offsets) = over_window(g, taps, &x, rows.len(), dy.window.cols);
     let d = &dy.values[dy.at(rows.start as isize, 0)..];
     products(sweep, x.values, &offsets, d, dw);
 }
@@ -156,7 +161,6 @@ fn block(left: usize) -> usize {
     match left {
         0..7 => 1 << left.ilog2(),
         _ if left.is_multiple_of(7) && !left.is_multiple_of(8) => 7,
-        7 => 7,
         _ => 8,
     }
 }

@@ -25,15 +25,20 @@ pub(super) fn max_pool(x: &Tensor, g: &Windows) -> Result<Tensor> {
             None => candidate,
             Some(best) => {
                 let (v, b) = (candidate.detach(), best.detach());
-                // Greater, or a NaN, which alone differs from itself; but never padding. The first inside in any case.
-                let inside = mask(&|window| is_inside(tap, window))?;
-                let first = mask(&|window| {
-                    is_inside(tap, window) && !(0..tap).any(|t| is_inside(t, window))
-                })?;
-                let better = (v.gt(&b)? + v.ne(&v)?)?.broadcast_mul(&inside)?;
-                better
-                    .broadcast_add(&first)?
-                    .where_cond(&candidate, &best)?
+                // Greater, or a NaN, which alone differs from itself.
+                let better = (v.gt(&b)? + v.ne(&v)?)?;
+                let whole = |tap: usize| (0..windows).all(|window| is_inside(tap, window));
+                if whole(0) && whole(tap) {
+                    better.where_cond(&candidate, &best)?
+                } else {
+                    // But never padding; and the first inside in any case.
+                    let inside = mask(&|window| is_inside(tap, window))?;
+                    let first = mask(&|window| {
+                        is_inside(tap, window) && !(0..tap).any(|t| is_inside(t, window))
+                    })?;
+                    let better = better.broadcast_mul(&inside)?.broadcast_add(&first)?;
+                    better.where_cond(&candidate, &best)?
+                }
             }
         });
     }

@@ -5,6 +5,7 @@ use crate::backbone::adapter::Training;
 use crate::backbone::{Architecture, SavedActivations};
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
+use crate::train::balancing::Balancing;
 use crate::train::optim::variables::is_buffer;
 
 impl TrainConfig {
@@ -31,9 +32,30 @@ impl TrainConfig {
             return fail("activations", expected, "`bf16`".into());
         }
         let reason = match entry.training {
-            Training::Full
-                if self.batch_norm == BatchNormMode::Frozen || entry.build.knows_mode() =>
-            {
+            Training::Full if self.batch_norm == BatchNormMode::Frozen => return Ok(()),
+            // Its batch norms take the batch's statistics, all of them, and by a momentum of their own.
+            Training::Full if entry.build.knows_mode() => {
+                if !backbone.shapes(3)?.keys().any(|name| is_buffer(name)) {
+                    return Ok(());
+                }
+                let own = |n: &str| {
+                    format!(
+                        "{n} with {backbone}, whose batch norms are its own, or train.batch_norm = \"frozen\""
+                    )
+                };
+                if let BatchNormMode::FrozenStages(n) = self.batch_norm {
+                    return fail(
+                        "batch_norm",
+                        own("`train`"),
+                        format!("`frozen_stages = {n}`"),
+                    );
+                }
+                if self.average_last > 0 {
+                    return fail("average_last", own("0"), self.average_last.to_string());
+                }
+                if matches!(self.balancing, Balancing::Famo { .. }) {
+                    return fail("balancing", own("another"), "`famo`".into());
+                }
                 return Ok(());
             }
             Training::Full => {

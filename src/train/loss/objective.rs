@@ -8,6 +8,7 @@ use super::{Consistency, HeadLoss, Loss};
 use crate::data::dataset::Dataset;
 use crate::data::targets::Targets;
 use crate::error::{Error, Result};
+use crate::head::HeadSpec;
 use crate::model::{ModelSpec, Outputs};
 use candle_core::{DType, Device, Tensor};
 use std::borrow::Cow;
@@ -36,8 +37,7 @@ impl<'a> Objective<'a> {
     /// Of the photos `train`, whose labels class weights may follow from; `own` are losses by the names of heads.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] if a loss is of no head,
-    /// [`Error::EmptySplit`](crate::Error::EmptySplit) if no photo has a label of a head.
+    /// [`Error::EmptySplit`] if no photo has a label of a head.
     pub(in crate::train) fn new(
         spec: &ModelSpec,
         tasks: Rc<Tasks>,
@@ -45,16 +45,8 @@ impl<'a> Objective<'a> {
         train: &[usize],
         own: &[(String, &'a dyn Loss)],
     ) -> Result<Self> {
-        let names: Vec<String> = tasks.heads().map(|h| h.name.clone()).collect();
-        if let Some((found, _)) = own.iter().find(|(head, _)| !names.contains(head)) {
-            return Err(Error::UnknownName {
-                what: "head",
-                found: found.clone(),
-                known: names,
-            });
-        }
-        let of = |head: &String| own.iter().rfind(|(name, _)| name == head);
-        let own = names.iter().map(|head| of(head).map(|(_, loss)| *loss));
+        let of = |head: &HeadSpec| own.iter().rfind(|(name, _)| *name == head.name);
+        let own = tasks.heads().map(|head| of(head).map(|(_, loss)| *loss));
         let own = own.collect();
         let losses = head_losses(&tasks, dataset, train)?;
         let consistency = match spec.joint.as_ref().map(|j| j.consistency) {
@@ -81,11 +73,11 @@ impl<'a> Objective<'a> {
         epoch: usize,
         epochs: usize,
     ) -> Vec<HeadTarget<'_>> {
-        let heads = self.losses.iter().zip(targets);
+        let heads = self.losses.iter().zip(targets).enumerate();
         heads
-            .map(|(loss, targets)| {
+            .map(|(i, (loss, targets))| {
                 let loss = loss.in_epoch(epoch, epochs);
-                let total = loss.total(&targets.rows, &targets.weights);
+                let total = self.total(i, &loss, &targets.rows, &targets.weights);
                 HeadTarget {
                     loss,
                     targets,
@@ -93,6 +85,14 @@ impl<'a> Objective<'a> {
                 }
             })
             .collect()
+    }
+
+    /// What the mean loss of some photos is divided by: as its settings weigh them, or of a loss of one's own the photos' weights.
+    fn total(&self, i: usize, settings: &HeadLoss, rows: &[f32], weights: &[f32]) -> f64 {
+        match self.own[i] {
+            Some(_) => weights.iter().map(|w| f64::from(*w)).sum(),
+            None => settings.total(rows, weights),
+        }
     }
 
     /// The heads' losses of some rows of a batch of `photos`.
@@ -114,7 +114,7 @@ impl<'a> Objective<'a> {
             let n = of_head.targets.num_labels;
             let weights = &of_head.targets.weights[rows.clone()];
             let rows = &of_head.targets.rows[rows.start * n..rows.end * n];
-            let part = of_head.loss.total(rows, weights);
+            let part = self.total(i, &of_head.loss, rows, weights);
             let rows = Tensor::from_slice(rows, (weights.len(), n), &Device::Cpu)?;
             let weights = Tensor::from_slice(weights, weights.len(), &Device::Cpu)?;
             let (loss, share) = match self.loss(i, &of_head.loss, outputs, &rows, &weights)? {
@@ -155,8 +155,7 @@ impl<'a> Objective<'a> {
         let Some(own) = self.own[i] else {
             return settings.loss(outputs, targets, weights);
         };
-        let sum = weights.sum_all()?.to_scalar::<f32>()?;
-        if sum <= 0.0 {
+        if weights.to_vec1::<f32>()?.iter().all(|w| *w == 0.0) {
             return Ok(None);
         }
         let loss = own.loss(outputs, targets, weights)?;

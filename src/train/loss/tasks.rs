@@ -30,6 +30,7 @@ use crate::taxonomy::Taxonomy;
 /// # Errors
 /// If the specification is not valid, and [`Error::Invalid`] if values are not those of its heads.
 pub fn targets(spec: &ModelSpec, values: &[impl AsRef<[Option<Value>]>]) -> Result<Vec<Targets>> {
+    spec.validate()?;
     for (i, values) in values.iter().enumerate() {
         check_values(&spec.heads, values.as_ref()).map_err(|found| Error::Invalid {
             what: format!("the values of photo {} (from 1)", i + 1),

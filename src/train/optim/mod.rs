@@ -55,6 +55,8 @@ pub struct Optimizer {
     /// First and second moments (AdamW) or momentum (SGD, second empty).
     state: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
     steps: u64,
+    /// Factor of all learning rates, as candle's trait sets it.
+    scale: f64,
 }
 
 impl Optimizer {
@@ -73,7 +75,12 @@ impl Optimizer {
             vars,
             state,
             steps: 0,
+            scale: 1.0,
         }
+    }
+
+    fn greatest_lr(&self) -> f64 {
+        self.vars.values().map(|(_, g)| g.lr).fold(0.0, f64::max)
     }
 
     /// The variables' names and groups, in order.
@@ -235,8 +242,9 @@ impl Optimizer {
     }
 }
 
-/// As candle's own optimisers: for any loop that is written over candle's trait. All variables are of one group; they are called
-/// `0`, `1` … in the order given. Unlike candle's, it refuses a variable without a gradient.
+/// As candle's own optimisers: for any loop that is written over candle's trait. Made by it, all variables are of one group and
+/// called by their places from 0 on, with as many digits as the last has. Buffers, which get no gradient, are not to be among them:
+/// [`Optimizer::new`] takes those of a `VarMap` for which [`is_buffer`](variables::is_buffer) does not hold. Unlike candle's, it refuses a variable without a gradient.
 impl candle_nn::Optimizer for Optimizer {
     type Config = (OptimizerKind, Group);
 
@@ -249,24 +257,18 @@ impl candle_nn::Optimizer for Optimizer {
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
         let grads = self.collect(grads).map_err(candle_core::Error::wrap)?;
-        Self::step(self, &grads, 1.0, 1.0).map_err(candle_core::Error::wrap)
+        Self::step(self, &grads, self.scale, 1.0).map_err(candle_core::Error::wrap)
     }
 
     /// The greatest of the groups'; 0 without variables.
     fn learning_rate(&self) -> f64 {
-        self.vars.values().map(|(_, g)| g.lr).fold(0.0, f64::max)
+        self.greatest_lr() * self.scale
     }
 
     /// Each group's changes in the same proportion.
     fn set_learning_rate(&mut self, lr: f64) {
-        let greatest = candle_nn::Optimizer::learning_rate(self);
-        for (_, group) in self.vars.values_mut() {
-            group.lr = if greatest > 0.0 {
-                group.lr / greatest * lr
-            } else {
-                lr
-            };
-        }
+        let greatest = self.greatest_lr();
+        self.scale = if greatest > 0.0 { lr / greatest } else { 1.0 };
     }
 }
 

@@ -29,22 +29,14 @@ impl Beginning {
     ///
     /// # Errors
     /// [`Error::Config`] if a setting cannot be written.
-    pub(crate) fn new(config: &Config, dataset: &Dataset) -> Result<Self> {
+    pub(crate) fn new(config: &Config, dataset: &Dataset, own_losses: &[String]) -> Result<Self> {
         let [order, persons] = Self::rows(dataset);
         Ok(Self {
             settings: kept(config).to_toml()?,
             order,
             persons,
-            own_losses: Vec::new(),
+            own_losses: own_losses.to_vec(),
         })
-    }
-
-    /// With losses of users' own for these heads.
-    pub(crate) fn with_losses(mut self, heads: impl Iterator<Item = String>) -> Self {
-        self.own_losses = heads.collect();
-        self.own_losses.sort();
-        self.own_losses.dedup();
-        self
     }
 
     /// Its `order` and `persons`.

@@ -9,7 +9,6 @@ use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model_file::{Description, ModelFile, Seen, Tensors};
 use crate::train::config::{Config, TrainConfig};
-use crate::train::loss::Loss;
 use crate::weights::source::BEST;
 use serde_json::json;
 
@@ -21,7 +20,7 @@ pub(in crate::train) struct Models {
 
 impl Models {
     /// Of a run on `photos` photos of a data set with the fingerprint `data`; `unseen` are labels that none of them has,
-    /// `losses` those that are not the configuration's.
+    /// `own_losses` the heads whose losses are not the configuration's.
     ///
     /// # Errors
     /// If the specification is not valid.
@@ -32,7 +31,7 @@ impl Models {
         dataset: &Dataset,
         (data, photos): (&str, usize),
         unseen: serde_json::Value,
-        losses: &[(String, &dyn Loss)],
+        own_losses: &[String],
     ) -> Result<Self> {
         // Where features are kept changes nothing in the model, nor does what is measured.
         let settings = TrainConfig {
@@ -52,8 +51,8 @@ impl Models {
         if unseen.as_array().is_some_and(|all| !all.is_empty()) {
             training["without_photos"] = unseen;
         }
-        if !losses.is_empty() {
-            training["own_losses"] = losses.iter().map(|(head, _)| json!(head)).collect();
+        if !own_losses.is_empty() {
+            training["own_losses"] = json!(own_losses);
         }
         if !dataset.corrections.is_empty() {
             training["corrections"] = json!(dataset.corrections);

@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::model_file::Tensors;
 use crate::train::balancing::Balancer;
 use crate::train::config::Config;
-use crate::train::loss::Loss;
 
 /// What a run starts with.
 pub(in crate::train) struct Start {
@@ -30,9 +29,9 @@ impl Start {
         dataset: &Dataset,
         weights: Tensors,
         heads: usize,
-        losses: &[(String, &dyn Loss)],
+        own_losses: &[String],
     ) -> Result<Self> {
-        let began = beginning(config, dataset, losses)?;
+        let began = Beginning::new(config, dataset, own_losses)?;
         folder.write_config(config)?;
         folder.write_split(dataset)?;
         let progress = Progress {
@@ -58,10 +57,10 @@ impl Start {
         folder: &RunFolder,
         config: &Config,
         dataset: &Dataset,
-        losses: &[(String, &dyn Loss)],
+        own_losses: &[String],
     ) -> Result<Option<Self>> {
         let (progress, given, state) = folder.read_state()?;
-        let now = beginning(config, dataset, losses)?;
+        let now = Beginning::new(config, dataset, own_losses)?;
         if let Some(then) = &progress.began {
             now.check(then, &folder.path("config.toml"), &progress.in_words())?;
         }
@@ -89,15 +88,6 @@ impl Start {
             state: Some(state),
         }))
     }
-}
-
-fn beginning(
-    config: &Config,
-    dataset: &Dataset,
-    losses: &[(String, &dyn Loss)],
-) -> Result<Beginning> {
-    let heads = losses.iter().map(|(head, _)| head.clone());
-    Ok(Beginning::new(config, dataset)?.with_losses(heads))
 }
 
 /// The photos that are passed over.

@@ -14,7 +14,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Everything that can go wrong, in words a user can act on.
 ///
 /// `{error}` is what went wrong; what it follows from is its [`source`](std::error::Error::source), and said once: by a program
-/// that prints the chain of sources, or by `{error:#}`, which is the whole chain in one line.
+/// that prints the chain of sources, or by `{error:#}`, which is the whole chain.
 ///
 /// ```
 /// use std::error::Error;

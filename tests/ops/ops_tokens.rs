@@ -377,6 +377,21 @@ fn an_empty_batch_of_a_linear_layer_gives_an_empty_result() {
     assert_eq!(tape::linear(&x, &w, None).unwrap().dims(), [0, 3, 2]);
 }
 
+/// A single value stands for itself: nothing greater beside it hides what it lost.
+#[test]
+fn kernels_and_compositions_agree_in_a_single_value() {
+    let mut failed = Vec::new();
+    for c in 1..70 {
+        for case in cases([1, 1, c, 1, 1]) {
+            let error = disagreement(&case, DType::F32).unwrap();
+            if error >= 1e-4 {
+                failed.push(format!("{}: {error:e}", case.name));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

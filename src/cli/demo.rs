@@ -10,7 +10,7 @@ use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::evaluate::{features, logits, score};
 use crate::weights::source::BEST;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -32,7 +32,29 @@ const SETTINGS: [&str; 4] = [
     "model.input.size=[112,88]",
 ];
 
+/// The heads that the demo's portraits are labelled for, as in the folder `heads`.
+const HEADS: [(&str, &str); 4] = [
+    ("model.toml", include_str!("../../heads/model.toml")),
+    ("mask.toml", include_str!("../../heads/mask.toml")),
+    ("gender.toml", include_str!("../../heads/gender.toml")),
+    ("age.toml", include_str!("../../heads/age.toml")),
+];
+
 impl Demo {
+    /// The folder of heads: the one given, or where there is none one of the demo's own.
+    fn heads(&self) -> crate::Result<PathBuf> {
+        let given = &self.config.heads;
+        if given.exists() || given != Path::new(super::HEADS) {
+            return Ok(given.clone());
+        }
+        let own = self.out.join(super::HEADS);
+        std::fs::create_dir_all(&own).map_err(|e| crate::Error::io("create", &own, e))?;
+        for (name, text) in HEADS {
+            crate::io::write_atomically(&own.join(name), text.as_bytes())?;
+        }
+        Ok(own)
+    }
+
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let start = Instant::now();
         let settings: Vec<String> = SETTINGS
@@ -40,12 +62,10 @@ impl Demo {
             .map(ToString::to_string)
             .chain(self.config.settings.iter().cloned())
             .collect();
-        let config = crate::train::config::Config::load(
-            &self.config.heads,
-            self.config.config.as_deref(),
-            &settings,
-        )?;
         let _lock = crate::io::lock::FolderLock::take(&self.out)?;
+        let heads = self.heads()?;
+        let config =
+            crate::train::config::Config::load(&heads, self.config.config.as_deref(), &settings)?;
         let data = write_portraits(&self.out, &PortraitConfig::default())?;
         say(format!("drew portraits: {}", data.display()));
         let run = self.out.join("run");
@@ -58,7 +78,7 @@ impl Demo {
         }
         let outcome = super::train::run(
             &config,
-            &self.config.heads,
+            &heads,
             std::slice::from_ref(&data),
             &SplitFiles::default(),
             &run,

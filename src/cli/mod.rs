@@ -28,6 +28,7 @@ mod stop;
 mod terminal;
 mod train;
 mod views;
+mod weights;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ use std::process::ExitCode;
 #[command(
     version,
     about,
-    after_help = "Start with `hydranet demo`: it needs nothing but this repository."
+    after_help = "Start with `hydranet demo`: it needs nothing else."
 )]
 struct Cli {
     /// Threads to compute with [default: one a core]. Results do not depend on it.
@@ -80,6 +81,8 @@ enum Command {
     Push(hub::Push),
     /// Fetch all files of a repository on the Hugging Face Hub into a folder.
     Pull(hub::Pull),
+    /// List pretrained weights: what travels with the program, what is in the folder weights, and what can be fetched.
+    Weights(weights::Weights),
     /// Change the heads of model files: replace, add, remove, rename, reset, graft, extract, attach, merge.
     Heads(heads::Heads),
     /// Print a chapter of the guide.
@@ -88,11 +91,14 @@ enum Command {
     Demo(demo::Demo),
 }
 
+/// The folder of heads where none is named.
+const HEADS: &str = "heads";
+
 /// Where the configuration comes from.
 #[derive(Args)]
 struct ConfigArgs {
     /// Folder with model.toml and one TOML file a head.
-    #[arg(long, default_value = "heads", value_name = "DIR")]
+    #[arg(long, default_value = HEADS, value_name = "DIR")]
     heads: PathBuf,
     /// TOML file whose tables [train], [model] and [heads.<name>] win over the heads folder.
     #[arg(long, value_name = "FILE")]
@@ -152,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::Export(c) => c.run(),
         Command::Push(c) => c.run(),
         Command::Pull(c) => c.run(),
+        Command::Weights(c) => c.run(),
         Command::Heads(c) => c.run(),
         Command::Guide(c) => c.run(),
         Command::Demo(c) => c.run(),

@@ -109,7 +109,7 @@ impl Predict {
         if paths.is_empty() {
             return Err(Error::Invalid {
                 what: list(&self.paths),
-                expected: "a JPEG or PNG file in it".into(),
+                expected: "a photo in it".into(),
                 found: "none".into(),
             });
         }

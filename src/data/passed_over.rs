@@ -140,7 +140,7 @@ fn beside_people(folder: &Path, heads: &[HeadSpec]) -> Vec<String> {
     beside.columns = others(table.header.clone(), &own, heads);
     beside.lines(
         &listing,
-        "files that are neither JPEG nor PNG by their names",
+        "files that are no photos by their names",
         "folders that no row names",
     )
 }

@@ -62,7 +62,7 @@ const MARKS: [(usize, &[&[u8]], Kind); 30] = [
     (0, &[b"PK\x05\x06"], any("an empty zip archive", "")),
     (0, &[b"\x89PNG\r\n\x1a\n"], picture("a PNG photo", "")),
     (0, &[b"\xff\xd8\xff"], picture("a JPEG photo", "")),
-    (0, &[b"GIF8"], picture("a GIF picture", TO_PNG)),
+    (0, &[b"GIF8"], picture("a GIF picture", "")),
     (
         4,
         &[b"ftypavif", b"ftypavis"],
@@ -173,10 +173,10 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
         return Some(kind);
     }
     if at(0, b"RIFF") && at(8, b"WEBP") {
-        return Some(picture("a WebP picture", TO_EITHER));
+        return Some(picture("a WebP picture", ""));
     }
     if at(0, b"BM") && at(6, &[0; 4]) {
-        return Some(picture("a BMP", TO_PNG));
+        return Some(picture("a BMP", ""));
     }
     // Behind it stands the number of its pictures; of a safetensors file it is a length, and zeros follow.
     if at(0, &[0, 0, 1, 0]) && start.get(4).is_some_and(|n| *n > 0) {

@@ -87,7 +87,7 @@ pub trait Predict: Engine {
         all(answers, "photo")
     }
 
-    /// Predicts a JPEG or PNG in memory, for instance an upload. Its errors call it "photo 1".
+    /// Predicts a photo's file in memory, for instance an upload. Its errors call it "photo 1".
     ///
     /// # Errors
     /// [`Error::Image`] if it cannot be read.
@@ -96,7 +96,7 @@ pub trait Predict: Engine {
         one(predict_all(self, &[PhotoSource::Encoded(bytes.into())], 1)?)
     }
 
-    /// Predicts one photo file (JPEG or PNG).
+    /// Predicts one photo file.
     ///
     /// # Errors
     /// [`Error::Image`] or [`Error::Io`] naming the photo.
@@ -323,7 +323,7 @@ macro_rules! calls {
                 Predict::predict_iter(self, photos)
             }
 
-            /// Predicts a JPEG or PNG in memory, see [`Predict::predict_bytes`].
+            /// Predicts a photo's file in memory, see [`Predict::predict_bytes`].
             ///
             /// # Errors
             /// As [`Predict::predict_bytes`].
@@ -332,7 +332,7 @@ macro_rules! calls {
                 Predict::predict_bytes(self, bytes)
             }
 
-            /// Predicts one photo file (JPEG or PNG), see [`Predict::predict_file`].
+            /// Predicts one photo file, see [`Predict::predict_file`].
             ///
             /// # Errors
             /// As [`Predict::predict_file`].

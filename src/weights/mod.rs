@@ -1,6 +1,6 @@
 //! Pretrained weights: where they come from, and how they become timm's tensors.
 //!
-//! A source is a file, the name of one in a weights folder, a folder with timm's `config.json`, or `hf://organisation/name` on
+//! A source is a file, the name of one in a weights folder or in the program itself (feature `shipped`), a folder with timm's `config.json`, or `hf://organisation/name` on
 //! the Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training
 //! programs, and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and
 //! DINOv2; see `adapt`.
@@ -19,6 +19,8 @@ mod names;
 mod pickle;
 mod positions;
 mod prefixes;
+#[cfg(feature = "shipped")]
+mod shipped;
 pub(crate) mod source;
 mod storage;
 
@@ -42,18 +44,21 @@ pub fn read(path: &Path) -> Result<Tensors> {
 
 /// The same, and what a safetensors file says of itself under hydranet's key.
 pub(crate) fn read_with_description(path: &Path) -> Result<(Tensors, Option<String>)> {
-    let bytes = bytes(path, WEIGHTS)?;
-    let origin = path.display().to_string();
-    if pickle::is_pickle(&bytes) {
-        let tensors = pickle::read(&bytes).map_err(|problem| Error::Checkpoint {
-            origin: origin.clone(),
+    parse(&bytes(path, WEIGHTS)?, &path.display().to_string())
+}
+
+/// The same of a file's content; `origin` names it in errors.
+pub(crate) fn parse(bytes: &[u8], origin: &str) -> Result<(Tensors, Option<String>)> {
+    if pickle::is_pickle(bytes) {
+        let tensors = pickle::read(bytes).map_err(|problem| Error::Checkpoint {
+            origin: origin.into(),
             problem,
             source: None,
         })?;
-        check_values(&tensors, &origin)?;
+        check_values(&tensors, origin)?;
         return Ok((tensors, None));
     }
-    let (mut metadata, tensors, _) = read_floats(&bytes, &origin)?;
+    let (mut metadata, tensors, _) = read_floats(bytes, origin)?;
     Ok((tensors, metadata.remove(KEY)))
 }
 

@@ -21,10 +21,28 @@ pub(crate) const HUB: &str = "hf://";
 /// Endings of weights files.
 const ENDINGS: [&str; 4] = [".safetensors", ".pth", ".pt", ".bin"];
 
-/// The file of a source, fetched if it has to be.
-pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+/// Where weights are.
+pub(crate) enum Place {
+    /// A file, or the folder of a whole model.
+    Path(PathBuf),
+    /// In the program itself: their name and content.
+    Program(&'static str, &'static [u8]),
+}
+
+impl Place {
+    /// For messages.
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Program(name, _) => format!("{name} in the program"),
+        }
+    }
+}
+
+/// Where a source's weights are, fetched if they have to be. What stands in a folder goes before what travels with the program.
+pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<Place> {
     if source.starts_with(HUB) {
-        return fetch(source);
+        return Ok(Place::Path(fetch(source)?));
     }
     let mut candidates =
         std::iter::once(PathBuf::from(source)).chain(folders.iter().map(|f| f.join(source)));
@@ -37,24 +55,21 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
         }
     };
     if let Some(path) = candidates.find_map(weights) {
-        return Ok(path);
+        return Ok(Place::Path(path));
     }
-    let mut known: Vec<String> = folders
-        .iter()
-        .filter_map(|f| std::fs::read_dir(f).ok())
-        .flatten()
-        .flatten()
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .filter(|n| ENDINGS.iter().any(|e| n.ends_with(e)))
-        .collect();
+    if let Some((name, bytes)) = shipped().iter().find(|(name, _)| *name == source) {
+        return Ok(Place::Program(name, bytes));
+    }
+    let files = folders.iter().flat_map(|f| weights_files(f));
+    let mut known: Vec<String> = files.map(|(name, _)| name).collect();
     known.sort();
     known.dedup();
     let mut searched: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
     searched.dedup();
-    // A package from a registry has no weights with it; the names of those that are shipped are timm's.
-    let shipped = source.strip_suffix(ENDINGS[0]);
-    let shipped = shipped.filter(|name| name.contains('.') && !name.contains(['/', '\\']));
-    let such_as = shipped.map_or(String::new(), |name| format!(", such as {HUB}timm/{name}"));
+    // Files that are named as timm names its weights are to be had from there.
+    let of_timm = source.strip_suffix(ENDINGS[0]);
+    let of_timm = of_timm.filter(|name| name.contains('.') && !name.contains(['/', '\\']));
+    let such_as = of_timm.map_or(String::new(), |name| format!(", such as {HUB}timm/{name}"));
     Err(Error::Invalid {
         what: "model.weights".into(),
         expected: format!(
@@ -73,6 +88,20 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     })
 }
 
+/// The weights files in a folder and their sizes in bytes, by their names.
+pub(crate) fn weights_files(folder: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.map(|e| {
+        let size = std::fs::metadata(e.path()).map_or(0, |m| m.len());
+        (e.file_name().to_string_lossy().into_owned(), size)
+    });
+    let mut files: Vec<_> = named
+        .filter(|(name, _)| ENDINGS.iter().any(|e| name.ends_with(e)))
+        .collect();
+    files.sort();
+    files
+}
+
 /// What is said of a run's folder where a model or weights are asked for.
 pub(crate) fn of_run(folder: &Path) -> Option<String> {
     let best = folder.join(BEST);
@@ -86,6 +115,17 @@ fn weights_in(folder: &Path) -> Option<PathBuf> {
     folder.join(CONFIG).is_file().then_some(())?;
     let files = [MODEL, "pytorch_model.bin"].map(|name| folder.join(name));
     files.into_iter().find(|path| path.is_file())
+}
+
+/// What travels with the program, by names.
+#[cfg(feature = "shipped")]
+pub(crate) fn shipped() -> &'static [(&'static str, &'static [u8])] {
+    super::shipped::SHIPPED
+}
+
+#[cfg(not(feature = "shipped"))]
+pub(crate) fn shipped() -> &'static [(&'static str, &'static [u8])] {
+    &[]
 }
 
 #[cfg(feature = "hub")]

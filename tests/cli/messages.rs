@@ -391,13 +391,13 @@ fn what_is_passed_over_is_counted_and_named() {
     // Of a folder of photos.
     let photos = dir.join("photos");
     std::fs::create_dir_all(photos.join("inner")).unwrap();
-    for name in ["a.gif", "inner/b.webp", ".hidden.jpg", "inner/c.txt"] {
+    for name in ["a.avif", "inner/b.heic", ".hidden.jpg", "inner/c.txt"] {
         std::fs::write(photos.join(name), "x").unwrap();
     }
     std::fs::copy(first_photo(&bench), photos.join("good.jpg")).unwrap();
     tiny::model().write(dir.join("model.safetensors")).unwrap();
     let predict = ["predict", "--model", "model.safetensors", "photos"];
-    has(&predict, &["3 files", ".gif 1", "1 hidden file", ".webp 1"]);
+    has(&predict, &["3 files", ".avif 1", "1 hidden file", ".heic 1"]);
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&photos, photos.join("again")).unwrap();

@@ -171,13 +171,13 @@ fn predict_says_what_of_a_folder_is_passed_over_and_what_is_like_a_missing_photo
     tiny::model().write(at("m.safetensors")).unwrap();
     std::fs::create_dir(at("photos")).unwrap();
     std::fs::write(at("photos/a.jfif"), "").unwrap();
-    std::fs::write(at("photos/b.webp"), "").unwrap();
+    std::fs::write(at("photos/b.heic"), "").unwrap();
     let said = fails(
         dir.path(),
         &["predict", "--model", "m.safetensors", "photos"],
     );
     assert!(
-        said.contains("passed over in photos: 1 file that is no JPEG or PNG by name (.webp 1)"),
+        said.contains("passed over in photos: 1 file that is no photo by name (.heic 1)"),
         "{said}"
     );
     assert!(said.contains("a.jfif"), "{said}");

@@ -3,10 +3,10 @@
     pip install torch timm numpy safetensors
     python tests/golden/make_lite0.py
 
-All is computed in f64 from the f32 weights in weights/; activations are stored as f32, losses, gradients and running
+All is computed in f64 from the weights in weights/, half precision and f32; activations are stored as f32, losses, gradients and running
 statistics as f64. The inputs are of the form (p − 127) / 128 with whole p, so f32 holds them exactly.
 
-eval.*    input (2, 3, 64, 48), stem, blocks.0 .. blocks.6, head, features, logits: running statistics
+eval.*    input (2, 3, 64, 48), stem, blocks.0 .. blocks.6, head, features: running statistics
 odd.*     the same for one image of (3, 65, 51); stages from blocks.1 on
 train.*   input (4, 3, 64, 48): batch statistics, no drop-path, no dropout. loss = Σ features · train.weights / 4.
           train.grad.<parameter> = [L2 norm, sum, first 8 elements in row-major order, 0 where there are fewer]
@@ -32,8 +32,8 @@ AFTER = ["bn1", "blocks.0.0.bn1", "blocks.1.0.bn2", "blocks.3.1.bn2", "blocks.5.
 
 
 def model(dtype=torch.float64):
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    state = load_file(WEIGHTS)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+    state = {name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}
     state |= {n: t for n, t in network.state_dict().items() if n.endswith("num_batches_tracked")}
     network.load_state_dict(state, strict=True)
     return network.to(dtype)
@@ -65,7 +65,6 @@ def stages(network, x):
     x = network.bn2(network.conv_head(x))
     found["head"] = x
     found["features"] = network.global_pool(x)
-    found["logits"] = network.classifier(found["features"])
     return found
 
 
@@ -92,7 +91,7 @@ def main():
         for name, x in [("eval", images(1, 2, 64, 48)), ("odd", images(2, 1, 65, 51))]:
             tensors[f"{name}.input"] = x.float()
             found = stages(network, x)
-            assert torch.equal(found["logits"], network(x))
+            assert torch.equal(found["features"], network(x))
             tensors |= {
                 f"{name}.{k}": v.float() for k, v in found.items() if name == "eval" or k not in ("stem", "blocks.0")
             }
@@ -131,7 +130,7 @@ def main():
         "eps": 1e-3,
         "momentum": 0.1,
         "running_var": "unbiased: n / (n - 1) times the batch's variance",
-        "parameters": {n: list(p.shape) for n, p in network.named_parameters() if not n.startswith("classifier")},
+        "parameters": {n: list(p.shape) for n, p in network.named_parameters()},
         "zero_in_train": zero,
         "after": AFTER,
         "made_with": {"torch": torch.__version__.split("+")[0], "timm": timm.__version__},

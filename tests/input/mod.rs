@@ -1,5 +1,6 @@
 //! Photos, and damaged input of every kind.
 
+mod formats;
 mod photos;
 mod photos_hostile;
 mod pngs;

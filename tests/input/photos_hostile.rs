@@ -18,7 +18,7 @@ fn golden(name: &str) -> Vec<u8> {
     .unwrap()
 }
 
-fn decode(bytes: &[u8]) -> Result<Photo, String> {
+pub fn decode(bytes: &[u8]) -> Result<Photo, String> {
     match Photo::decode(bytes, Path::new("some.png")) {
         Ok(photo) => Ok(photo),
         Err(Error::Image { reason, .. }) => Err(reason),
@@ -268,9 +268,10 @@ fn files_that_are_no_photo_are_named_with_what_to_do() {
         (b"\0\0\0\x18ftypmif1\0\0\0\0", "HEIC"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "AVIF"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "video"),
-        (b"II*\0\x08\0\0\0", "TIFF"),
-        (b"MM\0*\0\0\0\x08", "TIFF"),
-        (b"BM\x36\0\0\0\0\0\0\0\x36\0", "BMP"),
+        (b"II*\0\x08\0\0\0", "the TIFF is broken"),
+        (b"MM\0*\0\0\0\x08", "the TIFF is broken"),
+        (b"MM\0+\0\x08\0\0", "TIFF or a camera"),
+        (b"BM\x36\0\0\0\0\0\0\0\x36\0", "the BMP is broken"),
         (b"%PDF-1.7\n", "PDF"),
         (b"\n<!DOCTYPE html><html>", "HTML"),
         (b"<HTML><head>", "HTML"),
@@ -285,7 +286,7 @@ fn files_that_are_no_photo_are_named_with_what_to_do() {
         (&[0; 64], "zeros"),
         (b"PK\x03\x04", "zip archive; unpack"),
         (b"", "empty"),
-        (&[1, 2, 3, 4], "neither JPEG nor PNG"),
+        (&[1, 2, 3, 4], "the content is no photo (JPEG, PNG,"),
     ] {
         refused(content, name);
     }
@@ -299,8 +300,8 @@ fn what_a_folder_holds_beside_photos_is_counted_and_named() {
     for name in [
         "z.JFIF",
         "b/a.jpe",
-        "a.webp",
-        "c.WEBP",
+        "a.avif",
+        "c.AVIF",
         "notes.txt",
         "README",
         ".hidden.jpg",
@@ -318,7 +319,7 @@ fn what_a_folder_holds_beside_photos_is_counted_and_named() {
     assert_eq!(
         passed,
         format!(
-            "1 linked folder ({}), 1 hidden file or folder, 1 broken link or special file ({}), 4 files that are no JPEG or PNG by name (without an extension 1, .txt 1, .webp 2)",
+            "1 linked folder ({}), 1 hidden file or folder, 1 broken link or special file ({}), 4 files that are no photo by name (without an extension 1, .avif 2, .txt 1)",
             at("linked").display(),
             at("nowhere").display()
         )

@@ -458,13 +458,30 @@ fn torchvisions_mobilenetv2_sees_what_it_sees_in_torchvision() {
 
 #[test]
 fn where_weights_are_not_shipped_it_is_said_how_to_get_them() {
-    let network = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let network = Architecture::from_name("tf_efficientnet_lite1").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let folders = [folder.path().to_path_buf()];
-    let name = "tf_efficientnet_lite0.in1k.safetensors";
+    let name = "tf_efficientnet_lite1.in1k.safetensors";
     let message = format!("{:#}", load(name, &folders, network).unwrap_err());
     let hub = format!("such as hf://{}", network.hub_name().unwrap());
     assert!(message.contains(&hub), "{message}");
     let other = load("mine.safetensors", &folders, network).unwrap_err();
     assert!(!other.to_string().contains("such as"), "{other}");
+}
+
+#[test]
+fn shipped_weights_are_found_anywhere_and_a_file_of_their_name_goes_before_them() {
+    let network = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let name = "tf_efficientnet_lite0.in1k.safetensors";
+    let carried = load(name, &[], network).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
+    let read = load(file.to_str().unwrap(), &[], network).unwrap();
+    assert!(carried.len() > 200 && carried.keys().eq(read.keys()));
+    for (name, tensor) in &carried {
+        assert_eq!(flat(tensor), flat(&read[name]), "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), "another file").unwrap();
+    let own = load(name, &[folder.path().into()], network).unwrap_err();
+    assert!(own.to_string().contains(folder.path().to_str().unwrap()), "{own}");
 }

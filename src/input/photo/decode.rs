@@ -1,8 +1,9 @@
-//! From a file's bytes to an upright photo: JPEG and PNG, told apart by content.
+//! From a file's bytes to an upright photo: JPEG, PNG, WebP, TIFF, BMP and GIF, told apart by content.
 
 use super::budget::MAX_MEMORY;
 use super::file::PhotoFile;
 use super::jpeg::{self, Jpeg};
+use super::other::Other;
 use super::pixels::Photo;
 use super::png::{self, Png};
 use crate::error::Result;
@@ -10,10 +11,14 @@ use crate::io::recognise::what_instead_of_photo;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+/// The kinds of files that are read, in words.
+const KINDS: &str = "JPEG, PNG, WebP, TIFF, BMP or GIF";
+
 /// A photo whose header has been read and found good.
 pub(super) enum Header<'a> {
     Jpeg(Jpeg<'a>),
     Png(Png<'a>),
+    Other(Other<'a>),
 }
 
 impl<'a> Header<'a> {
@@ -22,10 +27,12 @@ impl<'a> Header<'a> {
             Self::Jpeg(caught(|| Jpeg::read(bytes, channels))?)
         } else if bytes.starts_with(png::SIGNATURE) {
             Self::Png(caught(|| Png::read(bytes, channels))?)
+        } else if let Some(other) = caught(|| Ok(Other::read(bytes, channels)))? {
+            Self::Other(other?)
         } else {
             return Err(match what_instead_of_photo(bytes) {
-                Some(found) => format!("JPEG or PNG is needed, the content is {found}"),
-                None => "the content is neither JPEG nor PNG".into(),
+                Some(found) => format!("a photo ({KINDS}) is needed, the content is {found}"),
+                None => format!("the content is no photo ({KINDS})"),
             });
         };
         let bytes = bytes.len() as u64 + header.memory(channels);
@@ -44,6 +51,7 @@ impl<'a> Header<'a> {
         match self {
             Self::Jpeg(jpeg) => jpeg.memory(channels),
             Self::Png(png) => png.memory(channels),
+            Self::Other(other) => other.memory(channels),
         }
     }
 
@@ -52,6 +60,7 @@ impl<'a> Header<'a> {
         match self {
             Self::Jpeg(jpeg) => [jpeg.height, jpeg.width],
             Self::Png(png) => [png.height, png.width],
+            Self::Other(other) => [other.height, other.width],
         }
     }
 
@@ -59,6 +68,7 @@ impl<'a> Header<'a> {
         caught(|| match self {
             Self::Jpeg(jpeg) => jpeg.decode(channels),
             Self::Png(png) => png.decode(channels),
+            Self::Other(other) => other.decode(channels),
         })
     }
 }
@@ -72,19 +82,21 @@ fn caught<T>(
 }
 
 impl Photo {
-    /// Decodes a JPEG or PNG, told apart by content, and turns it upright by its EXIF orientation. `name` is for messages.
+    /// Decodes a JPEG, PNG, WebP, TIFF, BMP or GIF, told apart by content, and turns it upright by its EXIF orientation. `name`
+    /// is for messages. Of an animation or a TIFF of several pages the first picture counts.
     ///
     /// Grey and palette pictures become RGB, 16 bits become 8, CMYK JPEGs are converted. An alpha channel is left out: the
     /// colours are taken as they are stored, as Pillow's `convert("RGB")` does. Colour profiles are not looked at.
     ///
-    /// The orientation is EXIF's: of a JPEG's first EXIF segment, or of a PNG's chunk `eXIf`, before or behind the pixels. Its
+    /// The orientation is EXIF's: of a JPEG's first EXIF segment, of a PNG's chunk `eXIf`, before or behind the pixels, of a WebP's
+    /// chunk `EXIF`, or of a TIFF itself. Its
     /// value may be a SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1 to 8 is upright. XMP and a PNG's text chunks
     /// with raw profiles, which the specifications do not count as EXIF, are not looked at.
     ///
     /// Memory is taken from one budget of 1 GiB for all threads, and waited for.
     ///
     /// # Errors
-    /// [`Error::Image`](crate::Error::Image) if the bytes are neither JPEG nor PNG, are truncated or broken, or if the picture is
+    /// [`Error::Image`](crate::Error::Image) if the bytes are no such photo, are truncated or broken, or if the picture is
     /// smaller than 8 pixels on a side or larger than 16,384, has more than 512 MiB as file or picture, or takes more than the
     /// budget.
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {

@@ -122,7 +122,7 @@ fn held([height, width]: [usize; 2], channels: usize, inputs: &[InputSpec]) -> u
 }
 
 impl InputSpec {
-    /// Reads a JPEG or PNG file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
+    /// Reads a photo's file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
     ///
     /// # Errors
     /// As [`Photo::open`].
@@ -135,7 +135,7 @@ impl InputSpec {
         PhotoFile::read(path)?.photo(self.channels, std::slice::from_ref(self))
     }
 
-    /// Decodes a JPEG or PNG as [`open`](Self::open); `name` is for messages.
+    /// Decodes a photo's file in memory as [`open`](Self::open); `name` is for messages.
     ///
     /// # Errors
     /// As [`Photo::decode`].
@@ -189,7 +189,7 @@ impl Deref for HeldPhoto {
 }
 
 impl Photo {
-    /// Reads a JPEG or PNG file; see [`decode`](Self::decode).
+    /// Reads a photo's file; see [`decode`](Self::decode).
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, else as [`decode`](Self::decode).

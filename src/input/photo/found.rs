@@ -12,7 +12,7 @@ const SHOWN: usize = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FoundImages {
-    /// The JPEG and PNG files, by the ends of their names, sorted. A linked file counts as one; it is opened where it points to.
+    /// The photos, by the ends of their names, see [`is_image_name`], sorted. A linked file counts as one; it is opened where it points to.
     pub images: Vec<PathBuf>,
     /// What else was there.
     pub passed_over: PassedOver,
@@ -78,7 +78,7 @@ impl fmt::Display for PassedOver {
             let ends: Vec<String> = ends.collect();
             let that = if others == 1 { "that is" } else { "that are" };
             all.push(format!(
-                "{} {that} no JPEG or PNG by name ({})",
+                "{} {that} no photo by name ({})",
                 counted(others, "file"),
                 ends.join(", ")
             ));
@@ -87,7 +87,7 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// The JPEG and PNG files below `folder`, by the ends of their names, sorted, and what was passed over: hidden files and folders,
+/// The photos below `folder`, by the ends of their names, sorted, and what was passed over: hidden files and folders,
 /// linked folders, other files.
 ///
 /// # Errors
@@ -131,10 +131,12 @@ pub fn find_images(folder: impl AsRef<Path>) -> Result<FoundImages> {
     Ok(found)
 }
 
-/// Whether a file's name ends as that of a JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`) or PNG, in either case.
+/// Whether a file's name ends as that of a JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), PNG, WebP, TIFF (`.tif`, `.tiff`), BMP or GIF,
+/// in either case.
 pub fn is_image_name(path: &Path) -> bool {
     let end = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    ["jpg", "jpeg", "jpe", "jfif", "png"]
-        .iter()
-        .any(|e| end.eq_ignore_ascii_case(e))
+    const ENDS: [&str; 10] = [
+        "jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif",
+    ];
+    ENDS.iter().any(|e| end.eq_ignore_ascii_case(e))
 }

@@ -1,4 +1,5 @@
-//! Pixels, resized; and with the feature `image` photos from files: JPEG and PNG, whole or not at all, upright, within one budget of memory.
+//! Pixels, resized; and with the feature `image` photos from files: JPEG, PNG, WebP, TIFF, BMP and
+//! GIF, whole or not at all, upright, within one budget of memory.
 
 #[cfg(feature = "image")]
 pub(crate) mod budget;
@@ -18,6 +19,8 @@ mod jpeg;
 mod limits;
 #[cfg(feature = "image")]
 mod orientation;
+#[cfg(feature = "image")]
+mod other;
 mod pixels;
 #[cfg(feature = "image")]
 mod png;

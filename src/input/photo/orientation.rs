@@ -5,6 +5,10 @@
 //! is damaged, is upright: it does not make the pixels wrong. XMP's `tiff:Orientation` is not looked at.
 
 const ORIENTATION: u16 = 0x0112;
+/// TIFF's NewSubfileType; its first bit: a smaller copy of another picture in the file.
+const KIND: u16 = 0x00FE;
+/// DNG's version, which only camera's raw pictures have.
+const DNG: u16 = 0xC612;
 
 /// How the stored rows and columns lie; EXIF's values 1 to 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ impl Orientation {
 
     /// Of an EXIF block: a TIFF header and its directories.
     pub(super) fn of_exif(block: &[u8]) -> Self {
-        Self::from_exif(tag(block).unwrap_or(1))
+        Self::from_exif(tag(block, ORIENTATION).unwrap_or(1))
     }
 
     /// Height and width upright.
@@ -51,7 +55,16 @@ impl Orientation {
     }
 }
 
-fn tag(block: &[u8]) -> Option<u32> {
+/// Whether the first picture of a TIFF is the small copy that stands before a camera's raw pixels.
+pub(super) fn is_raw(tiff: &[u8]) -> bool {
+    // Canon's mark stands behind the header.
+    tiff.get(8..10) == Some(b"CR")
+        || tag(tiff, KIND).is_some_and(|kind| kind & 1 == 1)
+        || tag(tiff, DNG).is_some()
+}
+
+/// A tag of the first directory with one value, or for DNG's version its first byte.
+fn tag(block: &[u8], wanted: u16) -> Option<u32> {
     let big = match block.get(..2)? {
         b"MM" => true,
         b"II" => false,
@@ -79,10 +92,10 @@ fn tag(block: &[u8]) -> Option<u32> {
     let first = u32_at(4)? as usize;
     for entry in 0..usize::from(u16_at(first)?) {
         let at = first.checked_add(2 + 12 * entry)?;
-        if u16_at(at)? != ORIENTATION {
+        if u16_at(at)? != wanted {
             continue;
         }
-        if u32_at(at + 4)? != 1 {
+        if u32_at(at + 4)? != 1 && wanted != DNG {
             return None;
         }
         return match u16_at(at + 2)? {

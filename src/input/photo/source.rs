@@ -16,10 +16,10 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PhotoSource {
-    /// A JPEG or PNG file.
+    /// A file, of a kind that [`Photo::decode`] reads.
     #[cfg(feature = "image")]
     File(PathBuf),
-    /// The bytes of a JPEG or PNG file, in memory: the same photo as the file.
+    /// The bytes of such a file, in memory: the same photo as the file.
     #[cfg(feature = "image")]
     Encoded(Arc<[u8]>),
     /// Pixels in memory. What it has [seen](crate::Seen) a model knows them by as the SHA-256 of the word `pixels`, of height and

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model_file::description::Description;
 use crate::model_file::seen::Seen;
 use crate::tensors::KEY;
-use crate::weights::source::{HEADS, find};
+use crate::weights::source::{HEADS, Place, find};
 use hydranet_kernels::map_file;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -16,7 +16,11 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`Error::Io`] if it cannot be read; what is wrong within it, [`load`](super::load) says.
 pub fn seen(source: &str, folders: &[PathBuf]) -> Result<Vec<Seen>> {
-    let mut path = find(source, folders)?;
+    let mut path = match find(source, folders)? {
+        Place::Path(path) => path,
+        // It has learnt from nobody's own photos.
+        Place::Program(..) => return Ok(Vec::new()),
+    };
     if path.is_dir() {
         path = path.join(HEADS);
     }

@@ -5,9 +5,9 @@ use crate::error::{Cause, Error, Result};
 use crate::model::ModelSpec;
 use crate::model_file::file::ModelFile;
 use crate::tensors::{KEY, Tensors};
-use crate::weights::source::find;
-use crate::weights::{adapt, read_with_description, reshape};
-use std::path::{Path, PathBuf};
+use crate::weights::source::{Place, find};
+use crate::weights::{adapt, parse, read_with_description, reshape};
+use std::path::PathBuf;
 
 /// The weights a source has for an architecture, named `backbone.…`; of a hydranet model all its tensors, those of its heads too.
 ///
@@ -41,8 +41,8 @@ pub(crate) fn load_described(
     folders: &[PathBuf],
     architecture: Architecture,
 ) -> Result<(Tensors, Option<ModelSpec>)> {
-    let path = find(source, folders)?;
-    match read(&path)? {
+    let place = find(source, folders)?;
+    match read(&place)? {
         (mut tensors, Origin::Ours(spec)) => {
             if channels != 3 {
                 for (name, shape) in architecture.shapes(channels)? {
@@ -59,8 +59,7 @@ pub(crate) fn load_described(
             if tensors.keys().any(|name| name.starts_with(part)) {
                 tensors.retain(|name, _| name.starts_with(part));
             }
-            let origin = path.display().to_string();
-            let tensors = adapt(tensors, &architecture.shapes(channels)?, &origin)?;
+            let tensors = adapt(tensors, &architecture.shapes(channels)?, &place.origin())?;
             let named = |(name, t)| (format!("backbone.{name}"), t);
             Ok((tensors.into_iter().map(named).collect(), None))
         }
@@ -76,13 +75,16 @@ enum Origin {
 }
 
 /// The tensors of a file, or of a model's folder, and whether it is a hydranet model.
-fn read(path: &Path) -> Result<(Tensors, Origin)> {
-    if path.is_dir() {
-        let file = ModelFile::read(path)?;
-        let spec = Box::new(file.description.model);
-        return Ok((file.tensors, Origin::Ours(Some(spec))));
-    }
-    let (tensors, description) = read_with_description(path)?;
+fn read(place: &Place) -> Result<(Tensors, Origin)> {
+    let (tensors, description) = match place {
+        Place::Path(path) if path.is_dir() => {
+            let file = ModelFile::read(path)?;
+            let spec = Box::new(file.description.model);
+            return Ok((file.tensors, Origin::Ours(Some(spec))));
+        }
+        Place::Path(path) => read_with_description(path)?,
+        Place::Program(_, bytes) => parse(bytes, &place.origin())?,
+    };
     let has = |prefix: &str| tensors.keys().any(|k| k.starts_with(prefix));
     let Some(text) = description.filter(|_| has("backbone.")) else {
         return Ok((tensors, Origin::Other));
@@ -91,7 +93,7 @@ fn read(path: &Path) -> Result<(Tensors, Origin)> {
         return Ok((tensors, Origin::Ours(None)));
     }
     let fail = |problem: String, source: Cause| Error::Checkpoint {
-        origin: path.display().to_string(),
+        origin: place.origin(),
         problem,
         source: Some(source),
     };

@@ -16,6 +16,10 @@ pub struct HeadAudit {
     pub labels: Vec<String>,
     /// Photos that have one.
     pub photos: usize,
+    /// How good the auditor is: the share of photos for which models that have not seen them say the given label.
+    pub auditor: f64,
+    /// The share of photos that have the commonest label: what an auditor reaches that sees nothing.
+    pub commonest: f64,
     /// Photos whose label is likely wrong, by the rule asked for.
     pub suspects: usize,
     /// The share of photos whose label is wrong, as the joint estimates it.
@@ -87,10 +91,19 @@ impl Examined {
             .collect();
         let suspects = given.ranked(&named[&rule], quality);
         let noise = Noise::new(&confident);
+        let photos = question.places.len();
+        let share = |count: usize| count as f64 / photos.max(1) as f64;
+        let mut of_label = vec![0; question.labels.len()];
+        question
+            .given
+            .iter()
+            .for_each(|label| of_label[*label] += 1);
         let head = HeadAudit {
             head: question.name.clone(),
             labels: question.labels.clone(),
-            photos: question.places.len(),
+            photos,
+            auditor: share((0..photos).filter(|i| question.says_given(*i)).count()),
+            commonest: share(of_label.into_iter().max().unwrap_or(0)),
             suspects: suspects.len(),
             estimated_wrong: noise.wrong(),
             rules: named.iter().map(|(r, places)| (*r, places.len())).collect(),

@@ -80,6 +80,12 @@ impl Question {
         &self.probs[i * self.labels.len()..(i + 1) * self.labels.len()]
     }
 
+    /// Whether the given label of a photo is the likeliest.
+    pub(crate) fn says_given(&self, i: usize) -> bool {
+        let (row, given) = (self.row(i), self.given[i]);
+        row.iter().all(|p| *p <= row[given])
+    }
+
     /// The likeliest label of a photo that is not the given one.
     pub(crate) fn suggested(&self, i: usize) -> usize {
         likeliest_but(self.row(i), self.given[i])

@@ -14,8 +14,12 @@ impl Display for Audit {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(
             f,
-            "{:16} {:>7} {:>9} {:>16}  given → suggested",
-            "", "photos", "suspects", "estimated wrong"
+            "labels that models say which have not seen the photo (auditor), and that saying the commonest would hit:"
+        )?;
+        writeln!(
+            f,
+            "{:16} {:>7} {:>8} {:>9} {:>9} {:>16}  given → suggested",
+            "", "photos", "auditor", "commonest", "suspects", "estimated wrong"
         )?;
         for head in &self.heads {
             let pairs = head.pairs.iter().take(PAIRS);
@@ -24,12 +28,22 @@ impl Display for Audit {
                 .collect();
             writeln!(
                 f,
-                "{:16} {:>7} {:>9} {:>15.1}%  {}",
+                "{:16} {:>7} {:>7.1}% {:>8.1}% {:>9} {:>15.1}%  {}",
                 head.head,
                 head.photos,
+                100.0 * head.auditor,
+                100.0 * head.commonest,
                 head.suspects,
                 100.0 * head.estimated_wrong,
                 pairs.join(", ")
+            )?;
+        }
+        // An auditor that is no better than the commonest label doubts at random.
+        for head in self.heads.iter().filter(|h| h.auditor <= h.commonest) {
+            writeln!(
+                f,
+                "{}: the auditor is no better than the commonest label; what it suspects there is worth little",
+                head.head
             )?;
         }
         for agreement in self.agreements.iter().filter(|a| a.agrees) {

@@ -6,6 +6,7 @@
 mod audit;
 mod broken;
 mod calibrate;
+mod completions;
 mod data;
 mod decide;
 mod demo;
@@ -85,6 +86,8 @@ enum Command {
     Weights(weights::Weights),
     /// Change the heads of model files: replace, add, remove, rename, reset, graft, extract, attach, merge.
     Heads(heads::Heads),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Completions),
     /// Print a chapter of the guide.
     Guide(guide::Guide),
     /// Draw synthetic portraits, fine-tune on them, score and predict: everything at once, in one to two minutes.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Pull(c) => c.run(),
         Command::Weights(c) => c.run(),
         Command::Heads(c) => c.run(),
+        Command::Completions(c) => c.run(),
         Command::Guide(c) => c.run(),
         Command::Demo(c) => c.run(),
     });

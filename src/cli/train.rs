@@ -5,13 +5,13 @@ use super::broken::show_passed_over;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::sides::SplitFiles;
 use super::terminal::note;
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Split};
 use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
 use crate::model::JOINT;
 use crate::model_file::Tensors;
 use crate::train::config::{Config, load_weights, seen_by_weights};
-use crate::train::dry_run::{Part, dry_run};
+use crate::train::dry_run::{Part, Plan, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::unseen::without_photos;
 use crate::train::run_folder::RunFolder;
@@ -34,11 +34,13 @@ pub(crate) struct Train {
     split_files: SplitFiles,
     #[command(flatten)]
     config: ConfigArgs,
+    #[command(flatten)]
+    plain: PlainSettings,
     /// The run folder.
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
     /// Go on with the run in --out, with its own configuration.
-    #[arg(long, conflicts_with_all = ["config", "settings"])]
+    #[arg(long, conflicts_with_all = ["config", "settings", "epochs", "size", "frozen"])]
     resume: bool,
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
@@ -51,7 +53,51 @@ pub(crate) struct Train {
     skip_broken: bool,
 }
 
+/// The settings that are changed most often.
+#[derive(Args)]
+struct PlainSettings {
+    /// Passes over the training photos [default: 8, or 30 of a frozen backbone]; as --set train.epochs.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Height and width that photos are resized to, or one number for both; as --set model.input.size.
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
+    size: Option<[usize; 2]>,
+    /// Train the heads alone, on features of the backbone that are computed once; as --set train.fine_tune=frozen.
+    #[arg(long)]
+    frozen: bool,
+}
+
+/// Two sides, or one for both.
+fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let (height, width) = text.split_once(['x', '×']).unwrap_or((text, text));
+    let side = |t: &str| t.trim().parse().ok().filter(|n| *n > 0);
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err("expected height and width in pixels, as in 192x144, or one number".into()),
+    }
+}
+
+impl PlainSettings {
+    /// What they are as settings.
+    fn settings(&self) -> impl Iterator<Item = String> {
+        let epochs = self.epochs.map(|n| format!("train.epochs={n}"));
+        let size = self
+            .size
+            .map(|[h, w]| format!("model.input.size=[{h},{w}]"));
+        let frozen = self.frozen.then(|| "train.fine_tune=frozen".to_string());
+        epochs.into_iter().chain(size).chain(frozen)
+    }
+}
+
 impl Train {
+    /// The configuration of a new run; `--set` wins over the plain options.
+    fn load(&self) -> crate::Result<Config> {
+        let from = &self.config;
+        let settings = self.plain.settings().chain(from.settings.iter().cloned());
+        let settings: Vec<String> = settings.collect();
+        Config::load(&from.heads, from.config.as_deref(), &settings)
+    }
+
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let Some(out) = &self.out else {
             return self.show_plan();
@@ -69,7 +115,7 @@ impl Train {
             }
             Config::read(&out.join("config.toml"))?
         } else {
-            self.config.load()?
+            self.load()?
         };
         if self.find_lr {
             return self.search(&config, out);
@@ -142,13 +188,16 @@ impl Train {
 
     /// What would be trained.
     fn show_plan(&self) -> crate::Result<ExitCode> {
-        let config = self.config.load()?;
+        let config = self.load()?;
         let spec = config.model_spec()?;
         let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         without_photos(&spec, &dataset)?.iter().for_each(note);
-        let parts = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
+        let Plan {
+            parts,
+            multiply_adds,
+        } = dry_run(&config, load_weights(&config, &self.config.heads)?)?;
         let names = parts.iter().map(|p| p.name.len());
         let width = names.max().unwrap_or(0).max(8);
         say(format!(
@@ -172,8 +221,34 @@ impl Train {
             sum(|p| p.parameters),
             sum(|p| p.trained)
         ));
+        say(costs(
+            &config,
+            dataset.indices(Split::Train).len(),
+            multiply_adds,
+        )?);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What photos become, how many are computed, and what each costs.
+fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::Result<String> {
+    let (train, input) = (&config.train, config.model_spec()?.input);
+    let [height, width] = input.size;
+    let channels = input.channels;
+    let computed = if train.keeps_features() {
+        let views = train.feature_views.max(1);
+        format!("the features of {views} views each are computed once")
+    } else {
+        format!("in batches of {}", train.batch)
+    };
+    let cost = multiply_adds.map_or(String::new(), |n| {
+        let giga = n as f64 / 1e9;
+        format!("\ncost   {giga:.3} G multiplications and additions a photo, forward; a step of training takes some three times that")
+    });
+    Ok(format!(
+        "input  {height} × {width}, {channels} channels; {photos} photos in training, {} epochs, {computed}{cost}",
+        train.epochs
+    ))
 }
 
 /// Reads the data, splits it, and trains.

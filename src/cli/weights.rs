@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 /// Arguments of `hydranet weights`.
 #[derive(Args)]
-#[command(after_help = "Each name can be given as model.weights, for instance\n  hydranet train --data photos.csv --set model.backbone=resnet18 --set model.weights=hf://timm/resnet18.a1_in1k\nWhat is fetched stays in the cache that Python's huggingface_hub uses.")]
+#[command(
+    after_help = "Each name can be given as model.weights, for instance\n  hydranet train --data photos.csv --set model.backbone=resnet18 --set model.weights=hf://timm/resnet18.a1_in1k\nWhat is fetched stays in the cache that Python's huggingface_hub uses."
+)]
 pub(crate) struct Weights {
     /// Only those whose name holds this.
     #[arg(value_name = "NAME", default_value = "")]
@@ -41,7 +43,10 @@ impl Weights {
             if let Some(name) = architecture.hub_name() {
                 let [side, _] = architecture.input().size;
                 let licence = architecture.licence();
-                row(&format!("{HUB}{name}"), &format!("{side} × {side}, {licence}"));
+                row(
+                    &format!("{HUB}{name}"),
+                    &format!("{side} × {side}, {licence}"),
+                );
             }
         }
         Ok(ExitCode::SUCCESS)

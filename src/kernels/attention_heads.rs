@@ -1,7 +1,7 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), softmax(scale · Q·Kᵀ)·V.
 //!
-//! A task is one head of one image. Its scores are made a block of queries at a time and never leave the cache; backward keeps
-//! two numbers a query (the greatest score and the inverse of the sum) and makes the probabilities again, the very same ones, as
+//! Scores are made a block of queries at a time and never leave the cache. Forward, a block of one head of one image is a task;
+//! backward, which adds up over the blocks, a head is. Backward keeps two numbers a query (the greatest score and the inverse of the sum) and makes the probabilities again, the very same ones, as
 //! in FlashAttention (Dao et al. 2022): with P the probabilities and dP = dO·Vᵀ, dV = Pᵀ·dO, dS = P ∘ (dP − rows' Σ P∘dP), dQ =
 //! scale · dS·K, dK = scale · dSᵀ·Q. Heads are read and written where they lie, by strides: nothing is transposed.
 
@@ -14,6 +14,11 @@ use rayon::prelude::*;
 
 /// Values of one block of scores, so that it stays in the cache beside the keys.
 const BLOCK: usize = 1 << 15;
+
+/// Blocks of all heads that forward is cut into where there are few heads, and queries that a block keeps at least: with fewer, a
+/// product packs the keys more often than it reads them.
+const BLOCKS: usize = 16;
+const QUERIES: usize = 48;
 
 /// Sizes of the axes, none of them 0: queries, keys and values are (batch, tokens, 3, heads, dim), the result
 /// (batch, tokens, heads, dim).
@@ -34,6 +39,14 @@ impl Sizes {
     /// Queries of one block.
     fn block(&self) -> usize {
         (BLOCK / self.tokens).clamp(1, self.tokens)
+    }
+
+    /// Queries of one block of forward's, all of like size: a query's result does not depend on the others in its block.
+    fn forward_block(&self) -> usize {
+        let wished = BLOCKS.div_ceil(self.batch * self.heads);
+        let blocks = wished.min(self.tokens.div_ceil(QUERIES));
+        let blocks = blocks.max(self.tokens.div_ceil(self.block()));
+        self.tokens.div_ceil(blocks)
     }
 
     /// 1 / √dim.
@@ -171,19 +184,23 @@ pub fn forward<T: Real>(s: Sizes, qkv: &[T], out: &mut [T]) -> Vec<T> {
     let scale = s.scale();
     let mut notes = vec![T::ZERO; 2 * s.queries()];
     let n = s.tokens;
-    notes.par_chunks_mut(n * 2).enumerate().for_each_init(
-        || vec![T::ZERO; s.block() * n],
-        |scores, (head, notes)| {
-            for (block, notes) in notes.chunks_mut(s.block() * 2).enumerate() {
-                let (first, count) = (block * s.block(), notes.len() / 2);
-                let scores = &mut scores[..count * n];
-                let (q, k) = (q.rows(s, head, first), k.columns(s, head, 0));
-                matmul((count, n, s.dim), q, k, scores, n, false);
-                probabilities(scores, n, scale, notes);
-                let (p, v) = (Matrix::rows(scores, n), v.rows(s, head, 0));
-                // SAFETY: each head's rows are written whole by its own task.
-                unsafe { out.product(s, head, (first, count), n, p, v, false) };
-            }
+    let block = s.forward_block();
+    let heads = notes.chunks_mut(n * 2).enumerate();
+    let blocks = heads.flat_map(|(head, notes)| {
+        let blocks = notes.chunks_mut(block * 2).enumerate();
+        blocks.map(move |(i, notes)| (head, i * block, notes))
+    });
+    blocks.collect::<Vec<_>>().into_par_iter().for_each_init(
+        || vec![T::ZERO; block * n],
+        |scores, (head, first, notes)| {
+            let count = notes.len() / 2;
+            let scores = &mut scores[..count * n];
+            let (q, k) = (q.rows(s, head, first), k.columns(s, head, 0));
+            matmul((count, n, s.dim), q, k, scores, n, false);
+            probabilities(scores, n, scale, notes);
+            let (p, v) = (Matrix::rows(scores, n), v.rows(s, head, 0));
+            // SAFETY: each task has its own rows of the result.
+            unsafe { out.product(s, head, (first, count), n, p, v, false) };
         },
     );
     notes

@@ -4,8 +4,12 @@ use super::config::Config;
 use super::network::Network;
 use super::optim::variables::is_buffer;
 use crate::error::Result;
+use crate::input::InputSpec;
 use crate::model::JOINT;
+use crate::model::MultiTaskModel;
 use crate::model_file::Tensors;
+use crate::tape::Tape;
+use hydranet_tape::internal::Step;
 
 /// A stage of the backbone, or a head, and how it is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +26,21 @@ pub struct Part {
     pub from: Option<usize>,
 }
 
-/// What a run with this configuration would train, from input to output; `weights` as for [`Trainer`](super::Trainer).
+/// What a run would train, and what it costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// From input to output.
+    pub parts: Vec<Part>,
+    /// Multiplications with additions of the backbone for one photo, forward: of convolutions, linear layers and attention. `None`
+    /// of networks that are not made of a tape's steps.
+    pub multiply_adds: Option<u64>,
+}
+
+/// What a run with this configuration would train; `weights` as for [`Trainer`](super::Trainer).
 ///
 /// # Errors
 /// If the configuration is not valid or the weights do not fit the model.
-pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
+pub fn dry_run(config: &Config, weights: Tensors) -> Result<Plan> {
     config.validate()?;
     let spec = config.model_spec()?;
     let last = config.train.epochs - 1;
@@ -72,5 +86,31 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Vec<Part>> {
             part.from = [part.from, from].into_iter().flatten().min();
         });
     }
-    Ok(parts)
+    Ok(Plan {
+        parts,
+        multiply_adds: multiply_adds(&network.model, &spec.input).ok(),
+    })
+}
+
+fn multiply_adds(model: &MultiTaskModel, input: &InputSpec) -> candle_core::Result<u64> {
+    let [height, width] = input.size;
+    let (mut tape, images) = Tape::recorded(input.channels, (height, width))?;
+    let features = model.parts().0.on_tape(&mut tape, &images)?;
+    let (record, _) = tape.into_record(&features)?;
+    // Place 0 is that of the images.
+    let steps = record.steps.iter().zip(&record.dims[1..]);
+    let of_step = |(step, dims): (&Step, &[usize; 4])| {
+        let [batch, h, w, channels] = dims.map(|d| d as u64);
+        let positions = batch * h * w;
+        match step {
+            Step::Conv { conv, .. } => positions * conv.weight.elem_count() as u64,
+            // Scores, and the values by them.
+            Step::Attention { .. } => 2 * positions * h * w * channels,
+            Step::WindowAttention { layout, .. } => {
+                2 * positions * (layout.side * layout.side) as u64 * channels
+            }
+            _ => 0,
+        }
+    };
+    Ok(steps.map(of_step).sum())
 }

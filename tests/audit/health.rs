@@ -329,3 +329,37 @@ fn a_limit_out_of_range_is_refused_by_its_name() {
     let message = format!("{:#}", limit.unwrap_err());
     assert!(message.contains("--limit blurred"), "{message}");
 }
+
+#[test]
+fn shapes_that_many_photos_share_are_not_odd() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = String::from("path,mask\n");
+    // As telephones turn: two thirds lie, a third stands, one pixel more or less, and one is a strip.
+    for i in 0..61u32 {
+        let more = i % 2;
+        let (width, height) = match i {
+            0 => (200, 20),
+            i if i % 3 == 0 => (60, 80 + more),
+            _ => (80 + more, 60),
+        };
+        let pixel = |x: u32, y: u32| image::Luma([(7 * x + 13 * y + i) as u8]);
+        let picture = image::GrayImage::from_fn(width, height, pixel);
+        picture
+            .save(folder.path().join(format!("{i}.png")))
+            .unwrap();
+        rows += &format!("{i}.png,worn\n");
+    }
+    let list = folder.path().join("list.csv");
+    std::fs::write(&list, rows).unwrap();
+    let spec = Bench::config(&[]).unwrap().model_spec().unwrap();
+    let dataset = Dataset::open(&[list], &spec.heads).unwrap();
+    let taxonomy = spec.taxonomy().unwrap();
+    let limits = HealthConfig::default();
+    let report = health(&dataset, &taxonomy, None, &limits, &mut |_, _| ()).unwrap();
+    let odd = report
+        .findings
+        .iter()
+        .filter(|f| f.kind.starts_with("odd_aspect"));
+    let names: Vec<&str> = odd.map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["0.png"], "{report}");
+}

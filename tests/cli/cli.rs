@@ -543,3 +543,19 @@ fn an_unknown_instruction_set_is_an_error_that_names_those_there_are() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn shells_can_complete_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for (shell, words) in [
+        ("bash", "hydranet__train"),
+        ("zsh", "#compdef hydranet"),
+        ("fish", "complete -c hydranet"),
+    ] {
+        let script = works(dir.path(), &["completions", shell]);
+        assert!(
+            script.contains(words) && script.contains("skip-broken"),
+            "{shell}"
+        );
+    }
+}

@@ -397,7 +397,10 @@ fn what_is_passed_over_is_counted_and_named() {
     std::fs::copy(first_photo(&bench), photos.join("good.jpg")).unwrap();
     tiny::model().write(dir.join("model.safetensors")).unwrap();
     let predict = ["predict", "--model", "model.safetensors", "photos"];
-    has(&predict, &["3 files", ".avif 1", "1 hidden file", ".heic 1"]);
+    has(
+        &predict,
+        &["3 files", ".avif 1", "1 hidden file", ".heic 1"],
+    );
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&photos, photos.join("again")).unwrap();

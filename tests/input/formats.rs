@@ -17,7 +17,11 @@ fn files() -> Vec<(PathBuf, PathBuf)> {
         let name = file.file_name().unwrap().to_str().unwrap();
         folder.join(name.replace('.', "_") + ".png")
     };
-    files.into_iter().map(|f| (expected(&f), f)).map(|(e, f)| (f, e)).collect()
+    files
+        .into_iter()
+        .map(|f| (expected(&f), f))
+        .map(|(e, f)| (f, e))
+        .collect()
 }
 
 fn file(name: &str) -> Vec<u8> {
@@ -34,9 +38,17 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
         match photo {
             Ok(photo) if photo == expected => {}
             Ok(photo) => {
-                let off = photo.rgb.iter().zip(&expected.rgb).map(|(a, b)| a.abs_diff(*b));
+                let off = photo
+                    .rgb
+                    .iter()
+                    .zip(&expected.rgb)
+                    .map(|(a, b)| a.abs_diff(*b));
                 let size = [photo.height, photo.width];
-                failed.push(format!("{}: {size:?}, off by {:?}", file.display(), off.max()));
+                failed.push(format!(
+                    "{}: {size:?}, off by {:?}",
+                    file.display(),
+                    off.max()
+                ));
             }
             Err(e) => failed.push(format!("{e:#}")),
         }
@@ -53,7 +65,11 @@ fn alpha_is_kept_where_it_is_asked_for() {
     for name in ["alpha.webp", "lossy_alpha.webp", "alpha.tif"] {
         let photo = input.decode(&file(name), Path::new(name)).unwrap();
         let alpha = |row: usize, column: usize| photo.rgb[(row * photo.width + column) * 4 + 3];
-        assert_eq!([alpha(0, 0), alpha(10, 0), alpha(20, 20)], [0, 100, 255], "{name}");
+        assert_eq!(
+            [alpha(0, 0), alpha(10, 0), alpha(20, 20)],
+            [0, 100, 255],
+            "{name}"
+        );
     }
 }
 
@@ -91,7 +107,10 @@ fn a_raw_picture_of_a_camera_is_no_photo() {
     canon[8..10].copy_from_slice(b"CR");
     for bytes in [small, canon] {
         let reason = decode(&bytes).unwrap_err();
-        assert!(reason.contains("a camera's raw picture; convert"), "{reason}");
+        assert!(
+            reason.contains("a camera's raw picture; convert"),
+            "{reason}"
+        );
     }
 }
 

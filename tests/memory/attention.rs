@@ -11,7 +11,12 @@ use hydranet::tape::Tape;
 fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }
 
 #[test]
@@ -27,5 +32,8 @@ fn attention_over_many_tokens_holds_no_matrix_of_scores() {
     y.sum_all().unwrap().backward().unwrap();
     let taken = status("VmHWM").saturating_sub(before);
     let scores = (tokens * tokens * 4) as u64;
-    assert!(taken < scores / 4, "{taken} bytes, the scores being {scores}");
+    assert!(
+        taken < scores / 4,
+        "{taken} bytes, the scores being {scores}"
+    );
 }

@@ -298,7 +298,8 @@ fn statistics_of_frozen_stages_stay_while_their_weights_learn() {
 fn a_dry_run_counts_what_would_be_trained() {
     let parts = |settings: &[&str]| {
         let config = Bench::config(settings).unwrap();
-        dry_run(&config, load_weights(&config, Path::new(HEADS)).unwrap()).unwrap()
+        let weights = load_weights(&config, Path::new(HEADS)).unwrap();
+        dry_run(&config, weights).unwrap().parts
     };
     let full = parts(&["train.lr_decay=0.5"]);
     assert_eq!(full.len(), 9 + 3);
@@ -325,6 +326,23 @@ fn a_dry_run_counts_what_would_be_trained() {
     ]);
     assert_eq!(lora[8].trained, 2 * (320 + 1280));
     assert_eq!(lora[7].trained, 0);
+}
+
+#[test]
+fn a_dry_run_says_what_a_photo_costs() {
+    for (backbone, giga, off) in [
+        // What timm's table of results says of them, in billions, without the classifier's.
+        ("tf_efficientnet_lite0", 0.40, 0.02),
+        ("resnet18", 1.82, 0.01),
+        ("vit_tiny_patch16_224", 1.26, 0.02),
+        ("swin_tiny_patch4_window7_224", 4.51, 0.05),
+    ] {
+        let name = format!("model.backbone={backbone}");
+        let config = Bench::config(&[&name, "model.weights=", "model.input.size=[224,224]"]);
+        let plan = dry_run(&config.unwrap(), Tensors::new()).unwrap();
+        let found = plan.multiply_adds.unwrap() as f64 / 1e9;
+        assert!((found - giga).abs() < off, "{backbone}: {found}");
+    }
 }
 
 #[test]

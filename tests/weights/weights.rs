@@ -474,7 +474,9 @@ fn shipped_weights_are_found_anywhere_and_a_file_of_their_name_goes_before_them(
     let network = Architecture::from_name("tf_efficientnet_lite0").unwrap();
     let name = "tf_efficientnet_lite0.in1k.safetensors";
     let carried = load(name, &[], network).unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("weights")
+        .join(name);
     let read = load(file.to_str().unwrap(), &[], network).unwrap();
     assert!(carried.len() > 200 && carried.keys().eq(read.keys()));
     for (name, tensor) in &carried {
@@ -483,5 +485,8 @@ fn shipped_weights_are_found_anywhere_and_a_file_of_their_name_goes_before_them(
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), "another file").unwrap();
     let own = load(name, &[folder.path().into()], network).unwrap_err();
-    assert!(own.to_string().contains(folder.path().to_str().unwrap()), "{own}");
+    assert!(
+        own.to_string().contains(folder.path().to_str().unwrap()),
+        "{own}"
+    );
 }

@@ -40,6 +40,13 @@ impl Robust {
     }
 }
 
+/// The share of the other values that lie within `near` of one of them; the values are sorted.
+pub(super) fn others_near(sorted: &[f64], value: f64, near: f64) -> f64 {
+    let from = sorted.partition_point(|v| *v < value - near);
+    let to = sorted.partition_point(|v| *v <= value + near);
+    (to - from).saturating_sub(1) as f64 / sorted.len().saturating_sub(1).max(1) as f64
+}
+
 /// The middle one, or the mean of the two middle ones; 0 of none.
 fn median(mut values: Vec<f64>) -> f64 {
     let n = values.len();
@@ -67,6 +74,15 @@ mod tests {
         assert_eq!((r.median, r.mad), (3.0, 1.0));
         assert!((r.units(3.0 + 1.482_602_218_505_602) - 1.0).abs() < 1e-12);
         assert_eq!(Robust::new(&[1.0, 2.0, 3.0, 4.0]).median, 2.5);
+    }
+
+    #[test]
+    fn a_value_is_not_among_the_others_near_it() {
+        let sorted = [1.0, 1.01, 5.0, 9.0, 9.0];
+        for (value, share) in [(1.0, 0.25), (5.0, 0.0), (9.0, 0.25)] {
+            assert_eq!(super::others_near(&sorted, value, 0.1), share);
+        }
+        assert_eq!(super::others_near(&[3.0], 3.0, 0.1), 0.0);
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl<'a> Other<'a> {
         let orientation = match kind {
             Kind::WebP => {
                 let exif = decoder.exif_metadata().map_err(failed)?;
-                let block = exif.as_deref().map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
+                let block = exif
+                    .as_deref()
+                    .map(|e| e.strip_prefix(b"Exif\0\0").unwrap_or(e));
                 block.map_or(orientation, Orientation::of_exif)
             }
             _ => orientation,

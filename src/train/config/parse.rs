@@ -5,6 +5,9 @@ use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 
+/// Epochs of heads on kept features.
+const FROZEN_EPOCHS: i64 = 30;
+
 /// A configuration; `origin` is what errors call the table.
 ///
 /// # Errors
@@ -12,11 +15,38 @@ use serde::Deserialize;
 pub(super) fn parse(table: &toml::Table, origin: &str) -> Result<Config> {
     let mut table = table.clone();
     own_input(&mut table);
+    suit_frozen(&mut table);
     Config::deserialize(table).map_err(|e| Error::Config {
         origin: origin.into(),
         message: e.to_string().trim().to_string(),
         source: None,
     })
+}
+
+/// What `[train]` does not say of a backbone that stays frozen suits features that are computed once: of each photo and of its
+/// mirror image, and more epochs, since they take no time.
+fn suit_frozen(table: &mut toml::Table) {
+    let Some(toml::Value::Table(train)) = table.get_mut("train") else {
+        return;
+    };
+    let stays = train.get("fine_tune").and_then(toml::Value::as_str) == Some("frozen")
+        && !train.contains_key("unfreeze_every")
+        && !train.contains_key("lora");
+    if !stays {
+        return;
+    }
+    train
+        .entry("epochs")
+        .or_insert(toml::Value::Integer(FROZEN_EPOCHS));
+    if train.contains_key("mix") || train.contains_key("feature_views") {
+        return;
+    }
+    train.entry("mix_up").or_insert(toml::Value::Float(0.0));
+    if !train.contains_key("augment") {
+        train.insert("feature_views".into(), toml::Value::Integer(2));
+        let always = toml::Table::from_iter([("flip".to_string(), toml::Value::Float(1.0))]);
+        train.insert("augment".into(), toml::Value::Table(always));
+    }
 }
 
 /// What `model.input` does not say is as the backbone's pretrained weights were made for.

@@ -125,7 +125,7 @@ pub use candle_core as candle;
 pub use error::{Error, HubErrorKind, Result};
 pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
-    LossTerm,
+    LossTerm, NumberSpec,
 };
 pub use input::{InputSpec, Interpolation, Photo, PhotoSource};
 pub use io::write_atomically;
@@ -138,7 +138,8 @@ pub use model_file::{
     read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, HeadPrediction, Manifest, Predict, Prediction, Predictor, Views,
+    Average, Ensemble, HeadPrediction, Manifest, NumberPrediction, Predict, Prediction, Predictor,
+    Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
 

@@ -241,6 +241,7 @@ fn reports(
             class: found.class[place],
             probs: Vec::new(),
             class_probs: Vec::new(),
+            numbers: Vec::new(),
         }
     };
     (0..folds)

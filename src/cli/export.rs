@@ -137,6 +137,11 @@ fn to_onnx(file: &ModelFile, out: &Path) -> crate::Result<()> {
             head.name,
             head.num_labels()
         ));
+        if let Some(number) = &head.labels.number {
+            let [mean, bins] = onnx::number_outputs(head);
+            say(format!("output  {mean} (batch)"));
+            say(format!("output  {bins} (batch, {})", number.bins));
+        }
     }
     say(format!(
         "output  {} (batch, {})",

@@ -74,6 +74,16 @@ enum Action {
         /// Its new name.
         to: String,
     },
+    /// Move the borders between the labels of a head that predicts a number, without training it again.
+    Thresholds {
+        #[command(flatten)]
+        files: Files,
+        /// The head.
+        name: String,
+        /// The new borders in order, as many as before.
+        #[arg(required = true, allow_negative_numbers = true, value_name = "NUMBER")]
+        thresholds: Vec<f64>,
+    },
     /// Make a head untrained again.
     Reset {
         #[command(flatten)]
@@ -144,6 +154,7 @@ impl Action {
             | Self::Add { files, .. }
             | Self::Remove { files, .. }
             | Self::Rename { files, .. }
+            | Self::Thresholds { files, .. }
             | Self::Reset { files, .. }
             | Self::Graft { files, .. } => &files.out,
         }
@@ -210,6 +221,14 @@ impl Heads {
             Action::Rename { files, name, to } => (
                 files,
                 heads::rename(&ModelFile::read(&files.model)?, name, to)?,
+            ),
+            Action::Thresholds {
+                files,
+                name,
+                thresholds,
+            } => (
+                files,
+                heads::set_thresholds(&ModelFile::read(&files.model)?, name, thresholds)?,
             ),
             Action::Reset { files, name, seed } => (
                 files,

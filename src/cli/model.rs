@@ -126,6 +126,16 @@ impl Inspect {
                 head.labels.names.join(", "),
                 head.loss.weight
             ));
+            if let Some(number) = &head.labels.number {
+                let borders = head.labels.thresholds.iter().map(f64::to_string);
+                say(format!(
+                    "          a number from {} to {} in {} bins, borders {}",
+                    number.range[0],
+                    number.range[1],
+                    number.bins,
+                    borders.collect::<Vec<_>>().join(", ")
+                ));
+            }
             for (other, labels) in &head.labels.when {
                 say(format!(
                     "          only if {other} is {}",

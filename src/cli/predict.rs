@@ -6,6 +6,7 @@ use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
 use crate::escape::printable_json;
+use crate::eval::predictions::{number_cells, number_header};
 use crate::input::find_images;
 use crate::io::table::to_csv;
 use crate::{Ensemble, Error, Prediction};
@@ -161,10 +162,14 @@ impl More {
 
     fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
         let taxonomy = ensemble.taxonomy();
+        let numbers = ensemble.numbers();
         let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
         for (i, head) in taxonomy.heads().iter().enumerate() {
             cells.push(head.clone());
             cells.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
+            if numbers[i] {
+                cells.extend(number_header(head));
+            }
         }
         for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
             if has {
@@ -180,6 +185,7 @@ impl More {
         for head in &p.heads {
             cells.push(head.label.clone().unwrap_or_default());
             cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
+            cells.extend(number_cells(head));
         }
         if self.abstains {
             cells.push(p.abstains.to_string());

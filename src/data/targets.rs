@@ -77,11 +77,12 @@ pub(crate) fn classes(
 /// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
-    /// `(batch, num_labels)`, row after row; each row sums to 1, or is 0 where the label is missing.
+    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`; each row sums to 1, or is 0 where the
+    /// label is missing.
     pub rows: Vec<f32>,
     /// `(batch)`.
     pub weights: Vec<f32>,
-    /// Labels a row.
+    /// Labels a row; of a number its bins, see [`HeadSpec::num_targets`].
     pub num_labels: usize,
 }
 
@@ -114,11 +115,12 @@ impl Targets {
     }
 }
 
-/// The training target: one weight a label, together 1. `None` if the number lies in a dropped band of the head, both ends
-/// included, or the label is none of the head's.
+/// The training target over the labels: one weight a label, together 1. `None` if the number lies in a dropped band of the head,
+/// both ends included, or the label is none of the head's.
 ///
 /// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
-/// threshold itself. Smoothing is the loss's business.
+/// threshold itself. Smoothing is the loss's business. A head that predicts a number is taught by rows over its bins in place of
+/// this; what hangs on its labels goes by this.
 pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
     match value {
         Value::Label(label) => {
@@ -144,6 +146,25 @@ pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
             }
             weights.push(above as f32);
             Some(weights)
+        }
+    }
+}
+
+/// What a measurement holds a head's outputs against, and a number is taught by: all weight on the label; of a number the row over
+/// its bins, where only its label is known the bins of that alike.
+pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
+    match (&head.labels.number, value) {
+        (Some(number), Value::Number(value)) => number.row(*value),
+        _ => {
+            let label = label(head, value).min(head.num_labels() - 1);
+            match head.sums() {
+                Some(sums) => sums.row_of_label(label),
+                None => {
+                    let mut row = vec![0.0; head.num_labels()];
+                    row[label] = 1.0;
+                    row
+                }
+            }
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Running a finished model over a part of a data set.
 
+use super::metrics::NumberPair;
 use super::score::{MAX_CONFUSION, ScoreReport, Scored};
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Sample, Value};
 use crate::data::loader::{EVAL_BATCH, Loader, LoaderConfig, jobs, stack};
 use crate::data::targets::labels;
 use crate::error::{Error, Result};
+use crate::head::Distribution;
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::combine::{Decision, argmax};
 use crate::model::{Logits, MultiTaskModel};
-use crate::predict::{Ensemble, Prediction, Scores};
+use crate::predict::{Ensemble, NumberPrediction, Prediction, Scores};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 
@@ -75,7 +77,7 @@ pub fn score(
     indices: &[usize],
     logits: &[Logits],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
-    let scores = scores_of(taxonomy, decision, logits)?;
+    let scores = scores_of(taxonomy, decision, dataset, logits)?;
     // The product is worked out where it is needed, not kept.
     let kept = match *decision == Decision::default() {
         true => Kept::Heads,
@@ -100,12 +102,17 @@ pub(crate) fn counts(
     indices: &[usize],
     logits: &[Logits],
 ) -> Result<ScoreReport> {
-    let scores = scores_of(taxonomy, decision, logits)?;
+    let scores = scores_of(taxonomy, decision, dataset, logits)?;
     report_of(taxonomy, dataset, indices, &scores, Kept::Nothing)
 }
 
-fn scores_of(taxonomy: &Taxonomy, decision: &Decision, logits: &[Logits]) -> Result<Vec<Scores>> {
-    let of_photo = |l: &Logits| Scores::from_logits(taxonomy, decision, l);
+fn scores_of(
+    taxonomy: &Taxonomy,
+    decision: &Decision,
+    dataset: &Dataset,
+    logits: &[Logits],
+) -> Result<Vec<Scores>> {
+    let of_photo = |l: &Logits| Scores::from_logits(taxonomy, decision, &dataset.heads, l);
     logits.iter().map(of_photo).collect()
 }
 
@@ -144,6 +151,23 @@ enum Kept {
     All,
 }
 
+/// Of each head that predicts a number, the number and what is said of it; no list where no head does.
+fn numbers(sample: &Sample, scores: &Scores) -> Vec<Option<NumberPair>> {
+    let pairs = sample.values.iter().zip(&scores.numbers);
+    let of_head = |(value, found): (&Option<Value>, &Option<Distribution>)| {
+        let (Some(Value::Number(truth)), Some(found)) = (value, found) else {
+            return None;
+        };
+        let [low, high] = NumberPrediction::INTERVAL.map(|share| found.quantile(share));
+        Some(NumberPair {
+            truth: *truth,
+            predicted: found.mean(),
+            inside: (low..=high).contains(truth),
+        })
+    };
+    pairs.map(of_head).collect()
+}
+
 fn report_of(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
@@ -161,6 +185,7 @@ fn report_of(
             // Each head by itself; the final class is given beside it.
             predicted: scores.heads.iter().map(|p| argmax(p)).collect(),
             class: scores.class,
+            numbers: numbers(&dataset.samples[*i], scores),
             probs: match kept {
                 Kept::Nothing => Vec::new(),
                 _ => scores.heads.iter().map(exp).collect(),

@@ -3,13 +3,15 @@
 use crate::data::dataset::Dataset;
 use crate::data::targets::labels_that_apply;
 use crate::error::Result;
+use crate::head::NUMBER_COLUMNS;
 use crate::io::table::write_csv;
-use crate::predict::Prediction;
+use crate::predict::{HeadPrediction, Prediction};
 use crate::taxonomy::Taxonomy;
 use std::path::Path;
 
-/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, and the
-/// probability of each of its labels; of several listings also which one the photo is of, last.
+/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, the probability
+/// of each of its labels, and the number with its interval where it predicts one; of several listings also which one the photo is
+/// of, last.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).
@@ -24,6 +26,9 @@ pub fn write_predictions(
     for (i, head) in taxonomy.heads().iter().enumerate() {
         header.extend([head.clone(), format!("{head}_truth")]);
         header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
+        if predictions.iter().any(|p| p.heads[i].number.is_some()) {
+            header.extend(number_header(head));
+        }
     }
     header.extend(dataset.listing_title());
     let rows = indices.iter().zip(predictions).map(|(i, p)| {
@@ -41,9 +46,21 @@ pub fn write_predictions(
                 .unwrap_or_default();
             row.extend([h.label.clone().unwrap_or_default(), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
+            row.extend(number_cells(h));
         }
         row.extend(dataset.listing(sample));
         row
     });
     write_csv(path, &header, rows)
+}
+
+/// The columns of a head's number.
+pub(crate) fn number_header(head: &str) -> impl Iterator<Item = String> {
+    NUMBER_COLUMNS.iter().map(move |c| format!("{head}_{c}"))
+}
+
+/// What stands in them; nothing of a head that predicts no number.
+pub(crate) fn number_cells(head: &HeadPrediction) -> impl Iterator<Item = String> {
+    let number = head.number.map(|n| [n.mean, n.low, n.high]);
+    number.into_iter().flatten().map(|v| format!("{v:.6}"))
 }

@@ -364,20 +364,23 @@ fn check_metrics(metrics: &[Figure], variants: &[Variant]) -> Result<()> {
                 known,
             });
         }
-        let heads = variants.iter().flat_map(|v| &v.dataset.heads);
-        let of_order = |h: &HeadSpec| Some(&h.name) == figure.head.as_ref() && h.is_ordered();
-        if figure.metric.needs_order() && !heads.into_iter().any(of_order) {
-            return Err(Error::Invalid {
-                what: format!("metrics, {figure}"),
-                expected:
-                    "a head whose labels have an order: one with `thresholds` or `ordered = true`"
-                        .into(),
-                found: match &figure.head {
-                    Some(head) => format!("the head `{head}`"),
-                    None => "the final class".into(),
-                },
-            });
-        }
+        let asked = |h: &&HeadSpec| Some(&h.name) == figure.head.as_ref();
+        let heads = || variants.iter().flat_map(|v| &v.dataset.heads).filter(asked);
+        let expected = if figure.metric.needs_order() && !heads().any(HeadSpec::is_ordered) {
+            "a head whose labels have an order: one with `thresholds` or `ordered = true`"
+        } else if figure.metric.needs_number() && !heads().any(|h| h.labels.number.is_some()) {
+            "a head that predicts a number: one with `kind = \"number\"`"
+        } else {
+            continue;
+        };
+        return Err(Error::Invalid {
+            what: format!("metrics, {figure}"),
+            expected: expected.into(),
+            found: match &figure.head {
+                Some(head) => format!("the head `{head}`"),
+                None => "the final class".into(),
+            },
+        });
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Where a head's labels come from.
 
 use super::fault::{Fault, fault};
+use super::number::NumberSpec;
 use crate::taxonomy::{Labels, MAX_CLASSES};
 
 /// The labels of a head, and how one of them is told from a cell of the data.
@@ -27,6 +28,8 @@ pub struct LabelSpec {
     /// Width of a soft border in training: across it the target moves linearly from one label to the next, half and half at
     /// the threshold. 0: a hard border. `thresholds = [30, 60]`, `soft_width = 20`: 58 counts 0.6 / 0.4.
     pub soft_width: f64,
+    /// That the head predicts the number itself, and labels as what lies between `thresholds`: in a file `kind = "number"`.
+    pub number: Option<NumberSpec>,
 }
 
 impl LabelSpec {
@@ -53,6 +56,9 @@ impl LabelSpec {
             self.check_thresholds()?;
         } else if self.soft_width != 0.0 || !self.drop.is_empty() {
             return fault("soft_width and drop", "`thresholds` beside them", "none");
+        }
+        if let Some(number) = &self.number {
+            number.check(&self.thresholds)?;
         }
         let wrong = |[from, to]: &&[f64; 2]| from.is_nan() || to.is_nan() || from > to;
         if let Some(band) = self.drop.iter().find(wrong) {

@@ -34,13 +34,13 @@ impl Default for LossSpec {
 }
 
 impl LossSpec {
-    /// Whether a head of `labels` labels can have it.
-    pub(super) fn check(&self, labels: usize) -> Result<(), Fault> {
+    /// Whether a head of `labels` labels, whose targets have `targets` values, can have it.
+    pub(super) fn check(&self, labels: usize, targets: usize) -> Result<(), Fault> {
         if !(0.0..=GREATEST).contains(&self.weight) {
             let expected = format!("a number of at least 0, at most {GREATEST}");
             return fault("weight", expected, self.weight);
         }
-        self.kind.check(labels)?;
+        self.kind.check(targets)?;
         self.class_weights.check(labels)?;
         check_share("reweight_after", self.reweight_after)?;
         check_share("smoothing", self.smoothing)

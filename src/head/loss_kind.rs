@@ -8,7 +8,9 @@ pub(crate) const GREATEST: f64 = 1e6;
 
 const FROM_0: &str = "of at least 0, at most 1000000";
 
-/// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax.
+/// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax. Where a head predicts a number
+/// ([`LabelSpec::number`](crate::LabelSpec::number)), its bins stand for the labels here: cross-entropy then is label distribution
+/// learning (Gao et al. 2017) but for the entropy of the target, which has no gradient.
 ///
 /// A loss of a hard label becomes one of a soft target as its mean over the target. The formulas are those of one photo, before
 /// class weights.
@@ -78,6 +80,25 @@ pub enum LossKind {
     /// For ordered labels: the squared earth mover's distance (Hou, Yu, Samaras 2017), Σ_k (P_k − T_k)² of the cumulative sums of
     /// p and t.
     EarthMover,
+    /// For ordered labels or the bins of a number (Pan et al. 2018, "Mean-Variance Loss for Deep Age Estimation"): cross-entropy +
+    /// λ₁ · ½ (m − y)² + λ₂ · v, m and v the mean and the variance of p over the places 0 to K − 1, y the mean of t.
+    MeanVariance {
+        /// λ₁ ≥ 0, the factor of the squared distance of the means; the paper's choice unless said.
+        #[serde(default = "fifth")]
+        mean: f64,
+        /// λ₂ ≥ 0, the factor of the variance; the paper's choice unless said.
+        #[serde(default = "twentieth")]
+        variance: f64,
+    },
+    /// For ordered labels or the bins of a number: |m − y|, the distance of the mean place by p from that by t (the expectation
+    /// loss of Gao et al. 2018, "Age Estimation Using Expectation of Label Distribution Learning", which adds it to cross-entropy).
+    L1,
+    /// The same, squared near 0 as PyTorch's `SmoothL1Loss`: d² / 2β where d = |m − y| < β, elsewhere d − β / 2.
+    SmoothL1 {
+        /// β > 0, in places.
+        #[serde(default = "one")]
+        beta: f64,
+    },
     /// The sum of some of these, each times its factor. Not for `coral` and `corn`, whose outputs mean something else.
     Sum(Vec<LossTerm>),
 }
@@ -109,6 +130,14 @@ fn tenth() -> f64 {
     0.1
 }
 
+fn fifth() -> f64 {
+    0.2
+}
+
+fn twentieth() -> f64 {
+    0.05
+}
+
 fn minus_four() -> f64 {
     -4.0
 }
@@ -127,7 +156,7 @@ impl LossKind {
         matches!(self, Self::Coral | Self::Corn)
     }
 
-    /// The outputs of a head of `labels` labels.
+    /// The outputs of a head of `labels` labels, or of so many bins of a number.
     pub fn num_outputs(&self, labels: usize) -> usize {
         labels.saturating_sub(usize::from(self.is_cumulative()))
     }
@@ -138,9 +167,27 @@ impl LossKind {
         let positive = |v: f64| v > 0.0 && v <= GREATEST;
         // (setting, value, whether it is right, what is expected)
         let checks: Vec<(&str, f64, bool, &str)> = match self {
-            Self::CrossEntropy | Self::SoftF1 | Self::Coral | Self::Corn | Self::EarthMover => {
-                Vec::new()
-            }
+            Self::CrossEntropy
+            | Self::SoftF1
+            | Self::Coral
+            | Self::Corn
+            | Self::EarthMover
+            | Self::L1 => Vec::new(),
+            Self::MeanVariance { mean, variance } => vec![
+                ("mean_variance.mean", *mean, at_least_0(*mean), FROM_0),
+                (
+                    "mean_variance.variance",
+                    *variance,
+                    at_least_0(*variance),
+                    FROM_0,
+                ),
+            ],
+            Self::SmoothL1 { beta } => vec![(
+                "smooth_l1.beta",
+                *beta,
+                positive(*beta),
+                "above 0, at most 1000000",
+            )],
             Self::Focal { gamma, alpha } => {
                 if !alpha.is_empty() && alpha.len() != labels {
                     let expected = format!("{labels}, one a label");

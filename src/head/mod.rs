@@ -9,6 +9,7 @@ mod loss;
 mod loss_kind;
 mod names;
 mod network;
+mod number;
 mod ordinal;
 mod spec;
 mod table;
@@ -19,12 +20,16 @@ pub use layers::LayerSpec;
 pub use loss::LossSpec;
 pub(crate) use loss_kind::GREATEST;
 pub use loss_kind::{LossKind, LossTerm};
-pub(crate) use names::check_names;
+pub(crate) use names::{NUMBER_COLUMNS, check_names};
 pub use network::Head;
+#[cfg(feature = "train")]
+pub(crate) use network::Readout;
 pub(crate) use network::check_layers;
+pub(crate) use number::Distribution;
+pub use number::NumberSpec;
 pub(crate) use ordinal::LEAST;
 #[cfg(feature = "train")]
-pub(crate) use ordinal::{borders, label_log_probs};
+pub(crate) use ordinal::borders;
 pub use spec::HeadSpec;
 
 #[cfg(all(test, feature = "cli"))]

@@ -12,10 +12,13 @@ const RESERVED: [&str; 10] = [
     "path", "listing", "person", "split", "class", "name", "prob", "joint", "abstains", "novelty",
 ];
 
+/// What the columns of a number are called behind `<head>_`.
+pub(crate) const NUMBER_COLUMNS: [&str; 3] = ["mean", "low", "high"];
+
 /// Checks the names of the heads of one model.
 ///
-/// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, beside
-/// [`RESERVED`] ones.
+/// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, of a number
+/// [`NUMBER_COLUMNS`] too, beside [`RESERVED`] ones.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the head or label, and with what it collides.
@@ -27,6 +30,13 @@ pub(crate) fn check_names(heads: &[HeadSpec]) -> Result<()> {
         check_text(what, name)?;
         take_column(&mut columns, name, name.clone(), what, name)?;
         take_column(&mut columns, name, format!("{name}_truth"), what, name)?;
+        for number in NUMBER_COLUMNS
+            .iter()
+            .filter(|_| head.labels.number.is_some())
+        {
+            let column = format!("{name}_{number}");
+            take_column(&mut columns, name, column, what, name)?;
+        }
         let what = format!("head `{name}`, labels");
         for label in &head.labels.names {
             check_text(&what, label)?;

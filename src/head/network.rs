@@ -1,6 +1,7 @@
 //! The trainable layers of a head.
 
 use super::loss_kind::LossKind;
+use super::number::Sums;
 use super::ordinal::{borders, label_log_probs};
 use super::spec::HeadSpec;
 use crate::error::{Error, Result};
@@ -19,9 +20,10 @@ pub(crate) fn check_layers<'a>(
 ) -> Result<()> {
     let mut sum = 0usize;
     for head in heads {
+        let outputs = head.num_targets();
         let values = match head.layers.hidden {
-            0 => num_features.saturating_mul(head.num_labels()),
-            hidden => hidden.saturating_mul(num_features.saturating_add(head.num_labels())),
+            0 => num_features.saturating_mul(outputs),
+            hidden => hidden.saturating_mul(num_features.saturating_add(outputs)),
         };
         sum = sum.saturating_add(values);
         if sum > MAX_VALUES {
@@ -31,9 +33,8 @@ pub(crate) fn check_layers<'a>(
                     "at most {MAX_VALUES} values in the layers of all heads together"
                 ),
                 found: format!(
-                    "{values} values: {num_features} features, hidden {}, {} labels",
-                    head.layers.hidden,
-                    head.num_labels()
+                    "{values} values: {num_features} features, hidden {}, {outputs} labels or bins",
+                    head.layers.hidden
                 ),
             });
         }
@@ -48,8 +49,46 @@ pub struct Head {
     dropout: f32,
     hidden: Option<Linear>,
     fc: Last,
-    loss: LossKind,
+    readout: Readout,
     stream: u64,
+}
+
+/// From a head's outputs to its labels.
+#[derive(Clone, Debug)]
+pub(crate) struct Readout {
+    loss: LossKind,
+    sums: Option<Sums>,
+}
+
+impl Readout {
+    pub(crate) fn new(spec: &HeadSpec) -> Self {
+        Self {
+            loss: spec.loss.kind.clone(),
+            sums: spec.sums(),
+        }
+    }
+
+    /// Whether the outputs are the labels' logits as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.sums.is_none() && !self.loss.is_cumulative()
+    }
+
+    /// The labels that so many outputs tell.
+    fn num_labels(&self, outputs: usize) -> usize {
+        let borders = usize::from(self.loss.is_cumulative());
+        self.sums
+            .as_ref()
+            .map_or(outputs + borders, Sums::num_labels)
+    }
+
+    /// The labels' logits of one photo, which are log-probabilities where they are not the outputs.
+    pub(crate) fn logits(&self, outputs: &[f32]) -> Vec<f32> {
+        match &self.sums {
+            Some(sums) => sums.log_probs(outputs),
+            None if self.loss.is_cumulative() => label_log_probs(&self.loss, outputs),
+            None => outputs.to_vec(),
+        }
+    }
 }
 
 /// The last layer.
@@ -69,10 +108,10 @@ impl Last {
     fn new(
         loss: &LossKind,
         inputs: usize,
-        labels: usize,
+        targets: usize,
         vb: VarBuilder,
     ) -> candle_core::Result<Self> {
-        let outputs = loss.num_outputs(labels);
+        let outputs = loss.num_outputs(targets);
         if *loss != LossKind::Coral {
             return Ok(Self::Linear(Linear::new(inputs, outputs, vb)?));
         }
@@ -117,6 +156,7 @@ impl Head {
     /// # Shapes
     /// - `hidden.weight` `(hidden, num_features)` and `hidden.bias` `(hidden)`, if there is a hidden layer;
     /// - `fc.weight` `(num_labels, inputs)` and `fc.bias` `(num_labels)`, `inputs` being `hidden`, or `num_features` without it;
+    /// - where it predicts a number, a row a bin in place of one a label;
     /// - with the loss `corn`, `fc.weight` `(num_labels − 1, inputs)` and `fc.bias` `(num_labels − 1)`;
     /// - with `coral`, `fc.weight` `(1, inputs)` and `fc.bias` `(num_labels − 1)`, which counts from borders two apart:
     ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
@@ -136,13 +176,13 @@ impl Head {
                 (Some(hidden), width)
             }
         };
-        let loss = spec.loss.kind.clone();
+        let fc = Last::new(&spec.loss.kind, inputs, spec.num_targets(), vb.pp("fc"))?;
         Ok(Self {
             num_features,
             dropout: spec.layers.dropout as f32,
             hidden,
-            fc: Last::new(&loss, inputs, spec.num_labels(), vb.pp("fc"))?,
-            loss,
+            fc,
+            readout: Readout::new(spec),
             // Streams below 2³² are the backbone's.
             stream: (1 << 32) + index as u64,
         })
@@ -165,12 +205,12 @@ impl Head {
         Ok(hidden.into_iter().chain([last]).collect())
     }
 
-    /// What the head's loss is of: a logit for each label, or with the losses `coral` and `corn` one for each border between
-    /// labels.
+    /// What the head's loss is of: a logit for each label, where it predicts a number one for each bin, or with the losses
+    /// `coral` and `corn` one for each border between labels.
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
-    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`]
+    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`] of [`HeadSpec::num_targets`]
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -183,7 +223,7 @@ impl Head {
     }
 
     /// Logits whose softmax are the probabilities of the labels: the [`outputs`](Self::outputs), or with the losses `coral` and
-    /// `corn` the log-probabilities that follow from them, which are `f32` and without a gradient.
+    /// `corn` and where it predicts a number the log-probabilities that follow from them, which are `f32` and without a gradient.
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
@@ -197,15 +237,21 @@ impl Head {
 
     /// The same from the outputs.
     pub(crate) fn to_logits(&self, outputs: Tensor) -> candle_core::Result<Tensor> {
-        if !self.loss.is_cumulative() {
+        if self.readout.is_plain() {
             return Ok(outputs);
         }
         let (batch, n) = outputs.dims2()?;
         let rows = outputs.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
         let rows: Vec<f32> = rows.flatten_all()?.to_vec1()?;
-        let of_labels = |row| label_log_probs(&self.loss, row);
-        let log_probs: Vec<f32> = rows.chunks_exact(n).flat_map(of_labels).collect();
-        Tensor::from_vec(log_probs, (batch, n + 1), outputs.device())
+        let of_labels = |row| self.readout.logits(row);
+        let logits: Vec<f32> = rows.chunks_exact(n).flat_map(of_labels).collect();
+        let shape = (batch, self.readout.num_labels(n));
+        Tensor::from_vec(logits, shape, outputs.device())
+    }
+
+    /// Whether it predicts a number: then its outputs are the logits of the bins.
+    pub(crate) fn is_number(&self) -> bool {
+        self.readout.sums.is_some()
     }
 }
 

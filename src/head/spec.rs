@@ -5,6 +5,7 @@ use super::labels::LabelSpec;
 use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
+use super::number::{NumberSpec, Sums};
 use crate::error::{Error, Result};
 
 /// One head, as written in `heads/<name>.toml`: where its labels come from, how they are taught, and what is built for them. In a
@@ -55,6 +56,13 @@ impl HeadSpec {
         self
     }
 
+    /// With labels made from numbers by these borders, of a head that predicts the number itself, see [`LabelSpec::number`].
+    pub fn with_number(self, number: NumberSpec, thresholds: impl Into<Vec<f64>>) -> Self {
+        let mut head = self.with_thresholds(thresholds);
+        head.labels.number = Some(number);
+        head
+    }
+
     /// With another loss.
     pub fn with_loss(mut self, kind: LossKind) -> Self {
         self.loss.kind = kind;
@@ -82,6 +90,18 @@ impl HeadSpec {
         self.labels.names.len()
     }
 
+    /// Values of a row that it is taught by: one a label, or where it predicts a number one a bin.
+    pub fn num_targets(&self) -> usize {
+        let number = self.labels.number.as_ref();
+        number.map_or(self.num_labels(), |n| n.bins)
+    }
+
+    /// Where it predicts a number, which bins make up which label.
+    pub(crate) fn sums(&self) -> Option<Sums> {
+        let number = self.labels.number.as_ref();
+        number.map(|n| Sums::new(n, &self.labels.thresholds))
+    }
+
     /// Checks the settings against each other.
     ///
     /// # Errors
@@ -101,7 +121,12 @@ impl HeadSpec {
             return fault("name", "letters, digits, `_` and `-`", found);
         }
         self.labels.check()?;
-        self.loss.check(self.num_labels())?;
+        self.loss.check(self.num_labels(), self.num_targets())?;
+        if self.labels.number.is_some() && self.loss.kind.is_cumulative() {
+            let expected =
+                "a loss of one output a bin beside `kind = \"number\"`: neither coral nor corn";
+            return fault("loss", expected, "one of borders between labels");
+        }
         self.layers.check()
     }
 }

@@ -5,8 +5,10 @@ use super::labels::LabelSpec;
 use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
+use super::number::NumberSpec;
 use super::spec::HeadSpec;
 use crate::taxonomy::Labels;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The keys in the order in which they are written. Fingerprints are made of them: a new one is left out where it says nothing.
@@ -15,6 +17,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 struct Table {
     name: String,
     labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[f64; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bins: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spread: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     column: Option<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
@@ -43,6 +53,45 @@ struct Table {
     hidden: usize,
 }
 
+/// What a head predicts.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// One of its labels.
+    Label,
+    /// A number, and labels as what lies between borders.
+    Number,
+}
+
+impl Table {
+    /// The number that the head predicts, if it predicts one. Settings are read one after another, so that what is missing yet is
+    /// left to [`HeadSpec::validate`]: a range that is not given is no numbers.
+    fn number(&self) -> Result<Option<NumberSpec>, String> {
+        let given = [
+            ("range", self.range.is_some()),
+            ("bins", self.bins.is_some()),
+            ("spread", self.spread.is_some()),
+        ];
+        let given = given.into_iter().find(|(_, given)| *given);
+        match (self.kind, given) {
+            (None | Some(Kind::Label), None) => Ok(None),
+            (Some(Kind::Label), Some((key, _))) => Err(format!(
+                "head `{}`: `{key}` is for heads of `kind = \"number\"`, found `kind = \"label\"`",
+                self.name
+            )),
+            (Some(Kind::Number), _) | (None, Some(_)) => {
+                let range = self.range.unwrap_or([f64::NAN; 2]);
+                let usual = NumberSpec::new(range);
+                let usual = NumberSpec::with_bins(range, self.bins.unwrap_or(usual.bins));
+                Ok(Some(NumberSpec {
+                    spread: self.spread.unwrap_or(usual.spread),
+                    ..usual
+                }))
+            }
+        }
+    }
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -62,6 +111,10 @@ impl Serialize for HeadSpec {
         let table = Table {
             name,
             labels: labels.names,
+            kind: labels.number.map(|_| Kind::Number),
+            range: labels.number.map(|n| n.range),
+            bins: labels.number.map(|n| n.bins),
+            spread: labels.number.map(|n| n.spread),
             column: labels.column,
             when: labels.when,
             thresholds: labels.thresholds,
@@ -83,6 +136,7 @@ impl Serialize for HeadSpec {
 impl<'de> Deserialize<'de> for HeadSpec {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let table = Table::deserialize(from)?;
+        let number = table.number().map_err(D::Error::custom)?;
         Ok(Self {
             name: table.name,
             labels: LabelSpec {
@@ -93,6 +147,7 @@ impl<'de> Deserialize<'de> for HeadSpec {
                 ordered: table.ordered,
                 drop: table.drop,
                 soft_width: table.soft_width,
+                number,
             },
             loss: LossSpec {
                 kind: table.loss,

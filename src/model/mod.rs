@@ -206,6 +206,7 @@ impl MultiTaskModel {
         Ok(Outputs {
             heads: heads.collect::<candle_core::Result<_>>()?,
             joint: self.joint.as_ref().map(outputs).transpose()?,
+            bins: Vec::new(),
         })
     }
 
@@ -213,7 +214,8 @@ impl MultiTaskModel {
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
-    /// - result `(batch, num_labels)` of each head, `(batch, num_classes)` of the joint head
+    /// - result `(batch, num_labels)` of each head, `(batch, num_classes)` of the joint head, `(batch, bins)` beside them of each
+    ///   number
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -223,12 +225,21 @@ impl MultiTaskModel {
 
     /// The same from the [`outputs`](Self::outputs).
     pub(crate) fn to_logits(&self, outputs: Outputs) -> Result<Outputs> {
+        let bins = match self.heads.iter().any(Head::is_number) {
+            true => {
+                let heads = self.heads.iter().zip(&outputs.heads);
+                let bins = heads.map(|(head, o)| head.is_number().then(|| o.clone()));
+                bins.collect()
+            }
+            false => Vec::new(),
+        };
         let heads = self.heads.iter().zip(outputs.heads);
         let joint = self.joint.as_ref().zip(outputs.joint);
         let logits = |(head, outputs): (&Head, Tensor)| head.to_logits(outputs);
         Ok(Outputs {
             heads: heads.map(logits).collect::<candle_core::Result<_>>()?,
             joint: joint.map(logits).transpose()?,
+            bins,
         })
     }
 }

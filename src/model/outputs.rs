@@ -11,13 +11,16 @@ pub struct Outputs<T = Tensor> {
     pub heads: Vec<T>,
     /// Of the joint head, if the model has one.
     pub joint: Option<T>,
+    /// Beside the logits, those of the bins `(batch, bins)` of each head that predicts a number, `None` for the others; no list where
+    /// no head does.
+    pub bins: Vec<Option<T>>,
 }
 
-/// The logits of one image: `num_labels` of each head, `num_classes` of the joint head.
+/// The logits of one image: `num_labels` of each head, `num_classes` of the joint head, and those of the bins of numbers.
 pub type Logits = Outputs<Vec<f32>>;
 
 impl<T> Outputs<T> {
-    /// The heads' in order, then the joint head's.
+    /// The heads' in order, then the joint head's; without those of bins.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.heads.iter().chain(&self.joint)
     }
@@ -26,7 +29,8 @@ impl<T> Outputs<T> {
     pub fn map<U>(&self, mut f: impl FnMut(&T) -> U) -> Outputs<U> {
         Outputs {
             heads: self.heads.iter().map(&mut f).collect(),
-            joint: self.joint.as_ref().map(f),
+            joint: self.joint.as_ref().map(&mut f),
+            bins: self.bins.iter().map(|b| b.as_ref().map(&mut f)).collect(),
         }
     }
 }
@@ -41,15 +45,21 @@ impl Outputs {
         let heads = self.heads.iter().map(rows);
         let heads = heads.collect::<candle_core::Result<Vec<_>>>()?;
         let joint = self.joint.as_ref().map(rows).transpose()?;
-        let all = Outputs { heads, joint };
+        let bins = self.bins.iter().map(|b| b.as_ref().map(rows).transpose());
+        let bins = bins.collect::<candle_core::Result<_>>()?;
+        let all = Outputs { heads, joint, bins };
         let batch = all.iter().next().map_or(0, Vec::len);
         Ok((0..batch).map(|i| all.map(|l| l[i].clone())).collect())
     }
 }
 
-/// Of heads without a joint head.
+/// Of heads without a joint head, none of which predicts a number.
 impl<T> From<Vec<T>> for Outputs<T> {
     fn from(heads: Vec<T>) -> Self {
-        Self { heads, joint: None }
+        Self {
+            heads,
+            joint: None,
+            bins: Vec::new(),
+        }
     }
 }

@@ -118,6 +118,15 @@ impl JointSpec {
             let expected = "0 beside heads with the losses `coral` and `corn`, whose outputs are not logits of labels";
             return fail("consistency", expected, self.consistency.to_string());
         }
+        if self.consistency > 0.0
+            && let Some(head) = heads.iter().find(|h| h.labels.number.is_some())
+        {
+            let expected = format!(
+                "0 beside head `{}`, which predicts a number: its outputs are not logits of labels",
+                head.name
+            );
+            return fail("consistency", &expected, self.consistency.to_string());
+        }
         self.head(taxonomy).validate()
     }
 }

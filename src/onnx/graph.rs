@@ -146,12 +146,14 @@ impl Graph {
         name
     }
 
-    /// Declares an output of floats `(batch, width)`, or one of integers `(batch)`.
-    pub(crate) fn output(&mut self, name: &str, width: Option<usize>) {
-        self.outputs.push(match width {
-            Some(width) => value(name, FLOAT, &[width]),
-            None => value(name, INT64, &[]),
-        });
+    /// Declares an output of floats `(batch, …)`; `shape` is that of one photo.
+    pub(crate) fn output(&mut self, name: &str, shape: &[usize]) {
+        self.outputs.push(value(name, FLOAT, shape));
+    }
+
+    /// Declares an output of integers `(batch)`.
+    pub(crate) fn integers(&mut self, name: &str) {
+        self.outputs.push(value(name, INT64, &[]));
     }
 
     /// The model's bytes: the graph with an input `(batch, …)`, and text about it.

@@ -3,17 +3,24 @@
 use super::graph::Attribute::{Int, Ints};
 use super::graph::Graph;
 use crate::error::Result;
-use crate::head::{Head, HeadSpec, LEAST, LossKind};
+use crate::head::{Head, HeadSpec, LEAST, LossKind, NumberSpec};
 use candle_core::Tensor;
 
-/// The log-probabilities `(batch, num_labels)` of a head's labels, from the features `(batch, num_features)`; its tensors' names
-/// start with `prefix`.
-pub(crate) fn log_probs(
+/// What is known of a head: names of nodes.
+pub(crate) struct Written {
+    /// The log-probabilities `(batch, num_labels)` of its labels.
+    pub labels: String,
+    /// Where it predicts a number, the probabilities `(batch, bins)` of its bins.
+    pub bins: Option<String>,
+}
+
+/// A head over the features `(batch, num_features)`; its tensors' names start with `prefix`.
+pub(crate) fn write(
     graph: &mut Graph,
     features: &str,
     (spec, prefix): (&HeadSpec, &str),
     head: &Head,
-) -> Result<String> {
+) -> Result<Written> {
     let mut x = features.to_string();
     for (i, [weight, bias]) in head.linears()?.iter().enumerate() {
         let layer = if spec.layers.hidden > 0 && i == 0 {
@@ -26,12 +33,32 @@ pub(crate) fn log_probs(
         }
         x = linear(graph, &x, &format!("{prefix}.{layer}"), weight, bias)?;
     }
+    if let Some(sums) = spec.sums() {
+        let bins = graph.node("Softmax", &[&x], &[("axis", Int(-1))]);
+        let shares: Vec<f32> = sums.shares().into_iter().map(|s| s as f32).collect();
+        let shares = graph.floats(&[spec.num_targets(), spec.num_labels()], &shares);
+        let labels = graph.node("MatMul", &[&bins, &shares], &[]);
+        let labels = graph.node("Log", &[&labels], &[]);
+        let labels = bounded(graph, &labels);
+        // As of all others: what the bound has raised is made to sum to 1.
+        let labels = graph.node("LogSoftmax", &[&labels], &[("axis", Int(-1))]);
+        let bins = Some(bins);
+        return Ok(Written { labels, bins });
+    }
     let logits = match spec.loss.kind {
         LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),
         LossKind::Corn => corn(graph, &x, spec.num_labels() - 1),
         _ => x,
     };
-    Ok(graph.node("LogSoftmax", &[&logits], &[("axis", Int(-1))]))
+    let labels = graph.node("LogSoftmax", &[&logits], &[("axis", Int(-1))]);
+    Ok(Written { labels, bins: None })
+}
+
+/// The mean `(batch)` of a number, from the probabilities of its bins, under the name `output`.
+pub(crate) fn mean(graph: &mut Graph, number: &NumberSpec, bins: &str, output: &str) {
+    let centres: Vec<f32> = number.centres().map(|c| c as f32).collect();
+    let centres = graph.floats(&[centres.len()], &centres);
+    graph.named("MatMul", &[bins, &centres], &[output], &[]);
 }
 
 /// A linear layer; a weight `(1, inputs)` is that of all outputs.

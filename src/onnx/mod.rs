@@ -3,7 +3,8 @@
 //! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`]
 //! says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the
 //! head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's
-//! [`Decision`](crate::Decision); and `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the
+//! [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and `<head>_bins`,
+//! `(batch, bins)`, the probabilities of its bins; and `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`, the
 //! model's [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
 //!
 //! The network is written down by its own forward pass over a tape that does not compute. Opset 17.
@@ -18,6 +19,7 @@ mod tokens;
 mod wire;
 
 use crate::error::{Error, Result};
+use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::model::Outputs;
 use crate::model_file::ModelFile;
@@ -52,8 +54,10 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
             format!("{}, a network that was plugged in", spec.backbone),
         ));
     }
-    let taken = [IMAGES, JOINT, FINAL_CLASS];
-    if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name.as_str())) {
+    let numbers = spec.heads.iter().filter(|h| h.labels.number.is_some());
+    let mut taken = [IMAGES, JOINT, FINAL_CLASS].map(String::from).to_vec();
+    taken.extend(numbers.flat_map(number_outputs));
+    if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name)) {
         return Err(invalid(
             "the name of a head of an export to ONNX",
             &format!(
@@ -83,22 +87,29 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let mut log_probs = Vec::new();
     for (spec, head) in spec.heads.iter().zip(heads) {
         let prefix = format!("heads.{}", spec.name);
-        let name = heads::log_probs(&mut graph, &features, (spec, &prefix), head)?;
-        graph.named("Exp", &[&name], &[&spec.name], &[]);
-        graph.output(&spec.name, Some(spec.num_labels()));
-        log_probs.push(name);
+        let written = heads::write(&mut graph, &features, (spec, &prefix), head)?;
+        graph.named("Exp", &[&written.labels], &[&spec.name], &[]);
+        graph.output(&spec.name, &[spec.num_labels()]);
+        if let Some((number, bins)) = spec.labels.number.as_ref().zip(written.bins) {
+            let [mean, all] = number_outputs(spec);
+            heads::mean(&mut graph, number, &bins, &mean);
+            graph.output(&mean, &[]);
+            graph.named("Identity", &[&bins], &[&all], &[]);
+            graph.output(&all, &[number.bins]);
+        }
+        log_probs.push(written.labels);
     }
     let mut log_probs = Outputs::from(log_probs);
     if let Some((joint, head)) = spec.joint.as_ref().zip(joint) {
         let spec = (&joint.head(&taxonomy), "joint");
-        log_probs.joint = Some(heads::log_probs(&mut graph, &features, spec, head)?);
+        log_probs.joint = Some(heads::write(&mut graph, &features, spec, head)?.labels);
     }
     let decision = &file.description.decision;
     let of_classes = classes::log_probs(&mut graph, &taxonomy, decision, &log_probs)?;
     graph.named("Exp", &[&of_classes], &[JOINT], &[]);
-    graph.output(JOINT, Some(taxonomy.num_classes()));
+    graph.output(JOINT, &[taxonomy.num_classes()]);
     classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);
-    graph.output(FINAL_CLASS, None);
+    graph.integers(FINAL_CLASS);
 
     let description = file.description.to_json()?;
     let names = serde_json::Value::from(file.description.classes.clone()).to_string();
@@ -126,6 +137,11 @@ fn normalised(graph: &mut Graph, input: &InputSpec) -> String {
     let (mean, scale) = (graph.floats(&shape, &mean), graph.floats(&shape, &scale));
     let x = graph.node("Sub", &[IMAGES, &mean], &[]);
     graph.node("Mul", &[&x, &scale], &[])
+}
+
+/// The names of the outputs that a head has which predicts a number: its mean, and the probabilities of its bins.
+pub(crate) fn number_outputs(head: &HeadSpec) -> [String; 2] {
+    ["mean", "bins"].map(|what| format!("{}_{what}", head.name))
 }
 
 fn invalid(what: &str, expected: &str, found: String) -> Error {

@@ -6,7 +6,7 @@ use super::manifest::{Manifest, Views};
 use super::prediction::Prediction;
 use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
-use crate::head::LabelSpec;
+use crate::head::{LabelSpec, NumberSpec};
 #[cfg(feature = "image")]
 use crate::input::HeldPhoto;
 use crate::input::{Photo, PhotoSource};
@@ -89,6 +89,16 @@ impl Ensemble {
             for (own, expected) in heads(member).iter().zip(&heads(first)) {
                 // Labels are told from numbers by them.
                 let (of_own, of_first) = (&own.labels, &expected.labels);
+                if let Some((n, first)) = of_own.number.zip(of_first.number)
+                    && (n.bins, n.range) != (first.bins, first.range)
+                {
+                    let words = |n: NumberSpec| format!("{} in {:?}", n.bins, n.range);
+                    return Err(Error::Invalid {
+                        what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
+                        expected: format!("the bins of model 1, {}", words(first)),
+                        found: words(n),
+                    });
+                }
                 let both = !of_own.thresholds.is_empty() && !of_first.thresholds.is_empty();
                 if of_own.names != of_first.names
                     || both && of_own.thresholds != of_first.thresholds
@@ -155,6 +165,19 @@ impl Ensemble {
     /// The models.
     pub fn members(&self) -> &[Predictor] {
         &self.members
+    }
+
+    /// Whether predictions have a number of each head: where all members say one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn numbers(&self) -> Vec<bool> {
+        let is_number = |m: &Predictor, head: usize| {
+            let head = &m.description().model.heads[head];
+            head.labels.number.is_some()
+        };
+        let heads = 0..self.members[0].description().model.heads.len();
+        heads
+            .map(|head| self.members.iter().all(|m| is_number(m, head)))
+            .collect()
     }
 
     /// Below this probability of the final class a prediction abstains: the greatest of the members'.

@@ -22,7 +22,7 @@ pub use calls::Predict;
 use calls::{BATCH, Engine, Prepared, calls, named, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
-pub use prediction::{HeadPrediction, Prediction};
+pub use prediction::{HeadPrediction, NumberPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
 
@@ -143,11 +143,13 @@ impl Predictor {
             None => Vec::new(),
         };
         let decision = &self.shared.description.decision;
+        let heads = &self.shared.description.model.heads;
         let scores = logits
             .iter()
             .enumerate()
             .map(|(i, photo)| {
-                let mut scores = Scores::from_logits(&self.shared.taxonomy, decision, photo)?;
+                let mut scores =
+                    Scores::from_logits(&self.shared.taxonomy, decision, heads, photo)?;
                 let novelty = self.shared.novelty.as_ref().zip(distances.get(i));
                 scores.novelty = novelty.map(|(n, distance)| n.share(*distance));
                 Ok(scores)
@@ -177,7 +179,8 @@ impl Predictor {
         self.input().channels
     }
 
-    /// The logits of each image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
+    /// The logits of each image; of a head of ordered labels (`coral`, `corn`) and of one that predicts a number the labels'
+    /// log-probabilities.
     ///
     /// # Shapes
     /// - `images` `(batch, channels, H, W)`, normalised, of the height and width of the model's input

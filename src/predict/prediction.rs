@@ -18,6 +18,26 @@ pub struct HeadPrediction {
     pub best_label: String,
     /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
     pub probs: Vec<f64>,
+    /// The number, of a head that predicts one ([`LabelSpec::number`](crate::LabelSpec::number)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<NumberPrediction>,
+}
+
+/// What a head says of a number, in the unit of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NumberPrediction {
+    /// The mean of the distribution.
+    pub mean: f64,
+    /// Below it lies a twentieth of the distribution.
+    pub low: f64,
+    /// Above it lies a twentieth: between both the number is with 90 % probability, as the model says.
+    pub high: f64,
+}
+
+impl NumberPrediction {
+    /// The shares of the distribution below `low` and below `high`.
+    pub(crate) const INTERVAL: [f64; 2] = [0.05, 0.95];
 }
 
 /// What a model says of one photo.

@@ -1,7 +1,8 @@
 //! What a model says of one photo, and what several say together.
 
-use super::prediction::{HeadPrediction, Prediction};
+use super::prediction::{HeadPrediction, NumberPrediction, Prediction};
 use crate::error::{Error, Result};
+use crate::head::{Distribution, HeadSpec};
 use crate::model::Logits;
 use crate::model::combine::{Decision, argmax, log_softmax, normalise};
 use crate::names::named;
@@ -52,6 +53,24 @@ impl Average {
     }
 }
 
+impl Average {
+    /// Distributions over the same bins as one. They have no votes: then it is their mean.
+    fn pool_numbers(self, members: &[&Distribution]) -> Distribution {
+        let how = match self {
+            Self::Vote => Self::Probability,
+            other => other,
+        };
+        let logs = |d: &&Distribution| d.probs.iter().map(|p| p.ln()).collect();
+        let logs: Vec<Vec<f64>> = members.iter().map(logs).collect();
+        let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
+        let pooled = how.pool(&logs, &[]);
+        Distribution {
+            number: members[0].number,
+            probs: pooled.into_iter().map(f64::exp).collect(),
+        }
+    }
+}
+
 /// Log-probabilities of one photo, and the final class that follows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scores {
@@ -63,14 +82,27 @@ pub(crate) struct Scores {
     pub class: usize,
     /// How unlike the training photos it is, from 0 to 1, where that is known.
     pub novelty: Option<f64>,
+    /// Of each head that predicts a number; no list where no head does, or it is not known which.
+    pub numbers: Vec<Option<Distribution>>,
 }
 
 impl Scores {
-    /// From the logits of the photo.
-    pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
+    /// From the logits of the photo; `heads` are the model's.
+    pub fn from_logits(
+        taxonomy: &Taxonomy,
+        decision: &Decision,
+        heads: &[HeadSpec],
+        logits: &Logits,
+    ) -> Result<Self> {
         let log_probs = logits.map(|l| log_softmax(l));
         // An impossible label's logarithm may be infinite; what is no number is nothing.
         let wrong = log_probs.iter().flatten().filter(|v| v.is_nan()).count();
+        let numbers = heads.iter().zip(&log_probs.bins).map(|(head, log_probs)| {
+            let (number, log_probs) = (head.labels.number?, log_probs.as_ref()?);
+            let probs = log_probs.iter().map(|p| p.exp()).collect();
+            Some(Distribution { number, probs })
+        });
+        let numbers = numbers.collect();
         if wrong > 0 {
             return Err(Error::Invalid {
                 what: "what the model says of the photo".into(),
@@ -86,6 +118,7 @@ impl Scores {
             classes,
             heads: log_probs.heads,
             novelty: None,
+            numbers,
         })
     }
 
@@ -125,11 +158,20 @@ impl Scores {
                 argmax(&moved)
             }
         };
+        let numbers = (0..first.numbers.len()).map(|head| {
+            let all: Vec<&Distribution> = members
+                .iter()
+                .map(|m| m.numbers.get(head)?.as_ref())
+                .collect::<Option<_>>()?;
+            Some(how.pool_numbers(&all))
+        });
+        let numbers = numbers.collect();
         let known: Vec<f64> = members.iter().filter_map(|m| m.novelty).collect();
         Self {
             heads,
             classes,
             class,
+            numbers,
             novelty: if known.len() == members.len() {
                 Some(known.iter().sum::<f64>() / known.len() as f64)
             } else {
@@ -150,6 +192,11 @@ impl Scores {
                 best,
                 best_label: taxonomy.labels(i)[best].clone(),
                 probs: self.heads[i].iter().map(|p| p.exp()).collect(),
+                number: self.numbers.get(i).and_then(Option::as_ref).map(|d| {
+                    let [low, high] = NumberPrediction::INTERVAL.map(|share| d.quantile(share));
+                    let mean = d.mean();
+                    NumberPrediction { mean, low, high }
+                }),
             }
         });
         let prob = self.classes[self.class].exp();
@@ -166,7 +213,8 @@ impl Scores {
 }
 
 impl Prediction {
-    /// The final class of one photo, from its logits.
+    /// The final class of one photo, from its logits. Numbers ([`HeadPrediction::number`]) are left out: logits do not say what
+    /// their bins stand for.
     ///
     /// # Errors
     /// As [`joint_log_probs`](crate::model::combine::joint_log_probs); [`Error::Invalid`] if the decision is not for these final
@@ -182,7 +230,7 @@ impl Prediction {
                 found: vec![joint.len()],
             });
         }
-        let scores = Scores::from_logits(taxonomy, decision, logits)?;
+        let scores = Scores::from_logits(taxonomy, decision, &[], logits)?;
         scores.to_prediction(taxonomy, decision.min_confidence)
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Validation<'a> {
         let (taxonomy, dataset) = (&self.tasks.taxonomy, self.dataset);
         let report = counts(taxonomy, &self.decision, dataset, &self.photos, &logits)?;
         let samples = self.photos.iter().map(|s| &dataset.samples[*s]);
-        let known: Vec<_> = samples.map(|s| self.tasks.labels(s)).collect();
+        let samples: Vec<_> = samples.collect();
         let measured = |score: &NamedScore, figure: f64| (score.photos > 0).then_some(figure);
         let figures = |of: fn(&NamedScore) -> f64| -> Vec<Option<f64>> {
             report.heads.iter().map(|h| measured(h, of(h))).collect()
@@ -133,7 +133,7 @@ impl<'a> Validation<'a> {
         let mean = || of_heads.iter().sum::<f64>() / of_heads.len() as f64;
         let of_class = measured(&report.class, report.class.macro_f1);
         Ok(EpochRecord {
-            valid_loss: objective.loss_of_labels(&outputs, &known)?,
+            valid_loss: objective.loss_of_samples(&outputs, &samples)?,
             macro_f1: of_class.or_else(|| (!of_heads.is_empty()).then(mean)),
             accuracy: measured(&report.class, report.class.accuracy),
             head_accuracy: figures(|h| h.accuracy),

@@ -29,6 +29,7 @@ fn outputs(logits: &[Tensor]) -> Outputs {
     Outputs {
         heads: heads.to_vec(),
         joint: Some(joint.clone()),
+        bins: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ photos n of each label, smoothing ε and K labels:
     loss = Σ_i s_i Σ_c t'_ic w_c ℓ(z_i, c) / Σ_i s_i Σ_c t'_ic w_c
 
 with ℓ(z, c) the loss of the hard label c, as each paper has it; `hard` below. `earth_mover` is a photo's squared distance of cumulative sums
-times Σ_c t'_c w_c, `soft_f1` one of the whole batch, `corn` divides by the number of binary cross-entropies. Where a published program
+times Σ_c t'_c w_c, and so are `l1`, `smooth_l1` and the two terms of `mean_variance`; `soft_f1` one of the whole batch, `corn` divides by the number of binary cross-entropies. Where a published program
 exists for hard labels without weights (coral-pytorch, scikit-learn's F1 for sure predictions), the rule is asserted to agree with it.
 
 `kind` is the loss as a head's file writes it.
@@ -83,6 +83,20 @@ def rule(kind, z, t, w, s, n):
         distance = ((p.cumsum(1) - t.cumsum(1)) ** 2).sum(1)
         v = s * (t * w).sum(1)
         return (v * distance).sum() / v.sum()
+    if kind == "l1" or "smooth_l1" in kind or "mean_variance" in kind:
+        # Over places 0 to K − 1, as `torch` has the first two and as Pan et al. 2018 write the third (their published program takes
+        # hard labels only, and the mean of the batch).
+        p, places, v = F.softmax(z, 1), torch.arange(k, dtype=z.dtype), s * (t * w).sum(1)
+        mean, truth = (p * places).sum(1), (t * places).sum(1) / t.sum(1).clamp_min(1e-30)
+        each = dict(reduction="none")
+        if kind == "l1":
+            return (v * F.l1_loss(mean, truth, **each)).sum() / v.sum()
+        if "smooth_l1" in kind:
+            return (v * F.smooth_l1_loss(mean, truth, beta=kind["smooth_l1"].get("beta", 1.0), **each)).sum() / v.sum()
+        o = kind["mean_variance"]
+        variance = (p * (places - mean[:, None]) ** 2).sum(1)
+        both = o.get("mean", 0.2) * F.mse_loss(mean, truth, **each) / 2 + o.get("variance", 0.05) * variance
+        return rule("cross_entropy", z, t, w, s, n) + (v * both).sum() / v.sum()
     numerator = denominator = 0
     for c in range(k):
         each, count = hard(kind, z, c, n)
@@ -132,6 +146,11 @@ KINDS = {
     "coral": "coral",
     "corn": "corn",
     "earth_mover": "earth_mover",
+    "mean_variance": {"mean_variance": {}},
+    "mean_variance_other": {"mean_variance": {"mean": 1.5, "variance": 0.4}},
+    "l1": "l1",
+    "smooth_l1": {"smooth_l1": {}},
+    "smooth_l1_small": {"smooth_l1": {"beta": 0.3}},
     "sum": {"sum": [{"kind": "cross_entropy", "factor": 0.7}, {"kind": "soft_f1", "factor": 0.5}, {"kind": {"focal": {"gamma": 2.0}}}]},
 }
 

@@ -47,7 +47,13 @@ def check(path):
     images = golden.pop("images")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    assert names == [head["name"] for head in about["hydranet"]["model"]["heads"]] + ["joint", "final_class"]
+    expected_names, widths = [], {}
+    for head in about["hydranet"]["model"]["heads"]:
+        number = ["mean", "bins"] if head.get("kind") == "number" else []
+        expected_names += [head["name"], *(f"{head['name']}_{what}" for what in number)]
+        if number:
+            widths[f"{head['name']}_mean"] = head["range"][1] - head["range"][0]
+    assert names == expected_names + ["joint", "final_class"]
     assert sorted(names) == sorted(golden)
     worst, spread = 0.0, 1.0
     for batch in [images, images[:1]]:
@@ -55,6 +61,10 @@ def check(path):
             expected = golden[name][: len(batch)]
             if name == "final_class":
                 assert found.dtype == numpy.int64 and (found == expected[:, 0]).all()
+                continue
+            if name in widths:  # the mean of a number, in its unit
+                assert found.dtype == numpy.float32 and found.shape == (len(batch),)
+                worst = max(worst, float(abs(found - expected[:, 0]).max()) / widths[name])
                 continue
             assert found.dtype == numpy.float32 and found.shape == expected.shape
             assert abs(found.sum(1) - 1).max() < 1e-5

@@ -160,6 +160,7 @@ fn a_joint_head_a_prior_and_offsets_have_their_say() {
     let logits = Logits {
         heads: heads.to_vec(),
         joint: Some(joint.clone()),
+        bins: Vec::new(),
     };
     let decide = |d: &Decision| Prediction::from_logits(&t, d, &logits).unwrap();
     let log = |l: &[f32]| log_softmax(l);

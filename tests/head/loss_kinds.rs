@@ -99,7 +99,7 @@ impl Case {
 
 fn values_and_gradients_are_pytorchs(dtype: DType, tolerance: f64) {
     let golden = golden();
-    assert_eq!(golden.cases.len(), 48);
+    assert_eq!(golden.cases.len(), 63);
     let (mut failed, mut worst) = (Vec::new(), 0f64);
     for (name, case) in &golden.cases {
         let (loss, grad) = case.run(dtype);
@@ -167,6 +167,7 @@ fn at_the_ends_of_their_settings_losses_are_cross_entropy_and_in_between_they_ar
         gamma: 0.0,
         alpha: alpha.to_vec(),
     };
+    let mean_variance = |mean, variance| LossKind::MeanVariance { mean, variance };
     let sum = |factors: [f64; 2]| {
         let term = |factor| LossTerm {
             kind: LossKind::CrossEntropy,
@@ -182,6 +183,7 @@ fn at_the_ends_of_their_settings_losses_are_cross_entropy_and_in_between_they_ar
         (gce(1e-9), 1e-7),
         (sce(1.0, 0.0), 1e-14),
         (sum([0.25, 0.75]), 1e-14),
+        (mean_variance(0.0, 0.0), 0.0),
     ] {
         let error = apart(kind.clone());
         assert!(error <= tolerance, "{kind:?}: {error:e}");
@@ -197,6 +199,9 @@ fn at_the_ends_of_their_settings_losses_are_cross_entropy_and_in_between_they_ar
         sum([0.25, 0.5]),
         LossKind::SoftF1,
         LossKind::EarthMover,
+        LossKind::L1,
+        LossKind::SmoothL1 { beta: 1.0 },
+        mean_variance(0.2, 0.05),
     ] {
         let error = apart(kind.clone());
         assert!(error > 1e-3, "{kind:?}: {error:e}");

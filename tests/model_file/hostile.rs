@@ -184,8 +184,8 @@ proptest! {
     ) {
         let taxonomy = Taxonomy::new([("a", vec!["x", "y"]), ("b", vec!["x", "y", "z"])]).unwrap();
         let decision = Decision { temperature, offsets, ..Decision::default() };
-        let heads = heads.into_iter().map(|h| h.into_iter().map(|v| v as f32).collect()).collect();
-        let logits = Logits { heads, joint: None };
+        let heads: Vec<Vec<f32>> = heads.into_iter().map(|h| h.into_iter().map(|v| v as f32).collect()).collect();
+        let logits = Logits::from(heads);
         named(Prediction::from_logits(&taxonomy, &decision, &logits));
     }
 

@@ -5,8 +5,11 @@ use super::onnx_cases::{Case, case, cases};
 use super::onnx_cases::{adapted, model, outputs, photos};
 use super::onnx_file::{Model, read};
 use candle_core::{DType, Device, Tensor};
+use hydranet::heads::{NewTensors, add};
 use hydranet::onnx::to_bytes;
-use hydranet::{Architecture, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec};
+use hydranet::{
+    Architecture, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec, NumberSpec,
+};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -19,6 +22,25 @@ fn lite0() -> ModelFile {
 
 fn repvgg() -> ModelFile {
     model(&case("repvgg_a0"))
+}
+
+/// The first with a head that predicts a number, and borders inside of bins.
+fn numbers() -> ModelFile {
+    let number = NumberSpec {
+        range: [0.0, 100.0],
+        bins: 20,
+        spread: 5.0,
+    };
+    let years = HeadSpec::new("years", ["young", "middle", "old"]);
+    let years = years.with_number(number, [31.0, 58.0]);
+    let mut file = add(&lite0(), years, None, NewTensors::Fresh { seed: 1 }).unwrap();
+    for part in ["weight", "bias"] {
+        let name = format!("heads.years.fc.{part}");
+        let drawn = crate::common::drawn::tensor(&name, file.tensors[&name].dims(), DType::F32);
+        // Less sure than the other heads: what a random network rounds, twenty bins would add up.
+        file.tensors.insert(name, (drawn * 0.5).unwrap());
+    }
+    file
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -159,7 +181,7 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
     let checked: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&std::fs::read_to_string(golden().join("onnx.json")).unwrap())
             .unwrap();
-    assert_eq!(checked.len(), cases().len() + 1, "{:?}", checked.keys());
+    assert_eq!(checked.len(), cases().len() + 2, "{:?}", checked.keys());
     let mut changed = Vec::new();
     for case in &cases() {
         let now = digest(&to_bytes(&model(case)).unwrap());
@@ -168,6 +190,11 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
         }
         assert!(checked[&label(case)]["difference"].as_f64().unwrap() < 1e-4);
     }
+    let now = digest(&to_bytes(&numbers()).unwrap());
+    if checked["numbers"]["sha256"] != now.as_str() {
+        changed.push("numbers".into());
+    }
+    assert!(checked["numbers"]["difference"].as_f64().unwrap() < 1e-4);
     // Of one every byte.
     let now = hexadecimal(&Sha256::digest(to_bytes(&lite0()).unwrap()));
     if checked["bytes"]["sha256"] != now.as_str() {
@@ -208,6 +235,39 @@ fn weights_are_those_of_the_file_or_folded_with_what_follows() {
     assert_eq!(exported.shape, weight.dims());
     let weight: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(exported.floats(), weight);
+}
+
+#[test]
+fn a_number_has_its_mean_and_its_bins_beside_its_labels() {
+    let file = numbers();
+    let onnx = read(&to_bytes(&file).unwrap());
+    assert_eq!(faults(&onnx), Vec::<String>::new());
+    let outputs: Vec<(String, usize)> = onnx
+        .outputs
+        .iter()
+        .map(|(name, shape)| (name.clone(), shape.len()))
+        .collect();
+    let expected = [
+        ("years", 2),
+        ("years_mean", 1),
+        ("years_bins", 2),
+        ("joint", 2),
+    ];
+    let expected = expected.map(|(name, rank)| (name.to_string(), rank));
+    assert_eq!(outputs[5..9], expected);
+    // Bins are 5 wide: a fifth of the seventh is below 31, three fifths of the twelfth below 58.
+    let shares = onnx.constants.values().find(|c| c.shape == [20, 3]);
+    let shares = shares.unwrap().floats();
+    for (bin, row) in [
+        (5, [1.0, 0.0, 0.0]),
+        (6, [0.2, 0.8, 0.0]),
+        (11, [0.0, 0.6, 0.4]),
+        (12, [0.0, 0.0, 1.0]),
+    ] {
+        let found = &shares[3 * bin..][..3];
+        let apart = found.iter().zip(row).map(|(f, e)| (f - e).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-6, "{bin}: {found:?}");
+    }
 }
 
 #[test]
@@ -321,6 +381,11 @@ fn models_are_written_for_the_script() {
         }
         write_case(&folder, &label(case), &file, &photos);
     }
+    let file = numbers();
+    let [h, w] = file.description.model.input.size;
+    let photos = photos(5, h, w, file.description.model.input.channels);
+    digests.insert("numbers".into(), digest(&to_bytes(&file).unwrap()));
+    write_case(&folder, "numbers", &adapted(file, &photos), &photos);
     let digests = serde_json::to_vec(&digests).unwrap();
     std::fs::write(folder.join("digests.json"), digests).unwrap();
 

@@ -186,7 +186,8 @@ pub fn adapted(mut file: ModelFile, photos: &Tensor) -> ModelFile {
     file
 }
 
-/// What hydranet says of photos: the probabilities of each head, `joint`, and `final_class`.
+/// What hydranet says of photos: the probabilities of each head, `joint`, and `final_class`; of a number its mean and the
+/// probabilities of its bins.
 pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let predictor = Predictor::new(file).unwrap();
     let images = normalised(photos, predictor.input());
@@ -205,6 +206,16 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
             row.extend(log_probs.iter().map(|p| p.exp()));
         }
         rows.entry("final_class".into()).or_default().push(class);
+        for (head, bins) in file.description.model.heads.iter().zip(&log_probs.bins) {
+            let Some((number, bins)) = head.labels.number.as_ref().zip(bins.as_ref()) else {
+                continue;
+            };
+            let probs: Vec<f64> = bins.iter().map(|p| p.exp()).collect();
+            let mean = number.centres().zip(&probs).map(|(c, p)| c * p).sum();
+            let [of_mean, of_bins] = hydranet::onnx::number_outputs(head);
+            rows.entry(of_mean).or_default().push(mean);
+            rows.entry(of_bins).or_default().extend(probs);
+        }
     }
     let tensor = |values: Vec<f64>| {
         let width = values.len() / count;

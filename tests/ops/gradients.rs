@@ -181,6 +181,9 @@ const TABLE: &[Row] = &[
     ("symmetric cross-entropy", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::SymmetricCrossEntropy { alpha: 0.1, beta: 1.0, log_zero: -4.0 }))),
     ("CORAL", || check(&[v([5, 2])], |a| loss(&a[0], LossKind::Coral))),
     ("CORN", || check(&[v([5, 2])], |a| loss(&a[0], LossKind::Corn))),
+    ("mean-variance loss", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::MeanVariance { mean: 0.2, variance: 0.05 }))),
+    ("L1 of means", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::L1))),
+    ("smooth L1 of means", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::SmoothL1 { beta: 0.2 }))),
     ("earth mover's distance", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::EarthMover))),
     ("a weighted sum of losses of a head with a linear layer", || check(&[v([5, 4]), v([3, 4]), v([3])], |a| {
         let term = |kind, factor| LossTerm { kind, factor };

@@ -6,6 +6,7 @@ mod fine_tuning;
 mod golden_balancing;
 mod library;
 mod mixing;
+mod numbers;
 mod train;
 mod trust_resume;
 mod trust_runs;

@@ -12,7 +12,7 @@ use super::decide;
 use super::evaluate::logits;
 use super::metrics::Probabilities;
 use crate::error::{Error, Result};
-use crate::head::{LossKind, borders, label_log_probs};
+use crate::head::{LossKind, Readout, borders};
 use crate::layers::Mode;
 use crate::model::combine::{Decision, log_softmax};
 use crate::model::{JOINT, Logits};
@@ -78,12 +78,12 @@ impl CalibrationReport {
 }
 
 /// The log-probabilities of a head's labels from one photo's outputs, divided by a temperature.
-fn of_outputs(loss: &LossKind, outputs: &[f32], temperature: f64) -> Vec<f64> {
-    if loss.is_cumulative() {
-        let scaled = outputs.iter().map(|o| (f64::from(*o) / temperature) as f32);
-        return log_softmax(&label_log_probs(loss, &scaled.collect::<Vec<_>>()));
+fn of_outputs(readout: &Readout, outputs: &[f32], temperature: f64) -> Vec<f64> {
+    if readout.is_plain() {
+        return tempered(&log_softmax(outputs), temperature);
     }
-    tempered(&log_softmax(outputs), temperature)
+    let scaled = outputs.iter().map(|o| (f64::from(*o) / temperature) as f32);
+    log_softmax(&readout.logits(&scaled.collect::<Vec<_>>()))
 }
 
 /// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file
@@ -125,7 +125,8 @@ pub fn calibrate(
         let photos = truth.into_iter().enumerate();
         let known: Vec<(usize, usize)> = photos.filter_map(|(i, t)| Some((i, t?))).collect();
         let truth: Vec<usize> = known.iter().map(|(_, label)| *label).collect();
-        let at = |i: usize, t: f64| of_outputs(&head.loss.kind, &rows[known[i].0], t);
+        let readout = Readout::new(head);
+        let at = |i: usize, t: f64| of_outputs(&readout, &rows[known[i].0], t);
         let found = best_temperature(&truth, at);
         fold(&mut file, &prefix, &head.loss.kind, found)?;
         let all = |t: f64| (0..truth.len()).map(|i| at(i, t)).collect::<Vec<_>>();

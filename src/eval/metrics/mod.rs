@@ -6,11 +6,13 @@
 mod agreement;
 mod averages;
 mod confusion;
+mod numbers;
 mod probabilities;
 mod ranking;
 mod summary;
 
 pub use confusion::{ClassMetrics, ConfusionMatrix};
+pub use numbers::{NumberMetrics, NumberPair};
 pub use probabilities::Probabilities;
 pub use ranking::{average_precision, roc_auc};
 pub use summary::{Metric, Metrics};

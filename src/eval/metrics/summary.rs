@@ -1,6 +1,6 @@
 //! All metrics of a head or of the final class, by name.
 
-use super::{ConfusionMatrix, Probabilities};
+use super::{ConfusionMatrix, NumberMetrics, Probabilities};
 use crate::names::named;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,15 @@ pub struct Metrics {
     pub calibration_error: Option<f64>,
     /// Brier score over all labels, from 0 to 2.
     pub brier: Option<f64>,
+    /// [`NumberMetrics::mean_absolute_error`]; this and the two below only of heads that predict a number, and only there written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_mae: Option<f64>,
+    /// [`NumberMetrics::r2`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_r2: Option<f64>,
+    /// [`NumberMetrics::coverage`], of the interval of 90 %.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_coverage: Option<f64>,
 }
 
 impl Metrics {
@@ -67,6 +76,19 @@ impl Metrics {
             mean_absolute_error: counts.mean_absolute_error().filter(|_| ordered),
             calibration_error: probs.and_then(Probabilities::calibration_error),
             brier: probs.and_then(Probabilities::brier),
+            number_mae: None,
+            number_r2: None,
+            number_coverage: None,
+        }
+    }
+
+    /// With what is measured of predicted numbers.
+    pub(in crate::eval) fn with_numbers(self, numbers: NumberMetrics) -> Self {
+        Self {
+            number_mae: numbers.mean_absolute_error,
+            number_r2: numbers.r2,
+            number_coverage: numbers.coverage,
+            ..self
         }
     }
 }
@@ -118,6 +140,12 @@ pub enum Metric {
     CalibrationError,
     /// [`Metrics::brier`].
     Brier,
+    /// [`Metrics::number_mae`].
+    NumberMae,
+    /// [`Metrics::number_r2`].
+    NumberR2,
+    /// [`Metrics::number_coverage`].
+    NumberCoverage,
 }
 
 named!(Metric, "metric", {
@@ -136,6 +164,9 @@ named!(Metric, "metric", {
     MeanAbsoluteError => "mean_absolute_error",
     CalibrationError => "calibration_error",
     Brier => "brier",
+    NumberMae => "number_mae",
+    NumberR2 => "number_r2",
+    NumberCoverage => "number_coverage",
 });
 
 impl Metric {
@@ -143,12 +174,20 @@ impl Metric {
     pub fn is_error(self) -> bool {
         matches!(
             self,
-            Self::MeanAbsoluteError | Self::CalibrationError | Self::Brier
+            Self::MeanAbsoluteError | Self::CalibrationError | Self::Brier | Self::NumberMae
         )
     }
 
     /// Whether it is only for labels in order.
     pub fn needs_order(self) -> bool {
         matches!(self, Self::QuadraticKappa | Self::MeanAbsoluteError)
+    }
+
+    /// Whether it is only for heads that predict a number.
+    pub fn needs_number(self) -> bool {
+        matches!(
+            self,
+            Self::NumberMae | Self::NumberR2 | Self::NumberCoverage
+        )
     }
 }

@@ -55,7 +55,10 @@ fn table(f: &mut Formatter<'_>, scores: &[&NamedScore]) -> Result {
     row(f, "", names.collect())?;
     let photos = scores.iter().map(|s| s.photos.to_string());
     row(f, "photos", photos.collect())?;
-    for metric in Metric::ALL {
+    // Rows of numbers only where there are any.
+    let any =
+        |metric: &Metric| !metric.needs_number() || scores.iter().any(|s| s.get(*metric).is_some());
+    for metric in Metric::ALL.into_iter().filter(any) {
         let cells = scores.iter().map(|s| match s.get(metric) {
             Some(v) => format!("{v:.4}"),
             None => "–".into(),

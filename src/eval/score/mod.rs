@@ -7,7 +7,8 @@ mod table;
 mod written;
 
 use super::metrics::{
-    ClassMetrics, ConfusionMatrix, Metric, Metrics, Probabilities, curves, mean_of_known,
+    ClassMetrics, ConfusionMatrix, Metric, Metrics, NumberMetrics, NumberPair, Probabilities,
+    curves, mean_of_known,
 };
 use crate::error::{Error, Result};
 use crate::model::combine::joint_log_probs;
@@ -35,6 +36,8 @@ pub struct Scored {
     pub probs: Vec<Vec<f64>>,
     /// The probability of each final class; empty: the product of the heads'.
     pub class_probs: Vec<f64>,
+    /// Of each head that predicts a number, the number and what is said of it; no list where there is no such head.
+    pub numbers: Vec<Option<NumberPair>>,
 }
 
 /// What a model scores on a set of photos.
@@ -100,6 +103,7 @@ impl ScoreReport {
         let mut heads: Vec<ConfusionMatrix> = (0..names.len())
             .map(|h| ConfusionMatrix::new(taxonomy.labels(h).len()))
             .collect();
+        let mut numbers: Vec<Vec<NumberPair>> = vec![Vec::new(); names.len()];
         let mut class = ConfusionMatrix::new(taxonomy.num_classes());
         let mut if_right = vec![class.clone(); names.len()];
         let mut sets: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
@@ -110,6 +114,7 @@ impl ScoreReport {
             for (head, matrix) in heads.iter_mut().enumerate() {
                 if let Some(truth) = truth[head] {
                     matrix.add(truth, photo.predicted[head])?;
+                    numbers[head].extend(photo.numbers.get(head).copied().flatten());
                 }
             }
             let Some(true_class) = taxonomy.class_of(&truth) else {
@@ -142,7 +147,10 @@ impl ScoreReport {
             heads: heads
                 .map(|(h, (matrix, name))| {
                     let (probs, ordered) = (probs.heads.get(h), ordered.contains(&h));
-                    NamedScore::new(name, taxonomy.labels(h), matrix, probs, ordered)
+                    let mut score =
+                        NamedScore::new(name, taxonomy.labels(h), matrix, probs, ordered);
+                    score.more = score.more.with_numbers(NumberMetrics::new(&numbers[h]));
+                    score
                 })
                 .collect(),
             class: NamedScore::new(
@@ -216,6 +224,9 @@ impl NamedScore {
             Metric::MeanAbsoluteError => more.mean_absolute_error,
             Metric::CalibrationError => more.calibration_error,
             Metric::Brier => more.brier,
+            Metric::NumberMae => more.number_mae,
+            Metric::NumberR2 => more.number_r2,
+            Metric::NumberCoverage => more.number_coverage,
         }
     }
 }

@@ -55,6 +55,15 @@ impl Display for NamedScore {
                 m.support
             )?;
         }
+        if let (Some(mae), Some(inside)) = (self.more.number_mae, self.more.number_coverage) {
+            let r2 = self.more.number_r2;
+            let r2 = r2.map_or("–".into(), |r2| format!("{r2:.4}"));
+            writeln!(
+                f,
+                "      number: mean absolute error {mae:.4}, R² {r2}, {:.1} % in the interval of 90 %",
+                100.0 * inside
+            )?;
+        }
         if self.labels.len() <= MAX_SHOWN {
             let names: Vec<&str> = self.labels.iter().map(|l| l.label.as_str()).collect();
             confusion(f, &names, &self.confusion)?;

@@ -103,7 +103,11 @@ fn labels(head: &HeadSpec) -> String {
     if borders.is_empty() {
         return names;
     }
-    format!("{names} (borders {})", borders.join(", "))
+    let number = match head.labels.number {
+        Some(n) => format!("; a number from {} to {}", n.range[0], n.range[1]),
+        None => String::new(),
+    };
+    format!("{names} (borders {}{number})", borders.join(", "))
 }
 
 fn condition(head: &HeadSpec) -> String {
@@ -226,6 +230,9 @@ fn usage(file: &ModelFile) -> String {
     if !plain {
         text +=
             " Heads of ordered labels (`coral`, `corn`) have one output a border between labels.";
+    }
+    if heads.iter().any(|h| h.labels.number.is_some()) {
+        text += " Heads that predict a number have one output a bin of `range`.";
     }
     text.push('\n');
     text

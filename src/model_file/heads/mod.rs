@@ -151,6 +151,40 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
         .finish()
 }
 
+/// Moves the borders between the labels of head `name`, which predicts a number ([`LabelSpec::number`](crate::LabelSpec::number)):
+/// it is trained no more for that, since the probability of a label is the sum of what its bins have.
+///
+/// A joint head and a decision that were for the labels before are taken out.
+///
+/// ```no_run
+/// use hydranet::{ModelFile, heads};
+/// let file = ModelFile::read("best.safetensors")?;
+/// heads::set_thresholds(&file, "age", &[30.0, 58.0])?.write("58.safetensors")?;
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if it does not predict a number, or if the borders are not
+/// as many as before, ascending and inside of its range.
+pub fn set_thresholds(file: &ModelFile, name: &str, thresholds: &[f64]) -> Result<ModelFile> {
+    let place = file.description.model.head_index(name)?;
+    let mut heads = file.description.model.heads.clone();
+    let labels = &mut heads[place].labels;
+    if labels.number.is_none() {
+        return Err(Error::Invalid {
+            what: format!("moving the thresholds of head `{name}`"),
+            expected: "a head that predicts a number (`kind = \"number\"`), whose bins tell labels between any borders".into(),
+            found: "one that has learnt its labels as they are".into(),
+        });
+    }
+    labels.thresholds = thresholds.to_vec();
+    // A soft border is as wide as the new ones leave room for.
+    let gaps = thresholds.windows(2).map(|w| w[1] - w[0]);
+    labels.soft_width = gaps.fold(labels.soft_width, f64::min).max(0.0);
+    let done = json!({"operation": "set_thresholds", "head": name, "thresholds": thresholds});
+    Edit::new(file, heads, done)?.finish()
+}
+
 /// Gives head `name` fresh tensors, drawn from `seed`.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub(super) fn fit(
     Ok(())
 }
 
-/// For each of a head's labels its place in the file.
+/// For each of a head's labels its place in the file; nothing where the rows stay as they are.
 fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u32>> {
     let refuse = |what: &str, expected: String, found: String| {
         Err(Error::Invalid {
@@ -58,17 +58,21 @@ fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u3
             found,
         })
     };
-    let layout = |loss: &LossKind| match loss {
-        LossKind::Coral => "one a border, with one vector of weights (coral)",
-        LossKind::Corn => "one a border, of labels that reach it (corn)",
-        _ => "one a label",
+    let layout = |head: &HeadSpec| match (&head.labels.number, &head.loss.kind) {
+        (Some(n), _) => format!(
+            "one a bin, {} from {} to {}",
+            n.bins, n.range[0], n.range[1]
+        ),
+        (_, LossKind::Coral) => "one a border, with one vector of weights (coral)".into(),
+        (_, LossKind::Corn) => "one a border, of labels that reach it (corn)".into(),
+        _ => "one a label".into(),
     };
-    if layout(&own.loss.kind) != layout(&head.loss.kind) {
-        return refuse(
-            "the outputs",
-            layout(&head.loss.kind).into(),
-            layout(&own.loss.kind).into(),
-        );
+    if layout(own) != layout(head) {
+        return refuse("the outputs", layout(head), layout(own));
+    }
+    if head.labels.number.is_some() {
+        // Whatever the labels are called and where their borders are: the bins are the same.
+        return Ok(Vec::new());
     }
     let Some(order) = places(&own.labels.names, &head.labels.names) else {
         return refuse(

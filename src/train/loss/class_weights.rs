@@ -53,7 +53,7 @@ pub(super) fn head_losses(
 /// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
 /// label by its target, and as much as it counts for the head.
 fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
-    let mut counts = vec![0.0; head.num_labels()];
+    let mut counts = vec![0.0; targets.num_labels];
     let rows = targets.rows.chunks_exact(targets.num_labels);
     for (row, weight) in rows.zip(&targets.weights) {
         for (count, t) in counts.iter_mut().zip(row) {
@@ -68,13 +68,22 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         );
         return Err(empty_split(dataset, Split::Train, &reason));
     }
+    let of_labels = match head.sums() {
+        Some(sums) => sums.of_labels(&counts),
+        None => counts.clone(),
+    };
     let class_weights = match &head.loss.class_weights {
-        ClassWeights::Equal => vec![1.0; counts.len()],
+        ClassWeights::Equal => vec![1.0; of_labels.len()],
         ClassWeights::Given(w) => w.clone(),
-        ClassWeights::Rule(ClassWeightRule::Balanced) => balanced_weights(&counts),
+        ClassWeights::Rule(ClassWeightRule::Balanced) => balanced_weights(&of_labels),
         ClassWeights::Rule(ClassWeightRule::EffectiveNumber { beta }) => {
-            effective_number_weights(&counts, *beta)
+            effective_number_weights(&of_labels, *beta)
         }
+    };
+    // A bin counts as its labels do.
+    let class_weights = match head.sums() {
+        Some(sums) => sums.of_bins(&class_weights),
+        None => class_weights,
     };
     Ok(HeadLoss {
         kind: head.loss.kind.clone(),

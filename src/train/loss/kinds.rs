@@ -53,6 +53,21 @@ impl Batch<'_> {
             LossKind::Coral => cumulative::coral(self),
             LossKind::Corn => cumulative::corn(self),
             LossKind::EarthMover => self.earth_mover(),
+            LossKind::MeanVariance { mean, variance } => {
+                let mut sum = self.loss(&LossKind::CrossEntropy);
+                let (value, gradient) =
+                    self.of_means(*variance, |d| (0.5 * mean * d * d, mean * d));
+                sum.0 += value;
+                for (s, g) in sum.1.iter_mut().zip(gradient) {
+                    *s += g;
+                }
+                sum
+            }
+            LossKind::L1 => self.of_means(0.0, |d| (d.abs(), sign(d))),
+            LossKind::SmoothL1 { beta } => self.of_means(0.0, |d| match d.abs() < *beta {
+                true => (0.5 * d * d / beta, d / beta),
+                false => (d.abs() - 0.5 * beta, sign(d)),
+            }),
             LossKind::Sum(terms) => {
                 let mut sum = (0.0, vec![0.0; self.logits.len()]);
                 for term in terms {
@@ -151,6 +166,37 @@ impl Batch<'_> {
         (value, gradient)
     }
 
+    /// Σ s Σ_c t_c w_c (f(m − y) + variance · v) / total, m and v the mean and variance of p over the labels' places, y the mean of
+    /// t; f gives its value and its derivative.
+    fn of_means(&self, variance: f64, f: impl Fn(f64) -> (f64, f64)) -> Valued {
+        let (n, total) = (self.labels(), self.total());
+        let mean = |row: &[f64]| -> f64 {
+            let sum: f64 = row.iter().sum();
+            let places = row.iter().enumerate();
+            places.map(|(k, v)| k as f64 * v).sum::<f64>() / sum
+        };
+        let (mut value, mut gradient) = (0.0, vec![0.0; self.logits.len()]);
+        for (i, s, targets) in self.rows() {
+            let p = self.probs(i);
+            let factor = s * self.weight(targets) / total;
+            let m = mean(&p);
+            let (term, slope) = f(m - mean(targets));
+            let squares = p
+                .iter()
+                .enumerate()
+                .map(|(k, p)| p * (k as f64 - m).powi(2));
+            value += factor * (term + variance * squares.sum::<f64>());
+            // The variance's own slope by m is 0.
+            let by_p = (0..n).map(|k| {
+                let k = k as f64;
+                factor * (slope * k + variance * (k - m).powi(2))
+            });
+            let by_p: Vec<f64> = by_p.collect();
+            through_softmax(&p, &by_p, &mut gradient[i * n..][..n]);
+        }
+        (value, gradient)
+    }
+
     fn soft_f1(&self) -> Valued {
         let n = self.labels();
         let probs: Vec<(usize, f64, &[f64], Vec<f64>)> = self
@@ -197,6 +243,11 @@ impl Batch<'_> {
         }
         (1.0 - f1, gradient)
     }
+}
+
+/// The derivative of |d|; 0 at 0.
+fn sign(d: f64) -> f64 {
+    if d == 0.0 { 0.0 } else { d.signum() }
 }
 
 /// −(1 − p)^γ u and its derivative by u, with u = log p.

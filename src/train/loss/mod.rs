@@ -46,7 +46,8 @@ pub trait Loss {
     ///
     /// # Shapes
     /// - `outputs` `(photos, num_outputs)`, see [`Head::outputs`](crate::Head::outputs)
-    /// - `targets` `(photos, num_labels)`, soft rows of the mixed photos, without label smoothing
+    /// - `targets` `(photos, num_labels)`, soft rows of the mixed photos, without label smoothing; over the bins of a number
+    ///   `(photos, bins)`
     /// - `weights` `(photos)`, 0 where the label is missing
     /// - result a scalar
     ///
@@ -77,7 +78,8 @@ pub struct HeadLoss {
 }
 
 impl HeadLoss {
-    /// A loss in which all labels count and occur alike, without smoothing.
+    /// A loss in which all labels count and occur alike, without smoothing; `num_labels` are a head's
+    /// [`num_targets`](crate::HeadSpec::num_targets).
     pub fn new(kind: LossKind, num_labels: usize) -> Self {
         Self {
             kind,
@@ -123,8 +125,9 @@ impl HeadLoss {
 
     /// Σᵢ sᵢ ℓᵢ / Σᵢ sᵢ Σ_c tᵢ_c w_c, with ℓ as [`LossKind`] says, in which label c has the factor w_c; t the smoothed targets, w
     /// the class weights, s the weight of each photo, 0 where the label is missing. For cross-entropy on hard labels this is
-    /// PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met. The earth mover's distance
-    /// has no parts that belong to a label: a photo's has the factor Σ_c t_c w_c. Soft F1 is one of the whole batch.
+    /// PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met. The earth mover's distance and
+    /// those of means have no parts that belong to a label: a photo's has the factor Σ_c t_c w_c. Soft F1 is one of the whole
+    /// batch.
     ///
     /// Value and gradient are computed together, in `f64`, on the CPU; a gradient's own gradient is not to be had.
     ///

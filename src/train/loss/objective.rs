@@ -5,8 +5,8 @@ use super::joint::{HeadPart, Losses};
 use super::tasks::Tasks;
 use super::unseen::Unseen;
 use super::{Consistency, HeadLoss, Loss};
-use crate::data::dataset::Dataset;
-use crate::data::targets::Targets;
+use crate::data::dataset::{Dataset, Sample, Value};
+use crate::data::targets::{Targets, row};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::model::{ModelSpec, Outputs};
@@ -172,34 +172,44 @@ impl<'a> Objective<'a> {
         Ok(Some(loss.to_dtype(DType::F32)?))
     }
 
-    /// The joint loss of photos with these labels of each head, the joint head's last; `None` if nothing is known of them.
+    /// The joint loss of these samples by their labels as they are measured, and where a head predicts a number by that; `None` if
+    /// nothing is known of them.
     ///
     /// # Shapes
-    /// `outputs` `(photos, num_outputs)` of each head.
+    /// `outputs` `(samples, num_outputs)` of each head.
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub(in crate::train) fn loss_of_labels(
+    pub(in crate::train) fn loss_of_samples(
         &self,
         outputs: &Outputs,
-        known: &[Vec<Option<usize>>],
+        samples: &[&Sample],
     ) -> Result<Option<f64>> {
         let (mut sum, mut labelled) = (0.0, false);
+        let known: Vec<_> = samples.iter().map(|s| self.tasks.labels(s)).collect();
         let heads = self.tasks.heads().zip(&self.losses).zip(outputs.iter());
         for (i, ((head, loss), outputs)) in heads.enumerate() {
-            let labels = known.iter().map(|k| k[i]);
-            let n = head.num_labels();
-            let one_hot: Vec<f32> = labels
-                .clone()
-                .flat_map(|l| (0..n).map(move |c| if l == Some(c) { 1.0 } else { 0.0 }))
-                .collect();
-            let weights: Vec<f32> = labels
-                .map(|l| if l.is_some() { 1.0 } else { 0.0 })
-                .collect();
+            let n = head.num_targets();
+            let mut hard = Vec::with_capacity(known.len() * n);
+            let mut weights = Vec::with_capacity(known.len());
+            for (sample, known) in samples.iter().zip(&known) {
+                // The joint head's label is no value of the sample.
+                let value = sample.values.get(i).copied().flatten();
+                match known[i] {
+                    Some(label) => {
+                        hard.extend(row(head, &value.unwrap_or(Value::Label(label))));
+                        weights.push(1f32);
+                    }
+                    None => {
+                        hard.resize(hard.len() + n, 0.0);
+                        weights.push(0.0);
+                    }
+                }
+            }
             let rows = known.len();
-            let one_hot = Tensor::from_vec(one_hot, (rows, n), &Device::Cpu)?;
+            let hard = Tensor::from_vec(hard, (rows, n), &Device::Cpu)?;
             let weights = Tensor::from_vec(weights, rows, &Device::Cpu)?;
-            if let Some(loss) = self.loss(i, loss, outputs, &one_hot, &weights)? {
+            if let Some(loss) = self.loss(i, loss, outputs, &hard, &weights)? {
                 sum += head.loss.weight * f64::from(loss.to_scalar::<f32>()?);
                 labelled = true;
             }

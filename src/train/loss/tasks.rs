@@ -1,7 +1,7 @@
 //! What a run trains: every head, and the joint head beside them, each with its targets.
 
 use crate::data::dataset::{Sample, Value};
-use crate::data::targets::{Targets, check_values, labels, target};
+use crate::data::targets::{Targets, check_values, labels, row, target};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::model::{JointSpec, ModelSpec};
@@ -93,7 +93,7 @@ impl Tasks {
         let empty = |head: &HeadSpec| Targets {
             rows: Vec::new(),
             weights: Vec::new(),
-            num_labels: head.num_labels(),
+            num_labels: head.num_targets(),
         };
         let mut all: Vec<Targets> = self.heads.iter().map(empty).collect();
         let mut of_joint = self.joint.as_ref().map(|joint| (joint, empty(&joint.head)));
@@ -108,7 +108,12 @@ impl Tasks {
             for (head, own) in known.iter().enumerate() {
                 let reach = self.reach(head, &known, &reached);
                 reached.push(reach);
-                all[head].push(own.as_deref(), reach);
+                match (&self.heads[head].labels.number, &values[head]) {
+                    (Some(_), Some(value)) if own.is_some() => {
+                        all[head].push(Some(&row(&self.heads[head], value)), reach);
+                    }
+                    _ => all[head].push(own.as_deref(), reach),
+                }
             }
             if let Some((joint, targets)) = &mut of_joint {
                 targets.push(joint.target(&known).as_deref(), 1.0);

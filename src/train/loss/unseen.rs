@@ -41,7 +41,11 @@ impl Unseen {
         losses: &[HeadLoss],
     ) -> Vec<Self> {
         let of_head = |(head, loss): (&HeadSpec, &HeadLoss)| {
-            let pairs = head.labels.names.iter().zip(&loss.counts);
+            let counts = match head.sums() {
+                Some(sums) => &sums.of_labels(&loss.counts),
+                None => &loss.counts,
+            };
+            let pairs = head.labels.names.iter().zip(counts);
             let labels: Vec<&String> = pairs.filter(|(_, c)| **c == 0.0).map(|p| p.0).collect();
             (!labels.is_empty()).then(|| Self {
                 head: head.name.clone(),

@@ -70,7 +70,7 @@ fn teach(
         let mut joint = Tensor::zeros((), DType::F32, &Device::Cpu)?;
         for ((head, outputs), targets) in spec.heads.iter().zip(&outputs.heads).zip(&targets) {
             let (rows, weights) = targets.tensors(&Device::Cpu)?;
-            let loss = HeadLoss::new(head.loss.kind.clone(), head.num_labels());
+            let loss = HeadLoss::new(head.loss.kind.clone(), head.num_targets());
             if let Some(loss) = loss.loss(outputs, &rows, &weights)? {
                 joint = (joint + loss)?;
             }

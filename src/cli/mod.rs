@@ -136,7 +136,8 @@ pub fn main() -> ExitCode {
             .num_threads(threads.into())
             .build_global();
     }
-    let result = crate::tape::instruction_set().and_then(|_| match cli.command {
+    let command = cli.command;
+    let result = crate::tape::instruction_set().and_then(|_| match &command {
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),
@@ -160,7 +161,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            terminal::note(format!("error: {}", hints::advised(&error)));
+            terminal::note(format!("error: {}", hints::advised(&error, &command)));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 use super::check;
 use super::dataset::{Dataset, Fault, Sample};
 use super::seen::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::input::{InputSpec, PhotoSource};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ impl Dataset {
     /// broke while it trained. `None` if stopped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the number of broken photos and the first of them, if there are any and `skip` is false.
+    /// [`Error::Refused`] with the number of broken photos and the first of them, if there are any and `skip` is false.
     pub fn find_broken(
         &mut self,
         input: &InputSpec,
@@ -117,15 +117,16 @@ impl Dataset {
                 0 => String::new(),
                 more => format!("\n  and {more} more"),
             };
-            return Err(Error::Invalid {
+            return Err(Error::Refused {
                 what: "the photos".into(),
-                expected: "files that can all be read; mend them, take their rows out before the run begins, or go on without them with --skip-broken".into(),
+                expected: "files that can all be read; mend them, take their rows out before the run begins, or go on without them".into(),
                 found: format!(
                     "{} broken of {}:{}{more}",
                     faults.len(),
                     places.len(),
                     named.collect::<String>()
                 ),
+                remedy: Remedy::SkipBroken,
             });
         }
         Ok(Some((broken, faults)))

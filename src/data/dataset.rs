@@ -16,17 +16,17 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// The listings, in the order given.
-    pub sources: Vec<PathBuf>,
+    pub(crate) sources: Vec<PathBuf>,
     /// The heads that the values belong to.
     pub heads: Vec<HeadSpec>,
     /// The photos, source by source, in the order of the listings.
     pub samples: Vec<Sample>,
     /// The corrections that were applied to them, in order.
-    pub corrections: Vec<CorrectionsFile>,
+    pub(crate) corrections: Vec<CorrectionsFile>,
     /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
-    pub skipped: BTreeSet<usize>,
+    pub(crate) skipped: BTreeSet<usize>,
     /// Whom the weights have seen that a training starts from, see `follow`.
-    pub seen: Vec<Seen>,
+    pub(crate) seen: Vec<Seen>,
     /// The contents of photos that were read before.
     pub(crate) contents: Contents,
 }

@@ -44,9 +44,9 @@ impl Views {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// `"ensemble"`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Version of the format: 1.
-    pub format: u32,
+    pub(crate) format: u32,
     /// How the models' scores become one.
     #[serde(default)]
     pub average: Average,

@@ -19,7 +19,7 @@ mod scores;
 mod views;
 
 pub use calls::Predict;
-use calls::{BATCH, Engine, Prepared, calls, named, stack};
+use calls::{BATCH, Engine, Prepared, calls, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
 pub use prediction::{HeadPrediction, Prediction};
@@ -171,12 +171,6 @@ impl Predictor {
         })
     }
 
-    /// What the model sees of each pixel.
-    #[cfg(feature = "image")]
-    fn channels(&self) -> usize {
-        self.input().channels
-    }
-
     /// The logits of each image; of a head of ordered labels (`coral`, `corn`) the labels' log-probabilities.
     ///
     /// # Shapes
@@ -208,15 +202,8 @@ impl Engine for Predictor {
         Ok(vec![vec![self.input().prepare(photo)?]])
     }
 
-    fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
-        match source {
-            PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
-            #[cfg(feature = "image")]
-            encoded => {
-                let input = self.input();
-                self.prepare(&*encoded.hold(name, input.channels, std::slice::from_ref(input))?)
-            }
-        }
+    fn inputs(&self) -> Vec<InputSpec> {
+        vec![self.input().clone()]
     }
 
     fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {

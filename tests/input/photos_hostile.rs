@@ -2,7 +2,7 @@
 
 use super::pngs::{Picture, assemble, chunk, exif, zlib};
 use crate::common::tiny;
-use hydranet::Error;
+use hydranet::{Error, Predict as _};
 use hydranet::input::photo::budget::MAX_MEMORY;
 use hydranet::input::{Photo, find_images};
 use image::DynamicImage;
@@ -377,8 +377,8 @@ fn child_that_opens_photos() {
         model.description.model.input.size = [224, 224];
         model.description.model.input.crop_pct = Some(0.875);
         let predictor = hydranet::Predictor::new(&model).unwrap();
-        let files: Vec<&str> = files.split(':').collect();
-        for told in predictor.predict_files(&files).unwrap() {
+        let files: Vec<_> = files.split(':').map(|f| Path::new(f).into()).collect();
+        for told in predictor.predict_all(&files).unwrap() {
             println!("told {}", told.map(|p| p.name).unwrap());
         }
         println!("took {}", most_memory() - before);

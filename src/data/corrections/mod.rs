@@ -174,7 +174,7 @@ impl Corrections {
     }
 
     /// The files.
-    pub fn files(&self) -> &[CorrectionsFile] {
+    pub(crate) fn files(&self) -> &[CorrectionsFile] {
         &self.files
     }
 

@@ -12,7 +12,7 @@ pub(super) mod tasks;
 pub(crate) mod unseen;
 
 use crate::error::Result;
-use crate::head::LossKind;
+use crate::head::{LossKind, check_loss};
 use batch::Batch;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 pub use consistency::Consistency;
@@ -135,7 +135,8 @@ impl HeadLoss {
     /// `(batch, num_labels)`, `weights` `(batch)`; result a scalar.
     ///
     /// # Errors
-    /// If shapes do not fit.
+    /// [`Error::Shape`](crate::Error::Shape) if shapes do not fit, [`Error::Invalid`](crate::Error::Invalid) if there are not as
+    /// many class weights and counts as labels, or the kind is none for so many.
     pub fn loss(
         &self,
         logits: &Tensor,
@@ -150,6 +151,7 @@ impl HeadLoss {
                 found: format!("{labels} and {}", self.counts.len()),
             });
         }
+        check_loss(&self.kind, labels)?;
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
         for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {

@@ -25,7 +25,7 @@ pub(super) fn file_content(sample: &Sample, content: Content) -> Option<(PathBuf
 
 impl Dataset {
     /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos
-    /// in all. Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and
+    /// in all. Those that cannot be read are an error that names them, or, with `skip`, are passed over: training and
     /// scores pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that
     /// broke while it trained. `None` if stopped.
     ///

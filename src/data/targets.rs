@@ -1,7 +1,7 @@
 //! From a value to what a head is trained towards: a row of weights over its labels.
 
 use super::dataset::{Dataset, Sample, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
@@ -93,9 +93,16 @@ impl Targets {
     /// `(batch, num_labels)` and `(batch)`.
     ///
     /// # Errors
-    /// [`Error::Candle`](crate::Error::Candle) if the device has no memory for them.
+    /// [`Error::Shape`] if there are not as many rows as weights, [`Error::Candle`] if the device has no memory for them.
     pub fn tensors(&self, device: &Device) -> Result<(Tensor, Tensor)> {
         let batch = self.weights.len();
+        if batch.checked_mul(self.num_labels) != Some(self.rows.len()) {
+            return Err(Error::Shape {
+                what: "the rows of targets".into(),
+                expected: format!("({batch}, {})", self.num_labels),
+                found: vec![self.rows.len()],
+            });
+        }
         let rows = Tensor::from_slice(&self.rows, (batch, self.num_labels), device)?;
         Ok((rows, Tensor::from_slice(&self.weights, batch, device)?))
     }

@@ -205,7 +205,7 @@ impl Decision {
     /// classes.
     ///
     /// # Errors
-    /// As [`joint_log_probs`].
+    /// [`Error::Invalid`] if there is not one list a head with one value a label.
     pub fn log_probs(
         &self,
         taxonomy: &Taxonomy,

@@ -40,6 +40,26 @@ pub(crate) fn heads(
 /// A backbone that feeds several heads.
 ///
 /// [`features`](Self::features) and [`logits`](Self::logits) are separate, so that features can be kept.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use hydranet::{Architecture, HeadSpec, InputSpec, Mode, ModelSpec, MultiTaskModel};
+///
+/// let backbone = Architecture::from_name("mobilenetv3_small_100")?;
+/// let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"]), HeadSpec::new("age", ["young", "middle", "old"])];
+/// let spec = ModelSpec::new(backbone, heads, InputSpec { size: [32, 32], ..backbone.input() });
+/// // Over a `VarMap` every tensor is a variable, drawn afresh.
+/// let variables = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+/// let model = MultiTaskModel::new(&spec, 0.0, &vb)?;
+///
+/// let images = Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// let features = model.features(&images, Mode::Eval)?;
+/// let logits = model.logits(&features, Mode::Eval)?;
+/// assert_eq!(logits.heads[1].dims(), [2, 3]);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 pub struct MultiTaskModel {
     backbone: Box<dyn Backbone>,
     heads: Vec<Head>,

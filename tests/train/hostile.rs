@@ -395,14 +395,18 @@ proptest! {
         values in prop::collection::vec(
             prop::option::of(prop_oneof![count().prop_map(Value::Label), number().prop_map(Value::Number)]), 0..4),
         bytes in prop::collection::vec(any::<u8>(), 0..40), place in count(), shares in [number(), number()],
+        names in [word(), word(), word()],
     ) {
         let photos: [PhotoSource; 3] = [
             bytes.clone().into(),
             Photo { height: place, width: 1, rgb: bytes }.into(),
             Path::new("nowhere.png").into(),
         ];
-        let samples: Vec<Sample> = photos.into_iter().map(|p| Sample { source: place, ..Sample::new("a", p, values.clone()) }).collect();
+        let sample = |(photo, name): (PhotoSource, &String)| Sample { source: place, ..Sample::new(name, photo, values.clone()) };
+        let samples: Vec<Sample> = photos.into_iter().zip(&names).map(sample).collect();
+        let apart = names[0] != names[1] && names[1] != names[2] && names[0] != names[2];
         if let Some(mut data) = named(Dataset::new(heads.clone(), samples)) {
+            prop_assert!(apart);
             named(data.check(&heads));
             data.indices(Split::Train);
             let stop = std::sync::atomic::AtomicBool::new(false);

@@ -19,7 +19,8 @@ pub use consistency::Consistency;
 use std::borrow::Cow;
 pub use tasks::targets;
 
-/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it.
+/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it. Like a [`Backbone`](crate::Backbone) it speaks
+/// candle's `Result`, as its operators do.
 ///
 /// ```
 /// use candle_core::{D, Result, Tensor};

@@ -308,7 +308,11 @@ fn listed(names: &[String]) -> String {
 
 impl Error {
     /// Wraps an operating-system error with what was attempted on which path.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
         Self::Io {
             action,
             path: path.into(),

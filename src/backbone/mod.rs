@@ -263,7 +263,7 @@ impl Architecture {
     }
 
     /// timm's tag of its usual pretrained weights; empty if there are none, or if it is plugged in.
-    pub fn tag(self) -> &'static str {
+    pub(crate) fn tag(self) -> &'static str {
         match self.0 {
             Known::Own(variant) => variant.tag,
             Known::Plugged(_) => "",
@@ -355,11 +355,7 @@ impl Architecture {
 
     /// [`build`](Self::build) without own kernels, as it runs on devices that hydranet has none for.
     #[doc(hidden)]
-    pub fn build_composed(
-        self,
-        vb: VarBuilder,
-        drop_path: f32,
-    ) -> Result<Box<dyn Backbone>> {
+    pub fn build_composed(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
         Ok(self.build_on(3, vb, drop_path, Tape::composed)?)
     }
 

@@ -111,7 +111,7 @@ impl ConfigArgs {
 
 /// What the command does with its arguments.
 pub fn main() -> ExitCode {
-    crate::tape::keep_freed_memory();
+    hydranet_kernels::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {

@@ -76,7 +76,8 @@ impl Dataset {
         for sample in &dataset.samples {
             if !names.insert(&sample.name) {
                 let name = &sample.name;
-                let message = format!("a name of its own is needed for every photo, found `{name}` twice");
+                let message =
+                    format!("a name of its own is needed for every photo, found `{name}` twice");
                 return Err(dataset.fault(sample, message).into());
             }
         }

@@ -124,12 +124,7 @@ impl Head {
     /// # Errors
     /// [`Error::Invalid`] if the specification is not valid, or the layers would be empty or take more than 1 GiB;
     /// [`Error::Candle`] if `vb` lacks a tensor.
-    pub fn new(
-        spec: &HeadSpec,
-        num_features: usize,
-        index: usize,
-        vb: VarBuilder,
-    ) -> Result<Self> {
+    pub fn new(spec: &HeadSpec, num_features: usize, index: usize, vb: VarBuilder) -> Result<Self> {
         spec.validate()?;
         if num_features == 0 {
             return Err(Error::Invalid {

@@ -197,7 +197,7 @@ impl MultiTaskModel {
     }
 
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer.
-    pub fn set_momentum(&mut self, momentum: Option<f64>) {
+    pub(crate) fn set_momentum(&mut self, momentum: Option<f64>) {
         self.backbone.set_momentum(momentum);
     }
 

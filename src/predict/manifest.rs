@@ -104,10 +104,7 @@ impl Manifest {
         let views = manifest.views.validate();
         views.map_err(|e| fail("its views cannot be used".into(), Some(e.into())))?;
         if manifest.models.is_empty() {
-            Err(fail(
-                "expected at least one model, found none".into(),
-                None,
-            ))
+            Err(fail("expected at least one model, found none".into(), None))
         } else {
             Ok(manifest)
         }

@@ -14,14 +14,16 @@ use std::sync::Arc;
 mod calls;
 mod ensemble;
 mod manifest;
+mod methods;
 mod prediction;
 mod scores;
 mod views;
 
 pub use calls::Predict;
-use calls::{BATCH, Engine, Prepared, calls, stack};
+use calls::{BATCH, Engine, Prepared, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
+use methods::methods_of;
 pub use prediction::{HeadPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
@@ -220,5 +222,5 @@ impl Engine for Predictor {
     }
 }
 
-calls!(Predictor);
-calls!(Ensemble);
+methods_of!(Predictor);
+methods_of!(Ensemble);

@@ -249,7 +249,8 @@ fn files_hold_what_another_program_needs_to_find_the_same() {
         assert_eq!(joint.calibrated, head.confident.calibrated);
         let issues = given.issues(&joint, Rule::PruneByNoiseRate, 1).unwrap();
         let ours: Vec<&str> = given
-            .ranked(&issues, Quality::SelfConfidence).unwrap()
+            .ranked(&issues, Quality::SelfConfidence)
+            .unwrap()
             .into_iter()
             .map(|i| known[i]["path"].as_str())
             .collect();

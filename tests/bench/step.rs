@@ -103,7 +103,7 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
 
 /// A contestant: answers every line of its input with a measurement.
 fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
-    hydranet::tape::keep_freed_memory();
+    hydranet_kernels::keep_freed_memory();
     let threads = options.number("--threads", 2);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -2,9 +2,9 @@
 
 use super::pngs::{Picture, assemble, chunk, exif, zlib};
 use crate::common::tiny;
-use hydranet::{Error, Predict as _};
 use hydranet::input::photo::budget::MAX_MEMORY;
 use hydranet::input::{Photo, find_images};
+use hydranet::{Error, Predict as _};
 use image::DynamicImage;
 use image::metadata::Orientation;
 use std::path::{Path, PathBuf};

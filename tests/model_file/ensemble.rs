@@ -3,8 +3,8 @@
 use crate::common::tiny;
 use candle_core::{Device, Tensor};
 use hydranet::{
-    Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, Prediction,
-    Predict, PhotoSource, Predictor, Views,
+    Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, PhotoSource,
+    Predict, Prediction, Predictor, Views,
 };
 use std::path::{Path, PathBuf};
 

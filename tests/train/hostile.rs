@@ -39,7 +39,10 @@ fn count() -> impl Strategy<Value = usize> {
 
 fn word() -> impl Strategy<Value = String> {
     let known = ["shade", "tint", "dark / red", "joint", "*", "fc", ""];
-    prop_oneof![prop::sample::select(known.map(String::from).to_vec()), ".{0,4}"]
+    prop_oneof![
+        prop::sample::select(known.map(String::from).to_vec()),
+        ".{0,4}"
+    ]
 }
 
 fn words() -> impl Strategy<Value = Vec<String>> {
@@ -59,7 +62,11 @@ fn loss() -> impl Strategy<Value = LossKind> {
         number().prop_map(|tau| LossKind::LogitAdjusted { tau }),
         number().prop_map(|q| LossKind::GeneralizedCrossEntropy { q }),
         [number(), number(), number()].prop_map(|[alpha, beta, zero]| {
-            LossKind::SymmetricCrossEntropy { alpha, beta, log_zero: -zero }
+            LossKind::SymmetricCrossEntropy {
+                alpha,
+                beta,
+                log_zero: -zero,
+            }
         }),
     ];
     one.prop_recursive(2, 6, 3, |inner| {
@@ -83,7 +90,12 @@ fn head(name: &'static str) -> impl Strategy<Value = HeadSpec> {
     let bands = prop::collection::vec([number(), number()], 0..2);
     let kinds = (loss(), class_weights(), any::<bool>());
     (numbers, prop::collection::vec(number(), 0..3), bands, kinds).prop_map(
-        move |([weight, smoothing, dropout, soft, late], borders, drop, (loss, weights, ordered))| {
+        move |(
+            [weight, smoothing, dropout, soft, late],
+            borders,
+            drop,
+            (loss, weights, ordered),
+        )| {
             let mut head = HeadSpec::new(name, ["a", "b"]).with_loss(loss);
             head.labels.thresholds = borders;
             head.labels.drop = drop;
@@ -196,23 +208,29 @@ fn change() -> impl Strategy<Value = Change> {
         prop::array::uniform12(number()).prop_map(Change::Numbers),
         fine_tune().prop_map(Change::FineTune),
         count().prop_map(|n| Change::BatchNorm(BatchNormMode::FrozenStages(n))),
-        lora.prop_map(|(rank, alpha, weights)| Change::Lora(Lora { rank, alpha, weights })),
+        lora.prop_map(|(rank, alpha, weights)| Change::Lora(Lora {
+            rank,
+            alpha,
+            weights
+        })),
         prop::collection::vec(mix(), 0..3).prop_map(Change::Mix),
         balancing().prop_map(Change::Balancing),
         sampling().prop_map(Change::Sampling),
         augment().prop_map(Change::Augment),
         number().prop_map(|momentum| Change::Optimizer(OptimizerKind::Sgd { momentum })),
         [number(), number()].prop_map(|[valid, test]| Change::Split(SplitConfig { valid, test })),
-        joint.prop_map(|([a, b, c, d, e], loss, class_weights)| Change::Joint(JointSpec {
-            share: a,
-            weight: b,
-            consistency: c,
-            smoothing: d,
-            dropout: e,
-            loss,
-            class_weights,
-            ..JointSpec::default()
-        })),
+        joint.prop_map(
+            |([a, b, c, d, e], loss, class_weights)| Change::Joint(JointSpec {
+                share: a,
+                weight: b,
+                consistency: c,
+                smoothing: d,
+                dropout: e,
+                loss,
+                class_weights,
+                ..JointSpec::default()
+            })
+        ),
         words().prop_map(Change::Frozen),
         prop::sample::select(vec![
             DecisionRule::Prior,
@@ -309,7 +327,9 @@ fn photos(heads: Vec<HeadSpec>) -> Dataset {
         let photo = Photo {
             height: 20,
             width: 18,
-            rgb: (0..3 * 20 * 18).map(|at| (at * 31 * (i + 1) % 251) as u8).collect(),
+            rgb: (0..3 * 20 * 18)
+                .map(|at| (at * 31 * (i + 1) % 251) as u8)
+                .collect(),
         };
         let label = |h: &HeadSpec| (i != 5).then_some(Value::Label(i % h.num_labels()));
         Sample {
@@ -337,20 +357,50 @@ fn named<T>(outcome: Result<T, Error>) -> Option<T> {
 /// A line of TOML: a key that some file has, and any value.
 fn line() -> impl Strategy<Value = String> {
     let keys = [
-        "name", "labels", "thresholds", "loss", "weight", "hidden", "when", "drop", "column",
-        "[train]", "[model]", "epochs", "batch", "mix", "fine_tune", "[heads.shade]", "smoothing",
+        "name",
+        "labels",
+        "thresholds",
+        "loss",
+        "weight",
+        "hidden",
+        "when",
+        "drop",
+        "column",
+        "[train]",
+        "[model]",
+        "epochs",
+        "batch",
+        "mix",
+        "fine_tune",
+        "[heads.shade]",
+        "smoothing",
     ];
     let values = [
-        "1", "-1", "nan", "1e400", "\"x\"", "[]", "[[1, 0]]", "{}", "[\"a\", \"b\"]", "\"corn\"",
-        "{ focal = { gamma = -1 } }", "true", "99999999999999999999", "{ sum = [{ kind = \"coral\" }] }",
-        "{ shade = [\"a\"] }", "",
+        "1",
+        "-1",
+        "nan",
+        "1e400",
+        "\"x\"",
+        "[]",
+        "[[1, 0]]",
+        "{}",
+        "[\"a\", \"b\"]",
+        "\"corn\"",
+        "{ focal = { gamma = -1 } }",
+        "true",
+        "99999999999999999999",
+        "{ sum = [{ kind = \"coral\" }] }",
+        "{ shade = [\"a\"] }",
+        "",
     ];
-    (prop::sample::select(keys.to_vec()), prop::sample::select(values.to_vec())).prop_map(
-        |(key, value)| match key.starts_with('[') {
+    (
+        prop::sample::select(keys.to_vec()),
+        prop::sample::select(values.to_vec()),
+    )
+        .prop_map(|(key, value)| match key.starts_with('[') {
             true => key.into(),
             false => format!("{key} = {value}"),
-        },
-    )
+        })
 }
 
 proptest! {
@@ -526,21 +576,29 @@ fn an_optimiser_without_variables_or_of_odd_rates_takes_its_steps() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
     let numbers = prop::array::uniform4(number());
     runner
-        .run(&(numbers, any::<u64>(), 0..3usize), |([lr, decay, momentum, rate], since, vars)| {
-            for kind in [OptimizerKind::AdamW, OptimizerKind::Sgd { momentum }] {
-                let group = Group {
-                    lr,
-                    weight_decay: decay,
-                    since,
-                };
-                let var = || Var::new(&[1f32, 2.0], &Device::Cpu).unwrap();
-                let vars: Vec<Var> = (0..vars).map(|_| var()).collect();
-                let sum = vars.iter().try_fold(Tensor::new(0f32, &Device::Cpu)?, |sum, v| sum + v.sum_all()?)?;
-                let mut optimizer = <Optimizer as candle_nn::Optimizer>::new(vars, (kind, group))?;
-                optimizer.set_learning_rate(rate);
-                optimizer.backward_step(&sum)?;
-            }
-            Ok(())
-        })
+        .run(
+            &(numbers, any::<u64>(), 0..3usize),
+            |([lr, decay, momentum, rate], since, vars)| {
+                for kind in [OptimizerKind::AdamW, OptimizerKind::Sgd { momentum }] {
+                    let group = Group {
+                        lr,
+                        weight_decay: decay,
+                        since,
+                    };
+                    let var = || Var::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+                    let vars: Vec<Var> = (0..vars).map(|_| var()).collect();
+                    let sum = vars
+                        .iter()
+                        .try_fold(Tensor::new(0f32, &Device::Cpu)?, |sum, v| {
+                            sum + v.sum_all()?
+                        })?;
+                    let mut optimizer =
+                        <Optimizer as candle_nn::Optimizer>::new(vars, (kind, group))?;
+                    optimizer.set_learning_rate(rate);
+                    optimizer.backward_step(&sum)?;
+                }
+                Ok(())
+            },
+        )
         .unwrap();
 }

@@ -46,12 +46,7 @@ impl<T: Real> Given<'_, T> {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if `joint` is that of other photos.
-    pub fn issues(
-        &self,
-        joint: &ConfidentJoint,
-        rule: Rule,
-        least: usize,
-    ) -> Result<Vec<usize>> {
+    pub fn issues(&self, joint: &ConfidentJoint, rule: Rule, least: usize) -> Result<Vec<usize>> {
         joint.check(&self.label_counts)?;
         let pruned = |by_class: bool| {
             let marked = self.prune(joint, by_class, least);

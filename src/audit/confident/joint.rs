@@ -34,9 +34,7 @@ impl ConfidentJoint {
     #[inline]
     pub fn likely(&self, place: usize) -> Option<usize> {
         let likely = self.likely.get(place).copied();
-        likely
-            .filter(|l| *l != NONE)
-            .map(|l| l as usize)
+        likely.filter(|l| *l != NONE).map(|l| l as usize)
     }
 
     /// Refuses to be used for other photos than those with these counts of labels.

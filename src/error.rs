@@ -50,7 +50,7 @@ pub enum Error {
     /// A configuration or head file is not valid.
     #[error(fmt = of_origin)]
     Config {
-        /// The file, or the command-line setting, the text came from.
+        /// The file, or the setting, the text came from.
         origin: String,
         /// The parser's or the check's message, with line and column where known.
         message: String,
@@ -115,6 +115,19 @@ pub enum Error {
         expected: String,
         /// What was given.
         found: String,
+    },
+
+    /// Something is refused as it stands, and there is a call or a choice by which it is had.
+    #[error("{what}: expected {expected}, found {found}")]
+    Refused {
+        /// The file, folder or quantity.
+        what: String,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        found: String,
+        /// What helps.
+        remedy: Remedy,
     },
 
     /// A tensor has another shape than the operator needs.
@@ -186,6 +199,26 @@ pub enum Error {
     /// candle reported an error.
     #[error(transparent)]
     Candle(candle_core::Error),
+}
+
+/// What helps where something is [refused](Error::Refused). A program offers it in its own words: the command names an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// To attach the heads to their backbone, see [`HeadsFile::attach`](crate::heads::HeadsFile::attach).
+    AttachHeads,
+    /// To take the heads out of the model, see [`heads_only`](crate::heads::heads_only).
+    ExtractHeads,
+    /// To give a head of a model file another name, see [`rename`](crate::heads::rename), or to take it out.
+    RenameHead,
+    /// To name a folder that holds heads.
+    HeadsFolder,
+    /// To go on with the run that the folder holds, or to name another folder.
+    Resume,
+    /// To go on without the photos that cannot be read.
+    SkipBroken,
+    /// To let what is there be replaced.
+    Overwrite,
 }
 
 /// What can be done about a failure on the Hub.
@@ -275,7 +308,11 @@ fn listed(names: &[String]) -> String {
 
 impl Error {
     /// Wraps an operating-system error with what was attempted on which path.
-    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
         Self::Io {
             action,
             path: path.into(),

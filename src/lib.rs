@@ -122,15 +122,14 @@ pub mod weights;
 
 pub use backbone::{Architecture, Backbone, SavedActivations, adapter};
 pub use candle_core as candle;
-pub use error::{Error, HubErrorKind, Result};
+pub use error::{Error, HubErrorKind, Remedy, Result};
 pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
     LossTerm, NumberSpec,
 };
 pub use input::{InputSpec, Interpolation, Photo, PhotoSource};
-pub use io::write_atomically;
 pub use layers::{BatchNormMode, Mode};
-pub use model::combine::{Decision, DecisionRule, joint_log_probs};
+pub use model::combine::{Decision, DecisionRule};
 pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, Logits, ModelSpec, MultiTaskModel, Outputs};
 pub use model_file::{

@@ -5,22 +5,24 @@ macro_rules! named {
     ($type:ident, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
             /// All of them, in order.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+            pub(crate) const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
             /// The name, as in settings and files.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name),+
                 }
             }
         }
 
+        #[automatically_derived]
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.name())
             }
         }
 
+        #[automatically_derived]
         impl std::str::FromStr for $type {
             type Err = crate::Error;
 

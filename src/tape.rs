@@ -4,8 +4,6 @@
 //! compile them again.
 
 use crate::error::{Error, Result};
-#[cfg(feature = "cli")]
-pub use hydranet_kernels::keep_freed_memory;
 pub use hydranet_tape::*;
 
 /// The instruction set the kernels use: `avx512`, `avx2` or `portable`, the best of this processor, or less if the environment

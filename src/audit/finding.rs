@@ -87,9 +87,9 @@ impl Examined {
         let confident = given.confident_joint();
         let named: BTreeMap<Rule, Vec<usize>> = Rule::ALL
             .into_iter()
-            .map(|rule| (rule, given.issues(&confident, rule, 1)))
-            .collect();
-        let suspects = given.ranked(&named[&rule], quality);
+            .map(|rule| Ok((rule, given.issues(&confident, rule, 1)?)))
+            .collect::<Result<_>>()?;
+        let suspects = given.ranked(&named[&rule], quality)?;
         let noise = Noise::new(&confident);
         let photos = question.places.len();
         let share = |count: usize| count as f64 / photos.max(1) as f64;

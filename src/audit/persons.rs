@@ -153,7 +153,7 @@ impl<'a> Votes<'a> {
             probs: votes.probs.clone(),
         };
         let confident = persons.confident()?;
-        let issues = confident.issues(&confident.confident_joint(), rule, 1);
+        let issues = confident.issues(&confident.confident_joint(), rule, 1)?;
         issues.into_iter().for_each(|i| votes.suspect[i] = true);
         Ok(votes)
     }
@@ -298,7 +298,7 @@ fn contradictions(questions: &[Question], votes: &[Option<Votes>]) -> Result<BTr
     let heads = questions.iter().zip(votes);
     for (question, _) in heads.filter(|(q, v)| v.is_none() && q.name != "class") {
         let given = question.confident()?;
-        let issues = given.issues(&given.confident_joint(), Rule::ConfidentLearning, 1);
+        let issues = given.issues(&given.confident_joint(), Rule::ConfidentLearning, 1)?;
         photos.extend(issues.into_iter().map(|i| question.places[i]));
     }
     Ok(photos)

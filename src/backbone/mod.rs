@@ -263,7 +263,7 @@ impl Architecture {
     }
 
     /// timm's tag of its usual pretrained weights; empty if there are none, or if it is plugged in.
-    pub fn tag(self) -> &'static str {
+    pub(crate) fn tag(self) -> &'static str {
         match self.0 {
             Known::Own(variant) => variant.tag,
             Known::Plugged(_) => "",
@@ -294,7 +294,7 @@ impl Architecture {
     pub fn input(self) -> InputSpec {
         let (side, interpolation, [mean, std]) = match self.0 {
             Known::Own(v) => (v.side, v.interpolation, v.norm),
-            Known::Plugged(e) => (e.side, e.interpolation, [e.mean, e.std]),
+            Known::Plugged(entry) => return entry.input(),
         };
         InputSpec {
             size: [side; 2],
@@ -309,7 +309,7 @@ impl Architecture {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the sizes it takes.
-    pub fn check_size(self, size: [usize; 2]) -> Result<()> {
+    pub(crate) fn check_size(self, size: [usize; 2]) -> Result<()> {
         self.entry().map_or(Ok(()), |entry| entry.check_size(size))
     }
 
@@ -335,7 +335,7 @@ impl Architecture {
     ///
     /// # Errors
     /// If `vb` lacks a tensor.
-    pub fn build(self, vb: VarBuilder, drop_path: f32) -> candle_core::Result<Box<dyn Backbone>> {
+    pub fn build(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
         self.build_for(3, vb, drop_path)
     }
 
@@ -349,18 +349,14 @@ impl Architecture {
         channels: usize,
         vb: VarBuilder,
         drop_path: f32,
-    ) -> candle_core::Result<Box<dyn Backbone>> {
-        self.build_on(channels, vb, drop_path, Tape::new)
+    ) -> Result<Box<dyn Backbone>> {
+        Ok(self.build_on(channels, vb, drop_path, Tape::new)?)
     }
 
     /// [`build`](Self::build) without own kernels, as it runs on devices that hydranet has none for.
     #[doc(hidden)]
-    pub fn build_composed(
-        self,
-        vb: VarBuilder,
-        drop_path: f32,
-    ) -> candle_core::Result<Box<dyn Backbone>> {
-        self.build_on(3, vb, drop_path, Tape::composed)
+    pub fn build_composed(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
+        Ok(self.build_on(3, vb, drop_path, Tape::composed)?)
     }
 
     fn build_on(

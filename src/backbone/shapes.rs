@@ -13,7 +13,7 @@ impl Architecture {
     ///
     /// # Errors
     /// If it cannot be built.
-    pub fn shapes(self, channels: usize) -> Result<Shapes> {
+    pub(crate) fn shapes(self, channels: usize) -> Result<Shapes> {
         let recorder = Recorder::default();
         let vb = VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu);
         self.build_for(channels, vb, 0.0)?;

@@ -61,7 +61,9 @@ impl Check {
                 config.train.seed,
                 &config.train.corrections,
             )?;
-            report.copies(&on_sides).iter().for_each(note);
+            if let Some(warning) = report.copies(&on_sides) {
+                note(format!("{warning}; `hydranet health` lists them all"));
+            }
             dataset = Some(on_sides);
         }
         if self.json {

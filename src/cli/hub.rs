@@ -19,7 +19,7 @@ pub(crate) struct Push {
     path: PathBuf,
     /// Make the repository if there is none.
     #[arg(long)]
-    create: bool,
+    pub(super) create: bool,
     /// Make it private.
     #[arg(long, requires = "create")]
     private: bool,

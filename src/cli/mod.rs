@@ -120,7 +120,7 @@ impl ConfigArgs {
 
 /// What the command does with its arguments.
 pub fn main() -> ExitCode {
-    crate::tape::keep_freed_memory();
+    hydranet_kernels::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
@@ -145,7 +145,8 @@ pub fn main() -> ExitCode {
             .num_threads(threads.into())
             .build_global();
     }
-    let result = crate::tape::instruction_set().and_then(|_| match cli.command {
+    let command = cli.command;
+    let result = crate::tape::instruction_set().and_then(|_| match &command {
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),
@@ -171,7 +172,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            terminal::note(format!("error: {}", hints::advised(&error)));
+            terminal::note(format!("error: {}", hints::advised(&error, &command)));
             ExitCode::FAILURE
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn learning_rates(trials: &[Trial], path: &Path) -> crate::Result<()>
             .map_err(|e| fail(&e))?;
         root.present().map_err(|e| fail(&e))?;
     }
-    crate::write_atomically(path, text.as_bytes())
+    crate::io::write_atomically(path, text.as_bytes())
 }
 
 /// The paired differences to the baseline in the first figure, each with its interval; without any, nothing is drawn.
@@ -130,5 +130,5 @@ pub(crate) fn differences(comparison: &Comparison, path: &Path) -> crate::Result
         }
         root.present().map_err(|e| fail(&e))?;
     }
-    crate::write_atomically(path, text.as_bytes())
+    crate::io::write_atomically(path, text.as_bytes())
 }

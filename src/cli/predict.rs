@@ -9,7 +9,7 @@ use crate::escape::printable_json;
 use crate::eval::predictions::{number_cells, number_header};
 use crate::input::find_images;
 use crate::io::table::to_csv;
-use crate::{Ensemble, Error, Prediction};
+use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -71,7 +71,7 @@ impl Predict {
         let mut faults = 0;
         let mut progress = Progress::new("predict");
         for part in paths.chunks(BATCH) {
-            for outcome in ensemble.predict_files(part)? {
+            for outcome in predicted(ensemble, part)? {
                 answers.push(outcome.map(|p| p.class).unwrap_or_else(|e| {
                     faults += 1;
                     progress.line(&format!("error: {e:#}; answered with class 0"));
@@ -120,7 +120,7 @@ impl Predict {
         }
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
-            for (path, outcome) in part.iter().zip(ensemble.predict_files(part)?) {
+            for (path, outcome) in part.iter().zip(predicted(ensemble, part)?) {
                 let path = path.display().to_string();
                 match outcome {
                     Ok(p) if self.json => {
@@ -144,6 +144,15 @@ impl Predict {
         }
         Ok(faults)
     }
+}
+
+/// What the models say of some files.
+fn predicted(
+    ensemble: &Ensemble,
+    files: &[PathBuf],
+) -> crate::Result<Vec<crate::Result<Prediction>>> {
+    let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
+    ensemble.predict_all(&photos)
 }
 
 /// Columns that only some models have.

@@ -76,6 +76,9 @@ impl DataArgs {
         }
         let sides = sides?;
         note(&sides);
+        if sides.asks_for_sides {
+            note("--split-file FILE gives the sides, as the run's split.csv has them");
+        }
         show_corrections(&corrections.apply(&mut dataset)?);
         dataset.check_possible(&spec.taxonomy()?)?;
         Ok((dataset, sides))

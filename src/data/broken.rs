@@ -3,7 +3,7 @@
 use super::check;
 use super::dataset::{Dataset, Fault, Sample};
 use super::seen::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::input::{InputSpec, PhotoSource};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -25,12 +25,12 @@ pub(super) fn file_content(sample: &Sample, content: Content) -> Option<(PathBuf
 
 impl Dataset {
     /// Decodes and prepares every photo that stands on a side, on all of rayon's threads; `progress` gets photos done and photos
-    /// in all. Those that cannot be read are an error that names them, or, with `skip`, go to [`Dataset::skipped`]: training and
+    /// in all. Those that cannot be read are an error that names them, or, with `skip`, are passed over: training and
     /// scores pass over them, while the fingerprint stays that of the whole listing, so that a run can go on without a photo that
     /// broke while it trained. `None` if stopped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the number of broken photos and the first of them, if there are any and `skip` is false.
+    /// [`Error::Refused`] with the number of broken photos and the first of them, if there are any and `skip` is false.
     pub fn find_broken(
         &mut self,
         input: &InputSpec,
@@ -117,15 +117,16 @@ impl Dataset {
                 0 => String::new(),
                 more => format!("\n  and {more} more"),
             };
-            return Err(Error::Invalid {
+            return Err(Error::Refused {
                 what: "the photos".into(),
-                expected: "files that can all be read; mend them, take their rows out before the run begins, or go on without them with --skip-broken".into(),
+                expected: "files that can all be read; mend them, take their rows out before the run begins, or go on without them".into(),
                 found: format!(
                     "{} broken of {}:{}{more}",
                     faults.len(),
                     places.len(),
                     named.collect::<String>()
                 ),
+                remedy: Remedy::SkipBroken,
             });
         }
         Ok(Some((broken, faults)))

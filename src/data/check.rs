@@ -194,7 +194,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) with file and line of the first.
-    pub fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
+    pub(crate) fn check_possible(&self, taxonomy: &Taxonomy) -> Result<()> {
         match self.contradictions(taxonomy).into_iter().next() {
             Some(first) => Err(first.into()),
             None => Ok(()),

@@ -9,24 +9,35 @@ use crate::head::HeadSpec;
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 /// All photos of a run.
+///
+/// ```no_run
+/// use hydranet::data::{Dataset, Split};
+/// use hydranet::train::Config;
+///
+/// let config = Config::load("heads".as_ref(), None, &[])?;
+/// let mut dataset = Dataset::open(&["photos.csv".into()], &config.model_spec()?.heads)?;
+/// dataset.put_on_sides(&config.train.split, config.train.seed, &[])?;
+/// println!("{} photos to learn from", dataset.indices(Split::Train).len());
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// The listings, in the order given.
-    pub sources: Vec<PathBuf>,
+    pub(crate) sources: Vec<PathBuf>,
     /// The heads that the values belong to.
     pub heads: Vec<HeadSpec>,
     /// The photos, source by source, in the order of the listings.
     pub samples: Vec<Sample>,
     /// The corrections that were applied to them, in order.
-    pub corrections: Vec<CorrectionsFile>,
+    pub(crate) corrections: Vec<CorrectionsFile>,
     /// Indices of photos that cannot be read and are passed over, see [`find_broken`](Self::find_broken).
-    pub skipped: BTreeSet<usize>,
-    /// Whom the weights have seen that a training starts from, see `follow`.
-    pub seen: Vec<Seen>,
+    pub(crate) skipped: BTreeSet<usize>,
+    /// Whom the weights have seen that a training starts from, see [`follow`](Self::follow).
+    pub(crate) seen: Vec<Seen>,
     /// The contents of photos that were read before.
     pub(crate) contents: Contents,
 }
@@ -50,7 +61,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a head is not valid, [`Error::Data`] naming the first photo with a value that is none of its heads'.
+    /// [`Error::Invalid`] if a head is not valid, [`Error::Data`] naming the first photo with a value that is none of its heads' or
+    /// with the name of another.
     pub fn new(heads: Vec<HeadSpec>, mut samples: Vec<Sample>) -> Result<Self> {
         heads.iter().try_for_each(HeadSpec::validate)?;
         samples.iter_mut().for_each(|sample| sample.source = 0);
@@ -60,6 +72,15 @@ impl Dataset {
             ..Self::empty(heads)
         };
         dataset.check(&dataset.heads)?;
+        let mut names = HashSet::new();
+        for sample in &dataset.samples {
+            if !names.insert(&sample.name) {
+                let name = &sample.name;
+                let message =
+                    format!("a name of its own is needed for every photo, found `{name}` twice");
+                return Err(dataset.fault(sample, message).into());
+            }
+        }
         Ok(dataset)
     }
 

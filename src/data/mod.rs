@@ -18,13 +18,14 @@ pub(crate) mod sampling;
 pub(crate) mod seen;
 pub(crate) mod split;
 pub(crate) mod split_report;
-pub mod targets;
+pub(crate) mod targets;
 
 pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
 pub use corrections::Corrections;
 pub use dataset::{Dataset, Sample, Split, Value};
 pub use sampling::Sampling;
 pub use split::SplitConfig;
+pub use targets::Targets;
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/data/mod.rs"]

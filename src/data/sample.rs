@@ -51,13 +51,13 @@ pub struct Sample {
     pub values: Vec<Option<Value>>,
     /// Line in the listing, counted from 1 with the header.
     pub row: Option<u64>,
-    /// Index into [`Dataset::sources`](super::dataset::Dataset::sources).
+    /// Index of its listing, in the order in which they were given.
     pub source: usize,
 }
 
 impl Sample {
-    /// A photo of which no more is known than these values, one a head. Photos by the same name are taken for one where they are
-    /// called by name, as in corrections.
+    /// A photo of which no more is known than these values, one a head. By its name it is called in messages, in corrections and
+    /// in what a run writes.
     pub fn new(
         name: impl Into<String>,
         photo: impl Into<PhotoSource>,

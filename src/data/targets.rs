@@ -1,6 +1,7 @@
 //! From a value to what a head is trained towards: a row of weights over its labels.
 
 use super::dataset::{Dataset, Sample, Value};
+use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
@@ -93,9 +94,16 @@ impl Targets {
     /// `(batch, num_labels)` and `(batch)`.
     ///
     /// # Errors
-    /// If candle has no memory for them.
-    pub fn tensors(&self, device: &Device) -> candle_core::Result<(Tensor, Tensor)> {
+    /// [`Error::Shape`] if there are not as many rows as weights, [`Error::Candle`] if the device has no memory for them.
+    pub fn tensors(&self, device: &Device) -> Result<(Tensor, Tensor)> {
         let batch = self.weights.len();
+        if batch.checked_mul(self.num_labels) != Some(self.rows.len()) {
+            return Err(Error::Shape {
+                what: "the rows of targets".into(),
+                expected: format!("({batch}, {})", self.num_labels),
+                found: vec![self.rows.len()],
+            });
+        }
         let rows = Tensor::from_slice(&self.rows, (batch, self.num_labels), device)?;
         Ok((rows, Tensor::from_slice(&self.weights, batch, device)?))
     }
@@ -121,7 +129,7 @@ impl Targets {
 /// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
 /// threshold itself. Smoothing is the loss's business. A head that predicts a number is taught by rows over its bins in place of
 /// this; what hangs on its labels goes by this.
-pub fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
+pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
     match value {
         Value::Label(label) => {
             let mut weights = vec![0.0; head.num_labels()];

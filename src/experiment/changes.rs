@@ -96,7 +96,7 @@ fn compare(prefix: &str, from: &Table, to: &Table, changes: &mut Vec<Change>) {
 /// Columns of a value in a title.
 const SHOWN: usize = 120;
 
-/// What a variant is called: the settings that make it, in the form of `--set`, what several heads have in common once as
+/// What a variant is called: the settings that make it, in the form of settings, what several heads have in common once as
 /// `heads.{age,mask}.loss=soft_f1`; "baseline" if there is none.
 pub fn title(changes: &[Change]) -> String {
     // That a head is there or not is said by `model.heads`.

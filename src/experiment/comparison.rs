@@ -27,7 +27,7 @@ pub struct Comparison {
 /// Runs of one configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VariantRuns {
-    /// What differs from the baseline, in the form of `--set`.
+    /// What differs from the baseline, in the form of settings.
     pub title: String,
     /// The same, value by value.
     pub changes: Vec<Change>,

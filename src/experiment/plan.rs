@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// The baseline, or a variant of it.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// What is changed, in the form of `--set`.
+    /// What is changed, in the form of settings.
     pub title: String,
     /// What is changed, value by value.
     pub changes: Vec<Change>,
@@ -97,7 +97,7 @@ impl Plan {
         if file.data.is_empty() {
             return Err(Error::Invalid {
                 what: format!("{origin}, data"),
-                expected: "listings or person folders there, or given with --data".into(),
+                expected: "listings or person folders there, or given beside the file".into(),
                 found: "none".into(),
             });
         }

@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub const CHAPTERS: [(&str, &str); 16] = [
+pub(crate) const CHAPTERS: [(&str, &str); 16] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("backbones", include_str!("backbones.md")),

@@ -31,6 +31,7 @@ pub(crate) use ordinal::LEAST;
 #[cfg(feature = "train")]
 pub(crate) use ordinal::borders;
 pub use spec::HeadSpec;
+pub(crate) use spec::check_loss;
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/head/mod.rs"]

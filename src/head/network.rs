@@ -162,13 +162,18 @@ impl Head {
     ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
     ///
     /// # Errors
-    /// If `vb` lacks a tensor.
-    pub fn new(
-        spec: &HeadSpec,
-        num_features: usize,
-        index: usize,
-        vb: VarBuilder,
-    ) -> candle_core::Result<Self> {
+    /// [`Error::Invalid`] if the specification is not valid, or the layers would be empty or take more than 1 GiB;
+    /// [`Error::Candle`] if `vb` lacks a tensor.
+    pub fn new(spec: &HeadSpec, num_features: usize, index: usize, vb: VarBuilder) -> Result<Self> {
+        spec.validate()?;
+        if num_features == 0 {
+            return Err(Error::Invalid {
+                what: format!("head `{}`, the features it is over", spec.name),
+                expected: "at least one".into(),
+                found: "none".into(),
+            });
+        }
+        check_layers(std::iter::once(spec), num_features)?;
         let (hidden, inputs) = match spec.layers.hidden {
             0 => (None, num_features),
             width => {
@@ -184,7 +189,7 @@ impl Head {
             fc,
             readout: Readout::new(spec),
             // Streams below 2³² are the backbone's.
-            stream: (1 << 32) + index as u64,
+            stream: (1u64 << 32).wrapping_add(index as u64),
         })
     }
 
@@ -213,8 +218,19 @@ impl Head {
     /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`] of [`HeadSpec::num_targets`]
     ///
     /// # Errors
-    /// If the shape does not fit.
-    pub fn outputs(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
+    /// [`Error::Shape`] if the features are others.
+    pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
+        if !matches!(*features.dims(), [_, width] if width == self.num_features) {
+            return Err(Error::Shape {
+                what: "features".into(),
+                expected: format!("(batch, {})", self.num_features),
+                found: features.dims().to_vec(),
+            });
+        }
+        Ok(self.forward(features, mode)?)
+    }
+
+    fn forward(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         let x = dropout(features, self.dropout, mode, self.stream)?;
         match &self.hidden {
             Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
@@ -230,9 +246,9 @@ impl Head {
     /// - result `(batch, num_labels)`
     ///
     /// # Errors
-    /// If the shape does not fit.
-    pub fn logits(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        self.to_logits(self.outputs(features, mode)?)
+    /// [`Error::Shape`] if the features are others.
+    pub fn logits(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.to_logits(self.outputs(features, mode)?)?)
     }
 
     /// The same from the outputs.

@@ -6,7 +6,9 @@ use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
 use super::number::{NumberSpec, Sums};
+use super::table::Table;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// One head, as written in `heads/<name>.toml`: where its labels come from, how they are taught, and what is built for them. In a
 /// file the keys of all three stand side by side.
@@ -24,7 +26,8 @@ use crate::error::{Error, Result};
 /// assert_eq!(read, age);
 /// # Ok::<(), hydranet::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
 pub struct HeadSpec {
     /// The head's name; also the name of its tensors.
     pub name: String,
@@ -129,4 +132,13 @@ impl HeadSpec {
         }
         self.layers.check()
     }
+}
+
+/// Checks that a head of `labels` labels can have this loss.
+pub(crate) fn check_loss(kind: &LossKind, labels: usize) -> Result<()> {
+    kind.check(labels).map_err(|fault| Error::Invalid {
+        what: fault.what,
+        expected: fault.expected,
+        found: fault.found,
+    })
 }

@@ -8,13 +8,12 @@ use super::loss_kind::LossKind;
 use super::number::NumberSpec;
 use super::spec::HeadSpec;
 use crate::taxonomy::Labels;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// The keys in the order in which they are written. Fingerprints are made of them: a new one is left out where it says nothing.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "HeadSpec", deny_unknown_fields)]
-struct Table {
+pub(super) struct Table {
     name: String,
     labels: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,15 +99,15 @@ fn is_zero(v: &f64) -> bool {
     *v == 0.0
 }
 
-impl Serialize for HeadSpec {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self {
+impl From<HeadSpec> for Table {
+    fn from(head: HeadSpec) -> Self {
+        let HeadSpec {
             name,
             labels,
             loss,
             layers,
-        } = self.clone();
-        let table = Table {
+        } = head;
+        Self {
             name,
             labels: labels.names,
             kind: labels.number.map(|_| Kind::Number),
@@ -128,15 +127,15 @@ impl Serialize for HeadSpec {
             smoothing: loss.smoothing,
             dropout: layers.dropout,
             hidden: layers.hidden,
-        };
-        table.serialize(to)
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for HeadSpec {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let table = Table::deserialize(from)?;
-        let number = table.number().map_err(D::Error::custom)?;
+impl TryFrom<Table> for HeadSpec {
+    type Error = String;
+
+    fn try_from(table: Table) -> Result<Self, String> {
+        let number = table.number()?;
         Ok(Self {
             name: table.name,
             labels: LabelSpec {

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::repository::{REMEDY, Remote, Repository};
 use super::settings::{Hub, OFFLINE, Tell};
 use super::source::{Source, is_plain};
-use crate::error::{Error, HubErrorKind, Result};
+use crate::error::{Error, HubErrorKind, Remedy, Result};
 use crate::io::lock::OutputLock;
 use crate::io::partial::folder_of;
 use crate::tensors::hash::{self, hexadecimal};
@@ -123,10 +123,11 @@ pub fn pull(hub: &Hub, from: &str, out: &Path, overwrite: bool, tell: Tell) -> R
 
 /// Refuses a folder that must not be replaced.
 fn check_out(out: &Path, overwrite: bool) -> Result<()> {
+    let what = || format!("the folder {}", out.display());
     let refuse = |found: &str| {
         Err(Error::Invalid {
-            what: format!("the folder {}", out.display()),
-            expected: "a new or empty one, or leave to overwrite it".into(),
+            what: what(),
+            expected: "a new or empty one".into(),
             found: found.into(),
         })
     };
@@ -145,7 +146,12 @@ fn check_out(out: &Path, overwrite: bool) -> Result<()> {
         return refuse("the working folder");
     }
     if !overwrite && out.read_dir().map_err(io)?.next().is_some() {
-        refuse("one with files in it")
+        Err(Error::Refused {
+            what: what(),
+            expected: "a new or empty one, or leave to overwrite it".into(),
+            found: "one with files in it".into(),
+            remedy: Remedy::Overwrite,
+        })
     } else {
         Ok(())
     }

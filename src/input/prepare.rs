@@ -54,7 +54,7 @@ impl InputSpec {
     }
 
     /// Crops and resizes a photo to [`size`](Self::size): `(H, W, channels)` bytes. A photo of other channels becomes one of
-    /// these first, by [`Photo::with_channels`].
+    /// these first: grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha that is not there is 255.
     ///
     /// # Errors
     /// As [`Photo::validate`]; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more

@@ -176,4 +176,29 @@ mod tests {
         ];
         assert_eq!(names, left);
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_result_goes_into_a_pipe_and_through_a_link_and_replaces_neither() {
+        use std::os::unix::fs::FileTypeExt;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("old"), "old").unwrap();
+        std::os::unix::fs::symlink(at("old"), at("link")).unwrap();
+        write_atomically(&at("link"), b"new").unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(std::fs::read(at("old")).unwrap(), b"new");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(at("pipe"))
+                .status()
+                .unwrap()
+                .success()
+        );
+        let pipe = at("pipe");
+        let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+        write_atomically(&at("pipe"), b"news").unwrap();
+        assert_eq!(reader.join().unwrap(), b"news");
+        assert!(at("pipe").metadata().unwrap().file_type().is_fifo());
+    }
 }

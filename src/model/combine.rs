@@ -205,8 +205,8 @@ impl Decision {
     /// classes.
     ///
     /// # Errors
-    /// As [`joint_log_probs`].
-    pub fn log_probs(
+    /// [`Error::Invalid`] if there is not one list a head with one value a label.
+    pub(crate) fn log_probs(
         &self,
         taxonomy: &Taxonomy,
         log_probs: &Outputs<Vec<f64>>,
@@ -234,7 +234,7 @@ impl Decision {
     }
 
     /// The final class, from the log-probabilities of all.
-    pub fn decide(&self, log_probs: &[f64]) -> usize {
+    pub(crate) fn decide(&self, log_probs: &[f64]) -> usize {
         if self.offsets.is_empty() {
             return argmax(log_probs);
         }

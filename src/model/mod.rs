@@ -9,7 +9,7 @@ pub use outputs::{Logits, Outputs};
 pub(crate) use spec::JOINT;
 pub use spec::{JointSpec, ModelSpec};
 
-use crate::backbone::{Backbone, SavedActivations};
+use crate::backbone::{Architecture, Backbone, SavedActivations};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::layers::Mode;
@@ -26,7 +26,7 @@ pub(crate) fn heads(
     let places = spec.heads.iter().enumerate();
     let heads = places
         .map(|(i, h)| Head::new(h, num_features, i, vb.pp("heads").pp(&h.name)))
-        .collect::<candle_core::Result<Vec<_>>>()?;
+        .collect::<Result<Vec<_>>>()?;
     let joint = match &spec.joint {
         Some(joint) => {
             let head = joint.head(&spec.taxonomy()?);
@@ -40,11 +40,33 @@ pub(crate) fn heads(
 /// A backbone that feeds several heads.
 ///
 /// [`features`](Self::features) and [`logits`](Self::logits) are separate, so that features can be kept.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use hydranet::{Architecture, HeadSpec, InputSpec, Mode, ModelSpec, MultiTaskModel};
+///
+/// let backbone = Architecture::from_name("mobilenetv3_small_100")?;
+/// let heads = vec![HeadSpec::new("mask", ["worn", "not_worn"]), HeadSpec::new("age", ["young", "middle", "old"])];
+/// let spec = ModelSpec::new(backbone, heads, InputSpec { size: [32, 32], ..backbone.input() });
+/// // Over a `VarMap` every tensor is a variable, drawn afresh.
+/// let variables = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+/// let model = MultiTaskModel::new(&spec, 0.0, &vb)?;
+///
+/// let images = Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// let features = model.features(&images, Mode::Eval)?;
+/// let logits = model.logits(&features, Mode::Eval)?;
+/// assert_eq!(logits.heads[1].dims(), [2, 3]);
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 pub struct MultiTaskModel {
     backbone: Box<dyn Backbone>,
     heads: Vec<Head>,
     /// The head of all final classes beside them.
     joint: Option<Head>,
+    /// What images it is for, if a specification says so: of so many channels, of sizes that the architecture takes.
+    images: Option<(usize, Architecture)>,
 }
 
 impl fmt::Debug for MultiTaskModel {
@@ -92,7 +114,10 @@ impl MultiTaskModel {
         let channels = spec.input.channels;
         let backbone = spec.backbone.build_for(channels, backbone, drop_path)?;
         let (heads, joint) = heads(spec, backbone.num_features(), vb)?;
-        Self::from_parts(backbone, heads, joint)
+        Ok(Self {
+            images: Some((channels, spec.backbone)),
+            ..Self::from_parts(backbone, heads, joint)?
+        })
     }
 
     /// A model of a backbone of your own, heads over its features, and a joint head if there is to be one.
@@ -162,6 +187,7 @@ impl MultiTaskModel {
             backbone,
             heads,
             joint,
+            images: None,
         })
     }
 
@@ -171,7 +197,7 @@ impl MultiTaskModel {
     }
 
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer.
-    pub fn set_momentum(&mut self, momentum: Option<f64>) {
+    pub(crate) fn set_momentum(&mut self, momentum: Option<f64>) {
         self.backbone.set_momentum(momentum);
     }
 
@@ -187,9 +213,27 @@ impl MultiTaskModel {
     /// - result `(batch, num_features)`
     ///
     /// # Errors
-    /// If the shape does not fit.
+    /// [`Error::Shape`] if the images are of other dimensions or channels than the model's, or there are none;
+    /// [`Error::Invalid`] for a size that the architecture does not take; [`Error::Candle`] with what a backbone of your own says.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(self.backbone.features(images, mode)?)
+        let channels = self.images.map(|(channels, _)| channels);
+        let fits = |c| channels.is_none_or(|channels| c == channels);
+        match *images.dims() {
+            [batch, c, h, w] if ![batch, c, h, w].contains(&0) && fits(c) => {
+                if let Some((_, architecture)) = self.images {
+                    architecture.check_size([h, w])?;
+                }
+                Ok(self.backbone.features(images, mode)?)
+            }
+            _ => Err(Error::Shape {
+                what: "images".into(),
+                expected: match channels {
+                    Some(channels) => format!("(batch, {channels}, H, W)"),
+                    None => "(batch, channels, H, W)".into(),
+                },
+                found: images.dims().to_vec(),
+            }),
+        }
     }
 
     /// What each head's loss is of, see [`Head::outputs`].
@@ -199,12 +243,12 @@ impl MultiTaskModel {
     /// - result `(batch, num_outputs)` of each head, `(batch, num_classes)` of the joint head
     ///
     /// # Errors
-    /// If the shape does not fit.
+    /// [`Error::Shape`] if the features are others.
     pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
         let outputs = |head: &Head| head.outputs(features, mode);
         let heads = self.heads.iter().map(outputs);
         Ok(Outputs {
-            heads: heads.collect::<candle_core::Result<_>>()?,
+            heads: heads.collect::<Result<_>>()?,
             joint: self.joint.as_ref().map(outputs).transpose()?,
             bins: Vec::new(),
         })
@@ -218,7 +262,7 @@ impl MultiTaskModel {
     ///   number
     ///
     /// # Errors
-    /// If the shape does not fit.
+    /// [`Error::Shape`] if the features are others.
     pub fn logits(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
         self.to_logits(self.outputs(features, mode)?)
     }

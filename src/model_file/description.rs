@@ -17,9 +17,9 @@ pub(super) const FORMAT: u32 = 1;
 #[non_exhaustive]
 pub struct Description {
     /// `"model"`; of heads without their backbone `"heads"`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Version of the format: 1.
-    pub format: u32,
+    pub(crate) format: u32,
     /// Backbone, heads, input.
     pub model: ModelSpec,
     /// The rule for the final class.

@@ -3,7 +3,7 @@
 use super::description::{Description, FORMAT};
 use super::dtype::WeightDType;
 use crate::backbone::Architecture;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Remedy, Result};
 use crate::io::write_atomically;
 use crate::model::MultiTaskModel;
 use crate::model::novelty::{NOVELTY, Novelty};
@@ -144,12 +144,20 @@ pub(crate) fn read_described(
             )));
         }
         (Some("heads"), _) if kind != "heads" => {
-            return Err(fail(
-                "these are heads without their backbone; they must be attached to it first".into(),
-            ));
+            return Err(Error::Refused {
+                what: origin.into(),
+                expected: "a whole model".into(),
+                found: "heads without their backbone; they must be attached to it first".into(),
+                remedy: Remedy::AttachHeads,
+            });
         }
         (Some("model"), _) if kind != "model" => {
-            return Err(fail("this is a whole model, not heads without their backbone; they must be taken out of it first".into()));
+            return Err(Error::Refused {
+                what: origin.into(),
+                expected: "heads without their backbone".into(),
+                found: "a whole model; they must be taken out of it first".into(),
+                remedy: Remedy::ExtractHeads,
+            });
         }
         (Some("backbone"), _) => {
             return Err(fail("these are the weights of a backbone without heads; give them as the model's `weights` and train".into()));

@@ -1,15 +1,13 @@
 //! Several models, and several views of a photo, as one predictor.
 
 use super::Predictor;
-use super::calls::{BATCH, Engine, Prepared, named, stack};
+use super::calls::{BATCH, Engine, Prepared, stack};
 use super::manifest::{Manifest, Views};
 use super::prediction::Prediction;
 use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
 use crate::head::{LabelSpec, NumberSpec};
-#[cfg(feature = "image")]
-use crate::input::HeldPhoto;
-use crate::input::{Photo, PhotoSource};
+use crate::input::{InputSpec, Photo};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -191,13 +189,6 @@ impl Ensemble {
         scores.to_prediction(self.taxonomy(), self.min_confidence())
     }
 
-    /// The most that any member sees of each pixel.
-    #[cfg(feature = "image")]
-    pub(super) fn channels(&self) -> usize {
-        let channels = self.members.iter().map(|m| m.input().channels);
-        channels.max().unwrap_or(3)
-    }
-
     /// The scores of each photo, from each member's views of it.
     pub(super) fn scores(&self, mut photos: Vec<Prepared>) -> Result<Vec<Result<Scores>>> {
         let mut all = Vec::new();
@@ -225,15 +216,6 @@ impl Ensemble {
     }
 }
 
-#[cfg(feature = "image")]
-impl Ensemble {
-    /// A photo for all members, with all channels that any of them looks at.
-    pub(crate) fn hold(&self, photo: &PhotoSource, name: &Path) -> Result<HeldPhoto> {
-        let inputs: Vec<_> = self.members.iter().map(|m| m.input().clone()).collect();
-        photo.hold(name, self.channels(), &inputs)
-    }
-}
-
 impl Engine for Ensemble {
     fn labels(&self) -> &Taxonomy {
         self.members[0].taxonomy()
@@ -252,12 +234,8 @@ impl Engine for Ensemble {
         self.members.iter().map(of).collect()
     }
 
-    fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
-        match source {
-            PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
-            #[cfg(feature = "image")]
-            encoded => self.prepare(&*self.hold(encoded, name)?),
-        }
+    fn inputs(&self) -> Vec<InputSpec> {
+        self.members.iter().map(|m| m.input().clone()).collect()
     }
 
     fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {

@@ -1,7 +1,7 @@
 //! What an ensemble is made of: views, and a file that names its models.
 
 use super::scores::Average;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::io::recognise::what_instead_of_binary;
 use crate::io::write_atomically;
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,9 @@ impl Views {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// `"ensemble"`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Version of the format: 1.
-    pub format: u32,
+    pub(crate) format: u32,
     /// How the models' scores become one.
     #[serde(default)]
     pub average: Average,
@@ -80,28 +80,31 @@ impl Manifest {
     }
 
     fn parse(bytes: &[u8], origin: &str) -> Result<Self> {
-        let fail = |message: String| Error::Config {
+        let fail = |message: String, source: Option<Cause>| Error::Config {
             origin: origin.into(),
             message,
-            source: None,
+            source,
         };
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
-            fail(match what_instead_of_binary(bytes) {
-                Some(what) => format!(
-                    "expected a model file or the manifest of an ensemble, found {what} ({e})"
-                ),
-                None => format!("not the manifest of an ensemble: {e}"),
-            })
+            let message = match what_instead_of_binary(bytes) {
+                Some(what) => {
+                    format!("expected a model file or the manifest of an ensemble, found {what}")
+                }
+                None => "not the manifest of an ensemble".into(),
+            };
+            fail(message, Some(e.into()))
         })?;
         if manifest.kind != "ensemble" || manifest.format != 1 {
-            return Err(fail(format!(
+            let message = format!(
                 "expected `kind` \"ensemble\" and `format` 1, found \"{}\" and {}",
                 manifest.kind, manifest.format
-            )));
+            );
+            return Err(fail(message, None));
         }
-        manifest.views.validate().map_err(|e| fail(e.to_string()))?;
+        let views = manifest.views.validate();
+        views.map_err(|e| fail("its views cannot be used".into(), Some(e.into())))?;
         if manifest.models.is_empty() {
-            Err(fail("expected at least one model, found none".into()))
+            Err(fail("expected at least one model, found none".into(), None))
         } else {
             Ok(manifest)
         }

@@ -14,14 +14,16 @@ use std::sync::Arc;
 mod calls;
 mod ensemble;
 mod manifest;
+mod methods;
 mod prediction;
 mod scores;
 mod views;
 
 pub use calls::Predict;
-use calls::{BATCH, Engine, Prepared, calls, named, stack};
+use calls::{BATCH, Engine, Prepared, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
+use methods::methods_of;
 pub use prediction::{HeadPrediction, NumberPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
@@ -173,12 +175,6 @@ impl Predictor {
         })
     }
 
-    /// What the model sees of each pixel.
-    #[cfg(feature = "image")]
-    fn channels(&self) -> usize {
-        self.input().channels
-    }
-
     /// The logits of each image; of a head of ordered labels (`coral`, `corn`) and of one that predicts a number the labels'
     /// log-probabilities.
     ///
@@ -211,15 +207,8 @@ impl Engine for Predictor {
         Ok(vec![vec![self.input().prepare(photo)?]])
     }
 
-    fn open(&self, source: &PhotoSource, name: &Path) -> Result<Prepared> {
-        match source {
-            PhotoSource::Decoded(photo) => self.prepare(photo).map_err(|e| named(e, name)),
-            #[cfg(feature = "image")]
-            encoded => {
-                let input = self.input();
-                self.prepare(&*encoded.hold(name, input.channels, std::slice::from_ref(input))?)
-            }
-        }
+    fn inputs(&self) -> Vec<InputSpec> {
+        vec![self.input().clone()]
     }
 
     fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {
@@ -236,5 +225,5 @@ impl Engine for Predictor {
     }
 }
 
-calls!(Predictor);
-calls!(Ensemble);
+methods_of!(Predictor);
+methods_of!(Ensemble);

@@ -217,8 +217,8 @@ impl Prediction {
     /// their bins stand for.
     ///
     /// # Errors
-    /// As [`joint_log_probs`](crate::model::combine::joint_log_probs); [`Error::Invalid`] if the decision is not for these final
-    /// classes, or a logit is not a number.
+    /// [`Error::Invalid`] if there is not one list a head with one value a label, the decision is not for these final classes, or
+    /// a logit is not a number; [`Error::Shape`] if the joint head's are not one a final class.
     pub fn from_logits(taxonomy: &Taxonomy, decision: &Decision, logits: &Logits) -> Result<Self> {
         decision.validate(taxonomy, logits.joint.is_some())?;
         if let Some(joint) = &logits.joint

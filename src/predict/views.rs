@@ -2,15 +2,13 @@
 
 use super::Views;
 #[cfg(feature = "train")]
-use super::calls::{apart, merged, named};
+use super::calls::of_named;
 #[cfg(feature = "train")]
-use super::{Engine, Ensemble, Scores};
+use super::{Ensemble, Scores};
 use crate::error::Result;
 #[cfg(feature = "train")]
 use crate::input::PhotoSource;
 use crate::input::{InputSpec, Photo, Region};
-#[cfg(feature = "train")]
-use rayon::prelude::*;
 #[cfg(feature = "train")]
 use std::path::Path;
 
@@ -71,16 +69,6 @@ impl Ensemble {
         &self,
         photos: &[(&PhotoSource, &Path)],
     ) -> Result<Vec<Result<Scores>>> {
-        let mut all = Vec::with_capacity(photos.len());
-        for photos in photos.chunks(self.at_once()) {
-            let opened = photos
-                .par_iter()
-                .map(|(photo, name)| self.open(photo, name));
-            let (prepared, failed) = apart(opened.collect());
-            let found = merged(self.scores(prepared)?, failed);
-            let found = found.into_iter().zip(photos);
-            all.extend(found.map(|(scores, (_, name))| scores.map_err(|e| named(e, name))));
-        }
-        Ok(all)
+        of_named(self, photos, |prepared| self.scores(prepared))
     }
 }

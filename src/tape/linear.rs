@@ -11,6 +11,7 @@ use hydranet_kernels::linear::{bias_gradient, forward, input_gradient, weight_gr
 ///
 /// # Errors
 /// If shapes do not fit, or the type is not a floating-point one (on the CPU: neither `f32` nor `f64`).
+#[doc(hidden)]
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return composed(x, weight, bias);

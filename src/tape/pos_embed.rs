@@ -11,6 +11,7 @@ use candle_core::{Device, Result, Tensor, bail};
 ///
 /// # Errors
 /// If the shape does not fit, or a size is 0.
+#[doc(hidden)]
 pub fn resample_pos_embed(
     pos_embed: &Tensor,
     prefix: usize,

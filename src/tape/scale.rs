@@ -10,6 +10,7 @@ use candle_core::{Result, Tensor, bail};
 ///
 /// # Errors
 /// If the number of factors does not divide that of values.
+#[doc(hidden)]
 pub fn scale(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
     let (n, count) = (x.elem_count(), factors.len());
     if count == 0 || !n.is_multiple_of(count) {

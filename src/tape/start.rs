@@ -66,6 +66,7 @@ impl Tape {
     ///
     /// # Errors
     /// If the images are empty.
+    #[doc(hidden)]
     pub fn recorded(channels: usize, (h, w): (usize, usize)) -> Result<(Self, Map)> {
         let dims = not_empty([1, h, w, channels])?;
         let recorder = Box::new(Recorder::new(dims));

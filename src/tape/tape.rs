@@ -41,6 +41,7 @@ impl Map {
 }
 
 /// A convolution with batch normalisation and activation, as a step of [`Tape::inverted_residual`].
+#[doc(hidden)]
 pub struct ConvStep<'a> {
     /// As in [`Tape::conv_norm`].
     pub weight: &'a dyn ConvWeight,
@@ -121,6 +122,7 @@ impl Tape {
     ///
     /// # Errors
     /// If the tape computes, or the map is of another one.
+    #[doc(hidden)]
     pub fn into_record(self, map: &Map) -> Result<(Record, usize)> {
         let place = self.place(map)?;
         Ok((self.interpreter.into_record()?, place))
@@ -133,11 +135,13 @@ impl Tape {
     }
 
     /// Stages of the network that are done.
+    #[doc(hidden)]
     pub fn stage(&self) -> usize {
         self.stage
     }
 
     /// Counts a stage.
+    #[doc(hidden)]
     pub fn stage_done(&mut self) {
         self.stage += 1;
     }
@@ -258,6 +262,7 @@ impl Tape {
     ///
     /// # Errors
     /// As [`conv_norm`](Self::conv_norm).
+    #[doc(hidden)]
     pub fn inverted_residual(
         &mut self,
         x: &Map,

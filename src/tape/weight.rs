@@ -14,6 +14,7 @@ pub trait ConvWeight {
     fn tensor(&self) -> &Tensor;
 
     /// Where the prepared form of a constant is kept.
+    #[doc(hidden)]
     fn kept(&self) -> Option<&Kept> {
         None
     }
@@ -29,6 +30,7 @@ impl ConvWeight for Tensor {
 type Anything = Arc<dyn Any + Send + Sync>;
 
 /// The prepared forms of a constant weight and of the constants that follow it; copies share them.
+#[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct Kept(Arc<Prepared>);
 

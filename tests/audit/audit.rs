@@ -247,9 +247,10 @@ fn files_hold_what_another_program_needs_to_find_the_same() {
         let given = Given::new(&labels, &probs, head.labels.len()).unwrap();
         let joint = given.confident_joint();
         assert_eq!(joint.calibrated, head.confident.calibrated);
-        let issues = given.issues(&joint, Rule::PruneByNoiseRate, 1);
+        let issues = given.issues(&joint, Rule::PruneByNoiseRate, 1).unwrap();
         let ours: Vec<&str> = given
             .ranked(&issues, Quality::SelfConfidence)
+            .unwrap()
             .into_iter()
             .map(|i| known[i]["path"].as_str())
             .collect();

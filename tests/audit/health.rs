@@ -311,7 +311,7 @@ fn limits_out_of_range_or_misspelt_are_errors() {
         ("phash=16", "at most 15"),
         ("same_person=2", "a cosine"),
         ("crop=[0,4]", "at least 1 × 1"),
-        ("crop=3", "--limit crop=3"),
+        ("crop=3", "the limit crop=3"),
     ] {
         let error = format!("{:#}", HealthConfig::with(&[limit.into()]).unwrap_err());
         assert!(error.contains(part), "{limit}: {error}");
@@ -327,7 +327,7 @@ fn limits_out_of_range_or_misspelt_are_errors() {
 fn a_limit_out_of_range_is_refused_by_its_name() {
     let limit = hydranet::audit::health::HealthConfig::with(&["blurred=-1".into()]);
     let message = format!("{:#}", limit.unwrap_err());
-    assert!(message.contains("--limit blurred"), "{message}");
+    assert!(message.contains("the limit blurred"), "{message}");
 }
 
 #[test]

@@ -73,10 +73,10 @@ fn check<T: Real>(labels: &[usize], probs: &[T], case: &Value) -> Result<(), Str
         close(quality.name(), &scores, &case["scores"][quality.name()])?;
     }
     for rule in Rule::ALL {
-        let issues = given.issues(&joint, rule, least);
+        let issues = given.issues(&joint, rule, least).unwrap();
         for quality in Quality::ALL {
             let golden = places(&case["orders"][rule.name()][quality.name()]);
-            let ours = given.ranked(&issues, quality);
+            let ours = given.ranked(&issues, quality).unwrap();
             equal(&format!("{rule} by {quality}"), ours, golden)?;
         }
     }
@@ -135,14 +135,14 @@ fn check_many<T: Real>(labels: &[usize], probs: &[T], case: &Value) -> Result<()
     let joint = given.confident_joint();
     matrices(&joint, case)?;
     for rule in Rule::ALL {
-        let issues = given.issues(&joint, rule, 1);
+        let issues = given.issues(&joint, rule, 1).unwrap();
         let size = case["sizes"][rule.name()].as_u64().unwrap();
         equal(rule.name(), issues.len() as u64, size)?;
         for quality in Quality::ALL {
             let golden = case["hashes"][rule.name()][quality.name()]
                 .as_u64()
                 .unwrap();
-            let ours = fold(&given.ranked(&issues, quality));
+            let ours = fold(&given.ranked(&issues, quality).unwrap());
             equal(&format!("{rule} by {quality}"), ours, golden)?;
         }
     }
@@ -192,8 +192,8 @@ proptest! {
         prop_assert_eq!(&ja.counts, &jb.counts);
         for rule in Rule::ALL {
             for quality in Quality::ALL {
-                let ours = a.ranked(&a.issues(&ja, rule, 1), quality);
-                let theirs: Vec<usize> = b.ranked(&b.issues(&jb, rule, 1), quality).into_iter().map(moved).collect();
+                let ours = a.ranked(&a.issues(&ja, rule, 1).unwrap(), quality).unwrap();
+                let theirs: Vec<usize> = b.ranked(&b.issues(&jb, rule, 1).unwrap(), quality).unwrap().into_iter().map(moved).collect();
                 prop_assert_eq!(&ours, &theirs);
             }
         }
@@ -216,7 +216,7 @@ proptest! {
     fn rules_are_as_their_words_say((classes, labels, probs) in photos(), least in 0usize..4) {
         let given = Given::new(&labels, &probs, classes).unwrap();
         let joint = given.confident_joint();
-        let of = |rule| given.issues(&joint, rule, least);
+        let of = |rule| given.issues(&joint, rule, least).unwrap();
         let (by_class, by_rate) = (of(Rule::PruneByClass), of(Rule::PruneByNoiseRate));
         let both: Vec<usize> = by_class.iter().copied().filter(|p| by_rate.contains(p)).collect();
         prop_assert_eq!(of(Rule::Both), both);
@@ -227,7 +227,7 @@ proptest! {
         for quality in Quality::ALL {
             let scores = given.quality(quality);
             prop_assert!(scores.iter().all(|s| (-1e-12..=1.0 + 1e-12).contains(s)));
-            let ranked = given.ranked(&learned, quality);
+            let ranked = given.ranked(&learned, quality).unwrap();
             prop_assert!(ranked.windows(2).all(|w| scores[w[0]] <= scores[w[1]]));
         }
     }
@@ -241,7 +241,7 @@ fn the_number_of_threads_does_not_matter() {
         pool.unwrap().install(|| {
             let given = Given::new(&labels, &probs, 5).unwrap();
             let joint = given.confident_joint();
-            let issues = Rule::ALL.map(|r| given.issues(&joint, r, 1));
+            let issues = Rule::ALL.map(|r| given.issues(&joint, r, 1).unwrap());
             let scores = Quality::ALL.map(|q| given.quality(q));
             (joint, issues, scores)
         })

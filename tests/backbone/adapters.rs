@@ -12,7 +12,7 @@ use candle_transformers::models::clip::text_model::Activation;
 use candle_transformers::models::clip::vision_model::ClipVisionConfig;
 use candle_transformers::models::{convnext, mobilenetv4, mobileone, siglip};
 use hydranet::backbone::Backbone;
-use hydranet::backbone::adapter::{Build, Entry, Sizes, Training, entries, models, register};
+use hydranet::backbone::adapter::{Entry, Module, Sizes, Training, entries, models, register};
 use hydranet::model_file::Tensors;
 use hydranet::train::optim::variables::Variables;
 use hydranet::{Architecture, BatchNormMode, Error, Mode, ModelFile, MultiTaskModel, Predictor};
@@ -88,11 +88,13 @@ fn small_lacks(name: &str) -> bool {
             .any(|b| name.contains(&format!("blocks.{b}.dw_start.")))
 }
 
+type Build = fn(candle_nn::VarBuilder) -> candle_core::Result<Module>;
+
 /// One of each family, small where candle takes a configuration.
 fn small() -> &'static [Small] {
     static SMALL: OnceLock<Vec<Small>> = OnceLock::new();
     SMALL.get_or_init(|| {
-        let of = |name, num_features, side, build, family: &'static [&'static str]| {
+        let of = |name, num_features, side, build: Build, family: &'static [&'static str]| {
             let entry = shipped(family[0]);
             (
                 family,
@@ -100,7 +102,7 @@ fn small() -> &'static [Small] {
                     name,
                     num_features,
                     side,
-                    build: Build::Module(build),
+                    build: Entry::new(name, num_features, side, build).build,
                     ..entry
                 },
             )

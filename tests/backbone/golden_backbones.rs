@@ -36,7 +36,7 @@ fn variable(name: &str, shape: &[usize], dtype: DType) -> Tensor {
 }
 
 /// How a backbone is built.
-type Build = fn(Architecture, VarBuilder, f32) -> candle_core::Result<Box<dyn Backbone>>;
+type Build = fn(Architecture, VarBuilder, f32) -> hydranet::Result<Box<dyn Backbone>>;
 
 /// The greatest difference of a kind, and where.
 type Worst = BTreeMap<&'static str, (f64, String)>;

@@ -23,7 +23,7 @@ fn backbone_weights() -> Tensors {
         .1
 }
 
-fn lite0(vb: VarBuilder, drop_path: f32) -> candle_core::Result<Box<dyn Backbone>> {
+fn lite0(vb: VarBuilder, drop_path: f32) -> hydranet::Result<Box<dyn Backbone>> {
     Architecture::from_name("tf_efficientnet_lite0")
         .unwrap()
         .build(vb, drop_path)

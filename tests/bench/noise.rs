@@ -142,7 +142,16 @@ fn compare(
         "{:24} {:>9} {:>9} {:>7}  {:>8} {:>8}  issues",
         "rule", "hydranet", "cleanlab", "ratio", "MiB", "MiB"
     );
-    for rule in Rule::ALL {
+    let rules = [
+        "prune_by_class",
+        "prune_by_noise_rate",
+        "both",
+        "confident_learning",
+        "low_normalized_margin",
+        "low_self_confidence",
+    ];
+    for rule in rules.map(str::parse::<Rule>) {
+        let rule = rule?;
         let (mut seconds, mut peaks) = ([f64::INFINITY; 2], [0.0; 2]);
         let mut answers = Vec::new();
         for _ in 0..rounds {
@@ -192,8 +201,8 @@ fn contest(threads: usize) -> Outcome<()> {
         let rule: Rule = rule?.parse()?;
         let start = Instant::now();
         let given = Given::new(&labels, &probs, classes)?;
-        let issues = given.issues(&given.confident_joint(), rule, 1);
-        let ranked = given.ranked(&issues, Quality::SelfConfidence);
+        let issues = given.issues(&given.confident_joint(), rule, 1)?;
+        let ranked = given.ranked(&issues, Quality::SelfConfidence)?;
         let seconds = start.elapsed().as_secs_f64();
         let step = |h: u128, place: &usize| (h * 1_000_003 + *place as u128 + 1) % ((1 << 61) - 1);
         let fold = ranked.iter().fold(0, step);

@@ -16,8 +16,8 @@
 mod candle;
 
 use candle_core::{D, DType, Device, Result, Tensor};
-use hydranet::train::Variables;
-use hydranet::train::{Group, Optimizer, OptimizerKind};
+use candle_nn::Optimizer as _;
+use hydranet::train::{Group, Optimizer, OptimizerKind, Variables};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel, SavedActivations};
 use hydranet::{BatchNormMode, Mode};
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ fn table(file: &str, options: &Options) -> std::result::Result<(), Failure> {
 
 /// A contestant: answers every line of its input with a measurement.
 fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
-    hydranet::tape::keep_freed_memory();
+    hydranet_kernels::keep_freed_memory();
     let threads = options.number("--threads", 2);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -446,14 +446,10 @@ impl Training {
             weight_decay: 0.01,
             since: 0,
         };
-        let vars = variables
-            .vars()
-            .into_iter()
-            .map(|(n, v)| (n, (v, group)))
-            .collect();
+        let vars = variables.vars().into_values().collect();
         Ok(Self {
             model,
-            optimizer: Optimizer::new(OptimizerKind::AdamW, vars),
+            optimizer: Optimizer::new(vars, (OptimizerKind::AdamW, group))?,
         })
     }
 
@@ -467,7 +463,6 @@ impl Training {
         for logits in self.model.logits(&features, mode)?.iter() {
             loss = (loss + cross_entropy(logits)?)?;
         }
-        let grads = self.optimizer.collect(&loss.backward()?)?;
-        self.optimizer.step(&grads, 1.0, 1.0)
+        Ok(self.optimizer.step(&loss.backward()?)?)
     }
 }

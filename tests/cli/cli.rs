@@ -342,7 +342,7 @@ fn wrong_input_gives_messages_to_act_on() {
     // An empty value takes a key away: this one must be there.
     expect(
         train(&["--data", data, "--set", "model.backbone="]),
-        &["--set model.backbone=", "missing field `backbone`"],
+        &["the setting model.backbone=", "missing field `backbone`"],
     );
     expect(
         train(&["--data", data, "--set", "model.backbone=resnet999"]),

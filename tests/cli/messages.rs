@@ -52,7 +52,7 @@ fn a_value_out_of_range_names_its_file_and_line_or_the_option() {
     // Of the guilty among several settings and files.
     has(&load(&folder, None, &["train.epochs=3"]), &["mask.toml"]);
     let message = load(&folder, None, &["heads.mask.smoothing=3", "train.epochs=3"]);
-    has(&message, &["--set heads.mask.smoothing=3"]);
+    has(&message, &["the setting heads.mask.smoothing=3"]);
     assert!(!message.contains("mask.toml"), "{message}");
     // In model.toml: a head that is not there, and an input.
     let folder = heads(&dir.path().join("b"));
@@ -104,7 +104,7 @@ fn a_value_out_of_range_names_its_file_and_line_or_the_option() {
         has(&message, &["mine.toml, line ", key]);
     }
     let message = load(Path::new(HEADS), None, &["train.epochs=0", "train.batch=8"]);
-    has(&message, &["--set train.epochs=0", "train.epochs"]);
+    has(&message, &["the setting train.epochs=0", "train.epochs"]);
     let head = dir.path().join("own.toml");
     std::fs::write(
         &head,

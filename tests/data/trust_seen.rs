@@ -441,7 +441,7 @@ fn a_file_of_before_says_that_it_cannot_be_known_unless_the_listing_is_the_same(
     let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let sides = settled(&mut dataset, &[&model]).unwrap();
     assert!(sides.to_string().contains("cannot be known"), "{sides}");
-    assert!(sides.to_string().contains("--split-file"), "{sides}");
+    assert!(sides.asks_for_sides, "{sides}");
     // The run's split.csv knows.
     let mut dataset = open(std::slice::from_ref(&bench.data), &config);
     let file = bench.out("run").join("split.csv");

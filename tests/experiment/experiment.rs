@@ -324,11 +324,11 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
         ),
         (
             variant("\"train.epochz=3\""),
-            "variant 1: --set train.epochz=3",
+            "variant 1: the setting train.epochz=3",
         ),
         (
             variant("\"train.epochs=0\""),
-            "variant 1: --set train.epochs=0",
+            "variant 1: the setting train.epochs=0",
         ),
         (variant("\"train.mix_up=0.0\""), "the baseline again"),
         (
@@ -358,7 +358,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_run() {
     nothing.data.clear();
     let e = planned(&nothing, "experiment.toml").unwrap_err();
     assert!(
-        matches!(e, Error::Invalid { .. }) && format!("{e:#}").contains("--data"),
+        matches!(e, Error::Invalid { .. }) && format!("{e:#}").contains("given beside the file"),
         "{e}"
     );
 }

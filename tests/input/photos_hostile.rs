@@ -2,9 +2,9 @@
 
 use super::pngs::{Picture, assemble, chunk, exif, zlib};
 use crate::common::tiny;
-use hydranet::Error;
 use hydranet::input::photo::budget::MAX_MEMORY;
 use hydranet::input::{Photo, find_images};
+use hydranet::{Error, Predict as _};
 use image::DynamicImage;
 use image::metadata::Orientation;
 use std::path::{Path, PathBuf};
@@ -378,8 +378,8 @@ fn child_that_opens_photos() {
         model.description.model.input.size = [224, 224];
         model.description.model.input.crop_pct = Some(0.875);
         let predictor = hydranet::Predictor::new(&model).unwrap();
-        let files: Vec<&str> = files.split(':').collect();
-        for told in predictor.predict_files(&files).unwrap() {
+        let files: Vec<_> = files.split(':').map(|f| Path::new(f).into()).collect();
+        for told in predictor.predict_all(&files).unwrap() {
             println!("told {}", told.map(|p| p.name).unwrap());
         }
         println!("took {}", most_memory() - before);

@@ -3,8 +3,8 @@
 use crate::common::tiny;
 use candle_core::{Device, Tensor};
 use hydranet::{
-    Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, Prediction,
-    Predictor, Views,
+    Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, PhotoSource,
+    Predict, Prediction, Predictor, Views,
 };
 use std::path::{Path, PathBuf};
 
@@ -278,7 +278,9 @@ fn a_photo_is_counted_with_what_the_largest_input_of_the_members_takes() {
         let members = sides.iter().map(member).collect();
         let all = Ensemble::new(members, Average::Vote, Views::default()).unwrap();
         let path = Path::new("tests/golden/exif_1.jpg");
-        all.hold(&path.into(), path).unwrap().counted()
+        let inputs: Vec<_> = all.members().iter().map(|m| m.input().clone()).collect();
+        let photo: PhotoSource = path.into();
+        photo.hold(path, 3, &inputs).unwrap().counted()
     };
     assert_eq!(counted(&[32, 1024]), counted(&[1024]));
     assert!(counted(&[32]) < counted(&[1024]));
@@ -293,7 +295,8 @@ fn files_are_predicted_in_order_and_a_broken_one_in_its_place() {
         "tests/golden/palette.png",
     ];
     let all = Ensemble::new(vec![predictor(1)], Average::Vote, Views::default()).unwrap();
-    let found = one.predict_files(&paths).unwrap();
+    let files = paths.map(|p| Path::new(p).into());
+    let found = one.predict_all(&files).unwrap();
     assert_eq!(found.len(), 3);
     for (place, path) in [(0, paths[0]), (2, paths[2])] {
         let alone = one.predict_file(path).unwrap();
@@ -310,7 +313,7 @@ fn files_are_predicted_in_order_and_a_broken_one_in_its_place() {
     }
     let error = format!("{:#}", found[1].as_ref().unwrap_err());
     assert!(error.contains("none.jpg"), "{error}");
-    let found = all.predict_files(&paths).unwrap();
+    let found = all.predict_all(&files).unwrap();
     assert!(found[0].is_ok() && found[1].is_err() && found[2].is_ok());
 }
 

@@ -2,10 +2,11 @@
 
 use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use hydranet::{
-    Architecture, Average, Decision, Description, Ensemble, Error, HeadSpec, InputSpec, JointSpec,
-    Labels, Logits, LossKind, Manifest, ModelFile, ModelSpec, Photo, Prediction, Predictor,
-    Taxonomy, Views,
+    Architecture, Average, Backbone, Decision, Description, Ensemble, Error, Head, HeadSpec,
+    InputSpec, JointSpec, Labels, Logits, LossKind, Manifest, Mode, ModelFile, ModelSpec,
+    MultiTaskModel, Photo, PhotoSource, Predict as _, Prediction, Predictor, Taxonomy, Views,
 };
 use proptest::prelude::*;
 
@@ -84,6 +85,19 @@ fn input() -> impl Strategy<Value = InputSpec> {
             std: [std as f32; 3],
             ..InputSpec::default()
         })
+}
+
+/// A backbone of two features, which takes what it is given.
+struct Mean;
+
+impl Backbone for Mean {
+    fn num_features(&self) -> usize {
+        2
+    }
+
+    fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
+        images.mean((2, 3))?.narrow(1, 0, 2)
+    }
 }
 
 /// It is in words.
@@ -178,6 +192,49 @@ proptest! {
     }
 
     #[test]
+    fn images_and_features_of_another_shape_are_refused_by_models_and_heads(
+        shape in prop::collection::vec(0..40usize, 0..6), width in 0..4usize,
+    ) {
+        let tensor = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        fn refused<T>(outcome: Result<T, Error>) -> bool {
+            matches!(outcome, Err(Error::Shape { .. }))
+        }
+        let model = tiny::model().build().unwrap();
+        let right = matches!(*shape, [n, 3, h, w] if n * h * w > 0);
+        if !right {
+            prop_assert!(refused(model.features(&tensor(&shape), Mode::Eval)));
+        }
+        if !matches!(*shape, [_, 1280]) {
+            prop_assert!(refused(model.outputs(&tensor(&shape), Mode::Eval)));
+            prop_assert!(refused(model.logits(&tensor(&shape), Mode::Eval)));
+        }
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        if let Some(head) = named(Head::new(&HeadSpec::new("a", ["b", "c"]), width, usize::MAX, vb)) {
+            let fits = matches!(*shape, [_, w] if w == width);
+            prop_assert_eq!(refused(head.outputs(&tensor(&shape), Mode::Eval)), !fits);
+            prop_assert_eq!(refused(head.logits(&tensor(&shape), Mode::Eval)), !fits);
+        }
+    }
+
+    #[test]
+    fn a_model_of_any_parts_is_built_or_refused(
+        heads in prop::collection::vec(head(), 0..3), widths in prop::collection::vec(count(), 0..3), input in input(),
+    ) {
+        let vb = || VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let backbone = Architecture::from_name("mobilenetv3_small_100").unwrap();
+        let spec = ModelSpec::new(backbone, heads.clone(), input);
+        named(MultiTaskModel::new(&spec, 0.0, &vb()));
+        named(MultiTaskModel::with_builders(&spec, vb(), vb()));
+        let mut all = Vec::new();
+        for width in &widths {
+            all.extend(heads.iter().filter_map(|h| named(Head::new(h, *width, 0, vb()))));
+        }
+        let fit = !all.is_empty() && all.iter().all(|h| h.num_features() == 2);
+        let own = MultiTaskModel::from_parts(Box::new(Mean), all, None);
+        prop_assert_eq!(named(own).is_some(), fit);
+    }
+
+    #[test]
     fn a_decision_over_anything_is_one_or_a_named_error(
         heads in prop::collection::vec(prop::collection::vec(number(), 0..4), 0..4),
         temperature in number(), offsets in prop::collection::vec(number(), 0..7),
@@ -193,6 +250,12 @@ proptest! {
     fn bytes_of_anything_are_a_model_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         named(ModelFile::from_bytes(&bytes, "bytes"));
         named(Predictor::from_bytes(&bytes));
+        named(Photo::decode(&bytes, std::path::Path::new("bytes")));
+        let predictor = Predictor::new(&tiny::model()).unwrap();
+        prop_assert!(named(predictor.predict_bytes(&bytes)).is_none());
+        let photos = [PhotoSource::from(bytes), std::path::Path::new("nowhere").into()];
+        let answers = named(predictor.predict_all(&photos)).unwrap();
+        prop_assert!(answers.into_iter().all(|a| named(a).is_none()));
     }
 }
 

@@ -4,6 +4,7 @@ mod balancing;
 mod features;
 mod fine_tuning;
 mod golden_balancing;
+mod hostile;
 mod library;
 mod mixing;
 mod numbers;

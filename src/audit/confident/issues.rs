@@ -4,6 +4,7 @@ use super::joint::ConfidentJoint;
 use super::quality::Quality;
 use super::smallest_k::SmallestK;
 use super::{Given, ROWS, Real};
+use crate::error::Result;
 use crate::names::named;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -42,13 +43,17 @@ named!(Rule, "rule for wrong labels", {
 impl<T: Real> Given<'_, T> {
     /// The photos whose label is likely wrong, ascending. The first three rules count at least `least` photos of each given label
     /// as right, and pass over a label that no more than `least` photos are given; 1 is usual.
-    pub fn issues(&self, joint: &ConfidentJoint, rule: Rule, least: usize) -> Vec<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if `joint` is that of other photos.
+    pub fn issues(&self, joint: &ConfidentJoint, rule: Rule, least: usize) -> Result<Vec<usize>> {
+        joint.check(&self.label_counts)?;
         let pruned = |by_class: bool| {
             let marked = self.prune(joint, by_class, least);
             move |place: &usize| marked[*place] && !joint.agrees(*place)
         };
         let all = 0..self.labels.len();
-        match rule {
+        Ok(match rule {
             Rule::PruneByClass => all.filter(pruned(true)).collect(),
             Rule::PruneByNoiseRate => all.filter(pruned(false)).collect(),
             Rule::Both => all.filter(pruned(true)).filter(pruned(false)).collect(),
@@ -57,7 +62,7 @@ impl<T: Real> Given<'_, T> {
                 .collect(),
             Rule::LowNormalizedMargin => self.lowest(joint, Quality::NormalizedMargin),
             Rule::LowSelfConfidence => self.lowest(joint, Quality::SelfConfidence),
-        }
+        })
     }
 
     fn lowest(&self, joint: &ConfidentJoint, quality: Quality) -> Vec<usize> {

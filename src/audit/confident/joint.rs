@@ -2,6 +2,7 @@
 
 use super::real::sum;
 use super::{CLOSE, Given, ROWS, Real, greatest};
+use crate::error::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -29,24 +30,41 @@ pub struct ConfidentJoint {
 }
 
 impl ConfidentJoint {
-    /// The class that a photo is confidently predicted to be of.
+    /// The class that a photo is confidently predicted to be of, if it is of any and there is such a photo.
     #[inline]
     pub fn likely(&self, place: usize) -> Option<usize> {
-        Some(self.likely[place])
-            .filter(|l| *l != NONE)
-            .map(|l| l as usize)
+        let likely = self.likely.get(place).copied();
+        likely.filter(|l| *l != NONE).map(|l| l as usize)
+    }
+
+    /// Refuses to be used for other photos than those with these counts of labels.
+    pub(super) fn check(&self, label_counts: &[usize]) -> Result<()> {
+        let classes = label_counts.len();
+        let square = |m: &[Vec<usize>]| m.len() == classes && m.iter().all(|r| r.len() == classes);
+        if self.label_counts == label_counts && square(&self.calibrated) {
+            return Ok(());
+        }
+        let of = |counts: &[usize]| {
+            let photos = counts.iter().fold(0, |a: usize, b| a.saturating_add(*b));
+            format!("one of {photos} photos and {} classes", counts.len())
+        };
+        Err(Error::Invalid {
+            what: "the confident joint".into(),
+            expected: format!("that of these photos, {}", of(label_counts)),
+            found: format!("that of others, {}", of(&self.label_counts)),
+        })
     }
 
     /// Whether a photo's given label is the likeliest one.
     #[inline]
     pub(super) fn agrees(&self, place: usize) -> bool {
-        self.agrees[place]
+        self.agrees.get(place).copied().unwrap_or(true)
     }
 
     /// Photos that stand off the diagonal, and are likelier something else than what they are given.
     #[inline]
     pub(super) fn is_off_diagonal(&self, place: usize, label: usize) -> bool {
-        !self.agrees[place] && self.likely(place).is_some_and(|l| l != label)
+        !self.agrees(place) && self.likely(place).is_some_and(|l| l != label)
     }
 }
 

@@ -12,8 +12,8 @@
 //! let probs = [0.9, 0.1, 0.8, 0.2, 0.1, 0.9, 0.2, 0.8, 0.1, 0.9, 0.3, 0.7];
 //! let given = Given::new(&labels, &probs, 2)?;
 //! let joint = given.confident_joint();
-//! let issues = given.issues(&joint, Rule::PruneByNoiseRate, 1);
-//! assert_eq!(given.ranked(&issues, Quality::SelfConfidence), [2]);
+//! let issues = given.issues(&joint, Rule::PruneByNoiseRate, 1)?;
+//! assert_eq!(given.ranked(&issues, Quality::SelfConfidence)?, [2]);
 //! # Ok::<(), hydranet::Error>(())
 //! ```
 

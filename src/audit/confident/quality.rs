@@ -3,6 +3,7 @@
 use super::real::sum;
 use super::smallest_k::by_value;
 use super::{Given, ROWS, Real, greatest};
+use crate::error::{Error, Result};
 use crate::names::named;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,18 @@ impl<T: Real> Given<'_, T> {
     }
 
     /// These photos, those of the worst labels first, equals in the order of their places.
-    pub fn ranked(&self, places: &[usize], quality: Quality) -> Vec<usize> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a place of no photo.
+    pub fn ranked(&self, places: &[usize], quality: Quality) -> Result<Vec<usize>> {
+        let photos = self.labels.len();
+        if let Some(place) = places.iter().find(|place| **place >= photos) {
+            return Err(Error::OutOfRange {
+                what: "photo".into(),
+                limit: photos,
+                found: *place,
+            });
+        }
         let mut room = Vec::new();
         let scored = |place: &usize| {
             let score = score(quality, self.row(*place), self.labels[*place], &mut room);
@@ -55,7 +67,7 @@ impl<T: Real> Given<'_, T> {
         };
         let mut order: Vec<(f64, usize)> = places.iter().map(scored).collect();
         order.par_sort_unstable_by(by_value);
-        order.into_iter().map(|(_, place)| place).collect()
+        Ok(order.into_iter().map(|(_, place)| place).collect())
     }
 }
 

@@ -86,7 +86,7 @@ impl HealthConfig {
     /// [`Error::Config`] naming the pair, [`Error::Invalid`] for values out of range.
     pub fn with(settings: &[String]) -> Result<Self> {
         let fail = |setting: &str, message: String| Error::Config {
-            origin: format!("--limit {setting}"),
+            origin: format!("the limit {setting}"),
             message,
             source: None,
         };
@@ -108,7 +108,7 @@ impl HealthConfig {
                     let name = s.split('=').next().unwrap_or_default().trim();
                     !name.is_empty() && what.contains(name)
                 }) {
-                    Some(setting) => format!("--limit {setting}: {what}"),
+                    Some(setting) => format!("the limit {setting}: {what}"),
                     None => what,
                 },
                 expected,

@@ -70,7 +70,7 @@ pub(crate) mod models;
 
 use super::{Architecture, Backbone, IMAGENET, Known, SavedActivations};
 use crate::error::{Error, Result};
-use crate::input::Interpolation;
+use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
 use crate::tape::{Map, Tape};
 use candle_core::Tensor;
@@ -153,9 +153,12 @@ pub struct Entry {
     pub build: Build,
 }
 
-/// How a network is built from its tensors.
+/// How a network is built from its tensors: as [`Entry::new`] or [`Entry::backbone`] is told.
 #[derive(Clone, Copy)]
-pub enum Build {
+pub struct Build(How);
+
+#[derive(Clone, Copy)]
+enum How {
     /// As a module of candle's, from images `(batch, 3, H, W)` to features `(batch, num_features)` or `(batch, num_features, 1,
     /// 1)`.
     Module(fn(VarBuilder) -> candle_core::Result<Module>),
@@ -164,20 +167,20 @@ pub enum Build {
 }
 
 /// From tensors to a backbone.
-pub type BuildBackbone = dyn Fn(VarBuilder) -> candle_core::Result<Box<dyn Backbone>> + Send + Sync;
+type BuildBackbone = dyn Fn(VarBuilder) -> candle_core::Result<Box<dyn Backbone>> + Send + Sync;
 
 impl Build {
     /// Whether what is built tells training from prediction.
     pub(crate) fn knows_mode(self) -> bool {
-        matches!(self, Self::Backbone(_))
+        matches!(self.0, How::Backbone(_))
     }
 }
 
 impl fmt::Debug for Build {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Module(_) => "Module(…)",
-            Self::Backbone(_) => "Backbone(…)",
+        f.write_str(match self.0 {
+            How::Module(_) => "Module(…)",
+            How::Backbone(_) => "Backbone(…)",
         })
     }
 }
@@ -198,7 +201,7 @@ impl Entry {
         side: usize,
         build: fn(VarBuilder) -> candle_core::Result<Module>,
     ) -> Self {
-        Self::built(name, num_features, side, Build::Module(build))
+        Self::built(name, num_features, side, How::Module(build))
     }
 
     /// An entry of a [`Backbone`] of your own, built by a closure, which may hold what it needs and is kept for the rest of the
@@ -214,11 +217,11 @@ impl Entry {
         Self {
             sizes: Sizes::Any,
             training: Training::Full,
-            ..Self::built(name, num_features, side, Build::Backbone(build))
+            ..Self::built(name, num_features, side, How::Backbone(build))
         }
     }
 
-    const fn built(name: &'static str, num_features: usize, side: usize, build: Build) -> Self {
+    const fn built(name: &'static str, num_features: usize, side: usize, build: How) -> Self {
         Self {
             name,
             weights: "",
@@ -237,7 +240,7 @@ impl Entry {
             absent: |_| false,
             given: |_| Ok(None),
             stages: || vec![vec![String::new()]],
-            build,
+            build: Build(build),
         }
     }
 
@@ -268,11 +271,22 @@ impl Entry {
         })
     }
 
+    /// The input its pretrained weights were made for.
+    pub(super) fn input(&self) -> InputSpec {
+        InputSpec {
+            size: [self.side; 2],
+            interpolation: self.interpolation,
+            mean: self.mean,
+            std: self.std,
+            ..InputSpec::default()
+        }
+    }
+
     pub(super) fn build(&'static self, vb: VarBuilder) -> candle_core::Result<Box<dyn Backbone>> {
         let vb = source::of_entry(self, vb);
-        let network = match self.build {
-            Build::Module(build) => Box::new(Blind(build(vb)?, self.num_features)),
-            Build::Backbone(build) => build(vb)?,
+        let network = match self.build.0 {
+            How::Module(build) => Box::new(Blind(build(vb)?, self.num_features)),
+            How::Backbone(build) => build(vb)?,
         };
         let (found, expected) = (network.num_features(), self.num_features);
         if found != expected {
@@ -374,9 +388,20 @@ pub fn entries() -> Vec<&'static Entry> {
 /// Makes a network known for the rest of the program, under its name.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the name is empty or taken, or if the network does not take images of its own side.
+/// [`Error::Invalid`] if the name is empty or taken, if the network has no features or does not take images of its own side, or if
+/// side, mean or deviation are none that images could have.
 pub fn register(entry: Entry) -> Result<Architecture> {
     entry.check_size([entry.side; 2])?;
+    let crop_pct = Some(entry.crop_pct);
+    let input = entry.input();
+    InputSpec { crop_pct, ..input }.validate()?;
+    if entry.num_features == 0 {
+        return Err(Error::Invalid {
+            what: format!("the features of `{}`", entry.name),
+            expected: "at least one".into(),
+            found: "none".into(),
+        });
+    }
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     let name = entry.name;
     let taken = Architecture::all().any(|a| a.name() == name)

@@ -174,29 +174,8 @@ impl Corrections {
     }
 
     /// The files.
-    pub fn files(&self) -> &[CorrectionsFile] {
+    pub(crate) fn files(&self) -> &[CorrectionsFile] {
         &self.files
-    }
-
-    /// The entries of all files, in order.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Correction> {
-        self.entries.iter().map(|e| &e.correction)
-    }
-
-    /// The text of a TOML file.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if an entry is none that could be read, such as one of a person without a name.
-    pub fn to_toml<'a>(entries: impl IntoIterator<Item = &'a Correction>) -> Result<String> {
-        files::to_toml(entries)
-    }
-
-    /// The text of a CSV file.
-    ///
-    /// # Errors
-    /// As [`to_toml`](Self::to_toml).
-    pub fn to_csv<'a>(entries: impl IntoIterator<Item = &'a Correction>) -> Result<String> {
-        files::to_csv(entries)
     }
 
     /// Applies them to photos that were read, which then remember the files. Divide the photos into sides before: a split follows

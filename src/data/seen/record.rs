@@ -39,7 +39,7 @@ pub(crate) fn copies(dataset: &Dataset, contents: &[Option<Content>]) -> Option<
     };
     let [one, other] = pairs.first()?.map(of);
     Some(format!(
-        "warning: {} photos are equal to the byte to one on another side of the split, {one} and {other} first: scores of them are of what was learnt by heart; `hydranet health` lists them all",
+        "warning: {} photos are equal to the byte to one on another side of the split, {one} and {other} first: scores of them are of what was learnt by heart",
         pairs.len()
     ))
 }

@@ -36,6 +36,9 @@ pub struct Sides {
     /// What cannot be known, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Whether it would be known if the sides of the training were given.
+    #[serde(skip)]
+    pub asks_for_sides: bool,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -56,7 +59,7 @@ impl fmt::Display for Sides {
         if self.by_name > 0 {
             write!(
                 f,
-                "\n{} of them are known by their persons' names alone; if these are other people, take the column `person` out of the listing or score --split all",
+                "\n{} of them are known by their persons' names alone; if these are other people, take the column `person` out of the listing or score all photos, whatever side they stand on",
                 self.by_name
             )?;
         }
@@ -103,11 +106,13 @@ pub fn settle(
             match computed_again(dataset, model, corrections)? {
                 Some((found, true)) => found,
                 Some((found, false)) => {
-                    sides.notes.push(format!("{name} does not say whom it was trained on, and this listing is not the one it was trained on as it was then: the sides are computed again, and whether they are right cannot be known; give the run's split.csv with --split-file"));
+                    sides.asks_for_sides = true;
+                    sides.notes.push(format!("{name} does not say whom it was trained on, and this listing is not the one it was trained on as it was then: the sides are computed again, and whether they are right cannot be known; the run's split.csv has them"));
                     found
                 }
                 None => {
-                    sides.notes.push(format!("{name} does not say whom it was trained on, nor how: what it has seen cannot be known; give the sides in the listing or with --split-file"));
+                    sides.asks_for_sides = true;
+                    sides.notes.push(format!("{name} does not say whom it was trained on, nor how: what it has seen cannot be known; give the sides, in the listing or beside it"));
                     unknown.iter_mut().for_each(|u| *u = true);
                     vec![None; used.len()]
                 }

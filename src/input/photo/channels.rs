@@ -48,7 +48,7 @@ impl Photo {
 
     /// The photo with 1, 3 or 4 values a pixel. Grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha
     /// that is not there is 255, and that is there is left out, the colours being taken as they are.
-    pub fn with_channels(&self, channels: usize) -> Cow<'_, Self> {
+    pub(crate) fn with_channels(&self, channels: usize) -> Cow<'_, Self> {
         if self.channels() == channels {
             return Cow::Borrowed(self);
         }

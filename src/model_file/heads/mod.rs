@@ -19,7 +19,7 @@ pub use apart::{HeadsFile, backbone_sha256, heads_only};
 pub use edit::NewTensors;
 
 use super::file::ModelFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
 use crate::tensors::Tensors;
 use apart::names;
@@ -258,7 +258,7 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
 /// them do not survive, for the final classes are others; combinations that any of them declares impossible stay so.
 ///
 /// # Errors
-/// [`Error::Invalid`] if there is none, two heads have the same name, or backbones or inputs differ.
+/// [`Error::Invalid`] if there is none, or backbones or inputs differ; [`Error::Refused`] if two heads have the same name.
 pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     let Some((first, others)) = models.split_first() else {
         return Err(Error::Invalid {
@@ -271,10 +271,11 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     for (place, other) in others.iter().enumerate() {
         for (i, head) in other.description.model.heads.iter().enumerate() {
             if merged.description.model.head_index(&head.name).is_ok() {
-                return Err(Error::Invalid {
+                return Err(Error::Refused {
                     what: format!("head `{}` of model {}", head.name, place + 2),
                     expected: "a name that no head before it has; rename it first".into(),
                     found: format!("the heads {}", names(&merged.description.model)),
+                    remedy: Remedy::RenameHead,
                 });
             }
             let how = Graft {

@@ -14,6 +14,14 @@ use std::path::PathBuf;
 /// `source` is a file, a folder with timm's `config.json`, the name of a file in one of `folders`, or `hf://…` (with the feature
 /// `hub`, see chapter `backbones` of the guide).
 ///
+/// ```no_run
+/// use hydranet::{Architecture, pretrained};
+/// let resnet18 = Architecture::from_name("resnet18")?;
+/// let tensors = pretrained::load("resnet18.a1_in1k.safetensors", &["weights".into()], resnet18)?;
+/// assert!(tensors.contains_key("backbone.conv1.weight"));
+/// # Ok::<(), hydranet::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Invalid`] with the folders looked in and the files there are; [`Error::Io`] or [`Error::Checkpoint`] if it cannot be
 /// had or read, or does not fit the architecture.

@@ -40,7 +40,7 @@ impl Balancer {
             return Ok(());
         }
         Err(Error::Invalid {
-            what: "--resume, train.balancing".into(),
+            what: "to go on with the run, train.balancing".into(),
             expected: format!("the one before, {:?}", self.method.setting()),
             found: format!("{balancing:?}"),
         })

@@ -1,6 +1,7 @@
-//! Where a setting that is out of range was written: the file and its line, or the option of the command.
+//! Where a setting that is out of range was written: the file and its line, or that it was given alone.
 
 use super::Config;
+use super::files::of_setting;
 use super::parse::parse;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ pub(super) enum Origin<'a> {
     Heads(&'a Path),
     /// A file of settings.
     File(&'a Path),
-    /// A setting of the command line.
+    /// A setting given beside them.
     Setting(&'a str),
 }
 
@@ -33,7 +34,7 @@ pub(super) fn validate(config: &Config, layers: &[Layer]) -> Result<()> {
     match guilty.or(layers.last()).map(|(origin, _)| origin) {
         Some(Origin::Heads(folder)) => Err(of_file(&file_of(folder, &error), error)),
         Some(Origin::File(file)) => Err(of_file(file, error)),
-        Some(Origin::Setting(setting)) => Err(named(format!("--set {setting}"), error)),
+        Some(Origin::Setting(setting)) => Err(named(of_setting(setting), error)),
         None => Err(error),
     }
 }

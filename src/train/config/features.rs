@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 impl TrainConfig {
     /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed (features may be), and either
     /// nothing random touches them or it does so in fixed views.
-    pub fn keeps_features(&self) -> bool {
+    pub(crate) fn keeps_features(&self) -> bool {
         let fixed = self.augment == AugmentConfig::off() || self.feature_views > 1;
         self.stays_frozen() && !self.mixes_photos() && fixed
     }

@@ -3,7 +3,7 @@
 use super::blame::{self, Origin};
 use super::parse::parse;
 use super::{Config, ModelConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
 use crate::io::recognise::not_toml;
 use serde::Deserialize;
@@ -17,7 +17,8 @@ impl Config {
     /// an empty value takes the key away, so that its default holds.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the file or setting, the key and what is expected; [`Error::Invalid`] for values out of range.
+    /// [`Error::Config`] naming the file or setting, the key and what is expected; [`Error::Invalid`] for values out of range;
+    /// [`Error::Refused`] if `heads` is no such folder.
     pub fn load(heads: &Path, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         Self::load_over(&[], heads, file, settings)
     }
@@ -32,10 +33,11 @@ impl Config {
         let mut table = toml::Table::new();
         let model_path = heads.join("model.toml");
         if !model_path.is_file() {
-            return Err(Error::Config {
-                origin: model_path.display().to_string(),
-                message: "there is no such file; --heads names a folder with model.toml and one TOML file a head, as `heads` in hydranet's repository".into(),
-                source: None,
+            return Err(Error::Refused {
+                what: model_path.display().to_string(),
+                expected: "a folder with model.toml and one TOML file a head, as `heads` in hydranet's repository".into(),
+                found: "no such file".into(),
+                remedy: Remedy::HeadsFolder,
             });
         }
         let model = read_table::<ModelConfig>(&model_path)?;
@@ -69,7 +71,7 @@ impl Config {
         }
         for setting in settings {
             apply(&mut table, setting)?;
-            origin = format!("--set {setting}");
+            origin = of_setting(setting);
             parse(&table, &origin)?;
             layers.push((Origin::Setting(setting), table.clone()));
         }
@@ -103,6 +105,11 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
+/// What errors call a setting.
+pub(super) fn of_setting(setting: &str) -> String {
+    format!("the setting {setting}")
+}
+
 /// Takes a `dotted.key` away, if it is there.
 fn remove(table: &mut toml::Table, key: &str) {
     match key.split_once('.') {
@@ -120,7 +127,7 @@ fn remove(table: &mut toml::Table, key: &str) {
 /// Sets one `dotted.key=value`; an empty value takes the key away.
 fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
     let fail = |message: &str| Error::Config {
-        origin: format!("--set {setting}"),
+        origin: of_setting(setting),
         message: message.into(),
         source: None,
     };

@@ -1,6 +1,6 @@
 //! A model's heads as the first values of another's: by the names of heads and labels, never by their places.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::head::{HeadSpec, LabelSpec, LossKind};
 use crate::model::ModelSpec;
 use crate::model_file::Tensors;
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// that only one of both has are left alone.
 ///
 /// # Errors
-/// [`Error::Invalid`] naming head, file and both lists where labels, borders or the meaning of the outputs differ.
+/// [`Error::Refused`] naming head, file and both lists where labels, borders or the meaning of the outputs differ;
+/// [`Error::Invalid`] where the final classes of a joint head do.
 pub(super) fn fit(
     tensors: &mut Tensors,
     given: &ModelSpec,
@@ -47,15 +48,16 @@ pub(super) fn fit(
 /// For each of a head's labels its place in the file; nothing where the rows stay as they are.
 fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u32>> {
     let refuse = |what: &str, expected: String, found: String| {
-        Err(Error::Invalid {
+        Err(Error::Refused {
             what: format!(
                 "{what} of head `{}` in {origin}, taken by model.weights",
                 head.name
             ),
             expected: format!(
-                "{expected}, as in this run; `hydranet heads rename` or `remove` writes a copy whose head is not taken, and the run's then starts afresh"
+                "{expected}, as in this run; a head of another name in a copy of the file is not taken, and the run's then starts afresh"
             ),
             found,
+            remedy: Remedy::RenameHead,
         })
     };
     let layout = |head: &HeadSpec| match (&head.labels.number, &head.loss.kind) {

@@ -1,6 +1,6 @@
 //! The configuration of a run, as written in TOML: `[train]`, `[model]` and one `[heads.<name>]` each.
 //!
-//! It is put together from, later ones winning: the defaults, the heads folder, a `--config` file, `--set key=value`.
+//! It is put together from, later ones winning: the defaults, the heads folder, a file of settings, settings one by one.
 
 use super::optim::lora::Lora;
 use crate::backbone::{Architecture, SavedActivations};
@@ -215,6 +215,23 @@ pub struct ModelConfig {
 }
 
 /// Everything a run is made of.
+///
+/// ```
+/// use hydranet::train::{Config, FineTune};
+/// use hydranet::{Architecture, HeadSpec, ModelSpec};
+///
+/// let backbone = Architecture::from_name("resnet18")?;
+/// let mask = HeadSpec::new("mask", ["worn", "not_worn"]);
+/// let mut config = Config::new(ModelSpec::new(backbone, vec![mask], backbone.input()));
+/// config.train.epochs = 5;
+/// config.train.fine_tune = FineTune::LastStages(2);
+/// config.validate()?;
+/// assert!(config.to_toml()?.contains("last_stages = 2"));
+/// config.train.batch = 0;
+/// let error = config.validate().unwrap_err();
+/// assert!(error.to_string().starts_with("train.batch"));
+/// # Ok::<(), hydranet::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -33,8 +33,9 @@ pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
 /// file has a head's labels in another order, its outputs are put into the configuration's.
 ///
 /// # Errors
-/// As [`pretrained::load`]; [`Error::Invalid`](crate::Error::Invalid) naming the head, the file and both lists if a head taken
-/// has other labels, other thresholds or outputs that mean something else.
+/// As [`pretrained::load`]; [`Error::Refused`](crate::Error::Refused) naming the head, the file and both lists if a head taken
+/// has other labels, other thresholds or outputs that mean something else, [`Error::Invalid`](crate::Error::Invalid) if the joint
+/// head is of other final classes.
 pub fn load_weights(config: &Config, heads: &Path) -> Result<Tensors> {
     let Some(source) = &config.model.weights else {
         return Ok(Tensors::new());

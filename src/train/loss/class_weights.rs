@@ -123,7 +123,8 @@ mod tests {
         ];
         let samples = ages
             .iter()
-            .map(|age| Sample::new("a.jpg", Vec::new(), vec![age.map(Value::Number)]));
+            .enumerate()
+            .map(|(i, age)| Sample::new(format!("{i}"), Vec::new(), vec![age.map(Value::Number)]));
         let dataset = Dataset::new(vec![head.clone()], samples.collect()).unwrap();
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

@@ -12,14 +12,15 @@ pub(super) mod tasks;
 pub(crate) mod unseen;
 
 use crate::error::Result;
-use crate::head::LossKind;
+use crate::head::{LossKind, check_loss};
 use batch::Batch;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 pub use consistency::Consistency;
 use std::borrow::Cow;
 pub use tasks::targets;
 
-/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it.
+/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it. Like a [`Backbone`](crate::Backbone) it speaks
+/// candle's `Result`, as its operators do.
 ///
 /// ```
 /// use candle_core::{D, Result, Tensor};
@@ -138,7 +139,8 @@ impl HeadLoss {
     /// `(batch, num_labels)`, `weights` `(batch)`; result a scalar.
     ///
     /// # Errors
-    /// If shapes do not fit.
+    /// [`Error::Shape`](crate::Error::Shape) if shapes do not fit, [`Error::Invalid`](crate::Error::Invalid) if there are not as
+    /// many class weights and counts as labels, or the kind is none for so many.
     pub fn loss(
         &self,
         logits: &Tensor,
@@ -153,6 +155,7 @@ impl HeadLoss {
                 found: format!("{labels} and {}", self.counts.len()),
             });
         }
+        check_loss(&self.kind, labels)?;
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
         for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {

@@ -61,7 +61,7 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// An optimiser over `vars`, each with its group.
-    pub fn new(kind: OptimizerKind, vars: BTreeMap<String, (Var, Group)>) -> Self {
+    pub(crate) fn new(kind: OptimizerKind, vars: BTreeMap<String, (Var, Group)>) -> Self {
         let state = vars
             .iter()
             .map(|(name, (var, _))| {
@@ -92,7 +92,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::LostGradient`] naming every variable without one.
-    pub fn collect(&self, grads: &GradStore) -> Result<Vec<Tensor>> {
+    pub(crate) fn collect(&self, grads: &GradStore) -> Result<Vec<Tensor>> {
         self.complete(self.find(grads))
     }
 
@@ -138,7 +138,12 @@ impl Optimizer {
     ///
     /// # Errors
     /// If there is not one gradient a variable, in order of name, or one's shape is not its variable's.
-    pub fn step(&mut self, grads: &[Tensor], lr_factor: f64, gradient_factor: f64) -> Result<()> {
+    pub(crate) fn step(
+        &mut self,
+        grads: &[Tensor],
+        lr_factor: f64,
+        gradient_factor: f64,
+    ) -> Result<()> {
         if grads.len() != self.vars.len() {
             return Err(Error::Invalid {
                 what: "a step's gradients".into(),
@@ -243,8 +248,9 @@ impl Optimizer {
 }
 
 /// As candle's own optimisers: for any loop that is written over candle's trait. Made by it, all variables are of one group and
-/// called by their places from 0 on, with as many digits as the last has. Buffers, which get no gradient, are not to be among them:
-/// [`Optimizer::new`] takes those of a `VarMap` for which [`is_buffer`](variables::is_buffer) does not hold. Unlike candle's, it refuses a variable without a gradient.
+/// called by their places from 0 on, with as many digits as the last has. Buffers, which get no gradient, are not to be among them: of
+/// a `VarMap` those are left out for which [`is_buffer`](variables::is_buffer) holds. Unlike candle's, it refuses a variable without
+/// a gradient.
 impl candle_nn::Optimizer for Optimizer {
     type Config = (OptimizerKind, Group);
 

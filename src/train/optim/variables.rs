@@ -92,7 +92,7 @@ impl Variables {
 
     /// A `VarBuilder` over these tensors.
     pub fn builder(&self) -> VarBuilder<'static> {
-        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, Device::Cpu)
+        VarBuilder::from_backend(Box::new(Source(self.clone())), DType::F32, Device::Cpu)
     }
 
     /// After the model is built: an error if something was missing, of another shape, or never asked for.
@@ -159,7 +159,10 @@ impl Inner {
     }
 }
 
-impl SimpleBackend for Variables {
+/// Variables as what a `VarBuilder` takes its tensors from.
+struct Source(Variables);
+
+impl SimpleBackend for Source {
     fn get(
         &self,
         shape: Shape,
@@ -168,7 +171,7 @@ impl SimpleBackend for Variables {
         _: DType,
         _: &Device,
     ) -> candle_core::Result<Tensor> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         // Asked again: the model is built anew over the same tensors.
         if let Some(base) = inner.bases.get(name) {
             return inner.adapted(name, base);
@@ -233,7 +236,7 @@ impl SimpleBackend for Variables {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        let inner = self.lock();
+        let inner = self.0.lock();
         inner.given.contains_key(name) || inner.all.contains_key(name)
     }
 }

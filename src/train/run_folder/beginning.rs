@@ -67,7 +67,7 @@ impl Beginning {
         let keys: BTreeSet<&String> = was.keys().chain(is.keys()).filter(differs).collect();
         if keys.is_empty() && self.own_losses != then.own_losses {
             return Err(Error::Invalid {
-                what: "a run that goes on".into(),
+                what: "to go on with the run".into(),
                 expected: format!(
                     "losses of one's own for the heads {:?}, as it began",
                     then.own_losses
@@ -88,10 +88,10 @@ impl Beginning {
         };
         let mut expected = format!("the settings that the run began with, {}", list(&was));
         if keys.iter().any(|k| *k == "train.epochs") {
-            expected += ", for the learning rate's schedule is laid over all epochs; for more epochs begin a new run in another folder, from this one's weights if you like: --set model.weights=…/last.safetensors";
+            expected += ", for the learning rate's schedule is laid over all epochs; for more epochs begin a new run in another folder, from this one's weights if you like: model.weights = …/last.safetensors";
         }
         Err(Error::Invalid {
-            what: format!("--resume: {}", file.display()),
+            what: format!("to go on with the run, {}", file.display()),
             expected,
             found: format!("{}, in a run that {state}", list(&is)),
         })
@@ -104,7 +104,7 @@ impl Beginning {
     pub(super) fn check_rows(&self, then: &Self) -> Result<()> {
         let fail = |expected: &str, found: &str| {
             Err(Error::Invalid {
-                what: "--resume: --data".into(),
+                what: "to go on with the run, its data".into(),
                 expected: expected.into(),
                 found: found.into(),
             })

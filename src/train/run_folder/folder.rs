@@ -4,7 +4,7 @@ use super::metrics;
 use super::progress::Progress;
 use super::record::EpochRecord;
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::io::lock::FolderLock;
 use crate::io::table::write_csv;
 use crate::io::write_atomically;
@@ -28,17 +28,18 @@ impl RunFolder {
     /// Creates the folder if need be, and locks it. One that holds a run already is refused unless `resume`.
     ///
     /// # Errors
-    /// As [`FolderLock::take`], and [`Error::Invalid`] if there is a run and `resume` is false.
+    /// As [`FolderLock::take`], and [`Error::Refused`] if there is a run and `resume` is false.
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
         let folder = Self {
             _lock: FolderLock::take(path)?,
             path: path.to_path_buf(),
         };
         if Self::holds_run(path) && !resume {
-            return Err(Error::Invalid {
+            return Err(Error::Refused {
                 what: format!("the run's folder {}", path.display()),
                 expected: "a new folder, or to go on with the run in it".into(),
                 found: "a folder that holds a run".into(),
+                remedy: Remedy::Resume,
             });
         }
         Ok(folder)
@@ -122,7 +123,7 @@ impl RunFolder {
             let _ = std::fs::remove_file(&epoch);
         } else if progress.epochs > 0 && !epoch.exists() {
             // What stands there is of the end of the epoch before.
-            // Without it only --skip-broken has less to go back to: no reason not to save where the run stands now.
+            // Without it only a run that passes over photos has less to go back to: no reason not to save where the run stands now.
             let _ = std::fs::hard_link(&state, &epoch).or_else(|_| {
                 let bytes = std::fs::read(&state)?;
                 write_atomically(&epoch, &bytes).map_err(std::io::Error::other)
@@ -152,7 +153,7 @@ impl RunFolder {
             }
         }
         Err(Error::Invalid {
-            what: "--resume with --skip-broken".into(),
+            what: "to go on with the run without some of its photos".into(),
             expected: format!(
                 "the same broken photos as when epoch {} began, or the state of then ({EPOCH}) to begin it again",
                 epochs + 1

@@ -4,7 +4,7 @@ use super::beginning::Beginning;
 use super::folder::RunFolder;
 use super::progress::Progress;
 use crate::data::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::model_file::Tensors;
 use crate::train::balancing::Balancer;
 use crate::train::config::Config;
@@ -52,7 +52,7 @@ impl Start {
     /// begins again, as it was then; `None` if that is the first.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming what is not as it was when it began.
+    /// [`Error::Invalid`] or [`Error::Refused`] naming what is not as it was when it began.
     pub(in crate::train) fn resume(
         folder: &RunFolder,
         config: &Config,
@@ -65,10 +65,11 @@ impl Start {
             now.check(then, &folder.path("config.toml"), &progress.in_words())?;
         }
         if progress.data != dataset.fingerprint() {
-            return Err(Error::Invalid {
-                what: "--resume".into(),
-                expected: "the same listings as before; photos that broke since are left in them and passed over with --skip-broken".into(),
+            return Err(Error::Refused {
+                what: "to go on with the run".into(),
+                expected: "the same listings as before; photos that broke since are left in them and passed over".into(),
                 found: "other photos, labels or splits".into(),
+                remedy: Remedy::SkipBroken,
             });
         }
         if let Some(then) = &progress.began {

@@ -1,12 +1,13 @@
 //! Another program that uses a trained model: `consumer [--bytes] MODEL PHOTO…`.
 
 use hydranet::{Prediction, Predictor};
+use std::error::Error;
 use std::process::ExitCode;
 
-fn predict(model: &str, photos: &[String], as_bytes: bool) -> Result<(), hydranet::Error> {
+fn predict(model: &str, photos: &[String], as_bytes: bool) -> Result<(), Box<dyn Error>> {
     let predictor = if as_bytes {
         // As with `include_bytes!`.
-        let bytes = std::fs::read(model).map_err(|e| hydranet::Error::io("read", model, e))?;
+        let bytes = std::fs::read(model)?;
         Predictor::from_bytes(&bytes)?
     } else {
         Predictor::from_file(model)?

@@ -303,7 +303,9 @@ fn a_model_and_an_ensemble_answer_the_same_calls() {
     let ensemble = ensemble.unwrap();
     let bytes = std::fs::read(repository().join("tests/golden/exif_1.jpg")).unwrap();
     let both: [&dyn Predict; 2] = [&predictor, &ensemble];
-    let [one, other] = both.map(|model| model.predict_bytes(&bytes).unwrap());
+    let photo = [bytes.clone().into()];
+    let [one, other] = both.map(|model| model.predict_all(&photo).unwrap().remove(0).unwrap());
+    assert_eq!(predictor.predict_bytes(&bytes).unwrap(), one);
     assert_eq!(one, other);
     assert_eq!(one.top_k(1), [(one.class, one.class_probs[one.class])]);
     assert!((one.class_probs.iter().sum::<f64>() - 1.0).abs() < 1e-9);

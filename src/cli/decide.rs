@@ -3,13 +3,13 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use crate::data::dataset::Split;
-use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::seen::record_valid;
 use crate::data::targets::classes;
 use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
-use crate::eval::evaluate::{features, logits, score};
+use crate::eval::evaluate::{logits, score};
 use crate::io::lock::OutputLock;
 use crate::model::Logits;
+use crate::train::finished::features_of_file;
 use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -56,8 +56,8 @@ impl Decide {
                 return Ok(Vec::new());
             }
             let mut tell = |done| progress.show(before + done, of);
-            let loading = LoaderConfig::new(QUEUE_MIB);
-            let kept = features(&model, &spec.input, &dataset, indices, loading, &mut tell)?;
+            let of_file = (&file, &model);
+            let kept = features_of_file(of_file, (&dataset, indices), &mut tell)?;
             logits(&model, &kept)
         };
         let of_valid = run(&valid, 0)?;

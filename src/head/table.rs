@@ -17,6 +17,8 @@ struct Table {
     labels: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     when: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,6 +65,7 @@ impl Serialize for HeadSpec {
             name,
             labels: labels.names,
             column: labels.column,
+            unknown: labels.unknown,
             when: labels.when,
             thresholds: labels.thresholds,
             ordered: labels.ordered,
@@ -88,6 +91,7 @@ impl<'de> Deserialize<'de> for HeadSpec {
             labels: LabelSpec {
                 names: table.labels,
                 column: table.column,
+                unknown: table.unknown,
                 when: table.when,
                 thresholds: table.thresholds,
                 ordered: table.ordered,

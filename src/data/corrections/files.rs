@@ -1,7 +1,7 @@
 //! The two forms of a file of corrections: TOML, and CSV with the same words as columns.
 
 use super::{Action, Correction, Subject, VERSION};
-use crate::data::manifest::Table;
+use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::io::table;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use crate::data::seen::record_valid;
 use crate::data::targets::labels_that_apply;
 use crate::eval::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
 use crate::io::lock::OutputLock;
-use crate::train::finished::features_of_file;
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -70,11 +70,13 @@ impl Calibrate {
             }
         }
         let model = file.build()?;
+        let cache = cache_beside(&self.model);
         let mut progress = Progress::new("calibrate");
         let of = valid.len() + train.len();
         let mut run = |indices: &[usize], before: usize| {
             let mut tell = |done| progress.show(before + done, of);
-            features_of_file((&file, &model), (&dataset, indices), &mut tell)
+            let cache = cache.as_deref();
+            features_of_file((&file, &model), (&dataset, indices), cache, &mut tell)
         };
         let of_valid = run(&valid, 0)?;
         let of_train = if train.is_empty() {

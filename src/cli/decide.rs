@@ -9,7 +9,7 @@ use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
 use crate::eval::evaluate::{logits, score};
 use crate::io::lock::OutputLock;
 use crate::model::Logits;
-use crate::train::finished::features_of_file;
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ impl Decide {
         let train = classes(&taxonomy, &dataset, &train);
         let share = spec.joint.as_ref().map(|j| j.share);
         let model = file.build()?;
+        let cache = cache_beside(&self.model);
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
         let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Logits>> {
@@ -57,7 +58,8 @@ impl Decide {
             }
             let mut tell = |done| progress.show(before + done, of);
             let of_file = (&file, &model);
-            let kept = features_of_file(of_file, (&dataset, indices), &mut tell)?;
+            let data = (&dataset, indices);
+            let kept = features_of_file(of_file, data, cache.as_deref(), &mut tell)?;
             logits(&model, &kept)
         };
         let of_valid = run(&valid, 0)?;

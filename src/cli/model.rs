@@ -8,7 +8,7 @@ use crate::eval::evaluate::{logits, score, score_ensemble};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
 use crate::model_file::{Description, Seen, SeenSides};
-use crate::train::finished::{cache_of, features_of_file};
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{ModelFile, WeightDType};
 use clap::Args;
 use std::path::PathBuf;
@@ -51,9 +51,10 @@ impl Evaluate {
         let mut tell = |done| progress.show(done, indices.len());
         let taxonomy = ensemble.taxonomy();
         let (predictions, report) = match self.with_kept_features(&models) {
-            Some(file) => {
+            Some((file, cache)) => {
                 let model = file.build()?;
-                let kept = features_of_file((&file, &model), (&dataset, &indices), &mut tell)?;
+                let data = (&dataset, &indices[..]);
+                let kept = features_of_file((&file, &model), data, Some(&cache), &mut tell)?;
                 let logits = logits(&model, &kept)?;
                 score(
                     taxonomy,
@@ -95,14 +96,14 @@ impl Evaluate {
 }
 
 impl Evaluate {
-    /// The model's file, if it is one model that looks at whole photos and whose training kept features.
-    fn with_kept_features(&self, models: &[&Description]) -> Option<ModelFile> {
-        let ([one], None) = (models, self.views.views()) else {
+    /// The model's file and the folder of kept features, if it is one model that looks at whole photos, in a run that kept some.
+    fn with_kept_features(&self, models: &[&Description]) -> Option<(ModelFile, PathBuf)> {
+        if models.len() > 1 || self.views.views().is_some() {
             return None;
-        };
-        cache_of(one)?;
+        }
+        let cache = cache_beside(&self.model)?;
         // The manifest of an ensemble of one may ask for views, and is no model's file.
-        ModelFile::read(&self.model).ok()
+        Some((ModelFile::read(&self.model).ok()?, cache))
     }
 }
 

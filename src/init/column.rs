@@ -154,7 +154,9 @@ impl Column {
     pub(super) fn holds_codes(&self) -> bool {
         let start = |word: &str| -> Option<String> {
             let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-            let is_code = word.len() - letters.len() >= 2 && letters.chars().count() <= 8;
+            // Without letters it is a number, unless it is filled up with zeros.
+            let is_set = !letters.is_empty() || word.starts_with('0');
+            let is_code = is_set && word.len() - letters.len() >= 2 && letters.chars().count() <= 8;
             is_code.then(|| letters.to_string())
         };
         let starts: Option<BTreeSet<String>> = self.counts.keys().map(|w| start(w)).collect();

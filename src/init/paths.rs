@@ -43,7 +43,8 @@ pub(super) fn find_path(table: &Table) -> Result<FoundPath> {
         let name = &table.header[column];
         // In a template a brace would begin another column.
         let usable = !rows.is_empty() && !name.is_empty() && !name.contains(['{', '}']);
-        for ending in endings.iter().filter(|_| usable) {
+        let all_found = best.as_ref().is_some_and(|(most, ..)| *most == rows.len());
+        for ending in endings.iter().filter(|_| usable && !all_found) {
             for within in &within {
                 let there = |row: &&&Row| {
                     let cell = row.cells[column].trim();

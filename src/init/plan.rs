@@ -5,7 +5,7 @@ use super::numbers;
 use super::pairs::Pairs;
 use crate::head::{HeadSpec, check_names};
 use crate::taxonomy::Labels;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Photos that a combination of labels would have by chance, if it had nothing against it, so that having none says something.
 const EXPECTED: f64 = 10.0;
@@ -44,6 +44,7 @@ impl Plan {
     /// Heads for these columns, in their order. Folders that are not there are no classes; rows that are not there may be chance.
     pub(super) fn new(columns: &[&Column], is_folder: bool) -> Self {
         let mut plan = Self::default();
+        let enough = if is_folder { 1 } else { ENOUGH };
         // Columns that became one head.
         let mut whole: Vec<usize> = Vec::new();
         for (place, column) in columns.iter().enumerate() {
@@ -68,8 +69,16 @@ impl Plan {
             for (label, _) in column.known() {
                 plan.heads_of.insert((place, label), head.clone());
             }
-            for before in whole.clone() {
-                plan.relate(columns[before], before, &head, &pairs(before), is_folder);
+            // The nearest column first: what a level applies under is mostly the level above it.
+            for before in (0..place).rev() {
+                let pairs = pairs(before);
+                let (with, without) = pairs.with_and_without(columns[before], enough);
+                if is_folder || pairs.is_mostly_known() {
+                    plan.apply_under(before, &with, &without);
+                }
+                if whole.contains(&before) {
+                    plan.rule_out(before, &with, &head, &pairs, is_folder);
+                }
             }
             whole.push(place);
         }
@@ -135,47 +144,52 @@ impl Plan {
         }
     }
 
-    /// When the last head applies by an earlier one, and what is impossible between the two.
-    fn relate(
+    /// Makes the last head apply only under labels of an earlier column, where it has no labels under others, and they are all of
+    /// one head.
+    fn apply_under(&mut self, before: usize, with: &[String], without: &[(String, usize)]) {
+        let head_of = |label: &String| self.heads_of.get(&(before, label.clone()));
+        let heads: Option<BTreeSet<&String>> = with.iter().map(head_of).collect();
+        let heads: Vec<String> = heads.into_iter().flatten().cloned().collect();
+        let ([head], Some(last)) = (&heads[..], self.heads.last_mut()) else {
+            return;
+        };
+        if !without.is_empty() && last.spec.labels.when.is_empty() {
+            let elsewhere: usize = without.iter().map(|(_, n)| n).sum();
+            last.missing = last.missing.saturating_sub(elsewhere);
+            last.spec.labels.when.insert(head.clone(), with.to_vec());
+        }
+    }
+
+    /// Rules out combinations of labels of `head` and an earlier column that is one head.
+    fn rule_out(
         &mut self,
-        first: &Column,
         before: usize,
+        with: &[String],
         head: &str,
         pairs: &Pairs,
         is_folder: bool,
     ) {
-        let Some((_, label)) = self.heads_of.keys().find(|(of, _)| *of == before) else {
+        let first = with.first();
+        let first = first.and_then(|label| self.heads_of.get(&(before, label.clone())));
+        let Some(first) = first.cloned() else {
             return;
         };
-        let earlier = self.heads_of[&(before, label.clone())].clone();
-        let (with, without) = pairs.with_and_without(first, if is_folder { 1 } else { ENOUGH });
-        let applies = !with.is_empty() && !without.is_empty();
-        let Some(last) = self.heads.last_mut() else {
-            return;
-        };
-        if applies && (is_folder || pairs.is_mostly_known()) && last.spec.labels.when.is_empty() {
-            last.missing = last
-                .missing
-                .saturating_sub(without.iter().map(|(_, n)| n).sum());
-            last.spec.labels.when.insert(earlier.clone(), with.clone());
-        }
         let mut by_labels: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
-        for a in &with {
-            let (mut never, mut rare) = (Vec::new(), 0);
-            for (b, expected) in pairs.absent(a) {
+        for label in with {
+            let mut never = Vec::new();
+            for (other, expected) in pairs.absent(label) {
                 if is_folder || expected >= EXPECTED {
-                    never.push(b);
+                    never.push(other);
                 } else {
-                    rare += 1;
+                    self.rare_pairs += 1;
                 }
             }
-            self.rare_pairs += rare;
             if !never.is_empty() {
-                by_labels.entry(never).or_default().push(a.clone());
+                by_labels.entry(never).or_default().push(label.clone());
             }
         }
         for (labels, of_first) in by_labels {
-            let entry = [(earlier.clone(), of_first), (head.to_string(), labels)];
+            let entry = [(first.clone(), of_first), (head.to_string(), labels)];
             self.impossible.push(entry.into());
         }
     }
@@ -244,5 +258,82 @@ fn as_name(word: &str) -> String {
     match name.trim_matches('_') {
         "" => "head".into(),
         name => name.chars().take(60).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns out of rows, each of them so often.
+    fn plan(rows: &[(&str, usize)], is_folder: bool) -> Plan {
+        let width = rows[0].0.split('/').count();
+        let column = |i: usize| {
+            let cells = rows.iter().flat_map(|(row, times)| {
+                let cell = row.split('/').nth(i).unwrap_or_default();
+                vec![cell.to_string(); *times]
+            });
+            Column::new(format!("level{}", i + 1), cells.collect())
+        };
+        let columns: Vec<Column> = (0..width).map(column).collect();
+        Plan::new(&columns.iter().collect::<Vec<_>>(), is_folder)
+    }
+
+    fn when(plan: &Plan, head: &str) -> Labels {
+        let found = plan.heads.iter().find(|h| h.spec.name == head).unwrap();
+        found.spec.labels.when.clone()
+    }
+
+    fn labels(entries: &[(&str, &[&str])]) -> Labels {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        let entries = entries.iter();
+        entries
+            .map(|(head, labels)| (head.to_string(), words(labels)))
+            .collect()
+    }
+
+    #[test]
+    fn a_level_applies_under_the_label_above_it() {
+        let found = plan(
+            &[
+                ("fruit/apple/", 4),
+                ("fruit/plum/red", 4),
+                ("fruit/plum/blue", 4),
+                ("veg/leek/", 4),
+                ("veg/kale/", 4),
+            ],
+            true,
+        );
+        let names: Vec<&str> = found.heads.iter().map(|h| h.spec.name.as_str()).collect();
+        assert_eq!(names, ["level1", "fruit", "veg", "level3"]);
+        assert_eq!(when(&found, "fruit"), labels(&[("level1", &["fruit"])]));
+        assert_eq!(when(&found, "level3"), labels(&[("fruit", &["plum"])]));
+        assert_eq!(found.heads[3].missing, 0);
+        assert!(found.impossible.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_there_is_impossible_in_folders_and_in_rows_if_it_would_be_expected() {
+        let rows = [("a/x", 40), ("a/y", 40), ("b/x", 40), ("c/y", 3)];
+        let in_folders = plan(&rows, true);
+        let expected = [
+            labels(&[("level1", &["c"]), ("level2", &["x"])]),
+            labels(&[("level1", &["b"]), ("level2", &["y"])]),
+        ];
+        assert_eq!(in_folders.impossible, expected);
+        let in_rows = plan(&rows, false);
+        assert_eq!(in_rows.impossible, expected[1..]);
+        assert_eq!(in_rows.rare_pairs, 1);
+    }
+
+    #[test]
+    fn a_column_that_says_the_same_is_no_head() {
+        let found = plan(&[("cat/0", 9), ("dog/1", 9)], false);
+        assert_eq!(found.heads.len(), 1);
+        assert!(
+            found.said[0].contains("the same as `level1`"),
+            "{:?}",
+            found.said
+        );
     }
 }

@@ -78,7 +78,7 @@ impl Description {
 
     /// What the listing it was trained on calls its columns, where that is recorded.
     pub(crate) fn columns(&self) -> BTreeMap<String, String> {
-        let columns = self.training["config"]["model"]["columns"].clone();
+        let columns = self.training["columns"].clone();
         serde_json::from_value(columns).unwrap_or_default()
     }
 

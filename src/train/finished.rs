@@ -8,22 +8,24 @@ use crate::data::named_photo::NamedPhoto;
 use crate::error::Result;
 use crate::eval::evaluate::features;
 use crate::model::{ModelSpec, MultiTaskModel};
-use crate::model_file::{Description, ModelFile, Tensors};
+use crate::model_file::{ModelFile, Tensors};
 use candle_core::Tensor;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The folder in which a model's training kept the features of its frozen backbone, if it did and the folder is still there.
-pub(crate) fn cache_of(description: &Description) -> Option<PathBuf> {
-    let config = description.training["config"].clone();
-    let train = serde_json::from_value::<Config>(config).ok()?.train;
+/// The folder in which the run that a model's file lies in kept the features of its frozen backbone, if it did and that folder is
+/// still there.
+pub(crate) fn cache_beside(model: &Path) -> Option<PathBuf> {
+    let train = Config::read(&model.with_file_name("config.toml"))
+        .ok()?
+        .train;
     let frozen = train.stays_frozen();
     train
         .feature_cache
         .filter(|folder| frozen && folder.is_dir())
 }
 
-/// The features of the photos at `indices` by a model's file, from where its training kept them if it did.
+/// As [`features_of`], of a command that nobody stops.
 ///
 /// # Shapes
 /// Result `(indices, num_features)`.
@@ -33,11 +35,12 @@ pub(crate) fn cache_of(description: &Description) -> Option<PathBuf> {
 pub(crate) fn features_of_file(
     (file, model): (&ModelFile, &MultiTaskModel),
     (dataset, indices): (&Dataset, &[usize]),
+    cache: Option<&Path>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Tensor> {
-    let (loading, cache) = (LoaderConfig::new(QUEUE_MIB), cache_of(&file.description));
-    let (model_of, data, stop) = ((file, model), (dataset, indices), AtomicBool::new(false));
-    let found = features_of(model_of, data, cache.as_deref(), loading, &stop, progress)?;
+    let (loading, stop) = (LoaderConfig::new(QUEUE_MIB), AtomicBool::new(false));
+    let (of_model, data) = ((file, model), (dataset, indices));
+    let found = features_of(of_model, data, cache, loading, &stop, progress)?;
     let input = &file.description.model.input;
     // Nobody stops it.
     found.map_or_else(

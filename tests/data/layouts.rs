@@ -1,6 +1,6 @@
 //! Listings and folders as people have them: foreign columns, separators, words for what is not known, folders as labels.
 
-use hydranet::data::columns::{ColumnNames, Naming};
+use hydranet::data::columns::{ColumnNames, Naming, check_names};
 use hydranet::data::dataset::{Dataset, Fault, Split, Value};
 use hydranet::{Error, HeadSpec};
 use std::path::PathBuf;
@@ -79,6 +79,27 @@ fn a_named_column_that_is_not_there_is_an_error_unless_it_is_only_remembered() {
     assert!(
         message.contains("`img`") && message.contains("`image`"),
         "{message}"
+    );
+}
+
+#[test]
+fn names_of_columns_are_checked_when_they_are_given() {
+    let check = |pairs: &[(&str, &str)]| check_names(&names(pairs), &heads());
+    assert!(check(FOREIGN).is_ok());
+    for (wrong, word) in [
+        (&[("person", "a"), ("group", "b")][..], "group"),
+        (&[("path", "images/{image")], "path"),
+        (&[("split", " ")], "split"),
+    ] {
+        match check(wrong) {
+            Err(Error::Invalid { what, .. }) => assert!(what.ends_with(word), "{what}"),
+            other => panic!("{wrong:?}: {other:?}"),
+        }
+    }
+    let unknown = check(&[("garmnt", "label")]).unwrap_err().to_string();
+    assert!(
+        unknown.contains("`garmnt`") && unknown.contains("garment"),
+        "{unknown}"
     );
 }
 

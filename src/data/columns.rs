@@ -208,10 +208,13 @@ impl Columns {
                 (None, None) => (head.column(), ""),
             };
             // Several heads may read one column: what is another's label is not known to this one.
-            let others = heads.iter().zip(&self.heads);
+            let of_column = heads.iter().zip(&self.heads);
             let is_others = |cell: &str| {
-                let mut same = others.clone().filter(|(_, c)| c.is_some() && *c == column);
-                same.any(|(other, _)| other.labels.names.iter().any(|l| l == cell))
+                let others = of_column
+                    .clone()
+                    .filter(|(other, c)| other.name != head.name && c.is_some() && *c == column);
+                let mut labels = others.flat_map(|(other, _)| &other.labels.names);
+                labels.any(|label| label == cell)
             };
             let value = match parse_value(head, name, cell) {
                 Err(_) if is_others(cell.trim()) => None,

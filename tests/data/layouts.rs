@@ -169,11 +169,13 @@ fn photos(folders: &[&str]) -> TempDir {
     root
 }
 
-/// Which labels the photos of each folder have.
-fn read(folders: &[&str], heads: &[HeadSpec]) -> (Vec<(String, Vec<Option<Value>>)>, Vec<Fault>) {
+/// A folder, and the labels of its photos.
+type Labelled = (String, Vec<Option<Value>>);
+
+fn read(folders: &[&str], heads: &[HeadSpec]) -> (Vec<Labelled>, Vec<Fault>) {
     let root = photos(folders);
     let (dataset, faults) = Dataset::read(&[root.path().into()], heads).unwrap();
-    let mut found: Vec<(String, Vec<Option<Value>>)> = dataset
+    let mut found: Vec<Labelled> = dataset
         .samples
         .iter()
         .map(|s| {

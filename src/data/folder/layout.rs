@@ -141,7 +141,10 @@ mod tests {
         (Layout::of(&photos), photos)
     }
 
-    fn read(folders: &[&str]) -> (Vec<String>, Vec<(Option<Split>, Vec<String>)>) {
+    /// What the folders of a photo say.
+    type Said = (Option<Split>, Vec<String>);
+
+    fn read(folders: &[&str]) -> (Vec<String>, Vec<Said>) {
         let (layout, photos) = layout(folders);
         let rows = photos.keys().map(|parts| layout.read(parts)).collect();
         (layout.columns(), rows)

@@ -15,6 +15,7 @@ mod survey;
 mod write;
 
 use crate::data::columns::ColumnNames;
+use crate::data::sample::Split;
 use crate::error::{Error, Result};
 use crate::io::write_atomically;
 use crate::taxonomy::Taxonomy;
@@ -171,12 +172,16 @@ impl<'a> Chosen<'a> {
                     "{different} groups, too; not used, since `person` can be one column only"
                 ),
                 Role::Sides if is(sides) => {
-                    let counts: Vec<String> = column
-                        .counts
-                        .iter()
-                        .map(|(w, n)| format!("{w} {n}"))
-                        .collect();
-                    format!("sides of the split: {}", counts.join(", "))
+                    let counts = column.counts.iter().map(|(w, n)| format!("{w} {n}"));
+                    let counts: Vec<String> = counts.collect();
+                    let is_valid = |word: &String| matches!(Split::of_word(word), Ok(Split::Valid));
+                    let lacks = match column.counts.keys().any(is_valid) {
+                        true => "",
+                        false => {
+                            "; none is on valid, so that there is nothing to choose an epoch by: write it in some cells"
+                        }
+                    };
+                    format!("sides of the split: {}{lacks}", counts.join(", "))
                 }
                 Role::Sides => "sides of the split, too; not used".into(),
                 Role::Nothing(why) => format!("{why}; not used"),

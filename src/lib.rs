@@ -45,6 +45,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cli` | the command: arguments in, library calls, text out |
+//! | `init` | heads and a listing out of photos as they are |
 //! | `report` | what people look at: the pages of an audit and of health |
 //! | `audit` | wrong labels, persons, health of a collection |
 //! | `experiment` | variants × folds × seeds, compared with intervals |
@@ -101,6 +102,8 @@ pub mod guide;
 mod head;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "audit")]
+mod init;
 mod input;
 mod io;
 mod layers;

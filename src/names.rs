@@ -1,8 +1,9 @@
 //! Enums whose variants have names, in settings and files.
 
-/// Gives an enum `ALL`, `name`, `Display` and `FromStr` by the names of its variants; `what` is what an error calls them.
+/// Gives an enum `ALL`, `name`, `Display` and `FromStr` by the names of its variants, behind which other words for them may stand;
+/// `what` is what an error calls them.
 macro_rules! named {
-    ($type:ident, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
+    ($type:ident, $what:literal, { $($variant:ident => $name:literal $(| $other:literal)*),+ $(,)? }) => {
         impl $type {
             /// All of them, in order.
             pub(crate) const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
@@ -27,12 +28,14 @@ macro_rules! named {
             type Err = crate::Error;
 
             fn from_str(name: &str) -> crate::Result<Self> {
-                let named = Self::ALL.into_iter().find(|one| one.name() == name);
-                named.ok_or_else(|| crate::Error::UnknownName {
-                    what: $what,
-                    found: name.into(),
-                    known: Self::ALL.map(|one| one.name().to_string()).to_vec(),
-                })
+                match name {
+                    $($name $(| $other)* => Ok(Self::$variant),)+
+                    _ => Err(crate::Error::UnknownName {
+                        what: $what,
+                        found: name.into(),
+                        known: Self::ALL.map(|one| one.name().to_string()).to_vec(),
+                    }),
+                }
             }
         }
     };

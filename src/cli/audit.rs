@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::broken::take_out_broken;
+use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use crate::audit::confident::{Quality, Rule};
 use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
@@ -20,9 +21,11 @@ use std::process::ExitCode;
     after_help = "The backbone is frozen and only heads are trained, unless train.fine_tune is set. Start the same command again to go on after an interruption."
 )]
 pub(crate) struct Audit {
-    /// A CSV listing or a person folder; may be given several times.
+    /// A CSV listing or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     #[command(flatten)]
     config: ConfigArgs,
     /// The folder for audit.html, audit.json, suspects.csv, persons.csv and out_of_fold.csv.
@@ -79,12 +82,13 @@ impl Audit {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let from = &self.config;
         let mut config = load_config(&from.heads, from.config.as_deref(), &from.settings)?;
+        self.columns.apply(&mut config)?;
         let spec = config.model_spec()?;
         config
             .train
             .corrections
             .extend_from_slice(&self.corrections);
-        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        let mut dataset = Dataset::open_as(&self.data, &spec.heads, &config.model.columns)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
         check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;

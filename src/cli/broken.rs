@@ -2,16 +2,24 @@
 
 use super::output::Progress;
 use super::terminal::note;
+use crate::data::columns::{ColumnNames, Naming};
 use crate::data::dataset::{Dataset, Fault};
+use crate::data::faults::by_kind;
 use crate::data::passed_over::{beside_data, beside_heads};
 use crate::{HeadSpec, InputSpec};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// Says what data and a folder of heads hold and nothing reads.
-pub(super) fn show_passed_over(data: &[PathBuf], heads: &Path, specs: &[HeadSpec]) {
+pub(super) fn show_passed_over(
+    data: &[PathBuf],
+    heads: &Path,
+    specs: &[HeadSpec],
+    names: &ColumnNames,
+) {
     let lines = beside_heads(heads).into_iter();
-    lines.chain(beside_data(data, specs)).for_each(note);
+    let naming = Naming::given(names);
+    lines.chain(beside_data(data, specs, naming)).for_each(note);
 }
 
 /// Looks every photo through and takes those out that cannot be read, which are named; false if stopped. Without `skip` there may
@@ -37,8 +45,8 @@ pub(super) fn shown(
     let Some(faults) = found? else {
         return Ok(false);
     };
-    for fault in &faults {
-        note(format!("passed over: {fault}"));
+    for line in by_kind(&faults) {
+        note(format!("passed over: {line}"));
     }
     if !faults.is_empty() {
         note(format!(

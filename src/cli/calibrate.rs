@@ -4,12 +4,11 @@ use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::terminal::note;
 use crate::data::dataset::Split;
-use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::seen::record_valid;
 use crate::data::targets::labels_that_apply;
 use crate::eval::calibrate::{Abstain, CalibrationReport, calibrate, with_novelty};
-use crate::eval::evaluate::features;
 use crate::io::lock::OutputLock;
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -71,12 +70,13 @@ impl Calibrate {
             }
         }
         let model = file.build()?;
+        let cache = cache_beside(&self.model);
         let mut progress = Progress::new("calibrate");
         let of = valid.len() + train.len();
         let mut run = |indices: &[usize], before: usize| {
             let mut tell = |done| progress.show(before + done, of);
-            let loading = LoaderConfig::new(QUEUE_MIB);
-            features(&model, &spec.input, &dataset, indices, loading, &mut tell)
+            let cache = cache.as_deref();
+            features_of_file((&file, &model), (&dataset, indices), cache, &mut tell)
         };
         let of_valid = run(&valid, 0)?;
         let of_train = if train.is_empty() {

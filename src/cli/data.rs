@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::broken::show_passed_over;
+use super::columns::ColumnArgs;
 use super::output::{Progress, say, say_json};
 use super::sides::SplitFiles;
 use super::terminal::note;
@@ -17,9 +18,11 @@ use std::sync::Mutex;
 /// Arguments of `hydranet check`.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// A CSV listing or a person folder; may be given several times.
+    /// A CSV listing or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     #[command(flatten)]
     split_files: SplitFiles,
     #[command(flatten)]
@@ -39,10 +42,12 @@ impl Check {
             .train
             .corrections
             .extend_from_slice(&self.corrections);
+        self.columns.apply(&mut config)?;
         let corrections = Corrections::read(&config.train.corrections)?;
         let spec = config.model_spec()?;
+        let names = &config.model.columns;
         let progress = Mutex::new(Progress::new("check"));
-        let report = check(&self.data, &spec, &corrections, &|done, of| {
+        let report = check(&self.data, names, &spec, &corrections, &|done, of| {
             if let Ok(mut progress) = progress.try_lock() {
                 progress.show(done, of);
             }
@@ -50,11 +55,11 @@ impl Check {
         if let Ok(progress) = progress.lock() {
             progress.end();
         }
-        show_passed_over(&self.data, &self.config.heads, &spec.heads);
+        show_passed_over(&self.data, &self.config.heads, &spec.heads, names);
         let good = report.faults.is_empty();
         let mut dataset = None;
         if good {
-            let mut on_sides = Dataset::open(&self.data, &spec.heads)?;
+            let mut on_sides = Dataset::open_as(&self.data, &spec.heads, names)?;
             self.split_files.apply(&mut on_sides)?;
             on_sides.put_on_sides(
                 &config.train.split,

@@ -3,13 +3,13 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use crate::data::dataset::Split;
-use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::seen::record_valid;
 use crate::data::targets::classes;
 use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
-use crate::eval::evaluate::{features, logits, score};
+use crate::eval::evaluate::{logits, score};
 use crate::io::lock::OutputLock;
 use crate::model::Logits;
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{Decision, DecisionRule, Error, ModelFile};
 use clap::Args;
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ impl Decide {
         let train = classes(&taxonomy, &dataset, &train);
         let share = spec.joint.as_ref().map(|j| j.share);
         let model = file.build()?;
+        let cache = cache_beside(&self.model);
         let mut progress = Progress::new("decide");
         let of = valid.len() + test.len();
         let mut run = |indices: &[usize], before: usize| -> crate::Result<Vec<Logits>> {
@@ -56,8 +57,9 @@ impl Decide {
                 return Ok(Vec::new());
             }
             let mut tell = |done| progress.show(before + done, of);
-            let loading = LoaderConfig::new(QUEUE_MIB);
-            let kept = features(&model, &spec.input, &dataset, indices, loading, &mut tell)?;
+            let of_file = (&file, &model);
+            let data = (&dataset, indices);
+            let kept = features_of_file(of_file, data, cache.as_deref(), &mut tell)?;
             logits(&model, &kept)
         };
         let of_valid = run(&valid, 0)?;

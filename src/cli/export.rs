@@ -1,5 +1,6 @@
 //! `hydranet export`: a model as a file or a folder for other programs, or a smaller one.
 
+use super::columns::ColumnArgs;
 use super::folders::Folders;
 use super::output::{Progress, say};
 use super::sides::{DataArgs, SplitFiles};
@@ -85,6 +86,7 @@ impl Export {
             return Ok(None);
         }
         let data = DataArgs {
+            columns: ColumnArgs::default(),
             data: self.data.clone(),
             split_files: self.split_files.clone(),
             corrections: self.corrections.clone(),

@@ -54,6 +54,7 @@ impl Health {
                 let mut config = self.config.load()?;
                 let corrections = &mut config.train.corrections;
                 corrections.extend_from_slice(&self.data.corrections);
+                self.data.columns.apply(&mut config)?;
                 let looker = match config.model.weights {
                     None => None,
                     Some(_) => {
@@ -62,7 +63,8 @@ impl Health {
                     }
                 };
                 let spec = config.model_spec()?;
-                let mut dataset = Dataset::open(&self.data.data, &spec.heads)?;
+                let mut dataset =
+                    Dataset::open_as(&self.data.data, &spec.heads, &config.model.columns)?;
                 self.data.split_files.apply(&mut dataset)?;
                 show_corrections(&dataset.put_on_sides(
                     &config.train.split,

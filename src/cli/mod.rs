@@ -6,6 +6,7 @@
 mod audit;
 mod broken;
 mod calibrate;
+mod columns;
 mod completions;
 mod data;
 mod decide;
@@ -19,6 +20,7 @@ mod heads;
 mod health;
 mod hints;
 mod hub;
+mod init;
 mod model;
 mod output;
 mod plot;
@@ -52,6 +54,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Look at a folder of photos or a CSV, and write heads, model.toml and a listing for them, ready to train.
+    Init(init::Init),
     /// Read everything, decode every photo, list every fault with file and line.
     Check(data::Check),
     /// Look for photos that are there twice, blurred, dark, empty or of somebody else, and for what the crop cuts off.
@@ -147,6 +151,7 @@ pub fn main() -> ExitCode {
     }
     let command = cli.command;
     let result = crate::tape::instruction_set().and_then(|_| match &command {
+        Command::Init(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
         Command::Train(c) => c.run(),

@@ -4,10 +4,11 @@ use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::views::ViewArgs;
 use crate::data::seen::Sides;
-use crate::eval::evaluate::score_ensemble;
+use crate::eval::evaluate::{logits, score, score_ensemble};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
-use crate::model_file::{Seen, SeenSides};
+use crate::model_file::{Description, Seen, SeenSides};
+use crate::train::finished::{cache_beside, features_of_file};
 use crate::{ModelFile, WeightDType};
 use clap::Args;
 use std::path::PathBuf;
@@ -48,9 +49,24 @@ impl Evaluate {
         let (dataset, indices, sides) = self.data.select(&models, &self.split)?;
         let mut progress = Progress::new("evaluate");
         let mut tell = |done| progress.show(done, indices.len());
-        let (predictions, report) = score_ensemble(&ensemble, &dataset, &indices, &mut tell)?;
-        progress.end();
         let taxonomy = ensemble.taxonomy();
+        let (predictions, report) = match self.with_kept_features(&models) {
+            Some((file, cache)) => {
+                let model = file.build()?;
+                let data = (&dataset, &indices[..]);
+                let kept = features_of_file((&file, &model), data, Some(&cache), &mut tell)?;
+                let logits = logits(&model, &kept)?;
+                score(
+                    taxonomy,
+                    &file.description.decision,
+                    &dataset,
+                    &indices,
+                    &logits,
+                )?
+            }
+            None => score_ensemble(&ensemble, &dataset, &indices, &mut tell)?,
+        };
+        progress.end();
         let coverage = if self.coverage {
             Coverage::of_predictions(taxonomy, &dataset, &indices, &predictions)
         } else {
@@ -76,6 +92,18 @@ impl Evaluate {
             say(CoverageTable(&coverage));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Evaluate {
+    /// The model's file and the folder of kept features, if it is one model that looks at whole photos, in a run that kept some.
+    fn with_kept_features(&self, models: &[&Description]) -> Option<(ModelFile, PathBuf)> {
+        if models.len() > 1 || self.views.views().is_some() {
+            return None;
+        }
+        let cache = cache_beside(&self.model)?;
+        // The manifest of an ensemble of one may ask for views, and is no model's file.
+        Some((ModelFile::read(&self.model).ok()?, cache))
     }
 }
 

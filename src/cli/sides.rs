@@ -1,8 +1,10 @@
 //! The data that a model is used on, with every photo on the side where it stood in training.
 
 use super::broken::take_out_broken;
+use super::columns::ColumnArgs;
 use super::output::{Progress, show_corrections};
 use super::terminal::note;
+use crate::data::columns::Naming;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::seen::{Sides, apply_split_file, settle};
@@ -15,9 +17,11 @@ use std::sync::atomic::AtomicBool;
 /// Which photos, and what is known about them.
 #[derive(Args)]
 pub(super) struct DataArgs {
-    /// A CSV listing or a person folder; may be given several times.
+    /// A CSV listing or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     pub(super) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) columns: ColumnArgs,
     #[command(flatten)]
     pub(super) split_files: SplitFiles,
     /// Corrections to apply, in TOML or CSV; may be given several times.
@@ -58,7 +62,14 @@ impl DataArgs {
     /// told.
     pub(super) fn open(&self, models: &[&Description]) -> Result<(Dataset, Sides)> {
         let spec = &models[0].model;
-        let mut dataset = Dataset::open(&self.data, &spec.heads)?;
+        let given = self.columns.names(&spec.heads)?;
+        // Of listings like the one the model was trained on the columns are known.
+        let remembered = models[0].columns();
+        let naming = match &given {
+            Some(names) => Naming::given(names),
+            None => Naming::remembered(&remembered),
+        };
+        let mut dataset = Dataset::open_named(&self.data, &spec.heads, naming)?;
         self.split_files.apply(&mut dataset)?;
         if self.skip_broken {
             // Nothing is lost if it is ended.

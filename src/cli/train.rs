@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::broken::show_passed_over;
+use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
 use super::sides::SplitFiles;
 use super::terminal::note;
@@ -27,9 +28,11 @@ use std::process::ExitCode;
     after_help = "model.weights is a file (safetensors, .pth, .bin), the name of one in the folder weights, or hf://organisation/name, with @revision or /file behind it, on the Hugging Face Hub: --set model.weights=hf://timm/resnet18.a1_in1k"
 )]
 pub(crate) struct Train {
-    /// A CSV listing or a person folder; may be given several times.
+    /// A CSV listing or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     #[command(flatten)]
     split_files: SplitFiles,
     #[command(flatten)]
@@ -40,7 +43,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
     /// Go on with the run in --out, with its own configuration.
-    #[arg(long, conflicts_with_all = ["config", "settings", "epochs", "size", "frozen"])]
+    #[arg(long, conflicts_with_all = ["config", "settings", "columns", "epochs", "size", "frozen"])]
     resume: bool,
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
@@ -151,6 +154,12 @@ impl Train {
         });
         say(format!("the model is {}", out.join(BEST).display()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn load(&self) -> crate::Result<Config> {
+        let mut config = self.config.load()?;
+        self.columns.apply(&mut config)?;
+        Ok(config)
     }
 
     /// A search for learning rates.
@@ -320,8 +329,9 @@ fn prepare(
     data: &[PathBuf],
     split_files: &SplitFiles,
 ) -> crate::Result<Dataset> {
-    let mut dataset = Dataset::open(data, &config.model_spec()?.heads)?;
-    show_passed_over(data, heads, &dataset.heads);
+    let names = &config.model.columns;
+    let mut dataset = Dataset::open_as(data, &config.model_spec()?.heads, names)?;
+    show_passed_over(data, heads, &dataset.heads, names);
     split_files.apply(&mut dataset)?;
     follow(&mut dataset, seen_by_weights(config, heads)?)?;
     show_corrections(&dataset.put_on_sides(

@@ -2,6 +2,7 @@
 
 use super::check;
 use super::dataset::{Dataset, Fault, Sample};
+use super::faults::by_kind;
 use super::seen::Content;
 use crate::error::{Error, Remedy, Result};
 use crate::input::{InputSpec, PhotoSource};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Photos decoded between two looks at whether to stop.
 const STRETCH: usize = 256;
-/// Photos that an error names.
+/// Kinds of faults that an error names.
 const NAMED: usize = 10;
 
 /// A file and its content, to be kept; what is in memory is hashed as soon as it is read.
@@ -112,10 +113,11 @@ impl Dataset {
             progress(done, places.len());
         }
         if !skip && !faults.is_empty() {
-            let named = faults.iter().take(NAMED).map(|f| format!("\n  {f}"));
-            let more = match faults.len().saturating_sub(NAMED) {
+            let kinds = by_kind(&faults);
+            let named = kinds.iter().take(NAMED).map(|line| format!("\n  {line}"));
+            let more = match kinds.len().saturating_sub(NAMED) {
                 0 => String::new(),
-                more => format!("\n  and {more} more"),
+                more => format!("\n  and {more} more kinds"),
             };
             return Err(Error::Refused {
                 what: "the photos".into(),

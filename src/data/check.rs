@@ -1,7 +1,9 @@
 //! Reads everything a training run would read, and lists every fault at once.
 
+use super::columns::{ColumnNames, Naming};
 use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample, person_key};
+use super::faults::by_kind;
 use super::named_photo::NamedPhoto;
 use super::seen::{Content, copies};
 use super::targets;
@@ -71,15 +73,17 @@ impl CheckReport {
 /// # Errors
 /// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of
 /// the report.
-pub fn check(
+pub(crate) fn check(
     paths: &[PathBuf],
+    columns: &ColumnNames,
     spec: &ModelSpec,
     corrections: &Corrections,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<CheckReport> {
     let input = &spec.input;
     input.validate()?;
-    let (mut dataset, mut faults) = Dataset::read(paths, &spec.heads)?;
+    let (mut dataset, mut faults) =
+        Dataset::read_named(paths, &spec.heads, Naming::given(columns))?;
     let corrected = corrections.apply(&mut dataset)?;
     let taxonomy = spec.taxonomy()?;
     faults.extend(dataset.contradictions(&taxonomy));
@@ -234,8 +238,8 @@ impl fmt::Display for CheckReport {
         }
         writeln!(f, "fingerprint: {}", self.fingerprint)?;
         write!(f, "faults: {}", self.faults.len())?;
-        for fault in &self.faults {
-            write!(f, "\n  {fault}")?;
+        for line in by_kind(&self.faults) {
+            write!(f, "\n  {line}")?;
         }
         Ok(())
     }

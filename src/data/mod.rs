@@ -3,9 +3,12 @@
 pub(crate) mod augment;
 mod broken;
 pub(crate) mod check;
+pub(crate) mod columns;
 pub(crate) mod corrections;
 pub(crate) mod dataset;
+pub(crate) mod faults;
 pub(crate) mod features;
+pub(crate) mod folder;
 pub(crate) mod loader;
 pub(crate) mod manifest;
 pub(crate) mod named_photo;
@@ -18,7 +21,9 @@ pub(crate) mod sampling;
 pub(crate) mod seen;
 pub(crate) mod split;
 pub(crate) mod split_report;
+pub(crate) mod table;
 pub(crate) mod targets;
+mod template;
 
 pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
 pub use corrections::Corrections;

@@ -1,25 +1,52 @@
 //! A data set from listings and folders.
 
+use super::columns::{ColumnNames, Naming};
 use super::corrections::{Corrections, CorrectionsReport};
-use super::dataset::{Dataset, Fault};
+use super::dataset::{Dataset, Fault, Sample};
 use super::split::{self, SplitConfig};
-use super::{manifest, person_folder};
+use super::{faults, folder, manifest, person_folder};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 impl Dataset {
-    /// Reads CSV listings and person folders, one after the other, and joins them. No photo is opened.
+    /// Reads CSV listings, person folders and folders of photos, one after the other, and joins them. No photo is opened.
     ///
     /// # Errors
     /// The first fault of [`read`](Self::read) as [`Error::Data`] with file and line, and its errors.
     pub fn open(paths: &[PathBuf], heads: &[HeadSpec]) -> Result<Self> {
-        let (dataset, faults) = Self::read(paths, heads)?;
-        if let Some(first) = faults.into_iter().next() {
-            return Err(first.into());
+        Self::open_as(paths, heads, &ColumnNames::new())
+    }
+
+    /// As [`open`](Self::open), of listings whose columns are called otherwise: `columns` has, under `path`, `person`, `split` or
+    /// the name of a head, the name of the column that holds it. `path` may be a template with columns in braces, such as
+    /// `images/{image}.jpg`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Data`] if a listing has no such column.
+    pub fn open_as(
+        paths: &[PathBuf],
+        heads: &[HeadSpec],
+        columns: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        Self::open_named(paths, heads, Naming::given(columns))
+    }
+
+    /// As [`open_as`](Self::open_as).
+    ///
+    /// # Errors
+    /// As [`open_as`](Self::open_as).
+    pub(crate) fn open_named(
+        paths: &[PathBuf],
+        heads: &[HeadSpec],
+        naming: Naming,
+    ) -> Result<Self> {
+        let (dataset, faults) = Self::read_named(paths, heads, naming)?;
+        if let Some(first) = faults::first(&faults) {
+            return Err(first);
         }
         if dataset.samples.is_empty() {
             return Err(Error::Data {
@@ -52,10 +79,22 @@ impl Dataset {
     /// [`Error::Invalid`] if there is no path or a head is not valid, [`Error::Io`] or [`Error::Data`] if a listing as a whole
     /// cannot be used.
     pub fn read(paths: &[PathBuf], heads: &[HeadSpec]) -> Result<(Self, Vec<Fault>)> {
+        Self::read_named(paths, heads, Naming::given(&ColumnNames::new()))
+    }
+
+    /// As [`read`](Self::read), of listings whose columns may be called otherwise.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_named(
+        paths: &[PathBuf],
+        heads: &[HeadSpec],
+        naming: Naming,
+    ) -> Result<(Self, Vec<Fault>)> {
         if paths.is_empty() {
             return Err(Error::Invalid {
                 what: "data".into(),
-                expected: "at least one CSV file or person folder".into(),
+                expected: "at least one CSV file or folder of photos".into(),
                 found: "none".into(),
             });
         }
@@ -63,13 +102,21 @@ impl Dataset {
         let mut dataset = Self::empty(heads.to_vec());
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {
-            let (listing, samples, new) = if path.is_dir() {
-                let listing = person_folder::find_listing(path)?;
-                let (samples, new) = person_folder::read_people(&listing, source, heads)?;
-                (listing, samples, new)
+            let people = if path.is_dir() {
+                person_folder::find_listing(path)
             } else {
-                let (samples, new) = manifest::read_manifest(path, source, heads)?;
-                (path.clone(), samples, new)
+                None
+            };
+            let (listing, (samples, new)) = match people {
+                Some(listing) => {
+                    let read = person_folder::read_people(&listing, source, heads)?;
+                    (listing, read)
+                }
+                None if path.is_dir() => (path.clone(), read_sides(path, source, heads, naming)?),
+                None => {
+                    let read = manifest::read_manifest(path, source, heads, naming)?;
+                    (path.clone(), read)
+                }
             };
             dataset.sources.push(listing);
             dataset.samples.extend(samples);
@@ -113,4 +160,20 @@ impl Dataset {
         });
         faults
     }
+}
+
+/// A folder of photos, some of which are held out for validation where its own folders leave none for it.
+fn read_sides(
+    path: &Path,
+    source: usize,
+    heads: &[HeadSpec],
+    naming: Naming,
+) -> Result<(Vec<Sample>, Vec<Fault>)> {
+    let (samples, faults) = folder::read_folder(path, source, heads, naming)?;
+    let mut dataset = Dataset {
+        samples,
+        ..Dataset::empty(heads.to_vec())
+    };
+    split::hold_out_valid(&mut dataset);
+    Ok((dataset.samples, faults))
 }

@@ -1,14 +1,21 @@
 //! What listings and folders hold beside what is read: counted and named, so that nobody takes it for read.
 
-use super::manifest::Table;
+use super::columns::{Columns, Naming};
+use super::manifest::photo_column;
+use super::table::Table;
+use super::template::PathCells;
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Names that a line lists.
 const NAMED: usize = 5;
+
+/// Bytes of a listing in which its header stands.
+const START: u64 = 1 << 20;
 
 /// What is passed over, a kind at a time.
 #[derive(Default)]
@@ -69,13 +76,15 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().to_string_lossy().starts_with('.')
 }
 
-/// What listings and person folders that can be read hold and no head of these takes, a line for each kind.
-pub fn beside_data(data: &[PathBuf], heads: &[HeadSpec]) -> Vec<String> {
+/// What listings and folders that can be read hold and no head of these takes, a line for each kind.
+pub(crate) fn beside_data(data: &[PathBuf], heads: &[HeadSpec], naming: Naming) -> Vec<String> {
     let of_source = |path: &PathBuf| {
-        if path.is_dir() {
-            beside_people(path, heads)
+        if !path.is_dir() {
+            beside_listing(path, heads, naming)
+        } else if let Some(listing) = super::person_folder::find_listing(path) {
+            beside_people(&listing, heads)
         } else {
-            beside_listing(path, heads)
+            beside_photos(path)
         }
     };
     data.iter().flat_map(of_source).collect()
@@ -88,30 +97,59 @@ fn others(header: Vec<String>, own: &[&str], heads: &[HeadSpec]) -> Vec<String> 
     names.filter(|c| !is_read(c) && !c.is_empty()).collect()
 }
 
-fn beside_listing(path: &Path, heads: &[HeadSpec]) -> Vec<String> {
+fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String> {
     // What is read once only, a pipe say, has been read.
     if !path.is_file() {
         return Vec::new();
     }
-    let Ok((file, _)) = crate::io::read::open_within(path, crate::io::read::LISTING) else {
+    let Some(table) = header(path) else {
         return Vec::new();
     };
-    let header = csv::Reader::from_reader(file).headers().cloned();
-    let header = header.iter().flatten();
-    let header = header.map(|c| c.trim_start_matches('\u{feff}').to_string());
+    let mut read: Vec<usize> = Vec::new();
+    read.extend(
+        photo_column(&table, naming)
+            .iter()
+            .flat_map(PathCells::read),
+    );
+    read.extend(
+        Columns::find(&table, heads, &[], naming)
+            .iter()
+            .flat_map(Columns::read),
+    );
+    let own: Vec<&str> = read.iter().map(|i| table.header[*i].as_str()).collect();
     let beside = Beside {
-        columns: others(header.collect(), &["path", "person", "split"], heads),
+        columns: others(table.header.clone(), &own, heads),
         ..Beside::default()
     };
     beside.lines(path, "", "")
 }
 
-fn beside_people(folder: &Path, heads: &[HeadSpec]) -> Vec<String> {
-    let listing = super::person_folder::find_listing(folder);
-    let Some((listing, table)) = listing
-        .ok()
-        .and_then(|l| Table::read(&l, 0).ok().map(|t| (l, t)))
-    else {
+/// A listing without its rows: what it has is told by its first lines.
+fn header(path: &Path) -> Option<Table> {
+    let (file, _) = crate::io::read::open_within(path, crate::io::read::LISTING).ok()?;
+    let mut start = Vec::new();
+    file.take(START).read_to_end(&mut start).ok()?;
+    let end = std::str::from_utf8(&start).map_or_else(|e| e.valid_up_to(), str::len);
+    let mut table = Table::parse(&start[..end], path, 0).ok()?;
+    table.rows.clear();
+    Some(table)
+}
+
+fn beside_photos(folder: &Path) -> Vec<String> {
+    match crate::input::find_images(folder) {
+        Ok(found) if !found.passed_over.is_empty() => {
+            vec![format!(
+                "{}: passed over: {}",
+                folder.display(),
+                found.passed_over
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn beside_people(listing: &Path, heads: &[HeadSpec]) -> Vec<String> {
+    let Ok(table) = Table::read(listing, 0) else {
         return Vec::new();
     };
     let path = table.header.iter().position(|c| c == "path");
@@ -139,7 +177,7 @@ fn beside_people(folder: &Path, heads: &[HeadSpec]) -> Vec<String> {
     let own = ["id", "path", "person", "split", "mask"];
     beside.columns = others(table.header.clone(), &own, heads);
     beside.lines(
-        &listing,
+        listing,
         "files that are no photos by their names",
         "folders that no row names",
     )

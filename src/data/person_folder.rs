@@ -7,8 +7,9 @@
 //!
 //! For prediction, a listing `info.csv` (`ImageID,ans`) names the photos, and a copy of it takes the answers.
 
-use super::manifest::{Columns, Table};
+use super::columns::{ColumnNames, Columns, Naming};
 use super::sample::{Fault, Sample};
+use super::table::Table;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
@@ -19,22 +20,12 @@ use std::path::{Path, PathBuf};
 /// The column whose value comes from the name of a photo's file.
 const MASK: &str = "mask";
 
-/// The `train.csv` of a person folder, given the folder that holds it or the one above.
-///
-/// # Errors
-/// [`Error::Data`] if there is none.
-pub fn find_listing(folder: &Path) -> Result<PathBuf> {
+/// The `train.csv` of a person folder, given the folder that holds it or the one above; `None` if it is no person folder.
+pub(crate) fn find_listing(folder: &Path) -> Option<PathBuf> {
     [folder.to_path_buf(), folder.join("train")]
         .iter()
         .find(|f| f.join("train.csv").is_file() && f.join("images").is_dir())
         .map(|f| f.join("train.csv"))
-        .ok_or_else(|| Error::Data {
-            path: folder.into(),
-            row: None,
-            message: "a CSV file or a folder with `train.csv` and `images/` (or `train/train.csv` and `train/images/`) is \
-                      needed, found another folder"
-                .into(),
-        })
 }
 
 /// Reads `train.csv` and lists the photos of each person. The heads find the columns `mask` (`worn`, `incorrect` or `not_worn`,
@@ -44,7 +35,7 @@ pub fn find_listing(folder: &Path) -> Result<PathBuf> {
 /// come back as faults.
 ///
 /// # Errors
-/// As [`read_manifest`](super::manifest::read_manifest).
+/// As [`Table::read`]; [`Error::Data`] if its header does not serve.
 pub fn read_people(
     listing: &Path,
     source: usize,
@@ -52,7 +43,7 @@ pub fn read_people(
 ) -> Result<(Vec<Sample>, Vec<Fault>)> {
     let mut table = Table::read(listing, source)?;
     let (id, folder) = (table.needed("id")?, table.needed("path")?);
-    let columns = Columns::find(&table, heads, &[MASK])?;
+    let columns = Columns::find(&table, heads, &[MASK], Naming::given(&ColumnNames::new()))?;
     let images = listing.with_file_name("images");
     let rows = std::mem::take(&mut table.rows);
     let mut folders_of: HashMap<&str, Vec<&str>> = HashMap::new();

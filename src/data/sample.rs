@@ -1,6 +1,6 @@
 //! One photo and what is known about it.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::input::PhotoSource;
 use crate::names::named;
 use serde::{Deserialize, Serialize};
@@ -31,10 +31,21 @@ pub enum Split {
 }
 
 named!(Split, "split", {
-    Train => "train",
-    Valid => "valid",
-    Test => "test",
+    Train => "train" | "training",
+    Valid => "valid" | "val" | "validation" | "dev",
+    Test => "test" | "testing",
 });
+
+impl Split {
+    /// The side that a word of a listing or the name of a folder stands for, in small or capital letters.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if it stands for none.
+    pub(crate) fn of_word(word: &str) -> Result<Self> {
+        let small: Result<Self> = word.to_lowercase().parse();
+        small.or_else(|_| word.parse())
+    }
+}
 
 /// One photo and what is known about it.
 #[derive(Clone, Debug, PartialEq)]

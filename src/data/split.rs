@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::random::rng::{Purpose, keyed};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How the photos without a given split are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,12 +102,34 @@ pub(crate) fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> 
     Ok(())
 }
 
+/// Where photos stand on `train` and `test` and none on `valid`, puts three in twenty of those on `train` on `valid`, whole persons
+/// together, alike in all labels: else there is nothing to choose an epoch by. Same persons, same sides, whatever the order.
+pub(crate) fn hold_out_valid(dataset: &mut Dataset) {
+    let sides: BTreeSet<Split> = dataset.samples.iter().filter_map(|s| s.split).collect();
+    if sides != BTreeSet::from([Split::Train, Split::Test]) {
+        return;
+    }
+    let train: Vec<bool> = dataset
+        .samples
+        .iter()
+        .map(|s| s.split == Some(Split::Train))
+        .collect();
+    let share = SplitConfig::default().valid;
+    let draws = keyed(0, Purpose::Split, 0, 0);
+    let parts = divide(dataset, &train, &[1.0 - share, share], draws);
+    for ((sample, train), part) in dataset.samples.iter_mut().zip(train).zip(parts) {
+        if train && part == 1 {
+            sample.split = Some(Split::Valid);
+        }
+    }
+}
+
 /// The fold, from 0 to below `k`, of every photo; folds are divided as splits are, and given splits play no part.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there are not at least two folds and a person for each.
 pub fn folds(dataset: &Dataset, k: usize, seed: u64) -> Result<Vec<usize>> {
-    let persons: std::collections::BTreeSet<_> = dataset.samples.iter().map(person_key).collect();
+    let persons: BTreeSet<_> = dataset.samples.iter().map(person_key).collect();
     if k < 2 || k > persons.len() {
         let expected = format!("from 2 to {}, the number of persons", persons.len());
         return Err(invalid("folds", &expected, k.to_string()));

@@ -1,17 +1,17 @@
 //! What a finished run's model says of photos, and its score on those it has never seen.
 
 use crate::data::dataset::{Dataset, Split};
-use crate::data::features::{Extractor, Features, Key, View};
 use crate::data::loader::LoaderConfig;
 use crate::data::named_photo::NamedPhoto;
 use crate::error::Result;
-use crate::eval::evaluate::{features, logits, score};
+use crate::eval::evaluate::{logits, score};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::ScoreReport;
 use crate::io::table::write_json;
-use crate::model::{Logits, ModelSpec};
+use crate::model::Logits;
 use crate::model_file::{Description, ModelFile, Tensors};
 use crate::train::config::Config;
+use crate::train::finished::{features_of, open};
 use crate::weights::source::BEST;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -40,23 +40,14 @@ impl HeldOut {
             BEST
         };
         let file = ModelFile::read(folder.join(name))?;
-        let (model, spec) = (file.build()?, &file.description.model);
+        let model = file.build()?;
         let loading = LoaderConfig::new(config.train.queue_mib);
-        let all = if config.train.stays_frozen() {
-            let photos = indices.iter().map(|i| (&dataset.samples[*i]).into());
-            let photos: Vec<NamedPhoto> = photos.collect();
-            let of = (spec, &file.tensors);
-            let Some((mut kept, keys)) = open(config, of, &photos, cache, stop)? else {
-                return Ok(None);
-            };
-            let wanted: Vec<(Key, &NamedPhoto)> = keys.into_iter().zip(&photos).collect();
-            if !kept.complete(&wanted, &model, loading, stop, &mut |_, _| ())? {
-                return Ok(None);
-            }
-            let rows = wanted.iter().filter_map(|(key, _)| kept.place(key));
-            kept.gather(rows.collect::<Vec<_>>().into_iter())?
-        } else {
-            features(&model, &spec.input, dataset, indices, loading, &mut |_| ())?
+        let cache = cache_of(config, cache);
+        let cache = config.train.stays_frozen().then_some(cache);
+        let of = (&file, &model);
+        let all = features_of(of, (dataset, indices), cache, loading, stop, &mut |_| ())?;
+        let Some(all) = all else {
+            return Ok(None);
         };
         Ok(Some(Self {
             logits: logits(&model, &all)?,
@@ -105,7 +96,7 @@ pub(crate) fn kept_features(
     }
     let photos: Vec<NamedPhoto> = dataset.samples.iter().map(NamedPhoto::from).collect();
     let of = (&config.model_spec()?, tensors);
-    let Some((kept, keys)) = open(config, of, &photos, cache, stop)? else {
+    let Some((kept, keys)) = open(of, &photos, cache_of(config, cache), stop)? else {
         return Ok(None);
     };
     let rows: Vec<usize> = keys.iter().filter_map(|key| kept.place(key)).collect();
@@ -116,21 +107,7 @@ pub(crate) fn kept_features(
     Ok(Some(all.flatten_all()?.to_vec1()?))
 }
 
-/// The features of a frozen backbone that are kept, and the keys of these photos as for prediction; `None` if stopped.
-fn open(
-    config: &Config,
-    (spec, tensors): (&ModelSpec, &Tensors),
-    photos: &[NamedPhoto],
-    cache: &Path,
-    stop: &AtomicBool,
-) -> Result<Option<(Features, Vec<Key>)>> {
-    let cache = config.train.feature_cache.as_deref().unwrap_or(cache);
-    let extractor = Extractor::new(spec, tensors)?;
-    let mut kept = Features::open(Some(cache), extractor, spec.backbone.num_features())?;
-    let Some(fingerprints) = kept.identify(photos, stop)? else {
-        return Ok(None);
-    };
-    let plain = kept.view(View::Plain);
-    let keys = fingerprints.into_iter().map(|f| Key(f, plain));
-    Ok(Some((kept, keys.collect())))
+/// The folder in which features are kept: that of the configuration, or else `cache`.
+fn cache_of<'a>(config: &'a Config, cache: &'a Path) -> &'a Path {
+    config.train.feature_cache.as_deref().unwrap_or(cache)
 }

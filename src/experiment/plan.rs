@@ -273,7 +273,12 @@ fn resolve(
         Some(baseline) => differences(&comparable(&baseline.config)?, &table),
         None => Vec::new(),
     };
-    let dataset = Dataset::open(&file.data, &config.model_spec()?.heads).map_err(|e| match e {
+    let dataset = Dataset::open_as(
+        &file.data,
+        &config.model_spec()?.heads,
+        &config.model.columns,
+    );
+    let dataset = dataset.map_err(|e| match e {
         Error::Data { path, row, message } => Error::Data {
             path,
             row,

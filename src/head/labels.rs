@@ -14,6 +14,8 @@ pub struct LabelSpec {
     pub names: Vec<String>,
     /// The column the label is read from; the head's name if absent.
     pub column: Option<String>,
+    /// Words of the data for a label that is not known, such as `Not sure`; an empty cell is one in any case.
+    pub unknown: Vec<String>,
     /// The labels of earlier heads under which this one applies, all of which have to be met:
     /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class
     /// leave it out.
@@ -51,6 +53,11 @@ impl LabelSpec {
         }
         if let Some(name) = self.names.iter().find(|l| l.trim().is_empty()) {
             return fault("labels", "names", format!("`{name}`"));
+        }
+        let is_label = |word: &&String| self.names.contains(word) || word.trim() != word.as_str();
+        if let Some(word) = self.unknown.iter().find(|w| w.is_empty() || is_label(w)) {
+            let expected = "words without spaces around them that are none of the labels";
+            return fault("unknown", expected, format!("`{word}`"));
         }
         if !self.thresholds.is_empty() {
             self.check_thresholds()?;

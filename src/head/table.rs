@@ -26,6 +26,8 @@ pub(super) struct Table {
     spread: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     when: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -115,6 +117,7 @@ impl From<HeadSpec> for Table {
             bins: labels.number.map(|n| n.bins),
             spread: labels.number.map(|n| n.spread),
             column: labels.column,
+            unknown: labels.unknown,
             when: labels.when,
             thresholds: labels.thresholds,
             ordered: labels.ordered,
@@ -141,6 +144,7 @@ impl TryFrom<Table> for HeadSpec {
             labels: LabelSpec {
                 names: table.labels,
                 column: table.column,
+                unknown: table.unknown,
                 when: table.when,
                 thresholds: table.thresholds,
                 ordered: table.ordered,

@@ -7,6 +7,7 @@ use crate::model::ModelSpec;
 use crate::model::combine::Decision;
 use crate::model::novelty::NoveltySpec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of the format this crate writes.
 pub(super) const FORMAT: u32 = 1;
@@ -73,6 +74,12 @@ impl Description {
             self.seen = self.records();
             Seen::join(&mut self.seen, records);
         }
+    }
+
+    /// What the listing it was trained on calls its columns, where that is recorded.
+    pub(crate) fn columns(&self) -> BTreeMap<String, String> {
+        let columns = self.training["columns"].clone();
+        serde_json::from_value(columns).unwrap_or_default()
     }
 
     /// As JSON with sorted keys.

@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod dry_run;
 mod event;
 pub(crate) mod find_lr;
+pub(crate) mod finished;
 mod kept;
 pub(crate) mod loss;
 mod memory;

@@ -11,6 +11,7 @@ mod cli_models;
 mod experiment;
 mod fuzz_corpus;
 mod hub;
+mod init;
 mod messages;
 mod portraits;
 #[cfg(unix)]

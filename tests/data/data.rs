@@ -102,7 +102,7 @@ fn every_faulty_row_is_named_with_its_line() {
                 c.jpg,worn,old,train,p\n\
                 \n\
                 d.jpg,worn,NaN,train,p\n\
-                e.jpg,worn,inf,training,p\n\
+                e.jpg,worn,inf,holdout,p\n\
                 f.jpg,worn,20,train\n\
                 ./a.jpg,worn,20,train,p\n\
                 ,worn,20,train,p\n\
@@ -127,8 +127,7 @@ fn every_faulty_row_is_named_with_its_line() {
         (7, "column `age`: a number is needed, found `inf`".into()),
         (
             7,
-            "column `split`: there is no split named `training`; there is train, valid, test"
-                .into(),
+            "column `split`: there is no split named `holdout`; there is train, valid, test".into(),
         ),
         (8, "5 cells are needed, as many as columns, found 4".into()),
         (
@@ -149,7 +148,9 @@ fn every_faulty_row_is_named_with_its_line() {
         assert_eq!((found.0, found.1), (expected.0, expected.1.as_str()));
     }
     let (row, message) = refused(text);
-    assert_eq!((row, message.as_str()), (Some(3), expected[0].1.as_str()));
+    assert_eq!(row, Some(3));
+    assert!(message.starts_with(&expected[0].1), "{message}");
+    assert!(message.contains("there are 2 of this kind"), "{message}");
 }
 
 #[test]
@@ -165,11 +166,6 @@ fn a_header_that_does_not_serve_is_refused_with_what_was_found() {
             "photo,mask\na,worn\n",
             Some(1),
             "a column `path` is needed, found `photo`, `mask`",
-        ),
-        (
-            "path;mask\na;worn\n",
-            Some(1),
-            "cells are separated by commas",
         ),
         (
             "path,colour\na,red\n",
@@ -654,7 +650,15 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
     let told = std::sync::Mutex::new(Vec::new());
     let progress = |done, total| told.lock().unwrap().push((done, total));
     let spec = ModelSpec { input, ..spec() };
-    let report = check(&[listing], &spec, &Corrections::default(), &progress).unwrap();
+    let columns = BTreeMap::new();
+    let report = check(
+        &[listing],
+        &columns,
+        &spec,
+        &Corrections::default(),
+        &progress,
+    )
+    .unwrap();
     let mut told = told.into_inner().unwrap();
     told.sort();
     assert_eq!(told, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);

@@ -3,5 +3,6 @@
 mod augment;
 mod corrections;
 mod data;
+mod layouts;
 mod trust_data;
 mod trust_seen;

@@ -3,7 +3,7 @@
 
 pub(crate) mod copies;
 mod crop;
-mod hash;
+pub(crate) mod hash;
 mod identity;
 mod measure;
 pub(crate) mod neighbours;

@@ -4,7 +4,7 @@
 mod write;
 
 use super::{Action, Correction, Subject, VERSION};
-use crate::data::manifest::Table;
+use crate::data::table::Table;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,8 +2,9 @@
 
 use super::report::Note;
 use super::{Action, Corrections, Entry, NoteKind, Subject};
+use crate::data::columns::parse_value;
 use crate::data::dataset::{Dataset, Value};
-use crate::data::manifest::{misspelt, parse_value};
+use crate::data::table::misspelt;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
@@ -182,7 +183,7 @@ fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String
         !head.labels.thresholds.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
     let found = match head.labels.names.iter().position(|l| l == text) {
         Some(label) if !number => Some(Value::Label(label)),
-        _ if number => parse_value(head, text)?,
+        _ if number => parse_value(head, head.column(), text)?,
         _ => None,
     };
     found.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! The sides that a run's `split.csv` gives.
 
 use crate::data::dataset::{Dataset, Split};
-use crate::data::manifest::Table;
+use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::io::files::Files;
 use std::collections::HashMap;

@@ -64,6 +64,14 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// Height and width of the photo, turned upright.
+    pub(super) fn upright(&self) -> [usize; 2] {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.orientation.size(jpeg.height, jpeg.width),
+            Self::Png(png) => png.orientation.size(png.height, png.width),
+        }
+    }
+
     pub(super) fn decode(&self, channels: usize) -> std::result::Result<Photo, String> {
         caught(|| match self {
             Self::Jpeg(jpeg) => jpeg.decode(channels),

@@ -70,6 +70,15 @@ impl<'a> PhotoFile<'a> {
         &self.bytes
     }
 
+    /// Height and width of the photo in it, upright, by its header alone.
+    ///
+    /// # Errors
+    /// As [`Photo::decode`], of what the header says.
+    pub(crate) fn sides(&self) -> Result<[usize; 2]> {
+        let header = Header::read(&self.bytes, 3).map_err(|reason| refused(self.path, reason))?;
+        Ok(header.upright())
+    }
+
     /// Decodes it, with 1, 3 or 4 `channels`, to be prepared for `inputs` one after the other while it is held.
     ///
     /// # Errors
@@ -174,7 +183,6 @@ impl HeldPhoto {
     }
 
     /// The photo with alpha left out, or grey; see [`Photo::with_channels`].
-    #[cfg(feature = "audit")]
     pub(crate) fn reduce(&mut self, channels: usize) {
         Arc::make_mut(&mut self.photo).reduce(channels);
     }

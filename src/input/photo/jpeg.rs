@@ -19,7 +19,7 @@ pub(super) struct Jpeg<'a> {
     memory: u64,
     /// Channels that it gives.
     found: usize,
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
 }
 
 impl<'a> Jpeg<'a> {

@@ -39,7 +39,7 @@ pub(super) struct Png<'a> {
     /// Bytes of all rows, inflated.
     raw: u64,
     pixels: Pixels<'a>,
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
     /// From the first chunk of pixels on.
     data: &'a [u8],
 }

@@ -5,6 +5,7 @@
 use super::optim::lora::Lora;
 use crate::backbone::{Architecture, SavedActivations};
 use crate::data::augment::AugmentConfig;
+use crate::data::columns::check_names;
 use crate::data::loader::QUEUE_MIB;
 use crate::data::sampling::Sampling;
 use crate::data::split::SplitConfig;
@@ -209,6 +210,10 @@ pub struct ModelConfig {
     /// A head of all final classes beside the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joint: Option<JointSpec>,
+    /// What columns are called in listings: under `path`, `person` or `group`, `split` or the name of a head the name of the
+    /// column that holds it; `path` may be a template, as `images/{image}.jpg`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
     /// From photo to tensor; what is left out is as the backbone's pretrained weights were made for.
     #[serde(default)]
     pub input: InputSpec,
@@ -270,6 +275,7 @@ impl Config {
                 heads: model.heads.iter().map(|h| h.name.clone()).collect(),
                 impossible: model.impossible,
                 joint: model.joint,
+                columns: BTreeMap::new(),
                 input: model.input,
             },
             heads: model
@@ -345,6 +351,7 @@ impl Config {
         }
         let spec = self.model_spec()?;
         spec.validate()?;
+        check_names(&self.model.columns, &spec.heads)?;
         if self.train.decision.needs_joint() && spec.joint.is_none() {
             return Err(Error::Invalid {
                 what: "train.decision".into(),

@@ -45,6 +45,9 @@ impl Models {
             "data": data,
             "photos": photos,
         });
+        if !config.model.columns.is_empty() {
+            training["columns"] = json!(config.model.columns);
+        }
         if !dataset.skipped.is_empty() {
             training["skipped"] = json!(dataset.skipped.len());
         }

@@ -1,0 +1,270 @@
+//! Which column of a listing holds what, and what its cells say.
+
+use super::sample::{Split, Value};
+use super::table::{Row, Table, quoted};
+use super::template::Template;
+use crate::error::{Error, Result};
+use crate::head::HeadSpec;
+use std::collections::BTreeMap;
+
+/// What columns are called by listings: under `path`, `person` or `group`, `split` or the name of a head the name of the column
+/// that holds it. `path` may be a template, as `images/{image}.jpg`.
+pub(crate) type ColumnNames = BTreeMap<String, String>;
+
+/// Words for what a column holds that is no head's label.
+pub(crate) const WORDS: [&str; 4] = ["path", "person", "group", "split"];
+
+/// Checks the names that a configuration gives.
+///
+/// # Errors
+/// [`Error::UnknownName`] if something is named that is neither one of [`WORDS`] nor a head, [`Error::Invalid`] if `path` is no
+/// template, a name is empty, or persons are named twice.
+pub(crate) fn check_names(names: &ColumnNames, heads: &[HeadSpec]) -> Result<()> {
+    let invalid = |word: &str, expected: &str, found: String| {
+        Err(Error::Invalid {
+            what: format!("model.columns, {word}"),
+            expected: expected.into(),
+            found,
+        })
+    };
+    for (word, name) in names {
+        let is_head = heads.iter().any(|h| h.name == *word);
+        if !is_head && !WORDS.contains(&word.as_str()) {
+            let heads = heads.iter().map(|h| h.name.clone());
+            return Err(Error::UnknownName {
+                what: "head, nor other content of a column,",
+                found: word.clone(),
+                known: WORDS.map(String::from).into_iter().chain(heads).collect(),
+            });
+        }
+        if word == "path"
+            && let Err(found) = Template::parse(name)
+        {
+            return invalid(
+                word,
+                "the name of a column, or a text with columns in braces",
+                found,
+            );
+        }
+        if name.trim().is_empty() {
+            return invalid(word, "the name of a column", "nothing".into());
+        }
+    }
+    let is_person = |word: &str| names.contains_key(word) && heads.iter().all(|h| h.name != word);
+    if is_person("person") && is_person("group") {
+        return invalid(
+            "group",
+            "one of `person` and `group`, which mean the same",
+            "both".into(),
+        );
+    }
+    Ok(())
+}
+
+/// Names of columns, and whether a listing has to have them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naming<'a> {
+    names: &'a ColumnNames,
+    /// Whether a listing without a column that is named, and without one called as usual, is an error. It is none where the names
+    /// are those of the listing that a model was trained on.
+    needed: bool,
+}
+
+impl<'a> Naming<'a> {
+    /// Names that a listing has to have.
+    pub(crate) fn given(names: &'a ColumnNames) -> Self {
+        let needed = true;
+        Self { names, needed }
+    }
+
+    /// Names that a listing may have.
+    pub(crate) fn remembered(names: &'a ColumnNames) -> Self {
+        let needed = false;
+        Self { names, needed }
+    }
+
+    /// The name of the column that holds this.
+    pub(crate) fn of(&self, word: &str) -> Option<&'a str> {
+        self.names.get(word).map(String::as_str)
+    }
+
+    /// These names and more of them.
+    pub(crate) fn and(&self, more: ColumnNames) -> ColumnNames {
+        let mut all = self.names.clone();
+        all.extend(more);
+        all
+    }
+
+    /// The name of the column of persons, by either word.
+    fn of_person(&self, heads: &[HeadSpec]) -> Option<&'a str> {
+        let group = || {
+            self.of("group")
+                .filter(|_| heads.iter().all(|h| h.name != "group"))
+        };
+        self.of("person").or_else(group)
+    }
+
+    /// The column named for `word`, if the table has it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is needed and neither it nor one of the `usual` names is there.
+    fn find(&self, table: &Table, word: &str, name: &str, usual: &str) -> Result<Option<usize>> {
+        let place = |name: &str| table.header.iter().position(|c| c == name);
+        match place(name) {
+            None if self.needed && place(usual).is_none() => Err(table.header_error(format!(
+                "a column `{name}` is needed, which is named for `{word}`, found {}",
+                quoted(&table.header)
+            ))),
+            found => Ok(found),
+        }
+    }
+}
+
+/// Where a row's photo, labels, person and side stand.
+pub(crate) struct Columns {
+    heads: Vec<Option<usize>>,
+    person: Option<usize>,
+    split: Option<usize>,
+}
+
+type Cells = (Vec<Option<Value>>, Option<String>, Option<Split>);
+
+impl Columns {
+    /// Looks the columns up. `given` are columns whose values come from elsewhere, such as the names of files.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a column that is named is not there, one looks misspelt, or no head has one.
+    pub(crate) fn find(
+        table: &Table,
+        heads: &[HeadSpec],
+        given: &[&str],
+        naming: Naming,
+    ) -> Result<Self> {
+        let mut known = WORDS.to_vec();
+        known.extend(heads.iter().map(HeadSpec::column));
+        known.extend(naming.names.values().map(String::as_str));
+        let template = naming
+            .of("path")
+            .and_then(|text| Template::parse(text).ok());
+        known.extend(template.iter().flat_map(Template::columns));
+        let find = |word: &str, name: Option<&str>, usual: &str| {
+            if given.contains(&usual) {
+                return Ok(None);
+            }
+            let named = match name {
+                Some(name) => naming.find(table, word, name, usual)?,
+                None => None,
+            };
+            match named {
+                Some(place) => Ok(Some(place)),
+                None => table.column(usual, &known),
+            }
+        };
+        let of_head = |head: &HeadSpec| find(&head.name, naming.of(&head.name), head.column());
+        let by_head: Vec<Option<usize>> = heads.iter().map(of_head).collect::<Result<_>>()?;
+        let group = || {
+            let place = table.header.iter().position(|c| c == "group");
+            place.filter(|place| !by_head.contains(&Some(*place)))
+        };
+        let person = find("person", naming.of_person(heads), "person")?.or_else(group);
+        let columns = Self {
+            person,
+            split: find("split", naming.of("split"), "split")?,
+            heads: by_head,
+        };
+        if columns.heads.iter().all(Option::is_none)
+            && !heads.iter().any(|h| given.contains(&h.column()))
+        {
+            let wanted: Vec<&str> = heads.iter().map(HeadSpec::column).collect();
+            return Err(table.header_error(format!(
+                "a column for at least one head is needed ({}), found {}",
+                quoted(&wanted),
+                quoted(&table.header)
+            )));
+        }
+        Ok(columns)
+    }
+
+    /// The places of the columns that are read.
+    pub(crate) fn read(&self) -> impl Iterator<Item = usize> {
+        let heads = self.heads.iter().copied();
+        heads.chain([self.person, self.split]).flatten()
+    }
+
+    /// Reads a row's cells, and `given` (column, cell) pairs with them; what is wrong is added to the table's faults.
+    pub(crate) fn parse(
+        &self,
+        table: &mut Table,
+        row: &Row,
+        heads: &[HeadSpec],
+        given: &[(&str, &str)],
+    ) -> Cells {
+        let mut values = Vec::with_capacity(heads.len());
+        for (head, column) in heads.iter().zip(&self.heads) {
+            let given = given.iter().find(|(name, _)| *name == head.column());
+            let (name, cell) = match (given, column) {
+                (Some((name, cell)), _) => (*name, *cell),
+                (None, Some(i)) => (table.header[*i].as_str(), row.cells[*i].as_str()),
+                (None, None) => (head.column(), ""),
+            };
+            // Several heads may read one column: what is another's label is not known to this one.
+            let of_column = heads.iter().zip(&self.heads);
+            let is_others = |cell: &str| {
+                let others = of_column
+                    .clone()
+                    .filter(|(other, c)| other.name != head.name && c.is_some() && *c == column);
+                let mut labels = others.flat_map(|(other, _)| &other.labels.names);
+                labels.any(|label| label == cell)
+            };
+            let value = match parse_value(head, name, cell) {
+                Err(_) if is_others(cell.trim()) => None,
+                Err(message) => {
+                    table.fault(row.line, message);
+                    None
+                }
+                Ok(value) => value,
+            };
+            values.push(value);
+        }
+        let text = |column: Option<usize>| {
+            let cell = column.map_or("", |i| row.cells[i].trim());
+            (!cell.is_empty()).then_some(cell)
+        };
+        let split = text(self.split).and_then(|word| {
+            let name = table.header[self.split.unwrap_or_default()].clone();
+            Split::of_word(word)
+                .map_err(|e: Error| table.fault(row.line, format!("column `{name}`: {e}")))
+                .ok()
+        });
+        (values, text(self.person).map(str::to_string), split)
+    }
+}
+
+/// What a cell of a column says about a head; `None` if it is empty or a word for what is not known.
+pub(crate) fn parse_value(
+    head: &HeadSpec,
+    column: &str,
+    cell: &str,
+) -> std::result::Result<Option<Value>, String> {
+    let cell = cell.trim();
+    if cell.is_empty() || head.labels.unknown.iter().any(|word| word == cell) {
+        return Ok(None);
+    }
+    if head.labels.thresholds.is_empty() {
+        let label = head.labels.names.iter().position(|l| l == cell);
+        return label.map(|l| Some(Value::Label(l))).ok_or_else(|| {
+            let unknown = Error::UnknownLabel {
+                head: head.name.clone(),
+                expected: head.labels.names.clone(),
+                found: cell.into(),
+            };
+            format!("column `{column}`: {unknown}")
+        });
+    }
+    match cell.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Some(Value::Number(number))),
+        _ => Err(format!(
+            "column `{column}`: a number is needed, found `{cell}`"
+        )),
+    }
+}

@@ -1,0 +1,232 @@
+//! Heads, `model.toml` and a listing out of photos as they are: a folder, or a CSV.
+//!
+//! What is found is said; what is not sure becomes a comment and a line, and no setting.
+
+mod column;
+mod describe;
+mod groups;
+mod listing;
+mod numbers;
+mod pairs;
+mod paths;
+mod plan;
+mod size;
+mod survey;
+mod write;
+
+use crate::data::columns::ColumnNames;
+use crate::data::sample::Split;
+use crate::error::{Error, Result};
+use crate::io::write_atomically;
+use crate::taxonomy::Taxonomy;
+use column::{Column, Role};
+use describe::describe;
+use listing::manifest;
+use plan::Plan;
+use std::path::{Path, PathBuf};
+use survey::Survey;
+
+/// Final classes that are proposed at most: tables of more are of no use.
+const CLASSES: usize = 10_000;
+
+/// Files to be written, and what was found.
+pub(crate) struct Proposal {
+    /// Each file and its text.
+    pub(crate) files: Vec<(PathBuf, String)>,
+    /// The data that the heads are for: the listing that is written for a folder, or the CSV itself.
+    pub(crate) data: PathBuf,
+    /// What was found, line by line.
+    pub(crate) said: Vec<String>,
+}
+
+/// Looks at a folder or a CSV. Heads are to lie in the folder `out`; a folder's listing is to be `listing`.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Data`] if it holds no photos or nothing to learn about them.
+pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposal> {
+    let survey = Survey::of(path)?;
+    let mut said = survey.said.clone();
+    let mut names = survey.names.clone();
+    let chosen = Chosen::of(&survey, &mut names, &mut said);
+    let mut plan = Plan::new(&chosen.labels, survey.is_folder);
+    chosen
+        .numbers
+        .iter()
+        .for_each(|column| plan.add_numbers(column));
+    said.append(&mut plan.said);
+    if plan.heads.is_empty() {
+        said.insert(
+            0,
+            "a column or a level of folders with labels is needed, found none".into(),
+        );
+        return Err(Error::Data {
+            path: path.into(),
+            row: None,
+            message: said.join("\n"),
+        });
+    }
+    let heads = asked(&plan)?;
+    describe(&plan, &heads, &mut said);
+    let size = size::propose(&survey.photos);
+    said.push(format!(
+        "input {} × {} (height × width): {}",
+        size.input[0], size.input[1], size.why
+    ));
+    if size.unreadable > 0 {
+        said.push(format!(
+            "{} of the photos that were looked at cannot be read; `hydranet check` names all such",
+            size.unreadable
+        ));
+    }
+    if !chosen.has_groups {
+        let finest = plan.heads.iter().map(|h| h.counts.len()).max().unwrap_or(0);
+        said.extend(groups::by_name(&survey.photos, finest));
+    }
+    said.extend(groups::by_look(&survey.photos));
+    let source = path.display().to_string();
+    let mut files = vec![(
+        out.join("model.toml"),
+        write::model(&plan, &heads, &names, &size),
+    )];
+    for head in &plan.heads {
+        files.push((
+            out.join(format!("{}.toml", head.spec.name)),
+            write::head(head, &source),
+        ));
+    }
+    let mut data = path.to_path_buf();
+    if survey.is_folder {
+        files.push((
+            listing.into(),
+            manifest(&survey, &plan, path, listing, &names, &mut said)?,
+        ));
+        data = listing.into();
+    }
+    Ok(Proposal { files, data, said })
+}
+
+impl Proposal {
+    /// Writes the files. None of them may be there, unless they may be overwritten.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming those that are there, [`Error::Io`].
+    pub(crate) fn write(&self, overwrite: bool) -> Result<()> {
+        let there = self.files.iter().filter(|(path, _)| path.exists());
+        let there: Vec<String> = there.map(|(path, _)| path.display().to_string()).collect();
+        if !there.is_empty() && !overwrite {
+            return Err(Error::Invalid {
+                what: "files to write".into(),
+                expected: "names at which nothing is yet, or leave to overwrite it".into(),
+                found: there.join(", "),
+            });
+        }
+        for (path, text) in &self.files {
+            if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+            }
+            write_atomically(path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The columns that heads are made of.
+struct Chosen<'a> {
+    labels: Vec<&'a Column>,
+    numbers: Vec<&'a Column>,
+    has_groups: bool,
+}
+
+impl<'a> Chosen<'a> {
+    /// Tells the columns apart; the names of those of groups and of sides go into `names`.
+    fn of(survey: &'a Survey, names: &mut ColumnNames, said: &mut Vec<String>) -> Self {
+        let roles = survey.columns.iter().enumerate().map(|(i, column)| {
+            let role = match survey.is_folder {
+                true => column.role_of_level(i == 0),
+                false => column.role(),
+            };
+            (column, role)
+        });
+        let roles: Vec<(&Column, Role)> = roles.collect();
+        let of = |role: Role| {
+            roles
+                .iter()
+                .filter(move |(_, r)| *r == role)
+                .map(|(c, _)| *c)
+        };
+        let groups = of(Role::Groups).max_by_key(|c| (c.is_called_group(), c.counts.len()));
+        let sides = of(Role::Sides).next();
+        for (column, role) in &roles {
+            let (name, different) = (&column.name, column.counts.len());
+            let is = |one: Option<&Column>| one.is_some_and(|one| one.name == *name);
+            let words = match role {
+                Role::Labels => continue,
+                Role::Numbers => "numbers".into(),
+                Role::Groups if is(groups) => {
+                    let largest = column.counts.values().max().copied().unwrap_or(0);
+                    format!(
+                        "{different} groups of up to {largest} photos, each of which stays on one side of the split"
+                    )
+                }
+                Role::Groups => format!(
+                    "{different} groups, too; not used, since `person` can be one column only"
+                ),
+                Role::Sides if is(sides) => {
+                    let counts = column.counts.iter().map(|(w, n)| format!("{w} {n}"));
+                    let counts: Vec<String> = counts.collect();
+                    let is_valid = |word: &String| matches!(Split::of_word(word), Ok(Split::Valid));
+                    let lacks = match column.counts.keys().any(is_valid) {
+                        true => "",
+                        false => {
+                            "; none is on valid, so that there is nothing to choose an epoch by: write it in some cells"
+                        }
+                    };
+                    format!("sides of the split: {}{lacks}", counts.join(", "))
+                }
+                Role::Sides => "sides of the split, too; not used".into(),
+                Role::Nothing(why) => format!("{why}; not used"),
+                Role::Unsure(what) => format!(
+                    "not used: {different} different words in {} cells, it may be {what}; a file like those in the heads folder \
+                     makes it a head, --columns person={name} its words groups",
+                    column.filled()
+                ),
+            };
+            said.push(format!("  `{name}`: {words}"));
+            if name == "split" && *role != Role::Sides {
+                said.push("  `split` is the name of the column of sides, train, valid or test: give this one another name".into());
+            }
+        }
+        for (word, column) in [("person", groups), ("split", sides)] {
+            if let Some(column) = column.filter(|c| c.name != word) {
+                names.insert(word.into(), column.name.clone());
+            }
+        }
+        Self {
+            labels: of(Role::Labels).collect(),
+            numbers: of(Role::Numbers).collect(),
+            has_groups: groups.is_some(),
+        }
+    }
+}
+
+/// The names of the heads, without the last ones if all together would have too many final classes.
+///
+/// # Errors
+/// As [`Taxonomy::new`] of the first head alone.
+fn asked(plan: &Plan) -> Result<Vec<String>> {
+    let mut number = plan.heads.len();
+    loop {
+        let specs = plan.heads[..number].iter().map(|h| &h.spec);
+        let names: Vec<String> = specs.clone().map(|s| s.name.clone()).collect();
+        let when: Vec<_> = specs.clone().map(|s| s.labels.when.clone()).collect();
+        let taxonomy = Taxonomy::new(specs.map(|s| (s.name.clone(), s.labels.names.clone())));
+        let entries = plan.impossible.iter();
+        let entries = entries.filter(|e| e.keys().all(|head| names.contains(head)));
+        let impossible: Vec<_> = entries.cloned().collect();
+        match taxonomy.and_then(|t| t.with_tree(&when, &impossible)) {
+            Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || number == 1 => return Ok(names),
+            Err(error) if number == 1 => return Err(error),
+            _ => number -= 1,
+        }
+    }
+}

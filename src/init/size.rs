@@ -1,0 +1,111 @@
+//! The size of the input, by the shapes of the photos.
+
+use super::survey::Photo;
+use crate::input::PhotoFile;
+use rayon::prelude::*;
+
+/// Photos whose headers are looked at.
+const LOOKED: usize = 500;
+/// Pixels of an input: as many as of 128 × 128, at which training on a processor takes minutes and not hours.
+const PIXELS: f64 = 128.0 * 128.0;
+/// Sides are multiples of this.
+const STEP: f64 = 16.0;
+/// Shapes that differ by less are alike.
+const ALIKE: f64 = 1.15;
+
+/// A size, and why.
+pub(super) struct Size {
+    pub(super) input: [usize; 2],
+    pub(super) why: String,
+    /// Photos that were looked at and cannot be read.
+    pub(super) unreadable: usize,
+}
+
+/// `[height, width]` for these photos: in the shape that most of them have, or square where they have many.
+pub(super) fn propose(photos: &[Photo]) -> Size {
+    let step = photos.len().div_ceil(LOOKED).max(1);
+    let looked: Vec<&Photo> = photos.iter().step_by(step).collect();
+    let sides: Vec<[usize; 2]> = looked
+        .par_iter()
+        .filter_map(|photo| {
+            PhotoFile::read(&photo.path)
+                .and_then(|file| file.sides())
+                .ok()
+        })
+        .collect();
+    let unreadable = looked.len() - sides.len();
+    let (input, why) = of_sides(&sides);
+    Size {
+        input,
+        why,
+        unreadable,
+    }
+}
+
+fn of_sides(sides: &[[usize; 2]]) -> ([usize; 2], String) {
+    let shape = |[h, w]: &[usize; 2]| *h as f64 / *w as f64;
+    let Some(middle) = median(sides.iter().map(shape)) else {
+        return (
+            [128, 128],
+            "no photo could be looked at: a square, until some are there".into(),
+        );
+    };
+    let area = median(sides.iter().map(|[h, w]| (h * w) as f64))
+        .unwrap_or(PIXELS)
+        .min(PIXELS);
+    let alike = sides
+        .iter()
+        .filter(|s| (shape(s) / middle).max(middle / shape(s)) < ALIKE)
+        .count();
+    let (low, high) = sides
+        .iter()
+        .fold(([usize::MAX; 2], [0; 2]), |(low, high), [h, w]| {
+            (
+                [low[0].min(*h), low[1].min(*w)],
+                [high[0].max(*h), high[1].max(*w)],
+            )
+        });
+    let looked = format!(
+        "{} photos were looked at, {}×{} to {}×{} pixels (height × width)",
+        sides.len(),
+        low[0],
+        low[1],
+        high[0],
+        high[1]
+    );
+    let (target, words) = if 10 * alike >= 8 * sides.len() {
+        let words =
+            format!("{alike} of them have nearly the shape {middle:.2} to 1, which is kept");
+        (middle.clamp(0.25, 4.0), words)
+    } else {
+        let words = "their shapes differ: a square, to which each is resized. `crop_pct = 1.0` would keep the shapes and cut off what sticks out";
+        (1.0, words.to_string())
+    };
+    let side = |pixels: f64| ((pixels / STEP).round() * STEP).clamp(32.0, 4096.0) as usize;
+    let input = [side((area * target).sqrt()), side((area / target).sqrt())];
+    (input, format!("{looked}; {words}"))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_sides;
+
+    #[test]
+    fn the_input_has_the_shape_of_the_photos_or_is_square() {
+        assert_eq!(of_sides(&[[400, 300]; 9]).0, [144, 112]);
+        assert_eq!(of_sides(&[[300, 300]; 9]).0, [128, 128]);
+        // Half of them are wide and half are high.
+        let mixed = [[[400, 200]; 5], [[200, 400]; 5]].concat();
+        assert_eq!(of_sides(&mixed).0, [128, 128]);
+        // Nothing is made larger.
+        assert_eq!(of_sides(&[[48, 48]; 9]).0, [48, 48]);
+        assert_eq!(of_sides(&[[8, 16_000]; 9]).0, [64, 256]);
+        assert_eq!(of_sides(&[]).0, [128, 128]);
+    }
+}

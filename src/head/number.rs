@@ -43,9 +43,9 @@ impl NumberSpec {
             let expected = "[least, greatest], which `kind = \"number\"` needs";
             return fault("range", expected, "none");
         }
-        // A bound far below what overflows in squares.
+        // A bound far below what overflows in squares; no number is not within it.
         let bounded = self.range.iter().all(|v| v.abs() <= 1e100);
-        if !(from < to) || !bounded {
+        if from >= to || !bounded {
             let expected = "[least, greatest], two numbers that ascend, at most 1e100";
             return fault("range", expected, format!("{:?}", self.range));
         }

@@ -262,14 +262,6 @@ impl Architecture {
         }
     }
 
-    /// timm's tag of its usual pretrained weights; empty if there are none, or if it is plugged in.
-    pub(crate) fn tag(self) -> &'static str {
-        match self.0 {
-            Known::Own(variant) => variant.tag,
-            Known::Plugged(_) => "",
-        }
-    }
-
     /// The licence of its usual pretrained weights, in timm's words; empty if there are none, or if it is plugged in.
     pub fn licence(self) -> &'static str {
         match self.0 {
@@ -334,7 +326,7 @@ impl Architecture {
     /// towards it; those plugged in have none.
     ///
     /// # Errors
-    /// If `vb` lacks a tensor.
+    /// [`Error::Invalid`] if `drop_path` is not from 0 to below 1, [`Error::Candle`] if `vb` lacks a tensor.
     pub fn build(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
         self.build_for(3, vb, drop_path)
     }
@@ -343,13 +335,27 @@ impl Architecture {
     /// pretrained weights become such by `adapt_input_conv`.
     ///
     /// # Errors
-    /// If `vb` lacks a tensor.
+    /// As [`build`](Self::build); [`Error::Invalid`] if there are not 1, 3 or 4 channels.
     pub fn build_for(
         self,
         channels: usize,
         vb: VarBuilder,
         drop_path: f32,
     ) -> Result<Box<dyn Backbone>> {
+        let fail = |what: &str, expected: &str, found: String| {
+            Err(Error::Invalid {
+                what: what.into(),
+                expected: expected.into(),
+                found,
+            })
+        };
+        if ![1, 3, 4].contains(&channels) {
+            return fail("a backbone's channels", "1, 3 or 4", channels.to_string());
+        }
+        if !(0.0..1.0).contains(&drop_path) {
+            let expected = "a number from 0 to below 1";
+            return fail("drop_path", expected, drop_path.to_string());
+        }
         Ok(self.build_on(channels, vb, drop_path, Tape::new)?)
     }
 

@@ -30,12 +30,11 @@ pub(crate) fn check_names(heads: &[HeadSpec]) -> Result<()> {
         check_text(what, name)?;
         take_column(&mut columns, name, name.clone(), what, name)?;
         take_column(&mut columns, name, format!("{name}_truth"), what, name)?;
-        for number in NUMBER_COLUMNS
-            .iter()
-            .filter(|_| head.labels.number.is_some())
-        {
-            let column = format!("{name}_{number}");
-            take_column(&mut columns, name, column, what, name)?;
+        if head.labels.number.is_some() {
+            for part in NUMBER_COLUMNS {
+                let column = format!("{name}_{part}");
+                take_column(&mut columns, name, column, what, name)?;
+            }
         }
         let what = format!("head `{name}`, labels");
         for label in &head.labels.names {

@@ -13,7 +13,7 @@ pub struct NumberSpec {
     /// Bins of equal width, from 2 to 1000: the outputs of the head. In a file 100 unless said.
     pub bins: usize,
     /// Standard deviation of the normal distribution that a number is taught as, in its unit; 0: the one bin it lies in. In a file
-    /// twice the width of a bin unless said, which for ages in years is the paper's 2.
+    /// twice the width of a bin unless said, which for ages in years is the paper's 2. Not between 0 and a thousandth of a bin.
     pub spread: f64,
 }
 
@@ -43,9 +43,9 @@ impl NumberSpec {
             let expected = "[least, greatest], which `kind = \"number\"` needs";
             return fault("range", expected, "none");
         }
-        // A bound far below what overflows in squares.
+        // A bound far below what overflows in squares; no number is not within it.
         let bounded = self.range.iter().all(|v| v.abs() <= 1e100);
-        if !(from < to) || !bounded {
+        if from >= to || !bounded {
             let expected = "[least, greatest], two numbers that ascend, at most 1e100";
             return fault("range", expected, format!("{:?}", self.range));
         }
@@ -53,8 +53,14 @@ impl NumberSpec {
             let expected = format!("a number from 2 to {MAX_BINS}");
             return fault("bins", expected, self.bins);
         }
-        if !(0.0..=to - from).contains(&self.spread) {
-            let expected = format!("a number from 0 to {}, the width of the range", to - from);
+        if !(0..self.bins).all(|bin| self.border(bin) < self.border(bin + 1)) {
+            let expected = format!("so wide that {} bins are told apart", self.bins);
+            return fault("range", expected, format!("{:?}", self.range));
+        }
+        // Less could not be told from 0, and its squares would overflow.
+        let least = (to - from) / self.bins as f64 / 1000.0;
+        if self.spread != 0.0 && !(least..=to - from).contains(&self.spread) {
+            let expected = format!("0, or a number from {least} to {}", to - from);
             return fault("spread", expected, self.spread);
         }
         if thresholds.is_empty() {

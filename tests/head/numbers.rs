@@ -111,7 +111,7 @@ fn a_number_is_taught_as_the_normal_distribution_around_it() {
     assert_eq!(hard(3.99), [0.0, 1.0, 0.0, 0.0, 0.0]);
     assert_eq!(hard(-7.0), [1.0, 0.0, 0.0, 0.0, 0.0]);
     assert_eq!(hard(10.0), [0.0, 0.0, 0.0, 0.0, 1.0]);
-    assert_eq!(number([0.0, 10.0], 5, 1e-9).row(4.5), hard(4.5));
+    assert_eq!(number([0.0, 10.0], 5, 2e-3).row(4.5), hard(4.5));
 }
 
 #[test]
@@ -259,6 +259,8 @@ fn settings_of_numbers_that_cannot_be_are_named() {
         (with(number([100.0, 0.0], 20, 5.0)), "range"),
         (with(number([0.0, nan], 20, 5.0)), "range"),
         (with(number([0.0, 1e300], 20, 5.0)), "range"),
+        (with(number([1e16, 1e16 + 2.0], 20, 0.0)), "range"),
+        (with(number([0.0, 100.0], 20, 1e-200)), "spread"),
         (with(number([0.0, 100.0], 1, 5.0)), "bins"),
         (with(number([0.0, 100.0], 1001, 5.0)), "bins"),
         (with(number([0.0, 100.0], 20, -1.0)), "spread"),

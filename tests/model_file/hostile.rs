@@ -219,11 +219,18 @@ proptest! {
     #[test]
     fn a_model_of_any_parts_is_built_or_refused(
         heads in prop::collection::vec(head(), 0..3), widths in prop::collection::vec(count(), 0..3), input in input(),
+        drop_path in number(),
     ) {
         let vb = || VarBuilder::zeros(DType::F32, &Device::Cpu);
         let backbone = Architecture::from_name("mobilenetv3_small_100").unwrap();
         let spec = ModelSpec::new(backbone, heads.clone(), input);
         named(MultiTaskModel::new(&spec, 0.0, &vb()));
+        let right = (0.0..1.0).contains(&(drop_path as f32));
+        prop_assert_eq!(named(backbone.build(vb(), drop_path as f32)).is_some(), right);
+        for width in &widths {
+            let built = named(backbone.build_for(*width, vb(), 0.0));
+            prop_assert_eq!(built.is_some(), [1, 3, 4].contains(width));
+        }
         named(MultiTaskModel::with_builders(&spec, vb(), vb()));
         let mut all = Vec::new();
         for width in &widths {

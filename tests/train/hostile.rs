@@ -334,7 +334,7 @@ fn photos(heads: Vec<HeadSpec>) -> Dataset {
         let label = |h: &HeadSpec| (i != 5).then_some(Value::Label(i % h.num_labels()));
         Sample {
             split: Some(if i < 9 { Split::Train } else { Split::Valid }),
-            person: (i % 3 > 0).then(|| format!("{}", i / 2)),
+            person: (!i.is_multiple_of(3)).then(|| format!("{}", i / 2)),
             ..Sample::new(format!("{i}.png"), photo, heads.iter().map(label).collect())
         }
     };

@@ -98,7 +98,9 @@ impl Train {
         let from = &self.config;
         let settings = self.plain.settings().chain(from.settings.iter().cloned());
         let settings: Vec<String> = settings.collect();
-        Config::load(&from.heads, from.config.as_deref(), &settings)
+        let mut config = Config::load(&from.heads, from.config.as_deref(), &settings)?;
+        self.columns.apply(&mut config)?;
+        Ok(config)
     }
 
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
@@ -154,12 +156,6 @@ impl Train {
         });
         say(format!("the model is {}", out.join(BEST).display()));
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn load(&self) -> crate::Result<Config> {
-        let mut config = self.config.load()?;
-        self.columns.apply(&mut config)?;
-        Ok(config)
     }
 
     /// A search for learning rates.

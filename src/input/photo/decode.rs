@@ -69,6 +69,7 @@ impl<'a> Header<'a> {
         match self {
             Self::Jpeg(jpeg) => jpeg.orientation.size(jpeg.height, jpeg.width),
             Self::Png(png) => png.orientation.size(png.height, png.width),
+            Self::Other(other) => other.orientation.size(other.height, other.width),
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) struct Other<'a> {
     pub(super) height: usize,
     /// Bytes of a pixel as the decoder gives it.
     pixel: u64,
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
 }
 
 impl<'a> Other<'a> {

@@ -323,7 +323,7 @@ fn what_is_no_ensemble_is_named() {
     let path = folder.path().join("all.json");
     let problem = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        Ensemble::from_file(&path).err().unwrap().to_string()
+        format!("{:#}", Ensemble::from_file(&path).err().unwrap())
     };
     for (text, words) in [
         (

@@ -7,6 +7,7 @@ use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl
 use super::sides::SplitFiles;
 use super::terminal::note;
 use crate::data::dataset::{Dataset, Split};
+use crate::data::sampling::Sampling;
 use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
 use crate::model::JOINT;
@@ -14,6 +15,7 @@ use crate::model_file::Tensors;
 use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::dry_run::{Part, Plan, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
+use crate::train::loss::imbalance::{Imbalance, imbalances};
 use crate::train::loss::unseen::without_photos;
 use crate::train::run_folder::RunFolder;
 use crate::train::trainer::{Outcome, Trainer};
@@ -199,6 +201,7 @@ impl Train {
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         without_photos(&spec, &dataset)?.iter().for_each(note);
+        show_imbalances(&config, &dataset)?;
         let Plan {
             parts,
             multiply_adds,
@@ -315,7 +318,26 @@ fn open(
         &dataset,
         &config.model_spec()?.taxonomy()?,
     )?);
+    show_imbalances(config, &dataset)?;
     Ok((dataset, load_weights(config, heads)?))
+}
+
+/// Says which heads have a label that is rare among the training photos, and what can be done.
+fn show_imbalances(config: &Config, dataset: &Dataset) -> crate::Result<()> {
+    if config.train.sampling != Sampling::EveryPhoto || dataset.indices(Split::Train).is_empty() {
+        return Ok(());
+    }
+    for Imbalance {
+        head,
+        rarest: (rare, few),
+        commonest: (common, many),
+    } in imbalances(&config.model_spec()?, dataset)?
+    {
+        note(format!(
+            "head `{head}`: {few:.0} photos in training are `{rare}`, {many:.0} are `{common}`; if the rare label matters as much, try --set heads.{head}.class_weights=balanced or --set 'train.sampling.by_head={{head=\"{head}\",power=0.5}}'"
+        ));
+    }
+    Ok(())
 }
 
 /// The data, corrected, on its sides: those that are given, then those on which the weights to start from have seen it.

@@ -312,3 +312,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn labels_that_no_photo_has_are_left_out_of_the_second_macro_f1() {
+    let mut counts = ConfusionMatrix::new(4);
+    for (truth, predicted) in [(0, 0), (0, 0), (0, 3), (1, 1), (1, 0)] {
+        counts.add(truth, predicted).unwrap();
+    }
+    // F1 of 0 and 1 are 2/3 each; 3 was said and no photo has it, 2 neither.
+    assert_eq!(counts.present(), 2);
+    assert!((counts.macro_f1_present() - 2.0 / 3.0).abs() < 1e-15);
+    assert!((counts.macro_f1() - 1.0 / 3.0).abs() < 1e-15);
+    assert_eq!(ConfusionMatrix::new(3).macro_f1_present(), 0.0);
+}

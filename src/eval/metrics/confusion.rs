@@ -116,6 +116,19 @@ impl ConfusionMatrix {
         (0..n).map(|c| self.class(c).f1).sum::<f64>() / n as f64
     }
 
+    /// Classes that some photo has.
+    pub fn present(&self) -> usize {
+        self.truths.iter().filter(|n| **n > 0).count()
+    }
+
+    /// Mean F1 over the classes that some photo has; 0 without photos. Equal to scikit-learn's
+    /// `f1_score(t, p, labels=sorted(set(t)), average="macro", zero_division=0)`.
+    pub fn macro_f1_present(&self) -> f64 {
+        let classes = self.classes();
+        let present = classes.iter().filter(|c| c.support > 0);
+        present.map(|c| c.f1).sum::<f64>() / self.present().max(1) as f64
+    }
+
     /// The scores of one class; all zero for a class that is not declared.
     pub fn class(&self, class: usize) -> ClassMetrics {
         let at = |v: &[u64]| v.get(class).copied().unwrap_or(0);

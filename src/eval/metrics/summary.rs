@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// Everything measured beyond accuracy and macro F1. `None` (`null` in JSON): not defined, or not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
+    /// Labels that some photo has.
+    pub present: usize,
+    /// Mean F1 over these alone.
+    pub macro_f1_present: f64,
     /// F1 of all photos taken together; with one label a photo it is the accuracy.
     pub micro_f1: f64,
     /// Mean F1 over the labels, each by the photos it has.
@@ -63,6 +67,8 @@ impl Metrics {
     ) -> Self {
         let top = |k: usize| probs.filter(|_| counts.num_classes() > k)?.top_k(k);
         Self {
+            present: counts.present(),
+            macro_f1_present: counts.macro_f1_present(),
             micro_f1: counts.micro_f1(),
             weighted_f1: counts.weighted_f1(),
             balanced_accuracy: counts.balanced_accuracy(),
@@ -111,6 +117,8 @@ pub enum Metric {
     Accuracy,
     /// Mean F1 over all declared labels.
     MacroF1,
+    /// [`Metrics::macro_f1_present`].
+    MacroF1Present,
     /// [`Metrics::micro_f1`].
     MicroF1,
     /// [`Metrics::weighted_f1`].
@@ -151,6 +159,7 @@ pub enum Metric {
 named!(Metric, "metric", {
     Accuracy => "accuracy",
     MacroF1 => "macro_f1",
+    MacroF1Present => "macro_f1_present",
     MicroF1 => "micro_f1",
     WeightedF1 => "weighted_f1",
     BalancedAccuracy => "balanced_accuracy",

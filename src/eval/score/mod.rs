@@ -211,6 +211,7 @@ impl NamedScore {
         match metric {
             Metric::Accuracy => Some(self.accuracy),
             Metric::MacroF1 => Some(self.macro_f1),
+            Metric::MacroF1Present => Some(more.macro_f1_present),
             Metric::MicroF1 => Some(more.micro_f1),
             Metric::WeightedF1 => Some(more.weighted_f1),
             Metric::BalancedAccuracy => Some(more.balanced_accuracy),

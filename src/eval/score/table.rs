@@ -10,6 +10,9 @@ pub(crate) const WIDTH: usize = 100;
 /// A table of more labels than this shows no confusion matrix.
 const MAX_SHOWN: usize = 20;
 
+/// Confusions named.
+const CONFUSED: usize = 5;
+
 /// Columns of a label's name.
 const NAME: usize = 56;
 
@@ -17,15 +20,20 @@ impl Display for ScoreReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(
             f,
-            "{:<24}{:>8}{:>11}{:>11}",
-            "", "photos", "accuracy", "macro F1"
+            "{:<24}{:>8}{:>11}{:>11}{:>14}{:>16}",
+            "", "photos", "accuracy", "macro F1", "labels seen", "their macro F1"
         )?;
         for score in self.heads.iter().chain([&self.class]) {
             let name = shortened(&score.name, 23);
             let (photos, accuracy, f1) = (score.photos, score.accuracy, score.macro_f1);
+            let (seen, all) = (score.more.present, score.labels.len());
+            let (seen, of_seen) = (format!("{seen} of {all}"), score.more.macro_f1_present);
             match photos {
                 0 => writeln!(f, "{name:<24}{photos:>8}{:>11}{:>11}", "–", "–")?,
-                _ => writeln!(f, "{name:<24}{photos:>8}{accuracy:>11.4}{f1:>11.4}")?,
+                _ => writeln!(
+                    f,
+                    "{name:<24}{photos:>8}{accuracy:>11.4}{f1:>11.4}{seen:>14}{of_seen:>16.4}"
+                )?,
             }
         }
         let measured = |score: &&NamedScore| score.photos > 0;
@@ -34,8 +42,42 @@ impl Display for ScoreReport {
             score.fmt(f)?;
         }
         writeln!(f)?;
+        right_among(f, &self.class)?;
+        confused(f, &self.class)?;
         self.errors.fmt(f)
     }
+}
+
+/// How often the final class is among the likeliest.
+fn right_among(f: &mut Formatter<'_>, class: &NamedScore) -> Result {
+    let more = &class.more;
+    let tops = [(2, more.top_2), (3, more.top_3), (5, more.top_5)];
+    let known = tops.into_iter().filter_map(|(k, share)| Some((k, share?)));
+    let parts: Vec<String> = known.map(|(k, share)| format!("{k} {share:.4}")).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "final class among the likeliest: {}\n", parts.join(", "))
+}
+
+/// The commonest confusions of the final class.
+fn confused(f: &mut Formatter<'_>, class: &NamedScore) -> Result {
+    let mut cells: Vec<_> = class.confusion.cells().collect();
+    cells.retain(|((truth, predicted), _)| truth != predicted);
+    // Stable: confusions of one count stay in the order of the classes.
+    cells.sort_by_key(|(_, photos)| std::cmp::Reverse(*photos));
+    let shown = cells.iter().take(CONFUSED).filter(|(_, photos)| *photos > 1);
+    for (i, ((truth, predicted), photos)) in shown.enumerate() {
+        if i == 0 {
+            writeln!(f, "most often confused:")?;
+        }
+        let name = |label: &usize| shortened(&class.labels[*label].label, NAME / 2 + 14);
+        writeln!(f, "{photos:>6}  {} taken for {}", name(truth), name(predicted))?;
+    }
+    if cells.first().is_some_and(|(_, photos)| *photos > 1) {
+        writeln!(f)?;
+    }
+    Ok(())
 }
 
 impl Display for NamedScore {
@@ -49,6 +91,11 @@ impl Display for NamedScore {
         for (i, row) in self.labels.iter().enumerate() {
             let (name, m) = (shortened(&row.label, NAME), &row.metrics);
             let (precision, recall, f1) = (m.precision, m.recall, m.f1);
+            // No photo has it: macro F1 counts it as 0, that of the labels seen does not.
+            if m.support == 0 {
+                writeln!(f, "{i:>4}  {name:<NAME$}{:>8}{:>10}{:>9}{:>9}", 0, "–", "–", "–")?;
+                continue;
+            }
             writeln!(
                 f,
                 "{i:>4}  {name:<NAME$}{:>8}{precision:>10.4}{recall:>9.4}{f1:>9.4}",

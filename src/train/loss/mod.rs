@@ -6,6 +6,7 @@ pub mod class_weights;
 mod consistency;
 mod cumulative;
 pub(super) mod joint;
+pub(crate) mod imbalance;
 mod kinds;
 pub(super) mod objective;
 pub(super) mod tasks;

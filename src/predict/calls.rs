@@ -90,8 +90,7 @@ pub(super) fn of_named<N: AsRef<Path> + Sync, T>(
     photos: &[(&PhotoSource, N)],
     answer: impl Fn(Vec<Prepared>) -> Result<Vec<Result<T>>>,
 ) -> Result<Vec<Result<T>>> {
-    let inputs = engine.inputs();
-    let open = |(photo, name): &(&PhotoSource, N)| open(engine, &inputs, photo, name.as_ref());
+    let open = |(photo, name): &(&PhotoSource, N)| open(engine, photo, name.as_ref());
     let mut answers = Vec::with_capacity(photos.len());
     for found in in_batches(photos, engine.at_once(), open, answer) {
         answers.extend(found?);
@@ -103,16 +102,14 @@ pub(super) fn of_named<N: AsRef<Path> + Sync, T>(
 }
 
 /// A photo's pixels, wherever it comes from.
-fn open(
-    engine: &(impl Engine + ?Sized),
-    inputs: &[InputSpec],
-    source: &PhotoSource,
-    name: &Path,
-) -> Result<Prepared> {
+fn open(engine: &(impl Engine + ?Sized), source: &PhotoSource, name: &Path) -> Result<Prepared> {
     match source {
         PhotoSource::Decoded(photo) => engine.prepare(photo).map_err(|e| named(e, name)),
         #[cfg(feature = "image")]
-        encoded => engine.prepare(&*encoded.hold(name, channels(inputs), inputs)?),
+        encoded => {
+            let inputs = engine.inputs();
+            engine.prepare(&*encoded.hold(name, channels(&inputs), &inputs)?)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod write;
 
 use crate::data::columns::ColumnNames;
 use crate::data::sample::Split;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::io::write_atomically;
 use crate::taxonomy::Taxonomy;
 use column::{Column, Role};
@@ -109,15 +109,16 @@ impl Proposal {
     /// Writes the files. None of them may be there, unless they may be overwritten.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming those that are there, [`Error::Io`].
+    /// [`Error::Refused`] naming those that are there, [`Error::Io`].
     pub(crate) fn write(&self, overwrite: bool) -> Result<()> {
         let there = self.files.iter().filter(|(path, _)| path.exists());
         let there: Vec<String> = there.map(|(path, _)| path.display().to_string()).collect();
         if !there.is_empty() && !overwrite {
-            return Err(Error::Invalid {
+            return Err(Error::Refused {
                 what: "files to write".into(),
-                expected: "names at which nothing is yet, or leave to overwrite it".into(),
+                expected: "names at which nothing is yet".into(),
                 found: there.join(", "),
+                remedy: Remedy::Overwrite,
             });
         }
         for (path, text) in &self.files {

@@ -53,8 +53,8 @@ impl Survey {
         };
         if let Some(listing) = find_listing(path) {
             return Err(fail(format!(
-                "a CSV, or photos in folders called as their labels, are needed, found a person folder; --data reads it as it \
-                 is, and `hydranet init {}` looks at its columns",
+                "a CSV, or photos in folders called as their labels, are needed, found a person folder, which is data as it \
+                 is; for its columns give {}",
                 listing.display()
             )));
         }

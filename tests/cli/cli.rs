@@ -308,7 +308,7 @@ fn wrong_input_gives_messages_to_act_on() {
     // Settings and configuration.
     expect(
         train(&["--data", data, "--set", "train.epoch=3"]),
-        &["epoch", "epochs", "--set"],
+        &["epoch", "epochs", "the setting train.epoch=3"],
     );
     expect(
         train(&["--data", data, "--set", "train.epochs=0"]),
@@ -548,7 +548,7 @@ fn an_unknown_instruction_set_is_an_error_that_names_those_there_are() {
 fn shells_can_complete_every_command() {
     let dir = tempfile::tempdir().unwrap();
     for (shell, words) in [
-        ("bash", "hydranet__train"),
+        ("bash", "_hydranet()"),
         ("zsh", "#compdef hydranet"),
         ("fish", "complete -c hydranet"),
     ] {

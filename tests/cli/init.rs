@@ -211,10 +211,7 @@ fn names_of_kind_and_state_become_two_heads_without_what_never_occurs() {
     let spec = config.model_spec().unwrap();
     assert_eq!(spec.taxonomy().unwrap().num_classes(), 8);
     // The folder as it is: what a training would have.
-    let plan = works(
-        dir,
-        &["train", "--data", "photos", "--dry-run"],
-    );
+    let plan = works(dir, &["train", "--data", "photos", "--dry-run"]);
     assert!(plan.contains("circle / green"), "{plan}");
 }
 

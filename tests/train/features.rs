@@ -595,12 +595,15 @@ fn settings_that_would_keep_no_features_are_errors_that_say_what_to_set() {
     let cache = "train.feature_cache=features";
     for (settings, expected) in [
         (vec![cache], "train.fine_tune=frozen"),
-        (vec![cache, frozen[0]], "train.mix_up=0"),
+        (vec![cache, frozen[0], "train.mix_up=0.2"], "train.mix_up=0"),
         (
             vec![cache, frozen[0], "train.unfreeze_every=2"],
             "neither unfreeze_every nor lora",
         ),
-        (vec![cache, frozen[0], frozen[1]], "train.augment.flip=0"),
+        (
+            vec![cache, frozen[0], "train.augment.rotation=5"],
+            "train.augment.flip=0",
+        ),
         (vec!["train.feature_views=2"], "train.fine_tune=frozen"),
         (
             vec![frozen[0], frozen[1], frozen[2], "train.feature_views=2"],
@@ -612,6 +615,36 @@ fn settings_that_would_keep_no_features_are_errors_that_say_what_to_set() {
     }
     assert!(load(&[&frozen[..], &[cache]].concat()).is_ok());
     assert!(load(&[&frozen[..2], &[cache, "train.feature_views=2"]].concat()).is_ok());
+}
+
+#[test]
+fn what_is_not_said_of_a_frozen_backbone_suits_kept_features_and_what_is_said_stays() {
+    let load = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let config = Config::load(Path::new(HEADS), None, &settings)
+            .unwrap()
+            .train;
+        let keeps = config.keeps_features();
+        let (views, flip) = (config.feature_views, config.augment.flip);
+        (config.epochs, views, flip, config.mix_up, keeps)
+    };
+    let frozen = "train.fine_tune=frozen";
+    assert_eq!(load(&[frozen]), (30, 2, 1.0, 0.0, true));
+    assert_eq!(load(&[frozen, "train.epochs=5"]).0, 5);
+    assert_eq!(
+        load(&[frozen, "train.mix_up=0.2"]),
+        (30, 1, 0.5, 0.2, false)
+    );
+    assert_eq!(
+        load(&[frozen, "train.augment.flip=0"]),
+        (30, 1, 0.0, 0.0, true)
+    );
+    assert_eq!(
+        load(&[frozen, "train.feature_views=3"]),
+        (30, 3, 0.5, 0.0, true)
+    );
+    let thaws = load(&[frozen, "train.unfreeze_every=2"]);
+    assert_eq!(thaws, load(&["train.fine_tune=full"]));
 }
 
 #[test]

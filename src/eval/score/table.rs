@@ -66,13 +66,21 @@ fn confused(f: &mut Formatter<'_>, class: &NamedScore) -> Result {
     cells.retain(|((truth, predicted), _)| truth != predicted);
     // Stable: confusions of one count stay in the order of the classes.
     cells.sort_by_key(|(_, photos)| std::cmp::Reverse(*photos));
-    let shown = cells.iter().take(CONFUSED).filter(|(_, photos)| *photos > 1);
+    let shown = cells
+        .iter()
+        .take(CONFUSED)
+        .filter(|(_, photos)| *photos > 1);
     for (i, ((truth, predicted), photos)) in shown.enumerate() {
         if i == 0 {
             writeln!(f, "most often confused:")?;
         }
         let name = |label: &usize| shortened(&class.labels[*label].label, NAME / 2 + 14);
-        writeln!(f, "{photos:>6}  {} taken for {}", name(truth), name(predicted))?;
+        writeln!(
+            f,
+            "{photos:>6}  {} taken for {}",
+            name(truth),
+            name(predicted)
+        )?;
     }
     if cells.first().is_some_and(|(_, photos)| *photos > 1) {
         writeln!(f)?;
@@ -93,7 +101,11 @@ impl Display for NamedScore {
             let (precision, recall, f1) = (m.precision, m.recall, m.f1);
             // No photo has it: macro F1 counts it as 0, that of the labels seen does not.
             if m.support == 0 {
-                writeln!(f, "{i:>4}  {name:<NAME$}{:>8}{:>10}{:>9}{:>9}", 0, "–", "–", "–")?;
+                writeln!(
+                    f,
+                    "{i:>4}  {name:<NAME$}{:>8}{:>10}{:>9}{:>9}",
+                    0, "–", "–", "–"
+                )?;
                 continue;
             }
             writeln!(

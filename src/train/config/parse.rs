@@ -38,11 +38,12 @@ fn suit_frozen(table: &mut toml::Table) {
     train
         .entry("epochs")
         .or_insert(toml::Value::Integer(FROZEN_EPOCHS));
-    if train.contains_key("mix") || train.contains_key("feature_views") {
+    if train.contains_key("mix") {
         return;
     }
-    train.entry("mix_up").or_insert(toml::Value::Float(0.0));
-    if !train.contains_key("augment") {
+    let mix_up = train.entry("mix_up").or_insert(toml::Value::Float(0.0));
+    let mixes = *mix_up != toml::Value::Float(0.0) && *mix_up != toml::Value::Integer(0);
+    if !mixes && !train.contains_key("augment") && !train.contains_key("feature_views") {
         train.insert("feature_views".into(), toml::Value::Integer(2));
         let always = toml::Table::from_iter([("flip".to_string(), toml::Value::Float(1.0))]);
         train.insert("augment".into(), toml::Value::Table(always));

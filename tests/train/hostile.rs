@@ -196,7 +196,7 @@ enum Change {
     Frozen(Vec<String>),
     Decision(DecisionRule),
     Activations(SavedActivations),
-    Head(HeadSpec),
+    Head(Box<HeadSpec>),
     Input([usize; 2], usize, [f32; 2]),
 }
 
@@ -240,7 +240,7 @@ fn change() -> impl Strategy<Value = Change> {
         ])
         .prop_map(Change::Decision),
         Just(Change::Activations(SavedActivations::Bf16)),
-        head("shade").prop_map(Change::Head),
+        head("shade").prop_map(|of| Change::Head(Box::new(of))),
         ([count(), count()], count(), [number(), number()])
             .prop_map(|(size, channels, of)| Change::Input(size, channels, of.map(|v| v as f32))),
     ]
@@ -272,7 +272,7 @@ impl Change {
             Self::Decision(of) => t.decision = of,
             Self::Activations(of) => t.activations = of,
             Self::Joint(of) => config.model.joint = Some(of),
-            Self::Head(of) => drop(config.heads.insert("shade".into(), of)),
+            Self::Head(of) => drop(config.heads.insert("shade".into(), *of)),
             Self::Input(size, channels, [mean, std]) => {
                 config.model.input.size = size;
                 config.model.input.channels = channels;

@@ -224,7 +224,11 @@ fn tensors(bench: &Bench, run: &str) -> Vec<f32> {
 #[test]
 fn every_way_of_sampling_and_mixing_changes_training_and_a_stopped_run_goes_on_to_the_same_bytes() {
     let bench = Bench::new();
-    let frozen = ["train.fine_tune=frozen", "train.mix_up=0"];
+    let frozen = [
+        "train.fine_tune=frozen",
+        "train.mix_up=0",
+        "train.augment.flip=0.5",
+    ];
     let run = |name: &str, settings: &[&str], stops: bool| {
         let config = Bench::config(&[&frozen[..], settings].concat()).unwrap();
         if stops {

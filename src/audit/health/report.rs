@@ -106,6 +106,10 @@ const MEASURES: [Measure; 5] = [
     ("aspect", |m| m.width as f64 / m.height as f64, f64::ln),
 ];
 
+/// How far apart values of each measure are that photos share: 5 % of a side. Cameras give few shapes and sizes, so that one which
+/// many photos have is not odd, however many have another.
+const NEAR: [Option<f64>; 5] = [None, None, None, Some(0.1), Some(0.05)];
+
 /// Share of the other photos from which on what they have in common is not odd.
 const SHARED: f64 = 0.05;
 
@@ -125,29 +129,23 @@ pub(super) fn look(
         summaries.push(Summary { measure, spread });
         scales.push(values);
     }
-    // Kind, measure, below or above, cutoff, and how far apart values are that photos share: 5 % of a side. Cameras give few
-    // shapes and sizes: one that many photos have is not odd, however many have another.
-    let kinds: [(&str, usize, [bool; 2], f64, Option<f64>); 6] = [
-        ("blurred", 0, [true, false], config.blurred, None),
-        ("dark", 1, [true, false], config.dark, None),
-        ("bright", 1, [false, true], config.bright, None),
-        (
-            "low_information",
-            2,
-            [true, false],
-            config.information,
-            None,
-        ),
-        ("odd_size", 3, [true, true], config.size, Some(0.1)),
-        ("odd_aspect", 4, [true, true], config.aspect, Some(0.05)),
+    // Kind, measure, below or above, cutoff.
+    let kinds: [(&str, usize, [bool; 2], f64); 6] = [
+        ("blurred", 0, [true, false], config.blurred),
+        ("dark", 1, [true, false], config.dark),
+        ("bright", 1, [false, true], config.bright),
+        ("low_information", 2, [true, false], config.information),
+        ("odd_size", 3, [true, true], config.size),
+        ("odd_aspect", 4, [true, true], config.aspect),
     ];
     let mut findings = Vec::new();
     let mut of_photo: Vec<Vec<String>> = vec![Vec::new(); read.places.len()];
-    for (kind, measure, [below, above], cutoff, near) in kinds {
+    for (kind, measure, [below, above], cutoff) in kinds {
         let spread = summaries[measure].spread;
         let mut found = Vec::new();
         let mut sorted = scales[measure].clone();
         sorted.sort_by(f64::total_cmp);
+        let near = NEAR[measure];
         let shared =
             |value: f64| near.is_some_and(|near| others_near(&sorted, value, near) >= SHARED);
         for (row, value) in scales[measure].iter().enumerate() {

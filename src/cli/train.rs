@@ -244,14 +244,20 @@ fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::R
     let [height, width] = input.size;
     let channels = input.channels;
     let computed = if train.keeps_features() {
-        let views = train.feature_views.max(1);
-        format!("the features of {views} views each are computed once")
+        match train.feature_views {
+            0 | 1 => "the features of each are computed once".into(),
+            views => format!("the features of {views} views each are computed once"),
+        }
     } else {
         format!("in batches of {}", train.batch)
     };
     let cost = multiply_adds.map_or(String::new(), |n| {
         let giga = n as f64 / 1e9;
-        format!("\ncost   {giga:.3} G multiplications and additions a photo, forward; a step of training takes some three times that")
+        let backward = match train.keeps_features() {
+            true => "",
+            false => "; a step of training takes some three times that",
+        };
+        format!("\ncost   {giga:.3} G multiplications and additions a photo, forward{backward}")
     });
     Ok(format!(
         "input  {height} × {width}, {channels} channels; {photos} photos in training, {} epochs, {computed}{cost}",

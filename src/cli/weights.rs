@@ -23,33 +23,32 @@ pub(crate) struct Weights {
 
 impl Weights {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
-        let row = |name: &str, what: &str| {
-            if name.contains(&self.name) {
-                say(format!("  {name:<62}{what}"));
-            }
-        };
-        say("in the program:");
-        for (name, bytes) in shipped() {
-            row(name, &mib(bytes.len() as u64));
-        }
-        let files = weights_files(&self.folder);
-        let none = if files.is_empty() { " none" } else { "" };
-        say(format!("in the folder {}:{none}", self.folder.display()));
-        for (name, bytes) in files {
-            row(&name, &mib(bytes));
-        }
-        say("on the Hugging Face Hub, fetched when they are named:");
-        for architecture in Architecture::all() {
-            if let Some(name) = architecture.hub_name() {
-                let [side, _] = architecture.input().size;
-                let licence = architecture.licence();
-                row(
-                    &format!("{HUB}{name}"),
-                    &format!("{side} × {side}, {licence}"),
-                );
-            }
-        }
+        let carried = shipped().iter();
+        let carried = carried.map(|(name, bytes)| (name.to_string(), mib(bytes.len() as u64)));
+        let files = weights_files(&self.folder).into_iter();
+        let files = files.map(|(name, bytes)| (name, mib(bytes)));
+        let on_hub = Architecture::all().filter_map(|a| {
+            let [side, _] = a.input().size;
+            let what = format!("{side} × {side}, {}", a.licence());
+            Some((format!("{HUB}{}", a.hub_name()?), what))
+        });
+        self.list("in the program", carried);
+        self.list(&format!("in the folder {}", self.folder.display()), files);
+        self.list(
+            "on the Hugging Face Hub, fetched when they are named",
+            on_hub,
+        );
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Those of the name asked for.
+    fn list(&self, place: &str, weights: impl Iterator<Item = (String, String)>) {
+        let found: Vec<_> = weights.filter(|(n, _)| n.contains(&self.name)).collect();
+        let none = if found.is_empty() { " none" } else { "" };
+        say(format!("{place}:{none}"));
+        for (name, what) in found {
+            say(format!("  {name:<62}{what}"));
+        }
     }
 }
 

@@ -216,8 +216,17 @@ impl Columns {
                 let mut labels = others.flat_map(|(other, _)| &other.labels.names);
                 labels.any(|label| label == cell)
             };
+            // Nor is a cell's word one of a head that does not apply under what another head's cell says.
+            let says_other = |(of, allowed): (&String, &Vec<String>)| {
+                let earlier = heads.iter().zip(&values).find(|(h, _)| h.name == *of);
+                earlier.is_some_and(|(h, value)| match value {
+                    Some(Value::Label(label)) => !allowed.contains(&h.labels.names[*label]),
+                    _ => false,
+                })
+            };
+            let is_needless = || head.labels.when.iter().any(says_other);
             let value = match parse_value(head, name, cell) {
-                Err(_) if is_others(cell.trim()) => None,
+                Err(_) if is_others(cell.trim()) || is_needless() => None,
                 Err(message) => {
                     table.fault(row.line, message);
                     None

@@ -220,11 +220,11 @@ fn asked(plan: &Plan) -> Result<Vec<String>> {
         let specs = plan.heads[..number].iter().map(|h| &h.spec);
         let names: Vec<String> = specs.clone().map(|s| s.name.clone()).collect();
         let when: Vec<_> = specs.clone().map(|s| s.labels.when.clone()).collect();
-        let taxonomy = Taxonomy::new(specs.map(|s| (s.name.clone(), s.labels.names.clone())));
+        let labels = specs.map(|s| (s.name.clone(), s.labels.names.clone()));
         let entries = plan.impossible.iter();
         let entries = entries.filter(|e| e.keys().all(|head| names.contains(head)));
         let impossible: Vec<_> = entries.cloned().collect();
-        match taxonomy.and_then(|t| t.with_tree(&when, &impossible)) {
+        match Taxonomy::of(labels, &when, &impossible) {
             Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || number == 1 => return Ok(names),
             Err(error) if number == 1 => return Err(error),
             _ => number -= 1,

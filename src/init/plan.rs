@@ -226,7 +226,10 @@ impl Plan {
         let fits = |spec: &HeadSpec| {
             let mut all = before.clone();
             all.push(spec.clone());
-            spec.name != "model" && check_names(&all).is_ok() && spec.validate().is_ok()
+            // Some systems tell no `Age.toml` from `age.toml`.
+            let file = spec.name.to_lowercase();
+            let is_new = before.iter().all(|h| h.name.to_lowercase() != file);
+            file != "model" && is_new && check_names(&all).is_ok() && spec.validate().is_ok()
         };
         let Some(spec) = spec.into_iter().find(fits) else {
             self.said.push(format!(

@@ -3,7 +3,7 @@
 use super::column::Column;
 use super::paths::find_path;
 use crate::data::columns::{ColumnNames, Naming};
-use crate::data::folder::Folder;
+use crate::data::folder::{Folder, instead_of_photos};
 use crate::data::manifest::photo_column;
 use crate::data::person_folder::find_listing;
 use crate::data::sample::Split;
@@ -78,7 +78,7 @@ impl Survey {
         if cells.iter().all(|cells| cells.iter().all(String::is_empty)) {
             let listings = listings(path);
             let found = match (&listings[..], photos.len()) {
-                ([], 0) => "none".to_string(),
+                ([], 0) => instead_of_photos(path),
                 ([], n) => format!("{n} photos that lie in no such folders"),
                 ([first, ..], _) => format!(
                     "none, but a CSV; `hydranet init {}` looks at it",
@@ -86,7 +86,7 @@ impl Survey {
                 ),
             };
             return Err(fail(format!(
-                "photos (JPEG or PNG) in folders called as their labels are needed, found {found}"
+                "photos in folders called as their labels are needed, found {found}"
             )));
         }
         let columns = layout.columns().into_iter().zip(cells);

@@ -149,12 +149,8 @@ impl ModelSpec {
     /// As [`Taxonomy::new`] and [`Taxonomy::with_tree`].
     pub fn taxonomy(&self) -> Result<Taxonomy> {
         let when: Vec<Labels> = self.heads.iter().map(|h| h.labels.when.clone()).collect();
-        Taxonomy::new(
-            self.heads
-                .iter()
-                .map(|h| (h.name.clone(), h.labels.names.clone())),
-        )?
-        .with_tree(&when, &self.impossible)
+        let labels = |h: &HeadSpec| (h.name.clone(), h.labels.names.clone());
+        Taxonomy::of(self.heads.iter().map(labels), &when, &self.impossible)
     }
 
     /// Checks every part.

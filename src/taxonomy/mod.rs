@@ -49,6 +49,38 @@ impl Taxonomy {
     pub fn new<N: Into<String>, L: Into<String>>(
         heads: impl IntoIterator<Item = (N, Vec<L>)>,
     ) -> Result<Self> {
+        let taxonomy = Self::of_any_size(heads)?;
+        let sizes = taxonomy.labels.iter().map(Vec::len);
+        let combinations = sizes.fold(1usize, usize::saturating_mul);
+        if combinations > MAX_CLASSES {
+            return Err(invalid(
+                "final classes",
+                &format!("at most {MAX_CLASSES}"),
+                &combinations.to_string(),
+            ));
+        }
+        Ok(taxonomy)
+    }
+
+    /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted.
+    ///
+    /// # Errors
+    /// As these.
+    pub(crate) fn of<N: Into<String>, L: Into<String>>(
+        heads: impl IntoIterator<Item = (N, Vec<L>)>,
+        when: &[Labels],
+        impossible: &[Labels],
+    ) -> Result<Self> {
+        let taxonomy = Self::of_any_size(heads)?.with_tree(when, impossible)?;
+        match &taxonomy.tree {
+            Some(_) => Ok(taxonomy),
+            None => Self::new(taxonomy.heads.into_iter().zip(taxonomy.labels)),
+        }
+    }
+
+    fn of_any_size<N: Into<String>, L: Into<String>>(
+        heads: impl IntoIterator<Item = (N, Vec<L>)>,
+    ) -> Result<Self> {
         let (heads, labels): (Vec<String>, Vec<Vec<String>>) = heads
             .into_iter()
             .map(|(n, l)| {
@@ -62,21 +94,12 @@ impl Taxonomy {
             return Err(invalid("heads", "at least one head", "none"));
         }
         no_duplicate("heads", &heads)?;
-        let mut combinations = 1usize;
         for (head, labels) in heads.iter().zip(&labels) {
             if labels.len() < 2 {
                 let what = format!("labels of head `{head}`");
                 return Err(invalid(&what, "at least two", &labels.len().to_string()));
             }
             no_duplicate(&format!("labels of head `{head}`"), labels)?;
-            combinations = combinations.saturating_mul(labels.len());
-        }
-        if combinations > MAX_CLASSES {
-            return Err(invalid(
-                "final classes",
-                &format!("at most {MAX_CLASSES}"),
-                &combinations.to_string(),
-            ));
         }
         Ok(Self {
             heads,

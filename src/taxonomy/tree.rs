@@ -1,7 +1,10 @@
 //! Heads that apply only under labels of others, and combinations that do not occur.
 
-use super::{Labels, invalid};
+use super::{Labels, MAX_CLASSES, invalid};
 use crate::error::{Error, Result};
+
+/// Places of the tree that are looked at, for each final class there may be: nearly all of more are impossible.
+const COMBINATIONS: usize = 50;
 
 /// Heads by place, and labels of them.
 type Places = Vec<(usize, Vec<usize>)>;
@@ -56,7 +59,11 @@ impl Tree {
             impossible,
             leaves: Vec::new(),
         };
-        tree.grow(labels, Vec::new());
+        tree.grow(labels, Vec::new(), &mut (COMBINATIONS * MAX_CLASSES));
+        if tree.leaves.len() > MAX_CLASSES {
+            let expected = format!("at most {MAX_CLASSES}");
+            return Err(invalid("final classes", &expected, "more"));
+        }
         for (place, (head, names)) in heads.iter().zip(labels).enumerate() {
             for (label, name) in names.iter().enumerate() {
                 if !tree.leaves.iter().any(|l| l[place] == Some(label)) {
@@ -71,9 +78,15 @@ impl Tree {
         Ok(Some(tree))
     }
 
-    /// Adds the leaves below the labels of the first heads.
-    fn grow(&mut self, labels: &[Vec<String>], start: Vec<Option<usize>>) {
+    /// Adds the leaves below the labels of the first heads, until there are too many of them or too many places were looked at.
+    fn grow(&mut self, labels: &[Vec<String>], start: Vec<Option<usize>>, left: &mut usize) {
         let place = start.len();
+        if *left == 0 || self.leaves.len() > MAX_CLASSES {
+            // What was not looked at may be as many again.
+            self.leaves.resize(MAX_CLASSES + 1, Vec::new());
+            return;
+        }
+        *left -= 1;
         if place == labels.len() {
             if !self.is_ruled_out(&start) {
                 self.leaves.push(start);
@@ -90,7 +103,7 @@ impl Tree {
         for label in next {
             let mut below = start.clone();
             below.push(label);
-            self.grow(labels, below);
+            self.grow(labels, below, left);
         }
     }
 

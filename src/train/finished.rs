@@ -5,7 +5,7 @@ use crate::data::dataset::Dataset;
 use crate::data::features::{Extractor, Features, Key, View};
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::named_photo::NamedPhoto;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::evaluate::features;
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::{ModelFile, Tensors};
@@ -25,7 +25,7 @@ pub(crate) fn cache_beside(model: &Path) -> Option<PathBuf> {
         .filter(|folder| frozen && folder.is_dir())
 }
 
-/// As [`features_of`], of a command that nobody stops.
+/// As [`features_of`], of a command that nobody stops; where features can be neither read nor kept, they are computed.
 ///
 /// # Shapes
 /// Result `(indices, num_features)`.
@@ -40,7 +40,11 @@ pub(crate) fn features_of_file(
 ) -> Result<Tensor> {
     let (loading, stop) = (LoaderConfig::new(QUEUE_MIB), AtomicBool::new(false));
     let (of_model, data) = ((file, model), (dataset, indices));
-    let found = features_of(of_model, data, cache, loading, &stop, progress)?;
+    let found = match features_of(of_model, data, cache, loading, &stop, progress) {
+        // What cannot be kept, in a folder that may not be written to or a file that is damaged, is computed.
+        Err(Error::Io { .. } | Error::Checkpoint { .. }) if cache.is_some() => None,
+        found => found?,
+    };
     let input = &file.description.model.input;
     // Nobody stops it.
     found.map_or_else(

@@ -61,7 +61,8 @@ pub(crate) fn find(source: &str, folders: &[PathBuf]) -> Result<Place> {
         return Ok(Place::Program(name, bytes));
     }
     let files = folders.iter().flat_map(|f| weights_files(f));
-    let mut known: Vec<String> = files.map(|(name, _)| name).collect();
+    let carried = shipped().iter().map(|(name, _)| (*name).to_string());
+    let mut known: Vec<String> = files.map(|(name, _)| name).chain(carried).collect();
     known.sort();
     known.dedup();
     let mut searched: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();

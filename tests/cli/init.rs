@@ -347,14 +347,41 @@ fn what_holds_nothing_to_learn_is_said_and_nothing_is_written() {
     draw_all(1, |_, _, _, n| Some(dir.join(format!("photos/{n:03}.png"))));
     std::fs::write(dir.join("photos/list.csv"), "path,colour\n000.png,red\n").unwrap();
     std::fs::write(dir.join("no_photos.csv"), "a,b\n1,2\n").unwrap();
+    std::fs::create_dir_all(dir.join("phone/cat")).unwrap();
+    std::fs::write(dir.join("phone/cat/1.heic"), "a telephone's").unwrap();
     for (path, words) in [
         ("photos", "hydranet init photos/list.csv"),
         ("no_photos.csv", "a column of photos is needed"),
+        (
+            "phone",
+            "none, but 1 file that is no photo by name (.heic 1)",
+        ),
         ("photos/list.csv", "labels is needed, found none"),
         ("nowhere", "nowhere"),
     ] {
         let refused = message(hydranet(dir, ["init", path]));
         assert!(refused.contains(words), "{path}: {refused}");
         assert!(!dir.join("heads").exists(), "{path}");
+    }
+}
+
+#[test]
+fn a_label_with_a_single_one_beneath_it_needs_no_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    draw_all(2, |shape, colour, _, n| {
+        let inner = match (shape, colour) {
+            ("circle", _) => format!("round/{colour}"),
+            ("square", "red") => "angular/crimson".into(),
+            _ => return None,
+        };
+        Some(dir.join(format!("photos/{inner}/{n:03}.png")))
+    });
+    init(dir, "photos");
+    let config = heads(dir);
+    assert_eq!(config.model.heads, ["level1", "round"]);
+    // What `init` writes its own data is labelled by.
+    for data in ["photos.csv", "photos"] {
+        works(dir, &["check", "--data", data]);
     }
 }

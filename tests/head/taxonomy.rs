@@ -278,3 +278,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_tree_counts_the_classes_that_remain_and_not_all_combinations() {
+    // Twenty families of three species each: sixty classes, of 20 · 3²⁰ combinations.
+    let families: Vec<String> = (0..20).map(|f| format!("family{f}")).collect();
+    let mut heads = vec![("family".to_string(), families.clone())];
+    let mut when = vec![Labels::new()];
+    for family in &families {
+        let species = (0..3).map(|s| format!("{family}-{s}")).collect();
+        heads.push((family.clone(), species));
+        when.push(Labels::from([("family".into(), vec![family.clone()])]));
+    }
+    let taxonomy = Taxonomy::of(heads.clone(), &when, &[]).unwrap();
+    assert_eq!(taxonomy.num_classes(), 60);
+    // Without the conditions there are too many, be it that nearly all are impossible.
+    let none = vec![Labels::new(); heads.len()];
+    let both = labels(&[("family", &["family0"]), ("family0", &["family0-0"])]);
+    for impossible in [vec![], vec![both]] {
+        let error = Taxonomy::of(heads.clone(), &none, &impossible).unwrap_err();
+        assert!(error.to_string().contains("final classes"), "{error}");
+    }
+}

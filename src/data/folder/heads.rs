@@ -1,7 +1,7 @@
 //! Which level of folders each head reads.
 
 use super::layout::{JOINTS, Layout};
-use super::photos::ByFolder;
+use super::photos::{ByFolder, instead_of_photos};
 use crate::data::columns::{ColumnNames, Naming};
 use crate::data::table::quoted;
 use crate::error::{Error, Result};
@@ -36,11 +36,10 @@ pub(super) fn fit(
         message,
     };
     if photos.is_empty() {
-        return Err(fail(
-            "photos (JPEG or PNG), in folders called as their labels, or a person folder's `train.csv` and `images/`, are \
-             needed, found none"
-                .into(),
-        ));
+        return Err(fail(format!(
+            "photos, in folders called as their labels, or a person folder's `train.csv` and `images/`, are needed, found {}",
+            instead_of_photos(folder)
+        )));
     }
     let mut best: Option<(usize, Fit)> = None;
     let mut doubt = None;

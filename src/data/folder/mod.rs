@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::head::HeadSpec;
 use heads::{Fit, fit};
 pub(crate) use layout::Layout;
-pub(crate) use photos::ByFolder;
+pub(crate) use photos::{ByFolder, instead_of_photos};
 use std::path::Path;
 
 /// A folder's photos and how they are read, before there are heads.

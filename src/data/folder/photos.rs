@@ -17,7 +17,7 @@ pub(crate) struct Found {
 /// Photos by the names of the folders that lead to them.
 pub(crate) type ByFolder = BTreeMap<Vec<String>, Vec<Found>>;
 
-/// The JPEG and PNG files below a folder.
+/// The photos below a folder.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if a folder cannot be listed.
@@ -35,4 +35,12 @@ pub(super) fn find(folder: &Path) -> Result<ByFolder> {
         found.push(Found { name, path });
     }
     Ok(by_folder)
+}
+
+/// What is found in a folder without photos: nothing, or what is passed over.
+pub(crate) fn instead_of_photos(folder: &Path) -> String {
+    match find_images(folder) {
+        Ok(found) if !found.passed_over.is_empty() => format!("none, but {}", found.passed_over),
+        _ => "none".into(),
+    }
 }

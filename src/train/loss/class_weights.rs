@@ -51,11 +51,21 @@ pub(super) fn head_losses(
 }
 
 /// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
-/// label by its target, and as much as it counts for the head.
+/// label by its target, and as much as it counts for the head. A number counts for the likeliest of its bins: by the others, which
+/// the distribution it is taught as brushes, labels would have photos that none is of.
 fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
     let mut counts = vec![0.0; targets.num_labels];
     let rows = targets.rows.chunks_exact(targets.num_labels);
     for (row, weight) in rows.zip(&targets.weights) {
+        if head.sums().is_some() {
+            // The first of equals.
+            let likeliest = (1..row.len()).fold(0, |best, bin| match row[bin] > row[best] {
+                true => bin,
+                false => best,
+            });
+            counts[likeliest] += f64::from(*weight);
+            continue;
+        }
         for (count, t) in counts.iter_mut().zip(row) {
             *count += f64::from(t * weight);
         }
@@ -99,7 +109,7 @@ mod tests {
     use super::*;
     use crate::backbone::Architecture;
     use crate::data::dataset::{Sample, Value};
-    use crate::head::LossKind;
+    use crate::head::{LossKind, NumberSpec};
     use crate::model::ModelSpec;
     use crate::train::loss::tasks::Tasks;
 
@@ -141,5 +151,34 @@ mod tests {
         close(&one.counts, [1.5, 1.1, 1.4]);
         close(&one.class_weights, [4.0 / 4.5, 4.0 / 3.3, 4.0 / 4.2]);
         assert!(loss(&[3, 4]).is_err());
+    }
+
+    #[test]
+    fn a_number_counts_for_the_label_it_lies_in_and_for_no_other() {
+        let number = NumberSpec::new([0.0, 100.0]);
+        let mut head = HeadSpec::new("age", ["young", "middle", "old"]);
+        head = head.with_number(number, [30.0, 60.0]);
+        head.loss.class_weights = ClassWeights::Rule(ClassWeightRule::Balanced);
+        let ages = [10.0, 29.0, 31.0, 50.0, 58.0].map(|age| vec![Some(Value::Number(age))]);
+        let samples = ages.iter().enumerate();
+        let samples = samples.map(|(i, age)| Sample::new(format!("{i}"), Vec::new(), age.clone()));
+        let dataset = Dataset::new(vec![head.clone()], samples.collect()).unwrap();
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
+        let tasks = Tasks::new(&spec).unwrap();
+        let values = dataset.samples.iter().map(|s| s.values.as_slice());
+        let loss = head_loss(&head, &dataset, &tasks.targets(values)[0]).unwrap();
+        let sums = head.sums().unwrap();
+        assert_eq!(sums.of_labels(&loss.counts), [2.0, 3.0, 0.0]);
+        // Balanced: 5 / (3 · 2), 5 / (3 · 3), and nothing for a label that no photo has.
+        let weights = [0, 40, 90].map(|bin| loss.class_weights[bin]);
+        let expected = [5.0 / 6.0, 5.0 / 9.0, 0.0];
+        assert!(
+            weights
+                .iter()
+                .zip(expected)
+                .all(|(w, e)| (w - e).abs() < 1e-9),
+            "{weights:?}"
+        );
     }
 }

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 )]
 pub(crate) struct Weights {
     /// Only those whose name holds this.
-    #[arg(value_name = "NAME", default_value = "")]
-    name: String,
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
     /// The folder that files are looked for in.
     #[arg(long, default_value = "weights", value_name = "DIR")]
     folder: PathBuf,
@@ -43,7 +43,8 @@ impl Weights {
 
     /// Those of the name asked for.
     fn list(&self, place: &str, weights: impl Iterator<Item = (String, String)>) {
-        let found: Vec<_> = weights.filter(|(n, _)| n.contains(&self.name)).collect();
+        let named = self.name.as_deref().unwrap_or_default();
+        let found: Vec<_> = weights.filter(|(name, _)| name.contains(named)).collect();
         let none = if found.is_empty() { " none" } else { "" };
         say(format!("{place}:{none}"));
         for (name, what) in found {

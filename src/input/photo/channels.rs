@@ -22,7 +22,7 @@ impl Photo {
 
     /// Leaves alpha out, or makes it grey, in place: what [`with_channels`](Self::with_channels) gives, without a second copy. It
     /// has as many channels as it had if that are not more.
-    #[cfg(feature = "audit")]
+    #[cfg(feature = "image")]
     pub(crate) fn reduce(&mut self, channels: usize) {
         let of = self.channels();
         if of < 3 || of <= channels {

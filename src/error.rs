@@ -307,6 +307,16 @@ fn listed(names: &[String]) -> String {
 }
 
 impl Error {
+    /// The same with other words for what it is about, where it says that apart.
+    pub(crate) fn about(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        if let Self::Invalid { what, .. } | Self::Refused { what, .. } | Self::Shape { what, .. } =
+            &mut self
+        {
+            *what = words(what);
+        }
+        self
+    }
+
     /// Wraps an operating-system error with what was attempted on which path.
     pub(crate) fn io(
         action: &'static str,

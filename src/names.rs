@@ -1,7 +1,7 @@
 //! Enums whose variants have names, in settings and files.
 
-/// Gives an enum `ALL`, `name`, `Display` and `FromStr` by the names of its variants, behind which other words for them may stand;
-/// `what` is what an error calls them.
+/// Gives an enum `ALL`, `name`, `Display` and `FromStr` by the names of its variants, behind which other words for them may
+/// stand; `what` is what an error calls them.
 macro_rules! named {
     ($type:ident, $what:literal, { $($variant:ident => $name:literal $(| $other:literal)*),+ $(,)? }) => {
         impl $type {

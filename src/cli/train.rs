@@ -50,7 +50,8 @@ pub(crate) struct Train {
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
-    /// Search for learning rates instead of training: at most a hundred steps at growing rates, written to lr.csv and lr.svg in --out.
+    /// Search for learning rates instead of training: at most a hundred steps at growing rates, written to lr.csv and lr.svg
+    /// in --out.
     #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
     find_lr: bool,
     /// Name photos that cannot be read, and train without them; with --resume a run goes on without photos that broke since.
@@ -253,9 +254,10 @@ fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::R
     };
     let cost = multiply_adds.map_or(String::new(), |n| {
         let giga = n as f64 / 1e9;
-        let backward = match train.keeps_features() {
-            true => "",
-            false => "; a step of training takes some three times that",
+        let backward = if train.keeps_features() {
+            ""
+        } else {
+            "; a step of training takes some three times that"
         };
         format!("\ncost   {giga:.3} G multiplications and additions a photo, forward{backward}")
     });

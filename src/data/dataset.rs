@@ -5,7 +5,7 @@ pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
 use super::seen::Contents;
 use super::targets::check_values;
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
+use crate::head::{HeadSpec, LabelSpec};
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -61,8 +61,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a head is not valid, [`Error::Data`] naming the first photo with a value that is none of its heads' or
-    /// with the name of another.
+    /// [`Error::Invalid`] if a head is not valid, [`Error::Data`] naming the first photo with a value that is none of its
+    /// heads' or with the name of another.
     pub fn new(heads: Vec<HeadSpec>, mut samples: Vec<Sample>) -> Result<Self> {
         heads.iter().try_for_each(HeadSpec::validate)?;
         samples.iter_mut().for_each(|sample| sample.source = 0);
@@ -97,7 +97,8 @@ impl Dataset {
         }
     }
 
-    /// Checks that these are its heads, by name, labels and thresholds, in this order, and that every value is one of its head's.
+    /// Checks that these are its heads, by name, labels, thresholds and what number they predict, in this order, and that
+    /// every value is one of its head's.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what differs, [`Error::Data`] naming the first photo with a value that is none.
@@ -123,15 +124,22 @@ impl Dataset {
             return differ("the heads of the data".into(), expected, names(&self.heads));
         }
         for (own, head) in self.heads.iter().zip(heads) {
-            let of = |head: &HeadSpec| match head.labels.thresholds.as_slice() {
-                [] => head.labels.names.join(", "),
-                borders => format!(
-                    "{} with thresholds {borders:?}",
-                    head.labels.names.join(", ")
-                ),
+            let of = |head: &HeadSpec| {
+                let mut words = head.labels.names.join(", ");
+                if !head.labels.thresholds.is_empty() {
+                    words += &format!(" with thresholds {:?}", head.labels.thresholds);
+                }
+                if let Some(number) = head.labels.number {
+                    words += &format!(" of a number in {} bins of {:?}", number.bins, number.range);
+                }
+                words
             };
             let (has, needed) = (&own.labels, &head.labels);
-            if has.names != needed.names || has.thresholds != needed.thresholds {
+            let scales = |labels: &LabelSpec| labels.number.map(|n| (n.range, n.bins));
+            if has.names != needed.names
+                || has.thresholds != needed.thresholds
+                || scales(has) != scales(needed)
+            {
                 let what = format!("the labels of head `{}` in the data", head.name);
                 return differ(
                     what,

@@ -102,8 +102,9 @@ pub(crate) fn assign(dataset: &mut Dataset, config: &SplitConfig, seed: u64) -> 
     Ok(())
 }
 
-/// Where photos stand on `train` and `test` and none on `valid`, puts three in twenty of those on `train` on `valid`, whole persons
-/// together, alike in all labels: else there is nothing to choose an epoch by. Same persons, same sides, whatever the order.
+/// Where photos stand on `train` and `test` and none on `valid`, puts three in twenty of those on `train` on `valid`, whole
+/// persons together, alike in all labels: else there is nothing to choose an epoch by. Same persons, same sides, whatever the
+/// order.
 pub(crate) fn hold_out_valid(dataset: &mut Dataset) {
     let sides: BTreeSet<Split> = dataset.samples.iter().filter_map(|s| s.split).collect();
     if sides != BTreeSet::from([Split::Train, Split::Test]) {

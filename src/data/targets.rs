@@ -78,8 +78,8 @@ pub(crate) fn classes(
 /// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
-    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`; each row sums to 1, or is 0 where the
-    /// label is missing.
+    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`; each row sums to 1, or is 0
+    /// where the label is missing.
     pub rows: Vec<f32>,
     /// `(batch)`.
     pub weights: Vec<f32>,
@@ -158,8 +158,8 @@ pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
     }
 }
 
-/// What a measurement holds a head's outputs against, and a number is taught by: all weight on the label; of a number the row over
-/// its bins, where only its label is known the bins of that alike.
+/// What a measurement holds a head's outputs against, and a number is taught by: all weight on the label; of a number the row
+/// over its bins, where only its label is known the bins of that alike.
 pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
     match (&head.labels.number, value) {
         (Some(number), Value::Number(value)) => number.row(*value),

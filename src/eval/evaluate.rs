@@ -79,9 +79,10 @@ pub fn score(
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
     let scores = scores_of(taxonomy, decision, dataset, logits)?;
     // The product is worked out where it is needed, not kept.
-    let kept = match *decision == Decision::default() {
-        true => Kept::Heads,
-        false => Kept::All,
+    let kept = if *decision == Decision::default() {
+        Kept::Heads
+    } else {
+        Kept::All
     };
     let report = report_of(taxonomy, dataset, indices, &scores, kept)?;
     let to_prediction = |s: &Scores| s.to_prediction(taxonomy, decision.min_confidence);
@@ -158,11 +159,13 @@ fn numbers(sample: &Sample, scores: &Scores) -> Vec<Option<NumberPair>> {
         let (Some(Value::Number(truth)), Some(found)) = (value, found) else {
             return None;
         };
+        let [least, greatest] = found.number.range;
         let [low, high] = NumberPrediction::INTERVAL.map(|share| found.quantile(share));
         Some(NumberPair {
             truth: *truth,
             predicted: found.mean(),
-            inside: (low..=high).contains(truth),
+            // What lies beyond the range is said as its end.
+            inside: (low..=high).contains(&truth.clamp(least, greatest)),
         })
     };
     pairs.map(of_head).collect()

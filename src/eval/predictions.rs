@@ -9,9 +9,9 @@ use crate::predict::{HeadPrediction, Prediction};
 use crate::taxonomy::Taxonomy;
 use std::path::Path;
 
-/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, the probability
-/// of each of its labels, and the number with its interval where it predicts one; of several listings also which one the photo is
-/// of, last.
+/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, the
+/// probability of each of its labels, and the number with its interval where it predicts one; of several listings also which
+/// one the photo is of, last.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).

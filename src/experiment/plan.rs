@@ -43,7 +43,8 @@ pub struct PlannedRun {
     pub fold: usize,
     /// The seed.
     pub seed: u64,
-    /// SHA-256, in hexadecimal, over configuration, pretrained weights, photos in their order, persons and sides: equal ones are one run.
+    /// SHA-256, in hexadecimal, over configuration, pretrained weights, photos in their order, persons and sides: equal ones
+    /// are one run.
     pub fingerprint: String,
     /// [`Dataset::fingerprint`] of the photos with their sides.
     pub data: String,
@@ -244,16 +245,7 @@ fn resolve(
                 message,
                 source,
             },
-            Error::Invalid {
-                what,
-                expected,
-                found,
-            } => Error::Invalid {
-                what: format!("{origin}, {name}: {what}"),
-                expected,
-                found,
-            },
-            other => other,
+            other => other.about(|what| format!("{origin}, {name}: {what}")),
         })?;
     let table = comparable(&config)?;
     for (i, other) in before.iter().enumerate() {

@@ -9,8 +9,8 @@ pub(crate) const GREATEST: f64 = 1e6;
 const FROM_0: &str = "of at least 0, at most 1000000";
 
 /// The loss of one head, on soft targets t of K labels; z are the logits and p their softmax. Where a head predicts a number
-/// ([`LabelSpec::number`](crate::LabelSpec::number)), its bins stand for the labels here: cross-entropy then is label distribution
-/// learning (Gao et al. 2017) but for the entropy of the target, which has no gradient.
+/// ([`LabelSpec::number`](crate::LabelSpec::number)), its bins stand for the labels here: cross-entropy then is label
+/// distribution learning (Gao et al. 2017) but for the entropy of the target, which has no gradient.
 ///
 /// A loss of a hard label becomes one of a soft target as its mean over the target. The formulas are those of one photo, before
 /// class weights.
@@ -80,8 +80,9 @@ pub enum LossKind {
     /// For ordered labels: the squared earth mover's distance (Hou, Yu, Samaras 2017), Σ_k (P_k − T_k)² of the cumulative sums of
     /// p and t.
     EarthMover,
-    /// For ordered labels or the bins of a number (Pan et al. 2018, "Mean-Variance Loss for Deep Age Estimation"): cross-entropy +
-    /// λ₁ · ½ (m − y)² + λ₂ · v, m and v the mean and the variance of p over the places 0 to K − 1, y the mean of t.
+    /// For ordered labels or the bins of a number (Pan et al. 2018, "Mean-Variance Loss for Deep Age Estimation"):
+    /// cross-entropy + λ₁ · ½ (m − y)² + λ₂ · v, m and v the mean and the variance of p over the places 0 to K − 1, y the mean
+    /// of t.
     MeanVariance {
         /// λ₁ ≥ 0, the factor of the squared distance of the means; the paper's choice unless said.
         #[serde(default = "fifth")]
@@ -90,8 +91,9 @@ pub enum LossKind {
         #[serde(default = "twentieth")]
         variance: f64,
     },
-    /// For ordered labels or the bins of a number: |m − y|, the distance of the mean place by p from that by t (the expectation
-    /// loss of Gao et al. 2018, "Age Estimation Using Expectation of Label Distribution Learning", which adds it to cross-entropy).
+    /// For ordered labels or the bins of a number: |m − y|, the distance of the mean place by p from that by t (the
+    /// expectation loss of Gao et al. 2018, "Age Estimation Using Expectation of Label Distribution Learning", which adds it
+    /// to cross-entropy).
     L1,
     /// The same, squared near 0 as PyTorch's `SmoothL1Loss`: d² / 2β where d = |m − y| < β, elsewhere d − β / 2.
     SmoothL1 {
@@ -190,7 +192,8 @@ impl LossKind {
             )],
             Self::Focal { gamma, alpha } => {
                 if !alpha.is_empty() && alpha.len() != labels {
-                    let expected = format!("{labels}, one a label");
+                    let expected =
+                        format!("{labels}, one a label, or a bin of a head that predicts a number");
                     return fault("loss.focal.alpha", expected, alpha.len());
                 }
                 let of_labels = alpha

@@ -17,8 +17,8 @@ pub(crate) const NUMBER_COLUMNS: [&str; 3] = ["mean", "low", "high"];
 
 /// Checks the names of the heads of one model.
 ///
-/// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, of a number
-/// [`NUMBER_COLUMNS`] too, beside [`RESERVED`] ones.
+/// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, of a
+/// number [`NUMBER_COLUMNS`] too, beside [`RESERVED`] ones.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the head or label, and with what it collides.

@@ -3,8 +3,8 @@
 use super::fault::{Fault, fault};
 use super::ordinal::LEAST;
 
-/// A number as a head predicts it: the softmax of its outputs is a distribution over bins of equal width, and it is taught by rows
-/// over the bins as other heads are by rows over their labels (label distribution learning, Gao et al. 2017, "Deep Label
+/// A number as a head predicts it: the softmax of its outputs is a distribution over bins of equal width, and it is taught by
+/// rows over the bins as other heads are by rows over their labels (label distribution learning, Gao et al. 2017, "Deep Label
 /// Distribution Learning with Label Ambiguity").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NumberSpec {
@@ -12,8 +12,9 @@ pub struct NumberSpec {
     pub range: [f64; 2],
     /// Bins of equal width, from 2 to 1000: the outputs of the head. In a file 100 unless said.
     pub bins: usize,
-    /// Standard deviation of the normal distribution that a number is taught as, in its unit; 0: the one bin it lies in. In a file
-    /// twice the width of a bin unless said, which for ages in years is the paper's 2. Not between 0 and a thousandth of a bin.
+    /// Standard deviation of the normal distribution that a number is taught as, in its unit; 0: the one bin it lies in. In a
+    /// file twice the width of a bin unless said, which for ages in years is the paper's 2. Not between 0 and a thousandth of
+    /// a bin.
     pub spread: f64,
 }
 

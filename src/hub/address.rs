@@ -8,9 +8,12 @@ pub(super) fn encode(part: &str) -> String {
 }
 
 fn escape(text: &str, plain: impl Fn(u8) -> bool) -> String {
-    let byte = |b: u8| match plain(b) {
-        true => char::from(b).to_string(),
-        false => format!("%{b:02X}"),
+    let byte = |b: u8| {
+        if plain(b) {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
     };
     text.bytes().map(byte).collect()
 }

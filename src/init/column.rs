@@ -203,14 +203,19 @@ impl Column {
             return Role::Nothing("folds; `hydranet experiment` makes its own");
         }
         let repeats = different >= FEWEST_GROUPS && 10 * different <= 9 * filled;
+        // These are read as persons whatever they hold.
+        if ["person", "group"].contains(&self.name.as_str()) {
+            return Role::Groups;
+        }
         if repeats && (self.is_called_group() || self.holds_codes() && !self.is_called(&LABELS)) {
             return Role::Groups;
         }
         if let Some(numbers) = self.numbers() {
             let few = different <= NUMBERS_AS_LABELS && filled >= PHOTOS_A_LABEL * different;
-            return match few && whole(&numbers) {
-                true => Role::Labels,
-                false => Role::Numbers,
+            return if few && whole(&numbers) {
+                Role::Labels
+            } else {
+                Role::Numbers
             };
         }
         if different <= MOST_LABELS && filled >= PHOTOS_A_LABEL * different {

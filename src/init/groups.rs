@@ -16,8 +16,8 @@ const BITS: [u32; 2] = [6, 8];
 /// Groups there are at least.
 const GROUPS: usize = 5;
 
-/// Names such as `anna_1` and `anna_2`, a line; nothing where they are not so. `labels` are how many labels the finest column has:
-/// as many starts as labels are names of labels.
+/// Names such as `anna_1` and `anna_2`, a line; nothing where they are not so. `labels` are how many labels the finest column
+/// has: as many starts as labels are names of labels.
 pub(super) fn by_name(photos: &[Photo], labels: usize) -> Option<String> {
     let mut groups: BTreeMap<String, usize> = BTreeMap::new();
     for photo in photos {

@@ -142,9 +142,10 @@ impl<'a> Chosen<'a> {
     /// Tells the columns apart; the names of those of groups and of sides go into `names`.
     fn of(survey: &'a Survey, names: &mut ColumnNames, said: &mut Vec<String>) -> Self {
         let roles = survey.columns.iter().enumerate().map(|(i, column)| {
-            let role = match survey.is_folder {
-                true => column.role_of_level(i == 0),
-                false => column.role(),
+            let role = if survey.is_folder {
+                column.role_of_level(i == 0)
+            } else {
+                column.role()
             };
             (column, role)
         });
@@ -176,11 +177,10 @@ impl<'a> Chosen<'a> {
                     let counts = column.counts.iter().map(|(w, n)| format!("{w} {n}"));
                     let counts: Vec<String> = counts.collect();
                     let is_valid = |word: &String| matches!(Split::of_word(word), Ok(Split::Valid));
-                    let lacks = match column.counts.keys().any(is_valid) {
-                        true => "",
-                        false => {
-                            "; none is on valid, so that there is nothing to choose an epoch by: write it in some cells"
-                        }
+                    let lacks = if column.counts.keys().any(is_valid) {
+                        ""
+                    } else {
+                        "; none is on valid, so that there is nothing to choose an epoch by: write it in some cells"
                     };
                     format!("sides of the split: {}{lacks}", counts.join(", "))
                 }
@@ -195,6 +195,9 @@ impl<'a> Chosen<'a> {
             said.push(format!("  `{name}`: {words}"));
             if name == "split" && *role != Role::Sides {
                 said.push("  `split` is the name of the column of sides, train, valid or test: give this one another name".into());
+            }
+            if ["person", "group"].contains(&name.as_str()) && *role != Role::Groups {
+                said.push(format!("  `{name}` is the name of the column of persons, whose photos stay on one side: give this one another name"));
             }
         }
         for (word, column) in [("person", groups), ("split", sides)] {

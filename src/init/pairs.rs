@@ -4,17 +4,17 @@ use super::column::Column;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts of photos by their labels in two columns; words for what is not known count as nothing.
-pub(super) struct Pairs {
-    both: BTreeMap<(String, String), usize>,
-    first: BTreeMap<String, usize>,
-    second: BTreeMap<String, usize>,
+pub(super) struct Pairs<'a> {
+    both: BTreeMap<(&'a str, &'a str), usize>,
+    first: BTreeMap<&'a str, usize>,
+    second: BTreeMap<&'a str, usize>,
     /// Photos with a label of the first column and none of the second.
-    alone: BTreeMap<String, usize>,
+    alone: BTreeMap<&'a str, usize>,
     all: usize,
 }
 
-impl Pairs {
-    pub(super) fn of(first: &Column, second: &Column) -> Self {
+impl<'a> Pairs<'a> {
+    pub(super) fn of(first: &'a Column, second: &'a Column) -> Self {
         let unknown = [first.unknown(), second.unknown()];
         let known = |column: usize, cell: &str| {
             !cell.is_empty() && !unknown[column].iter().any(|u| u == cell)
@@ -26,29 +26,29 @@ impl Pairs {
             alone: BTreeMap::new(),
             all: 0,
         };
-        for (a, b) in first
-            .cells
-            .iter()
-            .zip(&second.cells)
-            .filter(|(a, _)| known(0, a))
-        {
-            if !known(1, b) {
-                *pairs.alone.entry(a.clone()).or_default() += 1;
-                continue;
+        for (a, b) in first.cells.iter().zip(&second.cells) {
+            *pairs.both.entry((a.as_str(), b.as_str())).or_default() += 1;
+        }
+        // What is done a word at a time is done for the few different ones, not for each photo.
+        pairs.both.retain(|(a, b), photos| {
+            if known(0, a) && !known(1, b) {
+                *pairs.alone.entry(*a).or_default() += *photos;
             }
-            *pairs.both.entry((a.clone(), b.clone())).or_default() += 1;
-            *pairs.first.entry(a.clone()).or_default() += 1;
-            *pairs.second.entry(b.clone()).or_default() += 1;
-            pairs.all += 1;
+            known(0, a) && known(1, b)
+        });
+        for ((a, b), photos) in &pairs.both {
+            *pairs.first.entry(*a).or_default() += photos;
+            *pairs.second.entry(*b).or_default() += photos;
+            pairs.all += photos;
         }
         pairs
     }
 
     /// The labels of the second column that occur with each of the first.
-    pub(super) fn children(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut children: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    pub(super) fn children(&self) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+        let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (a, b) in self.both.keys() {
-            children.entry(a.clone()).or_default().insert(b.clone());
+            children.entry(*a).or_default().insert(*b);
         }
         children
     }
@@ -65,7 +65,7 @@ impl Pairs {
 
     /// Photos with a label of the first column.
     pub(super) fn of_first(&self, label: &str) -> usize {
-        let count = |of: &BTreeMap<String, usize>| of.get(label).copied().unwrap_or(0);
+        let count = |of: &BTreeMap<&str, usize>| of.get(label).copied().unwrap_or(0);
         count(&self.first) + count(&self.alone)
     }
 
@@ -77,9 +77,12 @@ impl Pairs {
         enough: usize,
     ) -> (Vec<String>, Vec<(String, usize)>) {
         let labels = || first.known().into_iter().map(|(label, _)| label);
-        let with = labels().filter(|a| self.first.contains_key(a)).collect();
-        let without = labels().filter(|a| !self.first.contains_key(a));
-        let without = without.map(|a| (a.clone(), self.alone.get(&a).copied().unwrap_or(0)));
+        let with = labels()
+            .filter(|a| self.first.contains_key(a.as_str()))
+            .collect();
+        let without = labels().filter(|a| !self.first.contains_key(a.as_str()));
+        let without =
+            without.map(|a| (a.clone(), self.alone.get(a.as_str()).copied().unwrap_or(0)));
         (with, without.filter(|(_, n)| *n >= enough).collect())
     }
 
@@ -88,7 +91,7 @@ impl Pairs {
         let alone = self
             .alone
             .iter()
-            .filter(|(a, _)| self.first.contains_key(*a));
+            .filter(|(a, _)| self.first.contains_key(**a));
         9 * alone.map(|(_, n)| n).sum::<usize>() <= self.all
     }
 
@@ -97,10 +100,9 @@ impl Pairs {
     pub(super) fn absent(&self, a: &str) -> Vec<(String, f64)> {
         let of_a = self.first.get(a).copied().unwrap_or(0) as f64;
         let absent = self.second.iter();
-        let absent =
-            absent.filter(|(b, _)| !self.both.contains_key(&(a.to_string(), b.to_string())));
+        let absent = absent.filter(|(b, _)| !self.both.contains_key(&(a, **b)));
         absent
-            .map(|(b, n)| (b.clone(), of_a * *n as f64 / self.all.max(1) as f64))
+            .map(|(b, n)| (b.to_string(), of_a * *n as f64 / self.all.max(1) as f64))
             .collect()
     }
 }

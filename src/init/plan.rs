@@ -48,18 +48,29 @@ impl Plan {
         // Columns that became one head.
         let mut whole: Vec<usize> = Vec::new();
         for (place, column) in columns.iter().enumerate() {
-            let pairs = |before: usize| Pairs::of(columns[before], column);
-            let refined = (0..place).rev().find(|before| {
-                plan.heads_of.keys().any(|(of, _)| of == before) && pairs(*before).refines()
-            });
-            if let Some(before) = refined {
-                if pairs(before).is_same() {
+            // Of a column without heads nothing is asked.
+            let pairs: Vec<Option<Pairs>> = (0..place)
+                .map(|before| {
+                    let has_heads = plan.heads_of.keys().any(|(of, _)| *of == before);
+                    has_heads.then(|| Pairs::of(columns[before], column))
+                })
+                .collect();
+            // The nearest column first: what a level applies under is mostly the level above it.
+            let nearest_first = || {
+                pairs
+                    .iter()
+                    .enumerate()
+                    .rev()
+                    .filter_map(|(before, p)| Some((before, p.as_ref()?)))
+            };
+            if let Some((before, pairs)) = nearest_first().find(|(_, pairs)| pairs.refines()) {
+                if pairs.is_same() {
                     plan.said.push(format!(
                         "  `{}` says the same as `{}`, and is no head",
                         column.name, columns[before].name
                     ));
                 } else {
-                    plan.beneath(place, column, before, &pairs(before));
+                    plan.beneath(place, column, before, pairs);
                 }
                 continue;
             }
@@ -69,15 +80,13 @@ impl Plan {
             for (label, _) in column.known() {
                 plan.heads_of.insert((place, label), head.clone());
             }
-            // The nearest column first: what a level applies under is mostly the level above it.
-            for before in (0..place).rev() {
-                let pairs = pairs(before);
+            for (before, pairs) in nearest_first() {
                 let (with, without) = pairs.with_and_without(columns[before], enough);
                 if is_folder || pairs.is_mostly_known() {
                     plan.apply_under(before, &with, &without);
                 }
                 if whole.contains(&before) {
-                    plan.rule_out(before, &with, &head, &pairs, is_folder);
+                    plan.rule_out(before, &with, &head, pairs, is_folder);
                 }
             }
             whole.push(place);
@@ -117,26 +126,27 @@ impl Plan {
     /// A head for each label of another column beneath which this one has several labels.
     fn beneath(&mut self, place: usize, column: &Column, before: usize, pairs: &Pairs) {
         for (parent, children) in pairs.children() {
-            let Some(head) = self.heads_of.get(&(before, parent.clone())).cloned() else {
+            let Some(head) = self.heads_of.get(&(before, parent.to_string())).cloned() else {
                 continue;
             };
             let labels: Vec<(String, usize)> = column
                 .known()
                 .into_iter()
-                .filter(|(label, _)| children.contains(label))
+                .filter(|(label, _)| children.contains(label.as_str()))
                 .collect();
             let all = labels.iter().map(|(_, n)| n).sum::<usize>();
             if labels.len() < 2 {
                 continue;
             }
-            let when = Labels::from([(head, vec![parent.clone()])]);
-            let name = self.add(column, labels.clone(), &parent, when);
+            let when = Labels::from([(head, vec![parent.to_string()])]);
+            let name = self.add(column, labels.clone(), parent, when);
             if let (Some(name), Some(head)) = (name, self.heads.last_mut()) {
-                head.missing = pairs.of_first(&parent).saturating_sub(all);
+                head.missing = pairs.of_first(parent).saturating_sub(all);
                 // Of all of the column's words, not of this part.
                 head.unknown.clear();
                 head.spec.labels.unknown = column.unknown();
-                head.doubtful.retain(|(word, _)| children.contains(word));
+                head.doubtful
+                    .retain(|(word, _)| children.contains(word.as_str()));
                 for (label, _) in labels {
                     self.heads_of.insert((place, label), name.clone());
                 }

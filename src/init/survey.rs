@@ -92,9 +92,10 @@ impl Survey {
         let columns = layout.columns().into_iter().zip(cells);
         let mut said = vec![format!("{}: {} photos", path.display(), photos.len())];
         if let Some(depth) = layout.sides {
-            let what = match layout.one_side {
-                true => "one side only, which says nothing and is passed over",
-                false => "sides of the split",
+            let what = if layout.one_side {
+                "one side only, which says nothing and is passed over"
+            } else {
+                "sides of the split"
             };
             said.push(format!("  level {} of the folders: {what}", depth + 1));
         }

@@ -32,9 +32,10 @@ fn table(labels: &Labels) -> String {
 /// A key, bare where it can be.
 fn key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    match !name.is_empty() && name.chars().all(is_bare) {
-        true => name.into(),
-        false => quoted(name),
+    if !name.is_empty() && name.chars().all(is_bare) {
+        name.into()
+    } else {
+        quoted(name)
     }
 }
 
@@ -88,13 +89,14 @@ pub(super) fn head(planned: &Planned, source: &str) -> String {
         line("# ordered = true");
     }
     if !labels.unknown.is_empty() {
-        line(&match planned.unknown.is_empty() {
-            true => "# Words that say that nobody knows: such a cell is a label that is missing."
-                .to_string(),
-            false => comment(&format!(
+        line(&if planned.unknown.is_empty() {
+            "# Words that say that nobody knows: such a cell is a label that is missing."
+                .to_string()
+        } else {
+            comment(&format!(
                 "# Words that say that nobody knows: such a cell is a label that is missing. {}",
                 with_counts(&planned.unknown)
-            )),
+            ))
         });
         line(&format!("unknown = {}", list(&labels.unknown)));
     }

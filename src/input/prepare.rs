@@ -57,8 +57,8 @@ impl InputSpec {
     /// these first: grey is 0.299 R + 0.587 G + 0.114 B, rounded as Pillow's `convert("L")`; alpha that is not there is 255.
     ///
     /// # Errors
-    /// As [`Photo::validate`]; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is of more
-    /// than `MAX_BYTES`.
+    /// As [`Photo::validate`]; [`Error::Invalid`] if a photo so long and narrow, resized by [`crop_pct`](Self::crop_pct), is
+    /// of more than `MAX_BYTES`.
     pub fn prepare(&self, photo: &Photo) -> Result<Vec<u8>> {
         let channels = self.channels;
         photo.validate()?;

@@ -1,9 +1,10 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), softmax(scale · Q·Kᵀ)·V.
 //!
-//! Scores are made a block of queries at a time and never leave the cache. Forward, a block of one head of one image is a task;
-//! backward, which adds up over the blocks, a head is. Backward keeps two numbers a query (the greatest score and the inverse of the sum) and makes the probabilities again, the very same ones, as
-//! in FlashAttention (Dao et al. 2022): with P the probabilities and dP = dO·Vᵀ, dV = Pᵀ·dO, dS = P ∘ (dP − rows' Σ P∘dP), dQ =
-//! scale · dS·K, dK = scale · dSᵀ·Q. Heads are read and written where they lie, by strides: nothing is transposed.
+//! Scores are made a block of queries at a time and never leave the cache. Forward, a block of one head of one image is a
+//! task; backward, which adds up over the blocks, a head is. Backward keeps two numbers a query (the greatest score and the
+//! inverse of the sum) and makes the probabilities again, the very same ones, as in FlashAttention (Dao et al. 2022): with P
+//! the probabilities and dP = dO·Vᵀ, dV = Pᵀ·dO, dS = P ∘ (dP − rows' Σ P∘dP), dQ = scale · dS·K, dK = scale · dSᵀ·Q. Heads
+//! are read and written where they lie, by strides: nothing is transposed.
 
 use crate::matmul::{Matrix, matmul, matmul_at};
 use crate::real::Real;

@@ -158,7 +158,8 @@ pub(crate) unsafe fn matmul_at<T: Real>(
 const TURN: usize = 8;
 
 kernel! {
-    /// Writes `columns` columns of rows of `b`, by the distances between its rows and columns, as rows of `width` whose rest stays.
+    /// Writes `columns` columns of rows of `b`, by the distances between its rows and columns, as rows of `width` whose rest
+    /// stays.
     fn pack<T>(b: &[T], steps: (usize, usize), columns: usize, width: usize, out: &mut [T]) {
         let depth = out.len() / width;
         if steps.1 == 1 {
@@ -230,9 +231,12 @@ mod tests {
                 (false, true, false),
                 (true, true, true),
             ] {
-                let matrix = |data, turned, rows, columns| match turned {
-                    false => Matrix::rows(data, columns + 1),
-                    true => Matrix::transposed(data, rows),
+                let matrix = |data, turned, rows, columns| {
+                    if turned {
+                        Matrix::transposed(data, rows)
+                    } else {
+                        Matrix::rows(data, columns + 1)
+                    }
                 };
                 let (a, b) = (
                     matrix(&a[..], turned_a, m, k),

@@ -312,8 +312,8 @@ unsafe fn tile<T: Real>(p: &Product<T>, a_at: &[usize], out_at: &[usize], first:
 ///
 /// # Safety
 /// For every row, span and k below `depth`, `a + a_at[row] + span.a + k · a_step` must be readable, and whole vectors of
-/// [`vector`] values, as many as hold `columns`, from `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must be as
-/// long as `a_at`, `columns` values from each `out + out_at[row]` must be writable, and no other thread may use them.
+/// [`vector`] values, as many as hold `columns`, from `b + span.b + k · b_step`, from `scale` and from `shift`; `out_at` must
+/// be as long as `a_at`, `columns` values from each `out + out_at[row]` must be writable, and no other thread may use them.
 pub(crate) unsafe fn product<T: Real>(p: &Product<T>) {
     assert!((1..=panel::<T>()).contains(&p.columns));
     #[cfg(target_arch = "x86_64")]

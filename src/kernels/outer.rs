@@ -1,4 +1,5 @@
-//! Sums of outer products: the product of a transposed matrix and one whose rows lie as the sum runs, as gradients of weights are.
+//! Sums of outer products: the product of a transposed matrix and one whose rows lie as the sum runs, as gradients of weights
+//! are.
 //!
 //! A sum over positions reads a few values of each of many far rows, which neither the caches' lines nor their prefetching suit.
 //! So both operands are packed, some positions at a time: one in blocks of as many rows of the result as the microkernel has, the
@@ -239,8 +240,8 @@ impl<T: Real> Outer<'_, T> {
 }
 
 kernel! {
-    /// Writes `m` values of each of some rows `step` apart into blocks of `rows` of them, each `deep` rows long: `range` says from
-    /// which of these on, how many, and how long a block is.
+    /// Writes `m` values of each of some rows `step` apart into blocks of `rows` of them, each `deep` rows long: `range` says
+    /// from which of these on, how many, and how long a block is.
     fn pack_blocks<T>(a: &[T], step: usize, m: usize, rows: usize, range: (usize, usize, usize), out: &mut [T]) {
         match rows {
             4 => to_blocks::<T, 4>(a, step, m, range, out),

@@ -75,9 +75,10 @@ pub fn instruction_set() -> std::result::Result<&'static str, String> {
     })
 }
 
-/// Defines a function whose body is compiled for every [`Isa`] and runs as the best one, for a [`Real`](crate::real::Real) that
-/// is `WIDE`; for others it is compiled once. Inside the body `FMA` says whether fused multiply-add is to be had, and `L` how many
-/// `f32` an array for a register or two has: the vector of AVX-512 or AVX2, in plain code two of 128 bits. Results may not depend on it.
+/// Defines a function whose body is compiled for every [`Isa`] and runs as the best one, for a [`Real`](crate::real::Real)
+/// that is `WIDE`; for others it is compiled once. Inside the body `FMA` says whether fused multiply-add is to be had, and `L`
+/// how many `f32` an array for a register or two has: the vector of AVX-512 or AVX2, in plain code two of 128 bits. Results
+/// may not depend on it.
 macro_rules! kernel {
     ($(#[$meta:meta])* fn $name:ident<T>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*

@@ -214,7 +214,8 @@ impl MultiTaskModel {
     ///
     /// # Errors
     /// [`Error::Shape`] if the images are of other dimensions or channels than the model's, or there are none;
-    /// [`Error::Invalid`] for a size that the architecture does not take; [`Error::Candle`] with what a backbone of your own says.
+    /// [`Error::Invalid`] for a size that the architecture does not take; [`Error::Candle`] with what a backbone of your own
+    /// says.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let channels = self.images.map(|(channels, _)| channels);
         let fits = |c| channels.is_none_or(|channels| c == channels);
@@ -269,13 +270,12 @@ impl MultiTaskModel {
 
     /// The same from the [`outputs`](Self::outputs).
     pub(crate) fn to_logits(&self, outputs: Outputs) -> Result<Outputs> {
-        let bins = match self.heads.iter().any(Head::is_number) {
-            true => {
-                let heads = self.heads.iter().zip(&outputs.heads);
-                let bins = heads.map(|(head, o)| head.is_number().then(|| o.clone()));
-                bins.collect()
-            }
-            false => Vec::new(),
+        let bins = if self.heads.iter().any(Head::is_number) {
+            let heads = self.heads.iter().zip(&outputs.heads);
+            let bins = heads.map(|(head, o)| head.is_number().then(|| o.clone()));
+            bins.collect()
+        } else {
+            Vec::new()
         };
         let heads = self.heads.iter().zip(outputs.heads);
         let joint = self.joint.as_ref().zip(outputs.joint);

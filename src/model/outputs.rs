@@ -11,8 +11,8 @@ pub struct Outputs<T = Tensor> {
     pub heads: Vec<T>,
     /// Of the joint head, if the model has one.
     pub joint: Option<T>,
-    /// Beside the logits, those of the bins `(batch, bins)` of each head that predicts a number, `None` for the others; no list where
-    /// no head does.
+    /// Beside the logits, those of the bins `(batch, bins)` of each head that predicts a number, `None` for the others; no
+    /// list where no head does.
     pub bins: Vec<Option<T>>,
 }
 

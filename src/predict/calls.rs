@@ -261,28 +261,7 @@ pub(super) fn all<T>(answers: Vec<Result<T>>) -> Result<Vec<T>> {
 
 /// An error with the place of what it is about.
 fn placed(error: Error, of: &str, place: usize, count: usize) -> Error {
-    let place = |what| format!("{what} ({of} {place} of {count})");
-    match error {
-        Error::Invalid {
-            what,
-            expected,
-            found,
-        } => Error::Invalid {
-            what: place(what),
-            expected,
-            found,
-        },
-        Error::Shape {
-            what,
-            expected,
-            found,
-        } => Error::Shape {
-            what: place(what),
-            expected,
-            found,
-        },
-        other => other,
-    }
+    error.about(|what| format!("{what} ({of} {place} of {count})"))
 }
 
 /// `(batch, channels, H, W)` from photos' pixels, each `(H, W, channels)`.

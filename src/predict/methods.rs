@@ -42,8 +42,9 @@ macro_rules! methods_of {
             }
 
             /// Predicts photos one after the other as they are taken from an iterator: files, encoded ones, pixels. At most 32
-            /// are held at once, and prepared on all threads; answers come in the photos' order. A photo that fails is an error in
-            /// its place that names it, by its path or as "photo 17", the seventeenth of the iterator, and the rest goes on.
+            /// are held at once, and prepared on all threads; answers come in the photos' order. A photo that fails is an
+            /// error in its place that names it, by its path or as "photo 17", the seventeenth of the iterator, and the rest
+            /// goes on.
             ///
             /// ```no_run
             /// let predictor = hydranet::Predictor::from_file("best.safetensors")?;

@@ -28,8 +28,8 @@ pub use prediction::{HeadPrediction, NumberPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
 
-/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock. A clone is the same model,
-/// not a second copy of it.
+/// A trained model, ready to predict; can be shared between threads, which call it at once without a lock. A clone is the same
+/// model, not a second copy of it.
 ///
 /// ```no_run
 /// let predictor = hydranet::Predictor::from_file("best.safetensors")?;

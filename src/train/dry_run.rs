@@ -31,8 +31,8 @@ pub struct Part {
 pub struct Plan {
     /// From input to output.
     pub parts: Vec<Part>,
-    /// Multiplications with additions of the backbone for one photo, forward: of convolutions, linear layers and attention. `None`
-    /// of networks that are not made of a tape's steps.
+    /// Multiplications with additions of the backbone for one photo, forward: of convolutions, linear layers and attention.
+    /// `None` of networks that are not made of a tape's steps.
     pub multiply_adds: Option<u64>,
 }
 

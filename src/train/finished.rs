@@ -53,8 +53,8 @@ pub(crate) fn features_of_file(
     )
 }
 
-/// The features of the photos at `indices`, as for prediction; those in the folder `cache` are taken from there, and the others go
-/// there. `progress` is told the photos computed. `None` if stopped.
+/// The features of the photos at `indices`, as for prediction; those in the folder `cache` are taken from there, and the
+/// others go there. `progress` is told the photos computed. `None` if stopped.
 ///
 /// # Shapes
 /// Result `(indices, num_features)`.

@@ -14,9 +14,9 @@ use crate::weights::source::BEST;
 use std::path::Path;
 
 impl Config {
-    /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose features
-    /// are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be changed. A head
-    /// that applies under labels of others (`when`) is taught by every photo that has a label of it.
+    /// The configuration that trains one head, afresh and alone, on the backbone of `model`, which is frozen and whose
+    /// features are computed once: photos are neither mixed nor changed. For [`train_head`]; the settings of training may be
+    /// changed. A head that applies under labels of others (`when`) is taught by every photo that has a label of it.
     pub fn for_head(model: &ModelFile, head: HeadSpec) -> Self {
         let spec = &model.description.model;
         let alone = ModelSpec::new(spec.backbone, vec![head], spec.input.clone());
@@ -51,7 +51,8 @@ impl Config {
 /// ```
 ///
 /// # Errors
-/// [`Error::Invalid`] if the configuration has not one head, trains the backbone or has another input; as [`Trainer::run`] and [`graft`].
+/// [`Error::Invalid`] if the configuration has not one head, trains the backbone or has another input; as [`Trainer::run`] and
+/// [`graft`].
 pub fn train_head(
     config: &Config,
     model: &ModelFile,

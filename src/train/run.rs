@@ -67,9 +67,10 @@ impl<'a> Run<'a> {
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train, losses)?;
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
-        let resumed = match resume {
-            true => Start::resume(&folder, config, dataset, &own_losses)?,
-            false => None,
+        let resumed = if resume {
+            Start::resume(&folder, config, dataset, &own_losses)?
+        } else {
+            None
         };
         let start = match resumed {
             Some(start) => start,
@@ -280,8 +281,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Looked at before a folder is made: whether the configuration is valid, the losses of one's own are of its heads, and the data is
-/// of them and corrected by the files it names.
+/// Looked at before a folder is made: whether the configuration is valid, the losses of one's own are of its heads, and the
+/// data is of them and corrected by the files it names.
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::UnknownName`] or [`Error::Data`] naming what does not fit.

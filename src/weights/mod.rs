@@ -1,9 +1,9 @@
 //! Pretrained weights: where they come from, and how they become timm's tensors.
 //!
-//! A source is a file, the name of one in a weights folder or in the program itself (feature `shipped`), a folder with timm's `config.json`, or `hf://organisation/name` on
-//! the Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it is ever executed), with the prefixes of training
-//! programs, and with the names of timm, torchvision, `transformers`, `efficientnet_pytorch` or the authors of ConvNeXt, Swin and
-//! DINOv2; see `adapt`.
+//! A source is a file, the name of one in a weights folder or in the program itself (feature `shipped`), a folder with timm's
+//! `config.json`, or `hf://organisation/name` on the Hugging Face Hub. The file may be safetensors or PyTorch's (nothing in it
+//! is ever executed), with the prefixes of training programs, and with the names of timm, torchvision, `transformers`,
+//! `efficientnet_pytorch` or the authors of ConvNeXt, Swin and DINOv2; see `adapt`.
 //!
 //! ```no_run
 //! let tensors = hydranet::weights::read("resnet18.pth".as_ref())?;

@@ -18,3 +18,4 @@ pub mod runs;
 pub mod sides;
 #[cfg(feature = "cli")]
 pub mod tiny;
+pub mod words;

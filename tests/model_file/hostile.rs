@@ -1,6 +1,7 @@
 //! Whatever is given to what is public of models and prediction: a value or a named error, never a panic.
 
 use crate::common::tiny;
+use crate::common::words::named;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use hydranet::{
@@ -97,18 +98,6 @@ impl Backbone for Mean {
 
     fn features(&self, images: &Tensor, _: Mode) -> candle_core::Result<Tensor> {
         images.mean((2, 3))?.narrow(1, 0, 2)
-    }
-}
-
-/// It is in words.
-fn named<T>(outcome: Result<T, Error>) -> Option<T> {
-    match outcome {
-        Ok(value) => Some(value),
-        Err(Error::Candle(e)) => panic!("candle's own error: {e}"),
-        Err(e) => {
-            assert!(format!("{e:#}").len() > 10, "{e:?}");
-            None
-        }
     }
 }
 

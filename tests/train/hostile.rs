@@ -2,6 +2,7 @@
 //! panic.
 
 use crate::common::tiny;
+use crate::common::words::named;
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::adapter::{Entry, Module, Sizes, Training, register};
 use hydranet::audit::{Given, Quality, Rule};
@@ -10,9 +11,8 @@ use hydranet::data::{Sampling, Split, SplitConfig, Targets, Value};
 use hydranet::train::{Balancing, Config, FineTune, Group, HeadLoss, Lora, MixKind, MixRule};
 use hydranet::train::{OptimizerKind, Partner, Trainer, read_head, targets, train_head};
 use hydranet::{
-    Architecture, BatchNormMode, ClassWeightRule, ClassWeights, DecisionRule, Error, HeadSpec,
-    InputSpec, JointSpec, LossKind, LossTerm, ModelSpec, Photo, PhotoSource, SavedActivations,
-    Tensors,
+    Architecture, BatchNormMode, ClassWeightRule, ClassWeights, DecisionRule, HeadSpec, InputSpec,
+    JointSpec, LossKind, LossTerm, ModelSpec, Photo, PhotoSource, SavedActivations, Tensors,
 };
 use proptest::prelude::*;
 use std::path::Path;
@@ -340,18 +340,6 @@ fn photos(heads: Vec<HeadSpec>) -> Dataset {
     };
     let samples = (0..13).map(sample).collect();
     Dataset::new(heads, samples).unwrap()
-}
-
-/// The value, or that the error is in words.
-fn named<T>(outcome: Result<T, Error>) -> Option<T> {
-    match outcome {
-        Ok(value) => Some(value),
-        Err(Error::Candle(e)) => panic!("candle's own error: {e}"),
-        Err(e) => {
-            assert!(format!("{e:#}").len() > 10, "{e:?}");
-            None
-        }
-    }
 }
 
 /// A line of TOML: a key that some file has, and any value.

@@ -98,24 +98,17 @@ impl HealthConfig {
             table.extend(one);
         }
         let config = Self::deserialize(table).map_err(|e| fail("", e.message().into()))?;
-        config.validate().map_err(|e| match e {
-            Error::Invalid {
-                what,
-                expected,
-                found,
-            } => Error::Invalid {
-                what: match settings.iter().rev().find(|s| {
-                    let name = s.split('=').next().unwrap_or_default().trim();
-                    !name.is_empty() && what.contains(name)
-                }) {
-                    Some(setting) => format!("the limit {setting}: {what}"),
-                    None => what,
-                },
-                expected,
-                found,
-            },
-            other => other,
-        })?;
+        let by_setting = |what: &str| {
+            let names_it = |setting: &&String| {
+                let name = setting.split('=').next().unwrap_or_default().trim();
+                !name.is_empty() && what.contains(name)
+            };
+            match settings.iter().rev().find(names_it) {
+                Some(setting) => format!("the limit {setting}: {what}"),
+                None => what.into(),
+            }
+        };
+        config.validate().map_err(|e| e.about(by_setting))?;
         Ok(config)
     }
 

@@ -106,8 +106,8 @@ const MEASURES: [Measure; 5] = [
     ("aspect", |m| m.width as f64 / m.height as f64, f64::ln),
 ];
 
-/// How far apart values of each measure are that photos share: 5 % of a side. Cameras give few shapes and sizes, so that one which
-/// many photos have is not odd, however many have another.
+/// How far apart values of each measure are that photos share: 5 % of a side. Cameras give few shapes and sizes, so that one
+/// which many photos have is not odd, however many have another.
 const NEAR: [Option<f64>; 5] = [None, None, None, Some(0.1), Some(0.05)];
 
 /// Share of the other photos from which on what they have in common is not odd.

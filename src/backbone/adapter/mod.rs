@@ -388,8 +388,8 @@ pub fn entries() -> Vec<&'static Entry> {
 /// Makes a network known for the rest of the program, under its name.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the name is empty or taken, if the network has no features or does not take images of its own side, or if
-/// side, mean or deviation are none that images could have.
+/// [`Error::Invalid`] if the name is empty or taken, if the network has no features or does not take images of its own side,
+/// or if side, mean or deviation are none that images could have.
 pub fn register(entry: Entry) -> Result<Architecture> {
     entry.check_size([entry.side; 2])?;
     let crop_pct = Some(entry.crop_pct);

@@ -102,9 +102,12 @@ fn columns_of(
     let mut names = ColumnNames::new();
     let mut score = 0;
     for head in heads {
-        let known = |cell: &str| match head.labels.thresholds.is_empty() {
-            true => head.labels.names.iter().any(|label| label == cell),
-            false => cell.parse::<f64>().is_ok_and(f64::is_finite),
+        let known = |cell: &str| {
+            if head.labels.thresholds.is_empty() {
+                head.labels.names.iter().any(|label| label == cell)
+            } else {
+                cell.parse::<f64>().is_ok_and(f64::is_finite)
+            }
         };
         let photos = |place: usize| -> usize {
             let known = rows.iter().filter(|(cells, _)| known(&cells[place]));

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The SHA-256 of a file, or of what is in memory in its place, see [`PhotoSource`](crate::PhotoSource).
 pub(crate) type Content = [u8; 32];
 
-/// Contents of photos by their paths, so that a photo that was read need not be read again only for that. They say nothing of what
-/// the data are: with any, data sets are equal.
+/// Contents of photos by their paths, so that a photo that was read need not be read again only for that. They say nothing of
+/// what the data are: with any, data sets are equal.
 #[derive(Clone, Debug, Default)]
 pub struct Contents(Arc<HashMap<PathBuf, Content>>);
 

@@ -181,8 +181,8 @@ pub fn follow(dataset: &mut Dataset, seen: Vec<Seen>) -> Result<()> {
 }
 
 impl Dataset {
-    /// Puts photos without a given side where they stood when `model` was trained, whose backbone or heads a training starts from,
-    /// so that it does not validate on what they have learnt from; what the model has not seen is left to
+    /// Puts photos without a given side where they stood when `model` was trained, whose backbone or heads a training starts
+    /// from, so that it does not validate on what they have learnt from; what the model has not seen is left to
     /// [`put_on_sides`](Self::put_on_sides). What is trained then says whom the model has seen, too.
     ///
     /// # Errors

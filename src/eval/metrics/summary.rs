@@ -37,7 +37,8 @@ pub struct Metrics {
     pub calibration_error: Option<f64>,
     /// Brier score over all labels, from 0 to 2.
     pub brier: Option<f64>,
-    /// [`NumberMetrics::mean_absolute_error`]; this and the two below only of heads that predict a number, and only there written.
+    /// [`NumberMetrics::mean_absolute_error`]; this and the two below only of heads that predict a number, and only there
+    /// written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_mae: Option<f64>,
     /// [`NumberMetrics::r2`].

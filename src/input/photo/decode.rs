@@ -97,10 +97,10 @@ impl Photo {
     /// Grey and palette pictures become RGB, 16 bits become 8, CMYK JPEGs are converted. An alpha channel is left out: the
     /// colours are taken as they are stored, as Pillow's `convert("RGB")` does. Colour profiles are not looked at.
     ///
-    /// The orientation is EXIF's: of a JPEG's first EXIF segment, of a PNG's chunk `eXIf`, before or behind the pixels, of a WebP's
-    /// chunk `EXIF`, or of a TIFF itself. Its
-    /// value may be a SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1 to 8 is upright. XMP and a PNG's text chunks
-    /// with raw profiles, which the specifications do not count as EXIF, are not looked at.
+    /// The orientation is EXIF's: of a JPEG's first EXIF segment, of a PNG's chunk `eXIf`, before or behind the pixels, of a
+    /// WebP's chunk `EXIF`, or of a TIFF itself. Its value may be a SHORT, a BYTE or a LONG, as TIFF 6.0 allows; what is not 1
+    /// to 8 is upright. XMP and a PNG's text chunks with raw profiles, which the specifications do not count as EXIF, are not
+    /// looked at.
     ///
     /// Memory is taken from one budget of 1 GiB for all threads, and waited for.
     ///

@@ -12,7 +12,8 @@ const SHOWN: usize = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FoundImages {
-    /// The photos, by the ends of their names, see [`is_image_name`], sorted. A linked file counts as one; it is opened where it points to.
+    /// The photos, by the ends of their names, see [`is_image_name`], sorted. A linked file counts as one; it is opened where
+    /// it points to.
     pub images: Vec<PathBuf>,
     /// What else was there.
     pub passed_over: PassedOver,
@@ -131,8 +132,8 @@ pub fn find_images(folder: impl AsRef<Path>) -> Result<FoundImages> {
     Ok(found)
 }
 
-/// Whether a file's name ends as that of a JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), PNG, WebP, TIFF (`.tif`, `.tiff`), BMP or GIF,
-/// in either case.
+/// Whether a file's name ends as that of a JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), PNG, WebP, TIFF (`.tif`, `.tiff`), BMP or
+/// GIF, in either case.
 pub fn is_image_name(path: &Path) -> bool {
     let end = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     const ENDS: [&str; 10] = [

@@ -41,7 +41,8 @@ impl Sweep {
         down.saturating_add(right).saturating_add(self.c)
     }
 
-    /// Whether all is there that is read of `source`, from each of `offsets` on, and of one of `out`'s and one of `weight`'s length.
+    /// Whether all is there that is read of `source`, from each of `offsets` on, and of one of `out`'s and one of `weight`'s
+    /// length.
     fn fits(&self, source: usize, offsets: &[usize], weight: usize, out: usize) -> bool {
         let last = self.reach(self.source);
         offsets.iter().all(|o| o.saturating_add(last) <= source)
@@ -175,9 +176,10 @@ kernel! {
             && offsets.chunks(3).all(|o| (o[1], o[2]) == (o[0] + s.c, o[0] + 2 * s.c));
         // SAFETY: `fits` has found everything that is read and written to be there.
         unsafe {
-            match threes {
-                true => sweep::<T, FMA, L, 3>(&s, source, offsets, weight, accumulate, out),
-                false => sweep::<T, FMA, L, 1>(&s, source, offsets, weight, accumulate, out),
+            if threes {
+                sweep::<T, FMA, L, 3>(&s, source, offsets, weight, accumulate, out)
+            } else {
+                sweep::<T, FMA, L, 1>(&s, source, offsets, weight, accumulate, out)
             }
         }
     }
@@ -309,7 +311,8 @@ unsafe fn sums<T: Real, const FMA: bool, const L: usize, const K: usize, const B
 }
 
 kernel! {
-    /// dw[k · c + l] += Σ d[r · out.0 + p · out.1 + l] · x[offsets[k] + r · source.0 + p · source.1 + l] over rows r and positions p.
+    /// dw[k · c + l] += Σ d[r · out.0 + p · out.1 + l] · x[offsets[k] + r · source.0 + p · source.1 + l] over rows r and
+    /// positions p.
     fn products<T>(s: Sweep, x: &[T], offsets: &[usize], d: &[T], dw: &mut [T]) {
         assert!(s.fits(x.len(), offsets, dw.len(), d.len()));
         let mut l = 0;

@@ -54,10 +54,11 @@ pub fn flattened(mut g: Geometry) -> Geometry {
 
 /// Cuts the output so that a tile's input and output stay in the second-level cache. Depends on sizes alone.
 pub(crate) fn tiles(g: &Geometry) -> Vec<Tile> {
-    let positions = match g.is_depthwise() {
+    let positions = if g.is_depthwise() {
         // Neighbouring tiles copy the same rows around them: the more rows, the fewer copies.
-        true => 81_920 / g.c,
-        false => (49_152 / (g.c + g.o)).clamp(32, 512),
+        81_920 / g.c
+    } else {
+        (49_152 / (g.c + g.o)).clamp(32, 512)
     };
     let rows = (positions / g.ow).clamp(1, g.oh.max(1));
     // Tiles of like height, a whole number of eights where a row is one position.

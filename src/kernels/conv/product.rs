@@ -141,8 +141,8 @@ impl<T: Real> Packed<T> {
         unsafe { product.run(out) };
     }
 
-    /// Every panel [`times`](Self::times) `left`, in pieces for tasks: some rows, which then stay in the second-level cache, and a
-    /// panel.
+    /// Every panel [`times`](Self::times) `left`, in pieces for tasks: some rows, which then stay in the second-level cache,
+    /// and a panel.
     ///
     /// # Safety
     /// No other task may touch the rows `left.out_at` in `out`.

@@ -151,8 +151,9 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
         .finish()
 }
 
-/// Moves the borders between the labels of head `name`, which predicts a number ([`LabelSpec::number`](crate::LabelSpec::number)):
-/// it is trained no more for that, since the probability of a label is the sum of what its bins have.
+/// Moves the borders between the labels of head `name`, which predicts a number
+/// ([`LabelSpec::number`](crate::LabelSpec::number)): it is trained no more for that, since the probability of a label is the
+/// sum of what its bins have.
 ///
 /// A joint head and a decision that were for the labels before are taken out.
 ///

@@ -1,5 +1,5 @@
-//! What windows that move over planes see of them, as slices: an index of every position would do too, but its gradient is a sum by
-//! index, which other devices make one position after the other.
+//! What windows that move over planes see of them, as slices: an index of every position would do too, but its gradient is a
+//! sum by index, which other devices make one position after the other.
 
 use candle_core::{Result, Tensor};
 

@@ -53,15 +53,7 @@ pub(super) fn of_file(file: &Path, error: Error) -> Error {
 
 fn named(origin: String, error: Error) -> Error {
     match error {
-        Error::Invalid {
-            what,
-            expected,
-            found,
-        } => Error::Invalid {
-            what: format!("{origin}: {what}"),
-            expected,
-            found,
-        },
+        Error::Invalid { .. } => error.about(|what| format!("{origin}: {what}")),
         other => Error::Config {
             origin,
             message: other.to_string(),

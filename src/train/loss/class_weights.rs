@@ -50,19 +50,17 @@ pub(super) fn head_losses(
         .collect()
 }
 
-/// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for each
-/// label by its target, and as much as it counts for the head. A number counts for the likeliest of its bins: by the others, which
-/// the distribution it is taught as brushes, labels would have photos that none is of.
+/// The loss of one head, its counts and class weights as numbers from the targets of the training photos: a photo counts for
+/// each label by its target, and as much as it counts for the head. A number counts for the likeliest of its bins: by the
+/// others, which the distribution it is taught as brushes, labels would have photos that none is of.
 fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
     let mut counts = vec![0.0; targets.num_labels];
     let rows = targets.rows.chunks_exact(targets.num_labels);
     for (row, weight) in rows.zip(&targets.weights) {
         if head.sums().is_some() {
             // The first of equals.
-            let likeliest = (1..row.len()).fold(0, |best, bin| match row[bin] > row[best] {
-                true => bin,
-                false => best,
-            });
+            let likeliest =
+                (1..row.len()).fold(0, |best, bin| if row[bin] > row[best] { bin } else { best });
             counts[likeliest] += f64::from(*weight);
             continue;
         }

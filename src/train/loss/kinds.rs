@@ -64,9 +64,12 @@ impl Batch<'_> {
                 sum
             }
             LossKind::L1 => self.of_means(0.0, |d| (d.abs(), sign(d))),
-            LossKind::SmoothL1 { beta } => self.of_means(0.0, |d| match d.abs() < *beta {
-                true => (0.5 * d * d / beta, d / beta),
-                false => (d.abs() - 0.5 * beta, sign(d)),
+            LossKind::SmoothL1 { beta } => self.of_means(0.0, |d| {
+                if d.abs() < *beta {
+                    (0.5 * d * d / beta, d / beta)
+                } else {
+                    (d.abs() - 0.5 * beta, sign(d))
+                }
             }),
             LossKind::Sum(terms) => {
                 let mut sum = (0.0, vec![0.0; self.logits.len()]);
@@ -166,8 +169,8 @@ impl Batch<'_> {
         (value, gradient)
     }
 
-    /// Σ s Σ_c t_c w_c (f(m − y) + variance · v) / total, m and v the mean and variance of p over the labels' places, y the mean of
-    /// t; f gives its value and its derivative.
+    /// Σ s Σ_c t_c w_c (f(m − y) + variance · v) / total, m and v the mean and variance of p over the labels' places, y the
+    /// mean of t; f gives its value and its derivative.
     fn of_means(&self, variance: f64, f: impl Fn(f64) -> (f64, f64)) -> Valued {
         let (n, total) = (self.labels(), self.total());
         let mean = |row: &[f64]| -> f64 {

@@ -1,5 +1,5 @@
-//! The loss of one head, on soft targets, with class weights and missing labels; [`objective`] has those of all heads, [`joint`] their
-//! weighted sum.
+//! The loss of one head, on soft targets, with class weights and missing labels; [`objective`] has those of all heads,
+//! [`joint`] their weighted sum.
 
 mod batch;
 pub mod class_weights;
@@ -20,8 +20,8 @@ pub use consistency::Consistency;
 use std::borrow::Cow;
 pub use tasks::targets;
 
-/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it. Like a [`Backbone`](crate::Backbone) it speaks
-/// candle's `Result`, as its operators do.
+/// A loss of one's own: [`Trainer::loss`](super::Trainer::loss) teaches a head by it. Like a [`Backbone`](crate::Backbone) it
+/// speaks candle's `Result`, as its operators do.
 ///
 /// ```
 /// use candle_core::{D, Result, Tensor};

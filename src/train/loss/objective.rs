@@ -87,7 +87,8 @@ impl<'a> Objective<'a> {
             .collect()
     }
 
-    /// What the mean loss of some photos is divided by: as its settings weigh them, or of a loss of one's own the photos' weights.
+    /// What the mean loss of some photos is divided by: as its settings weigh them, or of a loss of one's own the photos'
+    /// weights.
     fn total(&self, i: usize, settings: &HeadLoss, rows: &[f32], weights: &[f32]) -> f64 {
         match self.own[i] {
             Some(_) => weights.iter().map(|w| f64::from(*w)).sum(),
@@ -172,8 +173,8 @@ impl<'a> Objective<'a> {
         Ok(Some(loss.to_dtype(DType::F32)?))
     }
 
-    /// The joint loss of these samples by their labels as they are measured, and where a head predicts a number by that; `None` if
-    /// nothing is known of them.
+    /// The joint loss of these samples by their labels as they are measured, and where a head predicts a number by that;
+    /// `None` if nothing is known of them.
     ///
     /// # Shapes
     /// `outputs` `(samples, num_outputs)` of each head.

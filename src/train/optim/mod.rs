@@ -247,10 +247,10 @@ impl Optimizer {
     }
 }
 
-/// As candle's own optimisers: for any loop that is written over candle's trait. Made by it, all variables are of one group and
-/// called by their places from 0 on, with as many digits as the last has. Buffers, which get no gradient, are not to be among them: of
-/// a `VarMap` those are left out for which [`is_buffer`](variables::is_buffer) holds. Unlike candle's, it refuses a variable without
-/// a gradient.
+/// As candle's own optimisers: for any loop that is written over candle's trait. Made by it, all variables are of one group
+/// and called by their places from 0 on, with as many digits as the last has. Buffers, which get no gradient, are not to be
+/// among them: of a `VarMap` those are left out for which [`is_buffer`](variables::is_buffer) holds. Unlike candle's, it
+/// refuses a variable without a gradient.
 impl candle_nn::Optimizer for Optimizer {
     type Config = (OptimizerKind, Group);
 

@@ -122,8 +122,8 @@ impl RunFolder {
         if progress.steps == 0 {
             let _ = std::fs::remove_file(&epoch);
         } else if progress.epochs > 0 && !epoch.exists() {
-            // What stands there is of the end of the epoch before.
-            // Without it only a run that passes over photos has less to go back to: no reason not to save where the run stands now.
+            // What stands there is of the end of the epoch before. Without it only a run that passes over photos has less to
+            // go back to: no reason not to save where the run stands now.
             let _ = std::fs::hard_link(&state, &epoch).or_else(|_| {
                 let bytes = std::fs::read(&state)?;
                 write_atomically(&epoch, &bytes).map_err(std::io::Error::other)

@@ -3,7 +3,7 @@
 use super::ConfigArgs;
 use super::output::say;
 use super::portraits::{PortraitConfig, write_portraits};
-use super::sides::SplitFiles;
+use super::run_data::RunData;
 use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
@@ -79,8 +79,10 @@ impl Demo {
         let outcome = super::train::run(
             &config,
             &heads,
-            std::slice::from_ref(&data),
-            &SplitFiles::default(),
+            &RunData {
+                data: vec![data.clone()],
+                split_files: Vec::new(),
+            },
             &run,
             false,
             false,

@@ -1,5 +1,6 @@
 //! `hydranet predict`.
 
+use super::kept::Kept;
 use super::output::{Progress, say};
 use super::sides::list;
 use super::terminal::{note, say_data};
@@ -50,9 +51,13 @@ pub(crate) struct Predict {
 impl Predict {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
+        let mut models = Models {
+            kept: Kept::beside(&self.model, &ensemble),
+            ensemble,
+        };
         let faults = match (&self.listing, &self.result) {
-            (Some(listing), Some(result)) => self.answer(&ensemble, listing, result)?,
-            _ => self.print(&ensemble)?,
+            (Some(listing), Some(result)) => self.answer(&mut models, listing, result)?,
+            _ => self.print(&mut models)?,
         };
         Ok(match faults {
             0 => ExitCode::SUCCESS,
@@ -60,7 +65,7 @@ impl Predict {
         })
     }
 
-    fn answer(&self, ensemble: &Ensemble, listing: &Path, result: &Path) -> crate::Result<usize> {
+    fn answer(&self, models: &mut Models, listing: &Path, result: &Path) -> crate::Result<usize> {
         let names = person_folder::read_listing(listing)?;
         let folder = self
             .images
@@ -71,7 +76,7 @@ impl Predict {
         let mut faults = 0;
         let mut progress = Progress::new("predict");
         for part in paths.chunks(BATCH) {
-            for outcome in predicted(ensemble, part)? {
+            for outcome in models.predict_all(part)? {
                 answers.push(outcome.map(|p| p.class).unwrap_or_else(|e| {
                     faults += 1;
                     progress.line(&format!("error: {e:#}; answered with class 0"));
@@ -90,7 +95,7 @@ impl Predict {
         Ok(faults)
     }
 
-    fn print(&self, ensemble: &Ensemble) -> crate::Result<usize> {
+    fn print(&self, models: &mut Models) -> crate::Result<usize> {
         let mut paths = Vec::new();
         for path in &self.paths {
             if path.is_dir() {
@@ -114,13 +119,13 @@ impl Predict {
                 found: "none".into(),
             });
         }
-        let more = More::of(ensemble);
+        let more = More::of(&models.ensemble);
         if !self.json {
-            say_data(&more.header(ensemble)?);
+            say_data(&more.header(&models.ensemble)?);
         }
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
-            for (path, outcome) in part.iter().zip(predicted(ensemble, part)?) {
+            for (path, outcome) in part.iter().zip(models.predict_all(part)?) {
                 let path = path.display().to_string();
                 match outcome {
                     Ok(p) if self.json => {
@@ -146,13 +151,21 @@ impl Predict {
     }
 }
 
-/// What the models say of some files.
-fn predicted(
-    ensemble: &Ensemble,
-    files: &[PathBuf],
-) -> crate::Result<Vec<crate::Result<Prediction>>> {
-    let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
-    ensemble.predict_all(&photos)
+/// What predicts.
+struct Models {
+    ensemble: Ensemble,
+    kept: Option<Kept>,
+}
+
+impl Models {
+    /// What they say of some files.
+    fn predict_all(&mut self, files: &[PathBuf]) -> crate::Result<Vec<crate::Result<Prediction>>> {
+        if let Some(kept) = &mut self.kept {
+            return kept.predict_all(&self.ensemble, files);
+        }
+        let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
+        self.ensemble.predict_all(&photos)
+    }
 }
 
 /// Columns that only some models have.

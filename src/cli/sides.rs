@@ -42,6 +42,16 @@ pub(super) struct SplitFiles {
 }
 
 impl SplitFiles {
+    /// These files.
+    pub(super) fn new(files: Vec<PathBuf>) -> Self {
+        Self { files }
+    }
+
+    /// The files.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Applies them, and says which of their rows are of no photo.
     pub(super) fn apply(&self, dataset: &mut Dataset) -> Result<()> {
         for file in &self.files {

@@ -1,6 +1,9 @@
 //! What is printed: results, which must arrive or the program fails, and progress, which nobody need read.
 
 use crate::escape::printable;
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::styling::AnsiColor;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
 
@@ -60,7 +63,25 @@ pub(crate) fn delivered(written: Result<()>) {
 /// Prints a line of progress, a warning or a message to standard error. If it cannot be shown, the work goes on.
 pub(crate) fn note(text: impl Display) {
     // In one piece, so that lines of several processes in one log do not mix.
-    let text = text.to_string();
-    let line = format!("{}\n", printable(&text));
+    let line = format!("{}\n", coloured(&printable(&text.to_string())));
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Words that a line begins with, and their colours.
+const COLOURS: [(&str, AnsiColor); 3] = [
+    ("error:", AnsiColor::Red),
+    ("warning:", AnsiColor::Yellow),
+    ("passed over:", AnsiColor::Yellow),
+];
+
+/// The line, its first word in colour where standard error is a terminal that shows any and nobody asked for none (`NO_COLOR`).
+fn coloured(line: &str) -> Cow<'_, str> {
+    let Some((word, colour)) = COLOURS.iter().find(|(word, _)| line.starts_with(word)) else {
+        return line.into();
+    };
+    if AutoStream::choice(&std::io::stderr()) == ColorChoice::Never {
+        return line.into();
+    }
+    let style = colour.on_default().bold();
+    format!("{style}{word}{style:#}{}", &line[word.len()..]).into()
 }

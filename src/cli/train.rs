@@ -4,6 +4,7 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::run_data::RunData;
 use super::sides::SplitFiles;
 use super::terminal::note;
 use crate::data::dataset::{Dataset, Split};
@@ -30,8 +31,8 @@ use std::process::ExitCode;
     after_help = "model.weights is a file (safetensors, .pth, .bin), the name of one in the folder weights, or hf://organisation/name, with @revision or /file behind it, on the Hugging Face Hub: --set model.weights=hf://timm/resnet18.a1_in1k"
 )]
 pub(crate) struct Train {
-    /// A CSV listing or a folder of photos; may be given several times.
-    #[arg(long, required = true, value_name = "PATH")]
+    /// A CSV listing or a folder of photos; may be given several times. With --resume those that the run began with unless given.
+    #[arg(long, required_unless_present = "resume", value_name = "PATH")]
     data: Vec<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
@@ -128,11 +129,11 @@ impl Train {
         if self.find_lr {
             return self.search(&config, out);
         }
+        let data = RunData::of(&self.data, &self.split_files, out)?;
         let outcome = run(
             &config,
             &self.config.heads,
-            &self.data,
-            &self.split_files,
+            &data,
             out,
             self.resume,
             self.skip_broken,
@@ -271,14 +272,14 @@ fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::R
 pub(crate) fn run(
     config: &Config,
     heads: &Path,
-    data: &[PathBuf],
-    split_files: &SplitFiles,
+    data: &RunData,
     out: &Path,
     resume: bool,
     skip_broken: bool,
 ) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
-    let (mut dataset, weights) = open(config, heads, data, split_files)?;
+    let split_files = SplitFiles::new(data.split_files.clone());
+    let (mut dataset, weights) = open(config, heads, &data.data, &split_files)?;
     // Kept features are computed from every photo before training begins anyway.
     let look = skip_broken || !config.train.keeps_features();
     if look && !find_broken(config, &mut dataset, skip_broken)? {
@@ -292,6 +293,7 @@ pub(crate) fn run(
     let names: Vec<String> = names
         .chain(spec.joint.iter().map(|_| JOINT.into()))
         .collect();
+    data.write(out)?;
     let mut progress = Progress::new("train");
     let batch = config.train.batch;
     let outcome = Trainer::new(config, weights, &dataset)

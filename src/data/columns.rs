@@ -68,19 +68,38 @@ pub(crate) struct Naming<'a> {
     /// Whether a listing without a column that is named, and without one called as usual, is an error. It is none where the names
     /// are those of the listing that a model was trained on.
     needed: bool,
+    /// Whether there is no other listing for which a name could be meant: then one called as usual is no column that is named.
+    alone: bool,
 }
 
 impl<'a> Naming<'a> {
     /// Names that a listing has to have.
     pub(crate) fn given(names: &'a ColumnNames) -> Self {
-        let needed = true;
-        Self { names, needed }
+        Self {
+            names,
+            needed: true,
+            alone: false,
+        }
     }
 
     /// Names that a listing may have.
     pub(crate) fn remembered(names: &'a ColumnNames) -> Self {
-        let needed = false;
-        Self { names, needed }
+        Self {
+            names,
+            needed: false,
+            alone: false,
+        }
+    }
+
+    /// The same for the listings of so many sources.
+    pub(crate) fn of_sources(self, sources: usize) -> Self {
+        let alone = sources == 1;
+        Self { alone, ..self }
+    }
+
+    /// Whether a column called as usual serves where the one that is named is not there.
+    pub(crate) fn takes_usual(&self) -> bool {
+        !(self.needed && self.alone)
     }
 
     /// The name of the column that holds this.
@@ -107,14 +126,15 @@ impl<'a> Naming<'a> {
     /// The column named for `word`, if the table has it.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is needed and neither it nor one of the `usual` names is there.
+    /// [`Error::Data`] if it is needed and not there, nor, beside other listings, one of the usual name.
     fn find(&self, table: &Table, word: &str, name: &str, usual: &str) -> Result<Option<usize>> {
         let place = |name: &str| table.header.iter().position(|c| c == name);
         match place(name) {
-            None if self.needed && place(usual).is_none() => Err(table.header_error(format!(
-                "a column `{name}` is needed, which is named for `{word}`, found {}",
-                quoted(&table.header)
-            ))),
+            None if self.needed && (self.alone || place(usual).is_none()) => Err(table
+                .header_error(format!(
+                    "a column `{name}` is needed, which is named for `{word}`, found {}",
+                    quoted(&table.header)
+                ))),
             found => Ok(found),
         }
     }

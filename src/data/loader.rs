@@ -226,7 +226,7 @@ mod tests {
             .map(|index| Job {
                 index,
                 again: 0,
-                photo: NamedPhoto::file(&format!("{index}.jpg")),
+                photo: std::path::Path::new(&format!("{index}.jpg")).into(),
             })
             .collect()
     }

@@ -59,7 +59,7 @@ pub(crate) fn photo_column(table: &Table, naming: Naming) -> Result<PathCells> {
     let named = naming.of("path").map(Template::parse);
     match named {
         Some(Ok(template)) => match (template.over(table), usual()) {
-            (Err(_), Some(place)) => Ok(PathCells::column(place)),
+            (Err(_), Some(place)) if naming.takes_usual() => Ok(PathCells::column(place)),
             (found, _) => found,
         },
         Some(Err(message)) => Err(table.header_error(message)),

@@ -27,16 +27,17 @@ impl From<&Sample> for NamedPhoto {
     }
 }
 
-impl NamedPhoto {
-    /// A file.
-    #[cfg(test)]
-    pub(crate) fn file(path: &str) -> Self {
+/// A file.
+impl From<&Path> for NamedPhoto {
+    fn from(path: &Path) -> Self {
         Self {
             source: PhotoSource::File(path.into()),
             name: String::new(),
         }
     }
+}
 
+impl NamedPhoto {
     /// Its path, or its name.
     pub(crate) fn path(&self) -> &Path {
         match &self.source {

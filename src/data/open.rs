@@ -99,6 +99,7 @@ impl Dataset {
             });
         }
         heads.iter().try_for_each(HeadSpec::validate)?;
+        let naming = naming.of_sources(paths.len());
         let mut dataset = Self::empty(heads.to_vec());
         let mut faults = Vec::new();
         for (source, path) in paths.iter().enumerate() {

@@ -165,6 +165,12 @@ impl Ensemble {
         &self.members
     }
 
+    /// What of each photo they see.
+    #[cfg(feature = "cli")]
+    pub(crate) fn views(&self) -> Views {
+        self.views
+    }
+
     /// Whether predictions have a number of each head: where all members say one.
     #[cfg(feature = "cli")]
     pub(crate) fn numbers(&self) -> Vec<bool> {

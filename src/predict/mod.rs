@@ -138,10 +138,28 @@ impl Predictor {
         if images.dims()[0] == 0 {
             return Ok(Vec::new());
         }
-        let features = self.shared.model.features(images, Mode::Eval)?;
-        let logits = self.shared.model.logits(&features, Mode::Eval)?.rows()?;
+        self.scores_of(&self.shared.model.features(images, Mode::Eval)?)
+    }
+
+    /// The predictions of photos by their features, `(photos, num_features)`; of none none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn predict_features(&self, features: &Tensor) -> Result<Vec<Result<Prediction>>> {
+        if features.dims()[0] == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.predictions(self.scores_of(features)?))
+    }
+
+    fn predictions(&self, scores: Vec<Result<Scores>>) -> Vec<Result<Prediction>> {
+        let least = self.description().decision.min_confidence;
+        let to_prediction = |s: Result<Scores>| s?.to_prediction(self.labels(), least);
+        scores.into_iter().map(to_prediction).collect()
+    }
+
+    fn scores_of(&self, features: &Tensor) -> Result<Vec<Result<Scores>>> {
+        let logits = self.shared.model.logits(features, Mode::Eval)?.rows()?;
         let distances = match &self.shared.novelty {
-            Some(novelty) => novelty.distances(&features)?,
+            Some(novelty) => novelty.distances(features)?,
             None => Vec::new(),
         };
         let decision = &self.shared.description.decision;
@@ -217,11 +235,7 @@ impl Engine for Predictor {
     }
 
     fn predict_images(&self, images: &Tensor) -> Result<Vec<Result<Prediction>>> {
-        let decision = &self.description().decision;
-        let to_prediction =
-            |s: Result<Scores>| s?.to_prediction(self.labels(), decision.min_confidence);
-        let scores = self.scores(images)?.into_iter();
-        Ok(scores.map(to_prediction).collect())
+        Ok(self.predictions(self.scores(images)?))
     }
 }
 

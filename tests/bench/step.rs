@@ -8,6 +8,9 @@
 //! eight photos of its own size, and writes images a second for the guide's table; with `--networks`, those only, into the file
 //! there is.
 //!
+//! `HYDRANET_ISA=avx2 cargo bench --bench step -- ...` compares with AVX2 alone on a processor that has more: PyTorch is limited
+//! too, ONNX Runtime cannot be.
+//!
 //! Every contestant is a process of its own that stays alive: they take turns, round by round, each for a second or so, and its
 //! peak memory is its own. A training step is forward, cross-entropy of three heads, backward and AdamW over all variables, batch
 //! norm on the batch's statistics; inference is features and heads in eval mode. Images a second; a ratio is the median of the
@@ -288,6 +291,13 @@ fn compare(options: &Options) -> std::result::Result<(), Failure> {
     println!(
         "batch {batch}, {h} × {w}, {threads} threads; matrix product 2048³: {peak:.0} GFLOP/s"
     );
+    if limited() {
+        let limits = LIMITS.map(|(name, value)| format!("{name}={value}"));
+        println!(
+            "HYDRANET_ISA=avx2: PyTorch runs with {}; nothing keeps ONNX Runtime to AVX2",
+            limits.join(" ")
+        );
+    }
     for network in options.text("--networks", &all).split(',') {
         let architecture = Architecture::from_name(network)?;
         if architecture.name().starts_with("vit") && (h % 16 > 0 || w % 16 > 0) {
@@ -346,6 +356,18 @@ fn compare(options: &Options) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
+/// What keeps PyTorch and the libraries in it to AVX2.
+const LIMITS: [(&str, &str); 3] = [
+    ("ATEN_CPU_CAPABILITY", "avx2"),
+    ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+    ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+];
+
+/// Whether hydranet computes with AVX2 where the processor has more.
+fn limited() -> bool {
+    std::env::var("HYDRANET_ISA").is_ok_and(|isa| isa == "avx2")
+}
+
 /// The contestants of one network and mode, hydranet first.
 fn players(
     options: &Options,
@@ -392,6 +414,9 @@ fn players(
                 .arg(script)
                 .args(["--contestant", peer])
                 .args(common);
+            if limited() {
+                command.envs(LIMITS);
+            }
             players.push(Player::start(peer, &mut command)?);
         }
     }

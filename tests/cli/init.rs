@@ -3,6 +3,7 @@
 use super::{hydranet, text, works};
 use hydranet::train::Config;
 use image::{Rgb, RgbImage};
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -94,6 +95,24 @@ fn train_and_score(dir: &Path, data: &str) -> serde_json::Value {
     serde_json::from_str(&scored).unwrap()
 }
 
+/// Says of the features that are kept that they are those of other photos.
+fn exchange_rows(dir: &Path) {
+    let files = std::fs::read_dir(dir.join("features")).unwrap();
+    let path = files.last().unwrap().unwrap().path();
+    let bytes = std::fs::read(&path).unwrap();
+    let start = 16 + u64::from_le_bytes(bytes[8..16].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[16..start]).unwrap();
+    header["rows"].as_array_mut().unwrap().reverse();
+    let text = serde_json::to_vec(&header).unwrap();
+    let mut written = bytes[..8].to_vec();
+    written.extend((text.len() as u64).to_le_bytes());
+    written.extend(text);
+    written.extend(&bytes[start..bytes.len() - 32]);
+    let sum = Sha256::digest(&written);
+    written.extend_from_slice(&sum);
+    std::fs::write(&path, written).unwrap();
+}
+
 fn head_f1(scores: &serde_json::Value, head: &str) -> f64 {
     let heads = scores["heads"].as_array().unwrap();
     let found = heads
@@ -177,7 +196,20 @@ fn three_commands_make_a_scored_model_of_photos_in_folders_per_class() {
     // And of each photo in training its mirror image.
     let mirrored = listing.matches(",train\n").count();
     assert_eq!(rows(&kept()), 162 + mirrored);
+    let predict = || {
+        works(
+            dir,
+            &["predict", "--model", "run/best.safetensors", "photos"],
+        )
+    };
+    let of_kept = predict();
+    exchange_rows(dir);
+    assert!(
+        predict() != of_kept,
+        "the features that are kept are not used"
+    );
     std::fs::remove_dir_all(dir.join("features")).unwrap();
+    assert_eq!(predict(), of_kept);
     let computed: serde_json::Value = serde_json::from_str(&works(dir, &direct)).unwrap();
     assert_eq!(head_f1(&computed, "kind"), head_f1(&scores, "kind"));
     // What is there is not written over without leave.

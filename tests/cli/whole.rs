@@ -27,10 +27,7 @@ fn training(bench: &Bench, out: &str, epochs: usize) -> Command {
 fn resumed(bench: &Bench, out: &str) -> Command {
     let mut command = command(bench.dir.path());
     command
-        .args([
-            "train", "--heads", HEADS, "--resume", "--out", out, "--data",
-        ])
-        .arg(&bench.data)
+        .args(["train", "--heads", HEADS, "--resume", "--out", out])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command

@@ -2,7 +2,6 @@
 
 use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
 use hydranet::data::loader::{Job, Loader, LoaderConfig};
-use hydranet::data::named_photo::NamedPhoto;
 use hydranet::input::Photo;
 use hydranet::random::rng::{Purpose, keyed};
 use hydranet::{Error, InputSpec};
@@ -306,7 +305,7 @@ fn photos_on_disk() -> (tempfile::TempDir, Vec<Job>) {
         jobs.push(Job {
             index,
             again: 0,
-            photo: NamedPhoto::file(path.to_str().unwrap()),
+            photo: path.as_path().into(),
         });
     }
     (folder, jobs)

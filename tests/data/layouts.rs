@@ -57,11 +57,25 @@ fn columns_may_be_called_otherwise_and_paths_put_together() {
 #[test]
 fn a_named_column_that_is_not_there_is_an_error_unless_it_is_only_remembered() {
     let usual = "path,person,label\n1.jpg,ann,shirt\n";
-    // A listing with the usual names serves too.
+    // Beside others a listing with the usual names serves too; alone, a name that it lacks is none that was meant.
     let columns = names(&[("path", "image"), ("person", "sender_id")]);
-    let (_folder, path) = listing(usual);
-    let dataset = Dataset::open_as(&[path], &heads(), &columns).unwrap();
-    assert_eq!(dataset.samples[0].person.as_deref(), Some("ann"));
+    let (_folder, first) = listing(usual);
+    let (_other, second) = listing("image,sender_id,label\n2.jpg,bob,hat\n");
+    let dataset = Dataset::open_as(&[first.clone(), second], &heads(), &columns).unwrap();
+    let persons = dataset.samples.iter().map(|s| s.person.as_deref());
+    assert_eq!(persons.collect::<Vec<_>>(), [Some("ann"), Some("bob")]);
+    let refused = Dataset::open_as(std::slice::from_ref(&first), &heads(), &columns);
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("`image`") && message.contains("`path`"),
+        "{message}"
+    );
+    let refused = open(usual, &[("person", "sender_id")]).unwrap_err();
+    let message = refused.to_string();
+    assert!(
+        message.contains("`sender_id`") && message.contains("`person`"),
+        "{message}"
+    );
     let bare = "image,label\n1.jpg,shirt\n";
     let refused = open(bare, &[("path", "image"), ("person", "sender_id")]).unwrap_err();
     let message = refused.to_string();

@@ -1,0 +1,78 @@
+//! What a run was trained on, in its folder, so that it goes on without being told again.
+
+use super::sides::SplitFiles;
+use crate::io::write_atomically;
+use crate::train::run_folder::RunFolder;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The file.
+const NAME: &str = "data.toml";
+
+/// Listings and folders of photos, and files of sides, as whole paths.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunData {
+    pub(super) data: Vec<PathBuf>,
+    #[serde(default)]
+    pub(super) split_files: Vec<PathBuf>,
+}
+
+impl RunData {
+    /// What is given, unless it is nothing: then what the run in this folder began with.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the folder does not say it, [`Error::Config`] if it is not understood.
+    pub(super) fn of(data: &[PathBuf], split_files: &SplitFiles, run: &Path) -> Result<Self> {
+        if !data.is_empty() {
+            return Ok(Self {
+                data: data.to_vec(),
+                split_files: split_files.files().to_vec(),
+            });
+        }
+        let path = run.join(NAME);
+        if !path.is_file() {
+            return Err(Error::Invalid {
+                what: format!("--resume with --out {}", run.display()),
+                expected: "--data too, for the folder does not say on what the run began".into(),
+                found: format!("no file {}", path.display()),
+            });
+        }
+        let text = crate::io::read::text(&path, crate::io::read::SETTINGS)?;
+        let mut begun: Self = toml::from_str(&text).map_err(|e| Error::Config {
+            origin: path.display().to_string(),
+            message: e.to_string(),
+            source: None,
+        })?;
+        if !split_files.files().is_empty() {
+            begun.split_files = split_files.files().to_vec();
+        }
+        Ok(begun)
+    }
+
+    /// Writes it into the folder of a run that begins; the one of a run that is there stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn write(&self, run: &Path) -> Result<()> {
+        if RunFolder::holds_run(run) {
+            return Ok(());
+        }
+        let whole = |paths: &[PathBuf]| {
+            let paths = paths.iter();
+            let whole = paths.map(|p| std::path::absolute(p).map_err(|e| Error::io("find", p, e)));
+            whole.collect::<Result<Vec<_>>>()
+        };
+        let whole = Self {
+            data: whole(&self.data)?,
+            split_files: whole(&self.split_files)?,
+        };
+        // A path may be no text; then `--resume` asks for it.
+        let Ok(text) = toml::to_string(&whole) else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(run).map_err(|e| Error::io("create", run, e))?;
+        write_atomically(&run.join(NAME), text.as_bytes())
+    }
+}

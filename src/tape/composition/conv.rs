@@ -1,7 +1,7 @@
 //! Convolution, normalisation, activation.
 
 use super::activation::activation;
-use super::slices::{Way, slices};
+use super::slices::{Seen, Way};
 use crate::epilogue::FusedConv;
 use crate::norm::{BatchMoments, Statistics};
 use candle_core::{DType, Device, Result, Tensor, bail};
@@ -77,40 +77,45 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
 /// The convolution: of one channel each a sum of products with what is seen, else one matrix product a group over it.
 fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
     let (elements, groups) = (g.kh * g.kw, g.p.groups);
-    let seen = || {
-        slices(
-            x,
-            way(g.p.padding[0], g.kh, g.oh, g.p.dilation.0, g.p.stride.0),
-            way(g.p.padding[2], g.kw, g.ow, g.p.dilation.1, g.p.stride.1),
-        )
-    };
-    if g.is_depthwise() {
-        let weight = weight.reshape((g.c, elements))?;
-        let mut sum: Option<Tensor> = None;
-        for (tap, seen) in seen()?.iter().enumerate() {
-            let weight = weight.narrow(1, tap, 1)?.reshape((1, g.c, 1, 1))?;
-            let product = seen.broadcast_mul(&weight)?;
-            sum = Some(match sum {
-                None => product,
-                Some(sum) => (sum + product)?,
-            });
-        }
-        let Some(sum) = sum else {
-            bail!("convolution: a kernel without elements")
-        };
-        return Ok(sum);
-    }
-    let seen = if g.is_pointwise() {
-        x.flatten_from(2)?
-    } else {
-        Tensor::stack(&seen()?, 2)?
-    };
     let depth = g.c / groups * elements;
-    let seen = seen.reshape((g.batch, groups, depth, g.out_plane()))?;
-    let weight = weight.reshape((1, groups, g.o / groups, depth))?;
-    weight
-        .broadcast_matmul(&seen)?
-        .reshape((g.batch, g.o, g.oh, g.ow))
+    // Products of each group's matrix with columns `(batch, C · elements, columns)`.
+    let product = |columns: &Tensor| {
+        let columns = columns.reshape((
+            g.batch,
+            groups,
+            depth,
+            columns.elem_count() / (g.batch * g.c * elements),
+        ))?;
+        let weight = weight.reshape((1, groups, g.o / groups, depth))?;
+        let product = weight.broadcast_matmul(&columns)?;
+        let (_, _, _, count) = product.dims4()?;
+        product.reshape((g.batch, g.o, count))
+    };
+    if g.is_pointwise() {
+        return product(&x.flatten_from(2)?)?.reshape((g.batch, g.o, g.oh, g.ow));
+    }
+    let seen = Seen::of(
+        x,
+        way(g.p.padding[0], g.kh, g.oh, g.p.dilation.0, g.p.stride.0),
+        way(g.p.padding[2], g.kw, g.ow, g.p.dilation.1, g.p.stride.1),
+    )?;
+    if !g.is_depthwise() {
+        return seen.windows(&product(&Tensor::stack(&seen.taps, 2)?)?);
+    }
+    let weight = weight.reshape((g.c, elements))?;
+    let mut sum: Option<Tensor> = None;
+    for (tap, values) in seen.taps.iter().enumerate() {
+        let weight = weight.narrow(1, tap, 1)?.reshape((1, g.c, 1))?;
+        let product = values.broadcast_mul(&weight)?;
+        sum = Some(match sum {
+            None => product,
+            Some(sum) => (sum + product)?,
+        });
+    }
+    match sum {
+        Some(sum) => seen.windows(&sum),
+        None => bail!("convolution: a kernel without elements"),
+    }
 }
 
 fn way(before: usize, taps: usize, out: usize, dilation: usize, stride: usize) -> Way {

@@ -24,23 +24,59 @@ impl Way {
     }
 }
 
-/// For each element of a window, row by row, the values under it: `(batch, C, rows.out, cols.out)` of `x` `(batch, C, H, W)`.
-pub(super) fn slices(x: &Tensor, rows: Way, cols: Way) -> Result<Vec<Tensor>> {
-    let (batch, c, h, w) = x.dims4()?;
-    let (height, width) = (rows.padded(h), cols.padded(w));
-    let padded = x
-        .pad_with_zeros(2, rows.before, height - h - rows.before)?
-        .pad_with_zeros(3, cols.before, width - w - cols.before)?;
-    // A plane of strides by strides: what stands at the same place in each is a slice.
-    let (s, t) = (rows.stride, cols.stride);
-    let strides = padded.reshape(&[batch, c, height / s, s, width / t, t])?;
-    let mut found = Vec::with_capacity(rows.taps * cols.taps);
-    for dy in (0..rows.taps).map(|i| i * rows.dilation) {
-        let row = strides.narrow(3, dy % s, 1)?.narrow(2, dy / s, rows.out)?;
-        for dx in (0..cols.taps).map(|j| j * cols.dilation) {
-            let values = row.narrow(5, dx % t, 1)?.narrow(4, dx / t, cols.out)?;
-            found.push(values.reshape((batch, c, rows.out, cols.out))?);
+/// What windows see: for each element of a window, row by row, the value under it in every window. The windows of a row of planes
+/// stand one after the other, and behind them are some that reach over its end, so that each element is one long slice.
+pub(super) struct Seen {
+    /// `(batch, C, rows.out · width)`, one an element.
+    pub taps: Vec<Tensor>,
+    /// Windows of a row, those that reach over its end among them.
+    pub width: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Seen {
+    /// Of `x` `(batch, C, H, W)`.
+    pub fn of(x: &Tensor, rows: Way, cols: Way) -> Result<Self> {
+        let (batch, c, h, w) = x.dims4()?;
+        let (s, t) = (rows.stride, cols.stride);
+        // A row more than is seen, for the last windows that reach over an end.
+        let (height, width) = (rows.padded(h) + s, cols.padded(w));
+        let padded = x
+            .pad_with_zeros(2, rows.before, height - h - rows.before)?
+            .pad_with_zeros(3, cols.before, width - w - cols.before)?;
+        // What windows a stride apart see stands next to each other in one of stride × stride planes.
+        let strides = padded.reshape(&[batch, c, height / s, s, width / t, t])?;
+        let mut planes: Vec<Option<Tensor>> = vec![None; s * t];
+        let mut taps = Vec::with_capacity(rows.taps * cols.taps);
+        for dy in (0..rows.taps).map(|i| i * rows.dilation) {
+            for dx in (0..cols.taps).map(|j| j * cols.dilation) {
+                let of_stride = &mut planes[dy % s * t + dx % t];
+                let plane = match of_stride {
+                    Some(plane) => plane.clone(),
+                    None => {
+                        let plane = strides.narrow(3, dy % s, 1)?.narrow(5, dx % t, 1)?;
+                        of_stride.insert(plane.flatten_from(2)?).clone()
+                    }
+                };
+                let start = dy / s * (width / t) + dx / t;
+                let tap = plane.narrow(2, start, rows.out * (width / t))?;
+                taps.push(tap.contiguous()?);
+            }
         }
+        Ok(Self {
+            taps,
+            width: width / t,
+            rows: rows.out,
+            cols: cols.out,
+        })
     }
-    Ok(found)
+
+    /// A result for all windows, `(batch, C, rows.out · width)`, without those that reach over an end:
+    /// `(batch, C, rows.out, cols.out)`.
+    pub fn windows(&self, all: &Tensor) -> Result<Tensor> {
+        let (batch, c, _) = all.dims3()?;
+        let all = all.reshape((batch, c, self.rows, self.width))?;
+        all.narrow(3, 0, self.cols)?.contiguous()
+    }
 }

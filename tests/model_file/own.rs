@@ -87,13 +87,10 @@ fn a_file_keeps_what_heads_have_of_their_own_under_their_names() {
     let ensemble = ensemble.unwrap();
     let one = Predictor::new(&file).unwrap();
     let images = tiny::images();
-    for (both, one) in ensemble
-        .predict_images(&images)
-        .unwrap()
-        .iter()
-        .zip(one.predict_images(&images).unwrap())
-    {
-        assert_eq!(both.as_ref().unwrap().class, one.unwrap().class);
+    let together = ensemble.predict_tensor(&images).unwrap();
+    for (both, one) in together.iter().zip(one.predict_tensor(&images).unwrap()) {
+        assert_eq!(both.class, one.class);
+        assert!((both.prob - one.prob).abs() < 1e-6);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Heads that pool, read stages and see other heads, in training.
 
 use crate::common::runs::{Bench, HEADS};
-use hydranet::train::{Config, dry_run, load_weights};
+use hydranet::train::dry_run::dry_run;
+use hydranet::train::{Config, load_weights};
 use hydranet::{Error, ModelFile, Predictor, Result};
 use std::path::Path;
 

@@ -108,11 +108,12 @@ impl Edit {
     }
 }
 
-/// Refuses other labels of a head where another, which stays, has learnt behind it.
+/// Refuses other labels of a head, or other borders between them, where another, which stays, has learnt behind it.
 fn check_after(before: &[HeadSpec], heads: &[HeadSpec]) -> Result<()> {
-    let of = |heads: &[HeadSpec], name: &String| -> Option<Vec<String>> {
+    let of = |heads: &[HeadSpec], name: &String| {
         let head = heads.iter().find(|h| h.name == *name)?;
-        Some(head.labels.names.clone())
+        let (names, borders) = (&head.labels.names, &head.labels.thresholds);
+        Some(format!("{names:?} with thresholds {borders:?}"))
     };
     for head in heads.iter().filter(|h| before.contains(h)) {
         for name in &head.layers.after {
@@ -122,9 +123,9 @@ fn check_after(before: &[HeadSpec], heads: &[HeadSpec]) -> Result<()> {
                 return Err(Error::Invalid {
                     what: format!("head `{}`, after", head.name),
                     expected: format!(
-                        "the labels of head `{name}` that it has learnt behind, {old:?}"
+                        "the labels of head `{name}` behind which it has learnt, {old}"
                     ),
-                    found: format!("{new:?}; replace head `{}` as well, or first", head.name),
+                    found: format!("{new}; replace or remove head `{}` first", head.name),
                 });
             }
         }

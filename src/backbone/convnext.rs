@@ -253,4 +253,13 @@ impl Network for ConvNext {
         let x = tape.global_avg_pool(&x)?;
         self.norm.forward(tape, &x)
     }
+
+    /// The norm that the network has behind its pooling is done at each position of the last map.
+    fn shown(&self, tape: &mut Tape, map: &Map, last: bool) -> Result<Map> {
+        if last {
+            self.norm.forward(tape, map)
+        } else {
+            Ok(map.clone())
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! FastViT (Vasu et al. 2023), the variants without attention: what mixes positions is a depthwise convolution in place of it,
 //! and most convolutions are trained as branches that are one in prediction. Tensors are named as in timm.
 
-use super::{Each, IMAGENET, Network, Variant, numbered};
+use super::{Behind, Each, IMAGENET, Network, Variant, numbered};
 use crate::input::Interpolation;
 use crate::layers::{
     Branches, ConvNormAct, ConvNormActConfig, Linear, Mode, SqueezeConfig, SqueezeExcite, padded,
@@ -255,5 +255,9 @@ impl Network for FastVit {
         let x = tape.activation(&x, Activation::Gelu)?;
         each(tape, &x)?;
         tape.global_avg_pool(&x)
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Conv
     }
 }

@@ -6,6 +6,7 @@ mod convnext;
 mod efficientnet;
 mod fastvit;
 mod inverted;
+mod maps;
 mod mobilenet;
 mod repvgg;
 mod resnet;
@@ -22,6 +23,7 @@ use adapter::Entry;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use hydranet_kernels::tasks::in_pool;
+pub(crate) use maps::{Reading, ShownMap};
 use serde::{Deserialize, Serialize};
 
 /// A network from normalised images to features. Its methods speak candle's `Result`, as its operators and layers do, so that `?`
@@ -97,12 +99,36 @@ pub(crate) trait Network: Send + Sync {
         mode: Mode,
         each: &mut Each,
     ) -> candle_core::Result<Map>;
+
+    /// What comes behind its stages before the features are pooled.
+    fn behind(&self) -> Behind {
+        Behind::Nothing
+    }
+
+    /// An output of a stage as heads read it: without tokens of its own, and the `last` behind the norm that the network has
+    /// there.
+    fn shown(&self, _tape: &mut Tape, map: &Map, _last: bool) -> candle_core::Result<Map> {
+        Ok(map.clone())
+    }
+}
+
+/// Of what the last output is that [`Network::run`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Of the last stage, whose map is pooled.
+    Nothing,
+    /// Of a convolution, whose map is pooled.
+    Conv,
+    /// Of a layer behind the pooling.
+    Pooling,
 }
 
 /// A network as a backbone.
 struct OnTape {
     network: Box<dyn Network>,
     num_features: usize,
+    /// What stands behind the features in their rows.
+    readings: Vec<Reading>,
     activations: SavedActivations,
     momentum: Option<f64>,
     /// [`Tape::new`], or [`Tape::composed`].
@@ -121,17 +147,25 @@ impl Backbone for OnTape {
                 tape.round_kept_values();
             }
             tape.momentum = self.momentum;
-            let x = self.network.run(&mut tape, &x, mode, &mut |tape, _| {
-                tape.stage_done();
-                Ok(())
-            })?;
+            let on = (&mut tape, &x);
+            let x = maps::run(
+                self.network.as_ref(),
+                &self.readings,
+                on,
+                mode,
+                &mut |tape, _| {
+                    tape.stage_done();
+                    Ok(())
+                },
+            )?;
             tape.finish(&x)?.flatten_from(1)
         })
     }
 
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {
-        self.network
-            .run(tape, images, Mode::Eval, &mut |_, _| Ok(()))
+        let on = (tape, images);
+        let none = &mut |_: &mut Tape, _: &Map| Ok(());
+        maps::run(self.network.as_ref(), &self.readings, on, Mode::Eval, none)
     }
 
     fn set_activations(&mut self, activations: SavedActivations) {
@@ -342,6 +376,17 @@ impl Architecture {
         vb: VarBuilder,
         drop_path: f32,
     ) -> Result<Box<dyn Backbone>> {
+        self.build_reading(channels, vb, drop_path, &[])
+    }
+
+    /// The same with maps behind the features in their rows; without any they are what [`build_for`](Self::build_for) gives.
+    pub(crate) fn build_reading(
+        self,
+        channels: usize,
+        vb: VarBuilder,
+        drop_path: f32,
+        readings: &[Reading],
+    ) -> Result<Box<dyn Backbone>> {
         let fail = |what: &str, expected: &str, found: String| {
             Err(Error::Invalid {
                 what: what.into(),
@@ -356,18 +401,18 @@ impl Architecture {
             let expected = "a number from 0 to below 1";
             return fail("drop_path", expected, drop_path.to_string());
         }
-        Ok(self.build_on(channels, vb, drop_path, Tape::new)?)
+        Ok(self.build_on((channels, readings), vb, drop_path, Tape::new)?)
     }
 
     /// [`build`](Self::build) without own kernels, as it runs on devices that hydranet has none for.
     #[doc(hidden)]
     pub fn build_composed(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
-        Ok(self.build_on(3, vb, drop_path, Tape::composed)?)
+        Ok(self.build_on((3, &[]), vb, drop_path, Tape::composed)?)
     }
 
     fn build_on(
         self,
-        channels: usize,
+        (channels, readings): (usize, &[Reading]),
         vb: VarBuilder,
         drop_path: f32,
         tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
@@ -377,6 +422,7 @@ impl Architecture {
             Known::Own(variant) => Ok(Box::new(OnTape {
                 network: (variant.build)(&vb, drop_path)?,
                 num_features: variant.num_features,
+                readings: readings.to_vec(),
                 activations: SavedActivations::default(),
                 momentum: None,
                 tape,

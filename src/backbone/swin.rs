@@ -133,4 +133,12 @@ impl Network for Swin {
         let x = self.last.forward(tape, &x)?;
         tape.global_avg_pool(&x)
     }
+
+    fn shown(&self, tape: &mut Tape, map: &Map, last: bool) -> Result<Map> {
+        if last {
+            self.last.forward(tape, map)
+        } else {
+            Ok(map.clone())
+        }
+    }
 }

@@ -181,4 +181,16 @@ impl Network for VisionTransformer {
         let x = tape.token(&x, 0)?;
         self.norm.forward(tape, &x)
     }
+
+    /// The patches, without the class token and registers.
+    fn shown(&self, tape: &mut Tape, map: &Map, last: bool) -> Result<Map> {
+        let normed = if last {
+            self.norm.forward(tape, map)?
+        } else {
+            map.clone()
+        };
+        let (_, tokens) = normed.size();
+        let prefix = 1 + self.shape.registers;
+        tape.tokens_from(&normed, prefix, tokens - prefix)
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
 use crate::data::named_photo::NamedPhoto;
+use crate::model::Layout;
 use crate::train::finished::cache_beside;
 use crate::{Ensemble, ModelFile, PhotoSource, Predict as _, Prediction, Result, Views};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ impl Kept {
         let file = ModelFile::read(model).ok()?;
         let spec = &file.description.model;
         let extractor = Extractor::new(spec, &file.tensors).ok()?;
-        let width = spec.backbone.num_features();
+        let width = Layout::of(spec).ok()?.width;
         let mut features = Features::open(Some(&cache), extractor, width).ok()?;
         let plain = features.view(View::Plain);
         Some(Self { features, plain })

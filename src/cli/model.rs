@@ -9,7 +9,7 @@ use crate::eval::predictions::write_predictions;
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
 use crate::model_file::{Description, Seen, SeenSides};
 use crate::train::finished::{cache_beside, features_of_file};
-use crate::{ModelFile, WeightDType};
+use crate::{LayerSpec, ModelFile, PoolKind, WeightDType};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -164,6 +164,9 @@ impl Inspect {
                     borders.collect::<Vec<_>>().join(", ")
                 ));
             }
+            if let Some(words) = own_design(&head.layers) {
+                say(format!("          {words}"));
+            }
             for (other, labels) in &head.labels.when {
                 say(format!(
                     "          only if {other} is {}",
@@ -214,6 +217,21 @@ impl Inspect {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What a head has of its own, in words.
+fn own_design(layers: &LayerSpec) -> Option<String> {
+    let pool = match layers.pool {
+        PoolKind::Average => None,
+        PoolKind::Gem => Some("pools by a generalised mean".into()),
+        PoolKind::Attention => Some("pools by attention".into()),
+    };
+    let stages: Vec<String> = layers.from_stage.iter().map(usize::to_string).collect();
+    let stages = (!stages.is_empty()).then(|| format!("reads stage {}", stages.join(" and ")));
+    let after = &layers.after;
+    let after = (!after.is_empty()).then(|| format!("sees {}", after.join(" and ")));
+    let words: Vec<String> = [pool, stages, after].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// A record in words.

@@ -211,16 +211,19 @@ impl Train {
         let names = parts.iter().map(|p| p.name.len());
         let width = names.max().unwrap_or(0).max(8);
         say(format!(
-            "{:width$}  {:>12}  {:>12}  {:>13}  {:>10}",
-            "", "parameters", "trained", "learning rate", "from epoch"
+            "{:width$}  {:>12}  {:>12}  {:>13}  {:>10}  {:>16}",
+            "", "parameters", "trained", "learning rate", "from epoch", "multiplications"
         ));
         for p in &parts {
             let (lr, from) = match p.from {
                 Some(from) => (format!("{:.3e}", p.lr), from.to_string()),
                 None => ("-".into(), "-".into()),
             };
+            let cost = p
+                .multiply_adds
+                .map_or_else(String::new, |n| format!("  {n:>16}"));
             say(format!(
-                "{:width$}  {:>12}  {:>12}  {lr:>13}  {from:>10}",
+                "{:width$}  {:>12}  {:>12}  {lr:>13}  {from:>10}{cost}",
                 p.name, p.parameters, p.trained
             ));
         }

@@ -2,7 +2,10 @@
 //! [loss](LossSpec), and the [layers](LayerSpec) that turn features into logits ([`Head`]).
 
 mod class_weights;
+#[cfg(feature = "train")]
+mod cost;
 mod fault;
+mod inputs;
 mod labels;
 mod layers;
 mod loss;
@@ -11,10 +14,13 @@ mod names;
 mod network;
 mod number;
 mod ordinal;
+mod pool;
 mod spec;
+mod stages;
 mod table;
 
 pub use class_weights::{ClassWeightRule, ClassWeights};
+pub(crate) use inputs::{Inputs, Segment};
 pub use labels::LabelSpec;
 pub use layers::LayerSpec;
 pub use loss::LossSpec;
@@ -30,6 +36,8 @@ pub use number::NumberSpec;
 pub(crate) use ordinal::LEAST;
 #[cfg(feature = "train")]
 pub(crate) use ordinal::borders;
+pub use pool::PoolKind;
+pub(crate) use pool::{LEAST_VALUE, Pool};
 pub use spec::HeadSpec;
 pub(crate) use spec::check_loss;
 

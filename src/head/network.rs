@@ -1,25 +1,24 @@
 //! The trainable layers of a head.
 
+use super::inputs::Inputs;
 use super::loss_kind::LossKind;
 use super::number::Sums;
 use super::ordinal::{borders, label_log_probs};
+use super::pool::Pool;
 use super::spec::HeadSpec;
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Mode, dropout};
 use crate::tape::linear;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 /// Values of all heads' layers: 1 GiB, so that a small file cannot ask for all memory.
 const MAX_VALUES: usize = 1 << 28;
 
-/// Refuses heads whose layers over so many features would take more than 1 GiB.
-pub(crate) fn check_layers<'a>(
-    heads: impl Iterator<Item = &'a HeadSpec>,
-    num_features: usize,
-) -> Result<()> {
+/// Refuses heads whose layers, each over so many features, would take more than 1 GiB.
+pub(crate) fn check_layers<'a>(heads: impl Iterator<Item = (&'a HeadSpec, usize)>) -> Result<()> {
     let mut sum = 0usize;
-    for head in heads {
+    for (head, num_features) in heads {
         let outputs = head.num_targets();
         let values = match head.layers.hidden {
             0 => num_features.saturating_mul(outputs),
@@ -42,10 +41,12 @@ pub(crate) fn check_layers<'a>(
     Ok(())
 }
 
-/// The trainable layers of one head: dropout, an optional hidden layer with ReLU, and a linear layer to the outputs.
+/// The trainable layers of one head: the pooling of what it reads, dropout, an optional hidden layer with ReLU, and a linear
+/// layer to the outputs.
 #[derive(Clone, Debug)]
 pub struct Head {
-    num_features: usize,
+    inputs: Inputs,
+    pool: Pool,
     dropout: f32,
     hidden: Option<Linear>,
     fc: Last,
@@ -162,10 +163,37 @@ impl Head {
     ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the specification is not valid, or the layers would be empty or take more than 1 GiB;
-    /// [`Error::Candle`] if `vb` lacks a tensor.
+    /// [`Error::Invalid`] if the specification is not valid, the head reads more than features (`pool`, `from_stage` or
+    /// `after`: such a head is part of a model, see [`MultiTaskModel::new`](crate::MultiTaskModel::new)), or the layers would be
+    /// empty or take more than 1 GiB; [`Error::Candle`] if `vb` lacks a tensor.
     pub fn new(spec: &HeadSpec, num_features: usize, index: usize, vb: VarBuilder) -> Result<Self> {
+        if !spec.layers.reads_features() {
+            return Err(Error::Invalid {
+                what: format!("head `{}`, built over features alone", spec.name),
+                expected: "neither pool, from_stage nor after, which are of a model's heads".into(),
+                found: "one of them".into(),
+            });
+        }
+        Self::over(
+            spec,
+            Inputs::features(num_features, num_features),
+            index,
+            vb,
+        )
+    }
+
+    /// The same over what it reads of a model. There are besides
+    ///
+    /// - with the pooling `gem`, `pool.p` `(maps)`;
+    /// - with `attention`, `pool.query` `(1, channels of all maps)`.
+    pub(crate) fn over(
+        spec: &HeadSpec,
+        reads: Inputs,
+        index: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         spec.validate()?;
+        let num_features = reads.width();
         if num_features == 0 {
             return Err(Error::Invalid {
                 what: format!("head `{}`, the features it is over", spec.name),
@@ -173,7 +201,7 @@ impl Head {
                 found: "none".into(),
             });
         }
-        check_layers(std::iter::once(spec), num_features)?;
+        check_layers(std::iter::once((spec, num_features)))?;
         let (hidden, inputs) = match spec.layers.hidden {
             0 => (None, num_features),
             width => {
@@ -182,8 +210,10 @@ impl Head {
             }
         };
         let fc = Last::new(&spec.loss.kind, inputs, spec.num_targets(), vb.pp("fc"))?;
+        let pool = Pool::new(spec.layers.pool, &reads.channels(), &vb.pp("pool"))?;
         Ok(Self {
-            num_features,
+            inputs: reads,
+            pool,
             dropout: spec.layers.dropout as f32,
             hidden,
             fc,
@@ -193,9 +223,14 @@ impl Head {
         })
     }
 
-    /// Width of the features it is over.
+    /// Width of the rows of features it is over.
     pub fn num_features(&self) -> usize {
-        self.num_features
+        self.inputs.row
+    }
+
+    /// What it reads of a model, and how it pools that.
+    pub(crate) fn reads(&self) -> (&Inputs, &Pool) {
+        (&self.inputs, &self.pool)
     }
 
     /// Weight and bias of its linear layers in order, with a ReLU between two. A weight `(1, inputs)` under several biases is
@@ -220,18 +255,56 @@ impl Head {
     /// # Errors
     /// [`Error::Shape`] if the features are others.
     pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
-        if !matches!(*features.dims(), [_, width] if width == self.num_features) {
+        self.outputs_after(features, &[], mode)
+    }
+
+    /// The same beside the probabilities `(batch, labels)` of each head it comes after.
+    pub(crate) fn outputs_after(
+        &self,
+        features: &Tensor,
+        probs: &[Tensor],
+        mode: Mode,
+    ) -> Result<Tensor> {
+        if !matches!(*features.dims(), [_, width] if width == self.inputs.row) {
             return Err(Error::Shape {
                 what: "features".into(),
-                expected: format!("(batch, {})", self.num_features),
+                expected: format!("(batch, {})", self.inputs.row),
                 found: features.dims().to_vec(),
             });
         }
-        Ok(self.forward(features, mode)?)
+        Ok(self.forward(&self.pooled(features)?, probs, mode)?)
     }
 
-    fn forward(&self, features: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let x = dropout(features, self.dropout, mode, self.stream)?;
+    /// What it reads of rows of features, as one vector a photo.
+    fn pooled(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
+        if self.inputs.is_row() {
+            return Ok(rows.clone());
+        }
+        let mut start = 0;
+        let segments = self.inputs.segments.iter().enumerate();
+        let pooled = segments.map(|(place, segment)| {
+            let map = self.pool.forward(&segment.of(rows)?, place, start);
+            start += segment.channels;
+            map
+        });
+        Tensor::cat(&pooled.collect::<candle_core::Result<Vec<_>>>()?, 1)
+    }
+
+    fn forward(
+        &self,
+        features: &Tensor,
+        probs: &[Tensor],
+        mode: Mode,
+    ) -> candle_core::Result<Tensor> {
+        let mut x = dropout(features, self.dropout, mode, self.stream)?;
+        if !probs.is_empty() {
+            let dtype = x.dtype();
+            let mut all = vec![x];
+            for probs in probs {
+                all.push(probs.to_dtype(dtype)?);
+            }
+            x = Tensor::cat(&all, 1)?;
+        }
         match &self.hidden {
             Some(hidden) => self.fc.forward(&relu(&hidden.forward(&x)?)?),
             None => self.fc.forward(&x),
@@ -263,6 +336,14 @@ impl Head {
         let logits: Vec<f32> = rows.chunks_exact(n).flat_map(of_labels).collect();
         let shape = (batch, self.readout.num_labels(n));
         Tensor::from_vec(logits, shape, outputs.device())
+    }
+
+    /// The probabilities `(batch, labels)` of its labels that follow from its outputs, without a gradient.
+    pub(crate) fn probs(&self, outputs: &Tensor) -> candle_core::Result<Tensor> {
+        let logits = self.to_logits(outputs.detach())?;
+        let greatest = logits.max_keepdim(D::Minus1)?;
+        let probs = logits.broadcast_sub(&greatest)?.exp()?;
+        probs.broadcast_div(&probs.sum_keepdim(D::Minus1)?)
     }
 
     /// Whether it predicts a number: then its outputs are the logits of the bins.

@@ -130,7 +130,7 @@ impl HeadSpec {
                 "a loss of one output a bin beside `kind = \"number\"`: neither coral nor corn";
             return fault("loss", expected, "one of borders between labels");
         }
-        self.layers.check()
+        self.layers.check(&self.name)
     }
 }
 

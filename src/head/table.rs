@@ -6,7 +6,9 @@ use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
 use super::number::NumberSpec;
+use super::pool::PoolKind;
 use super::spec::HeadSpec;
+use super::stages::Stages;
 use crate::taxonomy::Labels;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,12 @@ pub(super) struct Table {
     dropout: f64,
     #[serde(default)]
     hidden: usize,
+    #[serde(default, skip_serializing_if = "PoolKind::is_average")]
+    pool: PoolKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_stage: Option<Stages>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    after: Vec<String>,
 }
 
 /// What a head predicts.
@@ -130,6 +138,9 @@ impl From<HeadSpec> for Table {
             smoothing: loss.smoothing,
             dropout: layers.dropout,
             hidden: layers.hidden,
+            pool: layers.pool,
+            from_stage: (!layers.from_stage.is_empty()).then_some(Stages(layers.from_stage)),
+            after: layers.after,
         }
     }
 }
@@ -162,6 +173,9 @@ impl TryFrom<Table> for HeadSpec {
             layers: LayerSpec {
                 dropout: table.dropout,
                 hidden: table.hidden,
+                pool: table.pool,
+                from_stage: table.from_stage.map_or_else(Vec::new, |stages| stages.0),
+                after: table.after,
             },
         })
     }

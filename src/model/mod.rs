@@ -1,10 +1,12 @@
 //! The model: one backbone, several heads.
 
 pub mod combine;
+mod layout;
 pub mod novelty;
 mod outputs;
 mod spec;
 
+pub(crate) use layout::Layout;
 pub use outputs::{Logits, Outputs};
 pub(crate) use spec::JOINT;
 pub use spec::{JointSpec, ModelSpec};
@@ -20,17 +22,17 @@ use std::fmt;
 /// The heads and the joint head over `heads.<name>.…` and `joint.…` of `vb`.
 pub(crate) fn heads(
     spec: &ModelSpec,
-    num_features: usize,
+    layout: &Layout,
     vb: &VarBuilder,
 ) -> Result<(Vec<Head>, Option<Head>)> {
-    let places = spec.heads.iter().enumerate();
+    let places = spec.heads.iter().zip(&layout.heads).enumerate();
     let heads = places
-        .map(|(i, h)| Head::new(h, num_features, i, vb.pp("heads").pp(&h.name)))
+        .map(|(i, (h, reads))| Head::over(h, reads.clone(), i, vb.pp("heads").pp(&h.name)))
         .collect::<Result<Vec<_>>>()?;
     let joint = match &spec.joint {
         Some(joint) => {
-            let head = joint.head(&spec.taxonomy()?);
-            Some(Head::new(&head, num_features, heads.len(), vb.pp(JOINT))?)
+            let (head, reads) = (joint.head(&spec.taxonomy()?), layout.joint.clone());
+            Some(Head::over(&head, reads, heads.len(), vb.pp(JOINT))?)
         }
         None => None,
     };
@@ -65,8 +67,12 @@ pub struct MultiTaskModel {
     heads: Vec<Head>,
     /// The head of all final classes beside them.
     joint: Option<Head>,
+    /// The heads, each behind those it comes after.
+    order: Vec<usize>,
     /// What images it is for, if a specification says so: of so many channels, of sizes that the architecture takes.
     images: Option<(usize, Architecture)>,
+    /// The one size of images it is for, if heads read whole maps.
+    size: Option<[usize; 2]>,
 }
 
 impl fmt::Debug for MultiTaskModel {
@@ -111,12 +117,17 @@ impl MultiTaskModel {
         backbone: VarBuilder,
         vb: &VarBuilder,
     ) -> Result<Self> {
-        let channels = spec.input.channels;
-        let backbone = spec.backbone.build_for(channels, backbone, drop_path)?;
-        let (heads, joint) = heads(spec, backbone.num_features(), vb)?;
+        let (channels, layout) = (spec.input.channels, Layout::of(spec)?);
+        let readings = &layout.readings;
+        let backbone = spec
+            .backbone
+            .build_reading(channels, backbone, drop_path, readings)?;
+        let (heads, joint) = heads(spec, &layout, vb)?;
         Ok(Self {
             images: Some((channels, spec.backbone)),
-            ..Self::from_parts(backbone, heads, joint)?
+            size: layout.has_maps().then_some(spec.input.size),
+            order: layout.order,
+            ..Self::of_width(backbone, heads, joint, layout.width)?
         })
     }
 
@@ -167,6 +178,17 @@ impl MultiTaskModel {
         heads: Vec<Head>,
         joint: Option<Head>,
     ) -> Result<Self> {
+        let width = backbone.num_features();
+        Self::of_width(backbone, heads, joint, width)
+    }
+
+    /// The same of a backbone whose rows of features have `width` values.
+    fn of_width(
+        backbone: Box<dyn Backbone>,
+        heads: Vec<Head>,
+        joint: Option<Head>,
+        width: usize,
+    ) -> Result<Self> {
         if heads.is_empty() {
             return Err(Error::Invalid {
                 what: "the heads of a model".into(),
@@ -174,7 +196,6 @@ impl MultiTaskModel {
                 found: "none".into(),
             });
         }
-        let width = backbone.num_features();
         let mut widths = heads.iter().chain(&joint).map(Head::num_features);
         if let Some(other) = widths.find(|w| *w != width) {
             return Err(Error::Invalid {
@@ -185,9 +206,11 @@ impl MultiTaskModel {
         }
         Ok(Self {
             backbone,
+            order: (0..heads.len()).collect(),
             heads,
             joint,
             images: None,
+            size: None,
         })
     }
 
@@ -206,14 +229,21 @@ impl MultiTaskModel {
         (self.backbone.as_ref(), &self.heads, self.joint.as_ref())
     }
 
-    /// The backbone's features.
+    /// The heads' places, each behind those it comes after.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The backbone's features, and behind them in the same row what heads read beside them
+    /// ([`LayerSpec::pool`](crate::LayerSpec::pool), [`LayerSpec::from_stage`](crate::LayerSpec::from_stage)): means of maps
+    /// `(channels)`, and whole maps `(channels, H, W)`, each once.
     ///
     /// # Shapes
-    /// - `images` `(batch, channels, H, W)`, normalised
-    /// - result `(batch, num_features)`
+    /// - `images` `(batch, channels, H, W)`, normalised; where heads read whole maps, of the model's input size
+    /// - result `(batch, num_features)`, or wider where heads read more
     ///
     /// # Errors
-    /// [`Error::Shape`] if the images are of other dimensions or channels than the model's, or there are none;
+    /// [`Error::Shape`] if the images are of other dimensions, channels or size than the model's, or there are none;
     /// [`Error::Invalid`] for a size that the architecture does not take; [`Error::Candle`] with what a backbone of your own
     /// says.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -221,6 +251,13 @@ impl MultiTaskModel {
         let fits = |c| channels.is_none_or(|channels| c == channels);
         match *images.dims() {
             [batch, c, h, w] if ![batch, c, h, w].contains(&0) && fits(c) => {
+                if let Some([height, width]) = self.size.filter(|size| *size != [h, w]) {
+                    return Err(Error::Shape {
+                        what: "images of a model whose heads pool whole maps".into(),
+                        expected: format!("(batch, {c}, {height}, {width})"),
+                        found: images.dims().to_vec(),
+                    });
+                }
                 if let Some((_, architecture)) = self.images {
                     architecture.check_size([h, w])?;
                 }
@@ -240,17 +277,26 @@ impl MultiTaskModel {
     /// What each head's loss is of, see [`Head::outputs`].
     ///
     /// # Shapes
-    /// - `features` `(batch, num_features)`
+    /// - `features` `(batch, num_features)`, as [`features`](Self::features) gives them
     /// - result `(batch, num_outputs)` of each head, `(batch, num_classes)` of the joint head
     ///
     /// # Errors
     /// [`Error::Shape`] if the features are others.
     pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
-        let outputs = |head: &Head| head.outputs(features, mode);
-        let heads = self.heads.iter().map(outputs);
+        let mut heads: Vec<Option<Tensor>> = vec![None; self.heads.len()];
+        for place in &self.order {
+            let head = &self.heads[*place];
+            let after = head.reads().0.after.iter();
+            // Those it comes after stand before it in the order.
+            let before = after.filter_map(|(i, _)| Some((&self.heads[*i], heads[*i].as_ref()?)));
+            let probs = before.map(|(head, outputs)| head.probs(outputs));
+            let probs = probs.collect::<candle_core::Result<Vec<_>>>()?;
+            heads[*place] = Some(head.outputs_after(features, &probs, mode)?);
+        }
+        let joint = self.joint.as_ref().map(|head| head.outputs(features, mode));
         Ok(Outputs {
-            heads: heads.collect::<Result<_>>()?,
-            joint: self.joint.as_ref().map(outputs).transpose()?,
+            heads: heads.into_iter().flatten().collect(),
+            joint: joint.transpose()?,
             bins: Vec::new(),
         })
     }
@@ -258,7 +304,7 @@ impl MultiTaskModel {
     /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
     ///
     /// # Shapes
-    /// - `features` `(batch, num_features)`
+    /// - `features` `(batch, num_features)`, as [`features`](Self::features) gives them
     /// - result `(batch, num_labels)` of each head, `(batch, num_classes)` of the joint head, `(batch, bins)` beside them of each
     ///   number
     ///

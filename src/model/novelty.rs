@@ -102,19 +102,20 @@ impl Novelty {
     /// The squared distance d² of each row.
     ///
     /// # Shapes
-    /// `features` `(batch, num_features)`.
+    /// `features` `(batch, num_features)`, or wider rows that begin with them.
     ///
     /// # Errors
     /// If the shape does not fit.
     pub(crate) fn distances(&self, features: &Tensor) -> Result<Vec<f64>> {
         let width = self.mean.len();
-        if features.rank() != 2 || features.dims()[1] != width {
+        if features.rank() != 2 || features.dims()[1] < width {
             return Err(Error::Shape {
                 what: "features".into(),
                 expected: format!("(batch, {width})"),
                 found: features.dims().to_vec(),
             });
         }
+        let features = features.narrow(1, 0, width)?;
         let rows: Vec<f32> = features.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         Ok(rows.chunks_exact(width).map(|r| self.distance(r)).collect())
     }

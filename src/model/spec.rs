@@ -1,9 +1,11 @@
 //! What a model is, as data.
 
+use super::layout::Layout;
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::head::{
-    ClassWeights, GREATEST, HeadSpec, LayerSpec, LossKind, LossSpec, check_layers, check_names,
+    ClassWeights, GREATEST, HeadSpec, Inputs, LayerSpec, LossKind, LossSpec, check_layers,
+    check_names,
 };
 use crate::input::InputSpec;
 use crate::taxonomy::{Labels, Taxonomy};
@@ -83,6 +85,7 @@ impl JointSpec {
             layers: LayerSpec {
                 dropout: self.dropout,
                 hidden: self.hidden,
+                ..LayerSpec::default()
             },
             ..HeadSpec::new(JOINT, taxonomy.class_names())
         }
@@ -166,8 +169,10 @@ impl ModelSpec {
             joint.validate(&self.heads, &taxonomy)?;
         }
         let joint = self.joint.as_ref().map(|j| j.head(&taxonomy));
-        let width = self.backbone.num_features();
-        check_layers(self.heads.iter().chain(&joint), width)?;
+        let layout = Layout::of(self)?;
+        let widths = layout.heads.iter().chain([&layout.joint]);
+        let heads = self.heads.iter().chain(&joint);
+        check_layers(heads.zip(widths.map(Inputs::width)))?;
         check_names(&self.heads)
     }
 

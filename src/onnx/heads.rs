@@ -7,6 +7,7 @@ use crate::head::{Head, HeadSpec, LEAST, LossKind, NumberSpec};
 use candle_core::Tensor;
 
 /// What is known of a head: names of nodes.
+#[derive(Clone)]
 pub(crate) struct Written {
     /// The log-probabilities `(batch, num_labels)` of its labels.
     pub labels: String,
@@ -14,7 +15,7 @@ pub(crate) struct Written {
     pub bins: Option<String>,
 }
 
-/// A head over the features `(batch, num_features)`; its tensors' names start with `prefix`.
+/// A head over what it reads, `(batch, inputs)`; its tensors' names start with `prefix`.
 pub(crate) fn write(
     graph: &mut Graph,
     features: &str,

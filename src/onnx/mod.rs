@@ -15,6 +15,7 @@ mod curves;
 mod graph;
 mod heads;
 mod layers;
+mod reads;
 mod steps;
 mod tokens;
 mod wire;
@@ -27,6 +28,7 @@ use crate::model_file::ModelFile;
 use crate::tape::Tape;
 use candle_core::TensorId;
 use graph::Graph;
+use heads::Written;
 use std::collections::HashMap;
 
 /// The input's name.
@@ -85,25 +87,32 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let features = steps::write(&mut graph, images, &record, result, &names)?;
     let features = graph.node("Flatten", &[&features], &[]);
     let taxonomy = spec.taxonomy()?;
-    let mut log_probs = Vec::new();
-    for (spec, head) in spec.heads.iter().zip(heads) {
+    let mut all: Vec<Option<Written>> = vec![None; heads.len()];
+    let mut outputs: Vec<Vec<(String, Vec<usize>)>> = vec![Vec::new(); heads.len()];
+    for place in model.order() {
+        let (spec, head) = (&spec.heads[*place], &heads[*place]);
         let prefix = format!("heads.{}", spec.name);
-        let written = heads::write(&mut graph, &features, (spec, &prefix), head)?;
+        let read = reads::write(&mut graph, &features, &prefix, head, &all)?;
+        let written = heads::write(&mut graph, &read, (spec, &prefix), head)?;
         graph.named("Exp", &[&written.labels], &[&spec.name], &[]);
-        graph.output(&spec.name, &[spec.num_labels()]);
-        if let Some((number, bins)) = spec.labels.number.as_ref().zip(written.bins) {
+        outputs[*place].push((spec.name.clone(), vec![spec.num_labels()]));
+        if let Some((number, bins)) = spec.labels.number.as_ref().zip(written.bins.as_ref()) {
             let [mean, all] = number_outputs(spec);
-            heads::mean(&mut graph, number, &bins, &mean);
-            graph.output(&mean, &[]);
-            graph.named("Identity", &[&bins], &[&all], &[]);
-            graph.output(&all, &[number.bins]);
+            heads::mean(&mut graph, number, bins, &mean);
+            graph.named("Identity", &[bins], &[&all], &[]);
+            outputs[*place].extend([(mean, vec![]), (all, vec![number.bins])]);
         }
-        log_probs.push(written.labels);
+        all[*place] = Some(written);
     }
-    let mut log_probs = Outputs::from(log_probs);
+    for (name, shape) in outputs.iter().flatten() {
+        graph.output(name, shape);
+    }
+    let log_probs = all.into_iter().flatten().map(|written| written.labels);
+    let mut log_probs = Outputs::from(log_probs.collect::<Vec<_>>());
     if let Some((joint, head)) = spec.joint.as_ref().zip(joint) {
         let spec = (&joint.head(&taxonomy), "joint");
-        log_probs.joint = Some(heads::write(&mut graph, &features, spec, head)?.labels);
+        let read = reads::write(&mut graph, &features, "joint", head, &[])?;
+        log_probs.joint = Some(heads::write(&mut graph, &read, spec, head)?.labels);
     }
     let decision = &file.description.decision;
     let of_classes = classes::log_probs(&mut graph, &taxonomy, decision, &log_probs)?;

@@ -91,12 +91,14 @@ impl Writer<'_> {
                 prefix,
                 positions,
             } => value(true, self.tokens(*x, prefix, positions)?),
-            Step::Token { x, place } => {
+            Step::Token { x, place, count } => {
                 let x = self.rows(*x);
-                let place = self.graph.ints(&[*place as i64]);
+                let places: Vec<i64> = (*place..place + count).map(|p| p as i64).collect();
+                let places = self.graph.ints(&places);
                 let axis = [("axis", Int(2))];
-                value(true, self.graph.node("Gather", &[&x, &place], &axis))
+                value(true, self.graph.node("Gather", &[&x, &places], &axis))
             }
+            Step::Row { maps } => value(false, self.row(maps)),
             Step::Add { x, y, .. } => {
                 let of_rows = self.has_rows(*x) && self.has_rows(*y);
                 let [x, y] = [x, y].map(|m| self.form(*m, of_rows));
@@ -142,6 +144,18 @@ impl Writer<'_> {
                 value(false, self.graph.node("MaxPool", &[&x], &attributes))
             }
         })
+    }
+
+    /// The planes of maps behind each other, as a map of 1 × 1.
+    fn row(&mut self, maps: &[usize]) -> String {
+        let planes = maps.iter().map(|x| {
+            let (h, w, c) = self.sides(*x);
+            let planes = self.planes(*x);
+            self.graph.reshape(&planes, &[h * w * c, 1, 1])
+        });
+        let planes: Vec<String> = planes.collect();
+        let planes: Vec<&str> = planes.iter().map(String::as_str).collect();
+        self.graph.node("Concat", &planes, &[("axis", Int(1))])
     }
 
     /// The names of a normalisation's map, scale and shift.

@@ -43,9 +43,11 @@ pub enum Step {
         prefix: Tensor,
         positions: Tensor,
     },
+    /// `count` tokens of each image from `place` on.
     Token {
         x: usize,
         place: usize,
+        count: usize,
     },
     /// x + factor · y, with one factor an image or none.
     Add {
@@ -59,6 +61,10 @@ pub enum Step {
     ScaleChannels {
         x: usize,
         gate: usize,
+    },
+    /// Maps behind each other in one row, each channel by channel.
+    Row {
+        maps: Vec<usize>,
     },
     AvgPool {
         x: usize,
@@ -171,12 +177,13 @@ impl Step {
                 }
                 Ok([batch, 1, n, c])
             }
-            Self::Token { x, place } => {
+            Self::Token { x, place, count } => {
                 let [batch, h, w, c] = of[*x];
-                if *place >= h * w {
-                    bail!("token {place} of {}", h * w)
+                let fits = place.checked_add(*count).is_some_and(|end| end <= h * w);
+                if *count == 0 || !fits {
+                    bail!("{count} tokens from token {place} on of {}", h * w)
                 }
-                Ok([batch, 1, 1, c])
+                Ok([batch, 1, *count, c])
             }
             Self::Add { x, y, factors } => {
                 if of[*x] != of[*y] {
@@ -206,6 +213,13 @@ impl Step {
                     )
                 }
                 Ok(of[*x])
+            }
+            Self::Row { maps } => {
+                let Some(first) = maps.first() else {
+                    bail!("a row of maps: expected at least one, found none")
+                };
+                let width = maps.iter().map(|x| of[*x][1..].iter().product::<usize>());
+                Ok([of[*first][0], 1, 1, width.sum()])
             }
             Self::AvgPool { x, params } => Ok(fits(params.windows(of[*x]))?.out_dims()),
             Self::MaxPool {

@@ -426,8 +426,32 @@ impl Tape {
     /// # Errors
     /// If there is no such token.
     pub fn token(&mut self, x: &Map, place: usize) -> Result<Map> {
+        self.tokens_from(x, place, 1)
+    }
+
+    /// `count` tokens of each image from the one at `place` on, as a map of 1 × `count`.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    #[doc(hidden)]
+    pub fn tokens_from(&mut self, x: &Map, place: usize, count: usize) -> Result<Map> {
         let x = self.place(x)?;
-        self.run(Step::Token { x, place })
+        self.run(Step::Token { x, place, count })
+    }
+
+    /// Maps behind each other in one row, as a map of 1 × 1: of each image the planes `(channels, H, W)` of the first, then
+    /// those of the next.
+    ///
+    /// # Shapes
+    /// The result has Σ channels · H · W channels.
+    ///
+    /// # Errors
+    /// If there is none, or one is of another tape.
+    #[doc(hidden)]
+    pub fn row(&mut self, maps: &[Map]) -> Result<Map> {
+        let maps = maps.iter().map(|map| self.place(map));
+        let maps = maps.collect::<Result<_>>()?;
+        self.run(Step::Row { maps })
     }
 
     /// x + factor · y, with one factor an image (drop-path) or none.

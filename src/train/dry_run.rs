@@ -24,6 +24,8 @@ pub struct Part {
     pub lr: f64,
     /// The first epoch, from 1, in which any of it is trained.
     pub from: Option<usize>,
+    /// Multiplications with additions of a head for one photo, forward; `None` of a stage.
+    pub multiply_adds: Option<u64>,
 }
 
 /// What a run would train, and what it costs.
@@ -59,8 +61,16 @@ pub fn dry_run(config: &Config, weights: Tensors) -> Result<Plan> {
             trained: 0,
             lr: 0.0,
             from: None,
+            multiply_adds: None,
         })
         .collect();
+    let (_, heads, joint) = network.model.parts();
+    for (part, head) in parts[groups.stages.len()..]
+        .iter_mut()
+        .zip(heads.iter().chain(joint))
+    {
+        part.multiply_adds = Some(head.multiply_adds()?);
+    }
     let mut add = |name: &str, of: &mut dyn FnMut(&mut Part)| {
         let part = match name.strip_prefix("backbone.") {
             Some(name) => parts.get_mut(groups.stage(name)),

@@ -7,7 +7,7 @@ use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::data::named_photo::NamedPhoto;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::features;
-use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model::{Layout, ModelSpec, MultiTaskModel};
 use crate::model_file::{ModelFile, Tensors};
 use candle_core::Tensor;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub(crate) fn open(
     stop: &AtomicBool,
 ) -> Result<Option<(Features, Vec<Key>)>> {
     let extractor = Extractor::new(spec, tensors)?;
-    let mut kept = Features::open(Some(cache), extractor, spec.backbone.num_features())?;
+    let mut kept = Features::open(Some(cache), extractor, Layout::of(spec)?.width)?;
     let Some(fingerprints) = kept.identify(photos, stop)? else {
         return Ok(None);
     };

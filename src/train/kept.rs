@@ -8,7 +8,7 @@ use crate::data::loader::LoaderConfig;
 use crate::data::named_photo::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
-use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model::{Layout, ModelSpec, MultiTaskModel};
 use crate::model_file::Tensors;
 use candle_core::Tensor;
 use std::sync::atomic::AtomicBool;
@@ -55,7 +55,7 @@ impl Identified {
         let mut features = Features::open(
             config.feature_cache.as_deref(),
             Extractor::new(spec, tensors)?,
-            spec.backbone.num_features(),
+            Layout::of(spec)?.width,
         )?;
         let photos = train.iter().chain(valid);
         let photos: Vec<NamedPhoto> = photos.map(|i| (&dataset.samples[*i]).into()).collect();

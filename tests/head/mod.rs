@@ -6,5 +6,6 @@ mod loss_kinds;
 mod losses;
 mod numbers;
 mod ordered;
+mod own;
 mod rows;
 mod taxonomy;

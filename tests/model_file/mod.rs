@@ -10,5 +10,6 @@ mod old_files;
 mod onnx;
 mod onnx_cases;
 mod onnx_file;
+mod own;
 mod surgery;
 mod trust_weights;

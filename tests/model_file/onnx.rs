@@ -4,6 +4,7 @@
 use super::onnx_cases::{Case, case, cases};
 use super::onnx_cases::{adapted, model, outputs, photos};
 use super::onnx_file::{Model, read};
+use super::own::learnt;
 use candle_core::{DType, Device, Tensor};
 use hydranet::heads::{NewTensors, add};
 use hydranet::onnx::to_bytes;
@@ -73,7 +74,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// What is wrong with a graph, whatever the model.
-fn faults(model: &Model) -> Vec<String> {
+pub fn faults(model: &Model) -> Vec<String> {
     let mut faults = Vec::new();
     let mut known: BTreeSet<&str> = model.inputs.iter().map(|(n, _)| n.as_str()).collect();
     for (name, constant) in &model.constants {
@@ -181,7 +182,7 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
     let checked: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&std::fs::read_to_string(golden().join("onnx.json")).unwrap())
             .unwrap();
-    assert_eq!(checked.len(), cases().len() + 2, "{:?}", checked.keys());
+    assert_eq!(checked.len(), cases().len() + 3, "{:?}", checked.keys());
     let mut changed = Vec::new();
     for case in &cases() {
         let now = digest(&to_bytes(&model(case)).unwrap());
@@ -195,6 +196,11 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
         changed.push("numbers".into());
     }
     assert!(checked["numbers"]["difference"].as_f64().unwrap() < 1e-4);
+    let now = digest(&to_bytes(&learnt()).unwrap());
+    if checked["own"]["sha256"] != now.as_str() {
+        changed.push("own".into());
+    }
+    assert!(checked["own"]["difference"].as_f64().unwrap() < 1e-4);
     // Of one every byte.
     let now = hexadecimal(&Sha256::digest(to_bytes(&lite0()).unwrap()));
     if checked["bytes"]["sha256"] != now.as_str() {
@@ -386,6 +392,9 @@ fn models_are_written_for_the_script() {
     let photos = photos(5, h, w, file.description.model.input.channels);
     digests.insert("numbers".into(), digest(&to_bytes(&file).unwrap()));
     write_case(&folder, "numbers", &adapted(file, &photos), &photos);
+    let file = learnt();
+    digests.insert("own".into(), digest(&to_bytes(&file).unwrap()));
+    write_case(&folder, "own", &file, &self::photos(5, 32, 32, 3));
     let digests = serde_json::to_vec(&digests).unwrap();
     std::fs::write(folder.join("digests.json"), digests).unwrap();
 

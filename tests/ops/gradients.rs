@@ -144,6 +144,21 @@ const TABLE: &[Row] = &[
     ("tape: tokens with registers, positions behind them", || check(&[v([2, 6, 2, 3]), v([1, 3, 6]), v([1, 6, 6])], |a| on_tape(&a[0], |tape, x| {
         tape.tokens(x, &a[1], &a[2])
     }))),
+    ("tape: tokens behind a prefix, and their mean", || check(&[v([2, 4, 1, 5])], |a| on_tape(&a[0], |tape, x| {
+        let y = tape.tokens_from(x, 2, 3)?;
+        let mean = tape.global_avg_pool(&y)?;
+        tape.scale_channels(y, &mean)
+    }))),
+    ("tape: a row of maps behind norm and relu, one of them twice", || check(&norm_args(), |a| on_tape(&a[0], |tape, x| {
+        let y = normed(tape, x, a)?;
+        let mean = tape.global_avg_pool(&y)?;
+        tape.row(&[mean, y.clone(), x.clone(), y])
+    }))),
+    ("composition: a row of maps, one of them twice", || check(&[v([2, 3, 4, 5])], |a| run(Tape::composed, &a[0], |tape, x| {
+        let mean = tape.global_avg_pool(&x)?;
+        let some = tape.tokens_from(&x, 3, 4)?;
+        tape.row(&[mean, x.clone(), some, x])
+    }))),
     ("tape: global response norm of gelu", || check(&[v([2, 5, 3, 4]), v([5, 5]), v([5]), v([5])], |a| on_tape(&a[0], |tape, x| {
         let y = tape.linear(x, &a[1], None, Activation::Gelu)?;
         tape.global_response_norm(&y, &a[2], &a[3], 1e-6)
@@ -208,7 +223,7 @@ const TABLE: &[Row] = &[
 ];
 
 /// Rows so far; a row that is lost is noticed.
-const ROWS: usize = 102;
+const ROWS: usize = 105;
 
 /// A tape from `x` to its result.
 fn on_tape(x: &Tensor, f: impl Fn(&mut Tape, &Map) -> Result<Map>) -> Result<Tensor> {

@@ -8,6 +8,7 @@ mod hostile;
 mod library;
 mod mixing;
 mod numbers;
+mod own;
 mod train;
 mod trust_resume;
 mod trust_runs;

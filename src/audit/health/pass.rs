@@ -168,6 +168,8 @@ pub(super) fn read(
                 }
                 // Persons are told by what the model itself would see.
                 if *input == looker.input {
+                    let own = looker.model.parts().0.num_features();
+                    let features = features.narrow(1, 0, own)?;
                     width = features.dims()[1];
                     rows.extend(features.flatten_all()?.to_vec1::<f32>()?);
                 }

@@ -3,7 +3,7 @@
 
 mod spec;
 
-use super::{Each, Network, numbered};
+use super::{Behind, Each, Network, numbered};
 use crate::layers::{
     Conv, ConvConfig, ConvNormAct, ConvNormActConfig, Mode, Padding, SqueezeConfig, SqueezeExcite,
     inverted_residual, residual,
@@ -292,5 +292,12 @@ impl Network for Inverted {
         };
         each(tape, &x)?;
         Ok(x)
+    }
+
+    fn behind(&self) -> Behind {
+        match self.head {
+            HeadLayer::Map(_) => Behind::Conv,
+            HeadLayer::Pooled(_) | HeadLayer::PooledNorm(_) => Behind::Pooling,
+        }
     }
 }

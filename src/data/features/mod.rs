@@ -5,10 +5,11 @@ mod file;
 mod fingerprint;
 mod photos;
 
+use crate::backbone::Reading;
 use crate::data::augment::AugmentConfig;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
-use crate::model::ModelSpec;
+use crate::model::{Layout, ModelSpec};
 use crate::model_file::Tensors;
 use candle_core::{Device, Tensor};
 use file::{Header, Mapped};
@@ -47,6 +48,9 @@ pub(crate) struct Extractor {
     /// Of the backbone's tensors.
     weights: Fingerprint,
     input: InputSpec,
+    /// What stands behind the features in a row, for heads that read more than them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    readings: Vec<Reading>,
     /// The program's version, and [`PIXELS`]: another one may prepare photos or round differently.
     hydranet: String,
 }
@@ -58,6 +62,7 @@ impl Extractor {
             backbone: spec.backbone.name().into(),
             weights: Fingerprint::of_backbone(tensors)?,
             input: spec.input.clone(),
+            readings: Layout::of(spec)?.readings,
             hydranet: format!("{}, {PIXELS}", env!("CARGO_PKG_VERSION")),
         })
     }

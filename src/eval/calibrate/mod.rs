@@ -119,21 +119,33 @@ pub fn calibrate(
     let joint = joint
         .iter()
         .map(|h| (h, JOINT.to_string(), classes.to_vec()));
-    let mut temperatures = Vec::new();
-    for ((head, prefix, truth), outputs) in heads.chain(joint).zip(outputs.iter()) {
+    let all: Vec<_> = heads.chain(joint).collect();
+    let mut order = model.order().to_vec();
+    order.extend(order.len()..all.len());
+    let mut temperatures: Vec<Option<Calibrated>> = vec![None; all.len()];
+    for place in order {
+        let (head, prefix, truth) = &all[place];
+        let behind = !head.layers.after.is_empty();
+        // Such a head sees those before it as they are now.
+        let again = behind.then(|| file.build()?.outputs(features, Mode::Eval));
+        let again = again.transpose()?;
+        let Some(outputs) = again.as_ref().unwrap_or(&outputs).iter().nth(place) else {
+            continue;
+        };
         let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
-        let photos = truth.into_iter().enumerate();
-        let known: Vec<(usize, usize)> = photos.filter_map(|(i, t)| Some((i, t?))).collect();
+        let photos = truth.iter().enumerate();
+        let known: Vec<(usize, usize)> = photos.filter_map(|(i, t)| Some((i, (*t)?))).collect();
         let truth: Vec<usize> = known.iter().map(|(_, label)| *label).collect();
         let readout = Readout::new(head);
         let at = |i: usize, t: f64| of_outputs(&readout, &rows[known[i].0], t);
         let found = best_temperature(&truth, at);
-        fold(&mut file, &prefix, &head.loss.kind, found)?;
+        fold(&mut file, prefix, &head.loss.kind, found)?;
         let all = |t: f64| (0..truth.len()).map(|i| at(i, t)).collect::<Vec<_>>();
         let pair = [&all(1.0)[..], &all(found)];
         let labels = head.num_labels();
-        temperatures.push(fit(&head.name, labels, &truth, found, pair)?);
+        temperatures[place] = Some(fit(&head.name, labels, &truth, found, pair)?);
     }
+    let mut temperatures: Vec<Calibrated> = temperatures.into_iter().flatten().collect();
     let calibrated = logits(&file.build()?, features)?;
     let decision = &mut file.description.decision;
     let class = calibrate_class(decision, &taxonomy, &calibrated, classes, &uncalibrated)?;
@@ -307,7 +319,10 @@ fn threshold(
 /// # Errors
 /// [`Error::Invalid`] if there are fewer than two of either, or all are alike.
 pub fn with_novelty(file: &ModelFile, train: &Tensor, aside: &Tensor) -> Result<ModelFile> {
-    let (spec, tensors) = principal::novelty(train, aside)?;
+    // Wider rows begin with the backbone's own features.
+    let width = file.description.model.backbone.num_features();
+    let own = |rows: &Tensor| rows.narrow(1, 0, width.min(rows.dim(1)?));
+    let (spec, tensors) = principal::novelty(&own(train)?, &own(aside)?)?;
     let mut file = file.clone();
     file.description.novelty = Some(spec);
     file.tensors.retain(|name, _| !name.starts_with("novelty."));

@@ -234,6 +234,10 @@ fn usage(file: &ModelFile) -> String {
     if heads.iter().any(|h| h.labels.number.is_some()) {
         text += " Heads that predict a number have one output a bin of `range`.";
     }
+    if heads.iter().any(|h| !h.layers.reads_features()) {
+        text +=
+            " Some do not read the features alone (`pool`, `from_stage`, `after` in the metadata).";
+    }
     text.push('\n');
     text
 }

@@ -1,7 +1,8 @@
 //! A model file being changed, and the first values of new heads.
 
 use crate::error::{Error, Result};
-use crate::head::{Head, HeadSpec};
+use crate::head::{Head, HeadSpec, Inputs};
+use crate::model::Layout;
 use crate::model::combine::Decision;
 use crate::model_file::file::ModelFile;
 use crate::random::init::init_tensor;
@@ -16,13 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum NewTensors {
-    /// Weights drawn from ±1/√inputs, biases 0; the same seed, head name and shape give the same values. To be trained.
+    /// Weights drawn from ±1/√inputs, biases 0, poolings at their first values; the same seed, head name and shape give the
+    /// same values. To be trained.
     Fresh {
         /// The seed.
         seed: u64,
     },
-    /// Trained ones, named `fc.weight`, `fc.bias`, and with a hidden layer `hidden.weight`, `hidden.bias`; as
-    /// [`head_tensors`](super::head_tensors) gives them.
+    /// Trained ones, named `fc.weight`, `fc.bias`, with a hidden layer `hidden.weight`, `hidden.bias`, and with a pooling that
+    /// learns `pool.p` or `pool.query`; as [`head_tensors`](super::head_tensors) gives them.
     Given(Tensors),
 }
 
@@ -36,6 +38,7 @@ impl Edit {
         let mut file = file.clone();
         let description = &mut file.description;
         let before = std::mem::replace(&mut description.model.heads, heads);
+        check_after(&before, &description.model.heads)?;
         let classes = description.model.taxonomy()?.class_names();
         // Labels of the same names under other thresholds are other labels.
         let other_borders = description.model.heads.iter().any(|new| {
@@ -74,7 +77,10 @@ impl Edit {
     pub(crate) fn with(mut self, spec: &HeadSpec, tensors: NewTensors) -> Result<Self> {
         let own = match tensors {
             NewTensors::Fresh { seed } => {
-                Fresh::draw(spec, self.0.description.model.backbone.num_features(), seed)?
+                let model = &self.0.description.model;
+                let mut layout = Layout::of(model)?;
+                let reads = layout.heads.swap_remove(model.head_index(&spec.name)?);
+                Fresh::draw(spec, reads, seed)?
             }
             NewTensors::Given(tensors) => tensors,
         };
@@ -100,6 +106,31 @@ impl Edit {
         self.0.build()?;
         Ok(self.0)
     }
+}
+
+/// Refuses other labels of a head, or other borders between them, where another, which stays, has learnt behind it.
+fn check_after(before: &[HeadSpec], heads: &[HeadSpec]) -> Result<()> {
+    let of = |heads: &[HeadSpec], name: &String| {
+        let head = heads.iter().find(|h| h.name == *name)?;
+        let (names, borders) = (&head.labels.names, &head.labels.thresholds);
+        Some(format!("{names:?} with thresholds {borders:?}"))
+    };
+    for head in heads.iter().filter(|h| before.contains(h)) {
+        for name in &head.layers.after {
+            if let (Some(old), Some(new)) = (of(before, name), of(heads, name))
+                && old != new
+            {
+                return Err(Error::Invalid {
+                    what: format!("head `{}`, after", head.name),
+                    expected: format!(
+                        "the labels of head `{name}` behind which it has learnt, {old}"
+                    ),
+                    found: format!("{new}; replace or remove head `{}` first", head.name),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the names of a head's tensors start with in a file.
@@ -133,14 +164,14 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn draw(spec: &HeadSpec, num_features: usize, seed: u64) -> Result<Tensors> {
+    fn draw(spec: &HeadSpec, reads: Inputs, seed: u64) -> Result<Tensors> {
         let fresh = Self {
             seed,
             head: spec.name.clone(),
             drawn: Arc::default(),
         };
         let vb = VarBuilder::from_backend(Box::new(fresh.clone()), DType::F32, Device::Cpu);
-        Head::new(spec, num_features, 0, vb)?;
+        Head::over(spec, reads, 0, vb)?;
         let drawn = fresh.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(drawn.clone())
     }

@@ -21,6 +21,7 @@ pub use edit::NewTensors;
 use super::file::ModelFile;
 use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
+use crate::model::Layout;
 use crate::tensors::Tensors;
 use apart::names;
 use candle_core::{DType, Tensor};
@@ -135,6 +136,11 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
         });
     }
     heads[place] = renamed(&heads[place], to);
+    for after in heads.iter_mut().flat_map(|h| &mut h.layers.after) {
+        if after == from {
+            *after = to.into();
+        }
+    }
     let mut file = file.clone();
     let conditions = heads.iter_mut().map(|h| &mut h.labels.when);
     for labels in conditions.chain(&mut file.description.model.impossible) {
@@ -206,8 +212,8 @@ pub fn reset(file: &ModelFile, name: &str, seed: u64) -> Result<ModelFile> {
 ///
 /// # Errors
 /// [`Error::UnknownName`] if a head named is not there; [`Error::Invalid`] if the backbones are of different architectures, if
-/// their tensors or inputs differ and `how` does not allow it, or if the name is taken; [`Error::OutOfRange`] if there is no such
-/// place.
+/// their tensors or inputs differ and `how` does not allow it, if a head that it comes after is missing or another one, or if the
+/// name is taken; [`Error::OutOfRange`] if there is no such place.
 pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Result<ModelFile> {
     let (ours, theirs) = (&file.description.model, &from.description.model);
     let spec = &theirs.heads[theirs.head_index(name)?];
@@ -224,7 +230,7 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
         return refuse(words(features(ours)), words(features(theirs)));
     }
     if !how.allow_other_backbone {
-        let found = match first_difference(file, from)? {
+        let found = match first_difference(file, from, "backbone.")? {
             Some(tensor) => format!("another `{tensor}`"),
             None if ours.input != theirs.input => "another input (size, crop …)".into(),
             None => String::new(),
@@ -233,6 +239,9 @@ pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Res
             let expected = "this model's, bit for bit, since on other features the head predicts nonsense (`allow_other_backbone` takes it all the same, to be trained again)";
             return refuse(expected.into(), found);
         }
+    }
+    if !how.allow_other_backbone {
+        check_before((file, from), spec)?;
     }
     let spec = match &how.rename {
         Some(to) if *to != spec.name => renamed(spec, to),
@@ -270,7 +279,10 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     };
     let mut merged = first.clone();
     for (place, other) in others.iter().enumerate() {
-        for (i, head) in other.description.model.heads.iter().enumerate() {
+        let heads = &other.description.model.heads;
+        let order = Layout::of(&other.description.model)?.order;
+        let before = merged.description.model.heads.len();
+        for (i, head) in order.iter().map(|place| &heads[*place]).enumerate() {
             if merged.description.model.head_index(&head.name).is_ok() {
                 return Err(Error::Refused {
                     what: format!("head `{}` of model {}", head.name, place + 2),
@@ -279,9 +291,12 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
                     remedy: Remedy::RenameHead,
                 });
             }
+            // Those behind it in the other model may be there already, because it comes after them.
+            let earlier = order[..i].iter().filter(|place| **place < order[i]);
             let how = Graft {
                 // The first has been compared with it.
                 allow_other_backbone: i > 0,
+                place: Place::At(before + earlier.count()),
                 ..Graft::default()
             };
             merged = graft(&merged, other, &head.name, &how)?;
@@ -298,6 +313,34 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     }
     merged.description.model.validate()?;
     Ok(merged)
+}
+
+/// Refuses a head that comes after heads which this model has not, or has others of.
+fn check_before((file, from): (&ModelFile, &ModelFile), spec: &HeadSpec) -> Result<()> {
+    let labels = |of: &ModelFile, name: &str| -> Option<Vec<String>> {
+        let heads = &of.description.model.heads;
+        Some(heads.iter().find(|h| h.name == name)?.labels.names.clone())
+    };
+    for name in &spec.layers.after {
+        let refuse = |found: String| {
+            Err(Error::Invalid {
+                what: format!("head `{}`, after", spec.name),
+                expected: format!("the head `{name}` that it has learnt behind, bit for bit"),
+                found,
+            })
+        };
+        let Some(ours) = labels(file, name) else {
+            return refuse("none of that name in this model".into());
+        };
+        let prefix = prefix(name);
+        if Some(ours) != labels(from, name) {
+            return refuse("one of other labels".into());
+        }
+        if let Some(tensor) = first_difference(file, from, &prefix)? {
+            return refuse(format!("another `{tensor}`"));
+        }
+    }
+    Ok(())
 }
 
 /// The tensors of head `name` by their names within the head: `fc.weight`, `fc.bias` …
@@ -329,15 +372,15 @@ fn renamed(spec: &HeadSpec, to: &str) -> HeadSpec {
     renamed
 }
 
-/// The first backbone tensor, in order of name, that is not bit for bit the same in both.
-fn first_difference(a: &ModelFile, b: &ModelFile) -> Result<Option<String>> {
+/// The first tensor of a prefix, in order of name, that is not bit for bit the same in both.
+fn first_difference(a: &ModelFile, b: &ModelFile, prefix: &str) -> Result<Option<String>> {
     let bits = |t: &Tensor| -> Result<Vec<u32>> {
         let values: Vec<f32> = t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         Ok(values.into_iter().map(f32::to_bits).collect())
     };
-    let of_backbone = |name: &&String| name.starts_with("backbone.");
+    let of_prefix = |name: &&String| name.starts_with(prefix);
     let more = b.tensors.keys().filter(|n| !a.tensors.contains_key(*n));
-    for name in a.tensors.keys().chain(more).filter(of_backbone) {
+    for name in a.tensors.keys().chain(more).filter(of_prefix) {
         let same = match (a.tensors.get(name), b.tensors.get(name)) {
             (Some(x), Some(y)) => x.id() == y.id() || x.dims() == y.dims() && bits(x)? == bits(y)?,
             _ => false,

@@ -70,13 +70,18 @@ impl Interpreter for Composition {
                 prefix,
                 positions,
             } => tokens::tokens(get(x)?, &prefix, &positions),
-            Step::Token { x, place } => tokens::token(get(x)?, place),
+            Step::Token { x, place, count } => tokens::some(get(x)?, place, count),
             Step::Add { x, y, factors } => match factors {
                 Some(factors) => get(x)? + scale(get(y)?, factors)?,
                 None => get(x)? + get(y)?,
             },
             Step::GlobalAvgPool { x } => get(x)?.mean_keepdim((2, 3)),
             Step::ScaleChannels { x, gate } => get(x)?.broadcast_mul(get(gate)?),
+            Step::Row { maps } => {
+                let planes = maps.iter().map(|x| get(*x)?.flatten_from(1));
+                let planes = planes.collect::<Result<Vec<_>>>()?;
+                Tensor::cat(&planes, 1)?.unsqueeze(2)?.unsqueeze(3)
+            }
             Step::AvgPool { x, params } => {
                 let x = get(x)?;
                 pool::avg_pool(x, &params, &fits(params.windows(dims(x)?))?)

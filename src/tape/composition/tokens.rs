@@ -133,10 +133,10 @@ pub(super) fn tokens(x: &Tensor, prefix: &Tensor, positions: &Tensor) -> Result<
     planes(&y, (1, p + patch_count))
 }
 
-/// One token of each image.
-pub(super) fn token(x: &Tensor, place: usize) -> Result<Tensor> {
-    let y = x.flatten_from(2)?.narrow(2, place, 1)?;
-    y.unsqueeze(D::Minus1)?.contiguous()
+/// Some tokens of each image.
+pub(super) fn some(x: &Tensor, place: usize, count: usize) -> Result<Tensor> {
+    let y = x.flatten_from(2)?.narrow(2, place, count)?;
+    y.unsqueeze(2)?.contiguous()
 }
 
 /// A map `(batch, channels, H, W)` as `(batch, H · W, channels)`.

@@ -12,6 +12,7 @@ mod max_pool;
 mod mean;
 mod merge;
 mod response;
+mod row;
 mod tokens;
 mod windows;
 
@@ -42,10 +43,11 @@ impl<T: Value> Interpreter for Engine<T> {
                 prefix,
                 positions,
             } => tokens::forward(self, x, [&prefix, &positions], dims),
-            Step::Token { x, place } => tokens::one(self, x, place),
+            Step::Token { x, place, .. } => tokens::some(self, x, place, dims),
             Step::Add { x, y, factors } => add::forward(self, [x, y], factors),
             Step::GlobalAvgPool { x } => mean::forward(self, x),
             Step::ScaleChannels { x, gate } => gate::forward(self, x, gate),
+            Step::Row { maps } => row::forward(self, maps, dims),
             Step::AvgPool { x, params } => avg_pool::forward(self, x, params, dims),
             Step::MaxPool {
                 x,

@@ -1,4 +1,4 @@
-//! Patches to tokens, and one token of them.
+//! Patches to tokens, and some of them.
 
 use crate::engine::{Back, Engine, Gradient, Node, Slot};
 use crate::step::Output;
@@ -17,7 +17,7 @@ struct Tokens {
     positions: usize,
 }
 
-/// One token of each image.
+/// Some tokens of each image, from `place` on.
 struct Token {
     x: usize,
     place: usize,
@@ -67,17 +67,22 @@ pub(super) fn forward<T: Value>(
     )
 }
 
-/// One token of each image as a map of 1 × 1.
-pub(super) fn one<T: Value>(engine: &mut Engine<T>, x: usize, place: usize) -> Result<Output> {
+/// Tokens of each image from `place` on, as a map of these dimensions.
+pub(super) fn some<T: Value>(
+    engine: &mut Engine<T>,
+    x: usize,
+    place: usize,
+    dims: [usize; 4],
+) -> Result<Output> {
     let slot = &engine.slots[x];
-    let [batch, _, _, c] = slot.dims;
-    let input = slot.input()?;
-    let mut y = Buffer::new(batch * c);
-    for (i, y) in y.chunks_exact_mut(c).enumerate() {
+    let [batch, _, count, c] = dims;
+    let (input, len) = (slot.input()?, count * c);
+    let mut y = Buffer::new(batch * len);
+    for (i, y) in y.chunks_exact_mut(len).enumerate() {
         let from = i * slot.image_len() + place * c;
-        input.copy(from..from + c, y);
+        input.copy(from..from + len, y);
     }
-    let slot = Slot::new([batch, 1, 1, c], y, slot.tracked);
+    let slot = Slot::new(dims, y, slot.tracked);
     Ok(engine.give(slot, &[x], |_, _| Token { x, place }))
 }
 
@@ -112,13 +117,14 @@ impl<T: Value> Node<T> for Tokens {
 impl<T: Value> Node<T> for Token {
     fn backward(&self, gradient: Gradient<T>, back: &mut Back<T>) -> Result<()> {
         let slot = &back.slots[self.x];
-        let (c, image) = (slot.dims[3], slot.image_len());
+        let (from, image) = (self.place * slot.dims[3], slot.image_len());
+        let len = gradient.values.len() / slot.dims[0];
         let mut dx = Buffer::new(slot.len());
         dx.par_chunks_mut(image)
-            .zip(gradient.values.par_chunks(c))
+            .zip(gradient.values.par_chunks(len))
             .for_each(|(dx, dy)| {
                 dx.fill(T::ZERO);
-                dx[self.place * c..(self.place + 1) * c].copy_from_slice(dy);
+                dx[from..from + len].copy_from_slice(dy);
             });
         back.add(self.x, Arc::new(dx));
         Ok(())

@@ -22,6 +22,7 @@ pub(super) fn fit(
     for head in &wanted.heads {
         if let Some(own) = given.heads.iter().find(|h| h.name == head.name) {
             let order = order_of_head(own, head, origin)?;
+            check_inputs((own, given), (head, wanted), origin)?;
             reorder(tensors, &format!("heads.{}", head.name), &order)?;
         }
     }
@@ -43,6 +44,45 @@ pub(super) fn fit(
         reorder(tensors, "joint", &order)?;
     }
     Ok(())
+}
+
+/// Refuses a head that would see something else in the places of what it has learnt by. Another pooling of the same maps may take
+/// over what follows it.
+fn check_inputs(
+    (own, given): (&HeadSpec, &ModelSpec),
+    (head, wanted): (&HeadSpec, &ModelSpec),
+    origin: &str,
+) -> Result<()> {
+    let labels = |of: &ModelSpec, name: &str| {
+        let head = of.heads.iter().find(|h| h.name == name);
+        head.map_or_else(Vec::new, |h| h.labels.names.clone())
+    };
+    let words = |head: &HeadSpec, of: &ModelSpec| {
+        let after = head.layers.after.iter();
+        let after: Vec<String> = after
+            .map(|name| format!("`{name}` with {}", words(&labels(of, name))))
+            .collect();
+        format!(
+            "from_stage {:?}, after [{}]",
+            head.layers.from_stage,
+            after.join("; ")
+        )
+    };
+    let (found, expected) = (words(own, given), words(head, wanted));
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!(
+            "what head `{}` in {origin}, taken by model.weights, reads",
+            head.name
+        ),
+        expected: format!(
+            "{expected}, as in this run; a head of another name in a copy of the file is not taken, and the run's then starts afresh"
+        ),
+        found,
+        remedy: Remedy::RenameHead,
+    })
 }
 
 /// For each of a head's labels its place in the file; nothing where the rows stay as they are.

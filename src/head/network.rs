@@ -238,8 +238,9 @@ impl Head {
         }
     }
 
-    /// Logits whose softmax are the probabilities of the labels: the [`outputs`](Self::outputs), or with the losses `coral` and
-    /// `corn` and where it predicts a number the log-probabilities that follow from them, which are `f32` and without a gradient.
+    /// Logits whose softmax are the probabilities of the labels, or whose sigmoids where a photo may have several at once: the
+    /// [`outputs`](Self::outputs), or with the losses `coral` and `corn` and where it predicts a number the log-probabilities that
+    /// follow from them, which are `f32` and without a gradient.
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 /// What is known of a head: names of nodes.
 pub(crate) struct Written {
-    /// The log-probabilities `(batch, num_labels)` of its labels.
+    /// The log-probabilities `(batch, num_labels)` of its labels; of several at once their logits, which no final class is of.
     pub labels: String,
     /// Where it predicts a number, the probabilities `(batch, bins)` of its bins.
     pub bins: Option<String>,
@@ -44,6 +44,12 @@ pub(crate) fn write(
         let labels = graph.node("LogSoftmax", &[&labels], &[("axis", Int(-1))]);
         let bins = Some(bins);
         return Ok(Written { labels, bins });
+    }
+    if spec.is_multi_label() {
+        return Ok(Written {
+            labels: x,
+            bins: None,
+        });
     }
     let logits = match spec.loss.kind {
         LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),

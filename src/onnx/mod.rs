@@ -4,7 +4,8 @@
 //! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each
 //! head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the
 //! model's [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and
-//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; and `final_class`, `(batch)`, integers, the class that is
+//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; those of a head of several labels at once do not sum to 1, and
+//! from which on a label is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is
 //! decided on. Metadata: `hydranet`, the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the
 //! final classes as a JSON list.
 //!
@@ -89,7 +90,12 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     for (spec, head) in spec.heads.iter().zip(heads) {
         let prefix = format!("heads.{}", spec.name);
         let written = heads::write(&mut graph, &features, (spec, &prefix), head)?;
-        graph.named("Exp", &[&written.labels], &[&spec.name], &[]);
+        let probs = if spec.is_multi_label() {
+            "Sigmoid"
+        } else {
+            "Exp"
+        };
+        graph.named(probs, &[&written.labels], &[&spec.name], &[]);
         graph.output(&spec.name, &[spec.num_labels()]);
         if let Some((number, bins)) = spec.labels.number.as_ref().zip(written.bins) {
             let [mean, all] = number_outputs(spec);

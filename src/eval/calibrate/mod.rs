@@ -55,7 +55,8 @@ pub enum Abstain {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CalibrationReport {
-    /// The heads in order, the joint head if there is one, then the final class.
+    /// The heads in order but for those of several labels at once, which are left as they are, the joint head if there is one,
+    /// then the final class.
     pub temperatures: Vec<Calibrated>,
     /// Below this probability of the final class a prediction abstains.
     pub min_confidence: f64,
@@ -87,8 +88,8 @@ fn of_outputs(readout: &Readout, outputs: &[f32], temperature: f64) -> Vec<f64> 
 }
 
 /// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file
-/// is read like any other, and the head keeps it wherever it goes. The final class's is in the decision; offsets that were tuned
-/// are tuned anew.
+/// is read like any other, and the head keeps it wherever it goes; a head of several labels at once stays as it is. The final
+/// class's is in the decision; offsets that were tuned are tuned anew.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`; `labels` and `classes` have one entry a photo, those of the heads that apply and are
@@ -120,7 +121,8 @@ pub fn calibrate(
         .iter()
         .map(|h| (h, JOINT.to_string(), classes.to_vec()));
     let mut temperatures = Vec::new();
-    for ((head, prefix, truth), outputs) in heads.chain(joint).zip(outputs.iter()) {
+    let all = heads.chain(joint).zip(outputs.iter());
+    for ((head, prefix, truth), outputs) in all.filter(|((h, ..), _)| !h.is_multi_label()) {
         let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
         let photos = truth.into_iter().enumerate();
         let known: Vec<(usize, usize)> = photos.filter_map(|(i, t)| Some((i, t?))).collect();

@@ -128,7 +128,7 @@ pub use candle_core as candle;
 pub use error::{Error, HubErrorKind, Remedy, Result};
 pub use head::{
     ClassWeightRule, ClassWeights, Head, HeadSpec, LabelSpec, LayerSpec, LossKind, LossSpec,
-    LossTerm, NumberSpec, PoolKind,
+    LossTerm, MultiLabelSpec, NumberSpec, PoolKind,
 };
 pub use input::{InputSpec, Interpolation, Photo, PhotoSource};
 pub use layers::{BatchNormMode, Mode};

@@ -98,7 +98,10 @@ fn write_out_of_fold(
     path: &Path,
 ) -> Result<()> {
     let mut titles = header(&["path", "person", "fold"]);
-    for (head, name) in taxonomy.heads().iter().enumerate() {
+    // No label is asked for where a photo may have several.
+    let is_asked = |head: &usize| !taxonomy.is_multi_label(*head);
+    let heads = taxonomy.heads().iter().enumerate();
+    for (head, name) in heads.filter(|(head, _)| is_asked(head)) {
         titles.push(format!("{name}_given"));
         titles.extend(taxonomy.labels(head).iter().map(|l| format!("{name}_{l}")));
     }
@@ -122,7 +125,8 @@ fn write_out_of_fold(
             let own = &probs[place * width..(place + 1) * width];
             row.extend(own.iter().map(f64::to_string));
         };
-        for (head, probs) in found.heads.iter().enumerate() {
+        let heads = found.heads.iter().enumerate();
+        for (head, probs) in heads.filter(|(head, _)| is_asked(head)) {
             let labels = taxonomy.labels(head);
             let given = known[place][head].map(|l| labels[l].clone());
             put(given, probs, labels.len());

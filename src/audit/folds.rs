@@ -4,7 +4,7 @@ use crate::data::dataset::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::eval::score::MAX_CONFUSION;
 use crate::experiment::held_out::HeldOut;
-use crate::model::combine::{argmax, log_softmax};
+use crate::model::combine::{argmax, label_log_probs};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
 use crate::train::config::{Config, FineTune};
@@ -96,7 +96,7 @@ impl OutOfFold {
     /// Takes what a model says of the photos at `places`.
     fn take(&mut self, taxonomy: &Taxonomy, places: &[usize], found: &HeldOut) -> Result<()> {
         for (place, logits) in places.iter().zip(&found.logits) {
-            let log_probs = logits.map(|l| log_softmax(l));
+            let log_probs = label_log_probs(taxonomy, logits);
             let decision = &found.description.decision;
             let classes = decision.log_probs(taxonomy, &log_probs)?;
             self.class[*place] = argmax(&classes);

@@ -242,6 +242,7 @@ fn reports(
             probs: Vec::new(),
             class_probs: Vec::new(),
             numbers: Vec::new(),
+            sets: Vec::new(),
         }
     };
     (0..folds)

@@ -4,6 +4,8 @@ use super::ConfigArgs;
 use super::broken::take_out_broken;
 use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::terminal::note;
+use crate::Error;
 use crate::audit::confident::{Quality, Rule};
 use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
 use crate::data::corrections::Corrections;
@@ -117,6 +119,27 @@ impl Audit {
             retrain: self.retrain,
         };
         let names: Vec<String> = spec.heads.iter().map(|h| h.name.clone()).collect();
+        let several: Vec<&str> = spec
+            .heads
+            .iter()
+            .filter(|h| h.is_multi_label())
+            .map(|h| h.name.as_str())
+            .collect();
+        if several.len() == names.len() {
+            return Err(Error::Invalid {
+                what: "the heads to audit".into(),
+                expected: "some of which a photo has one label".into(),
+                found: format!("only those of several at once, {}", several.join(", ")),
+            });
+        }
+        if !several.is_empty() {
+            note(format!(
+                "{} of {} heads are of several labels at once and not looked at: {}",
+                several.len(),
+                names.len(),
+                several.join(", ")
+            ));
+        }
         let mut progress = Progress::new("audit");
         let audited = run(
             &config,

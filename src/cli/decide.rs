@@ -5,19 +5,20 @@ use super::sides::DataArgs;
 use crate::data::dataset::Split;
 use crate::data::seen::record_valid;
 use crate::data::targets::classes;
-use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned};
+use crate::eval::decide::{DRAWS, Decided, RuleScore, compare, tuned, untuned, with_thresholds};
 use crate::eval::evaluate::{logits, score};
 use crate::io::lock::OutputLock;
 use crate::model::Logits;
 use crate::train::finished::{cache_beside, features_of_file};
-use crate::{Decision, DecisionRule, Error, ModelFile};
-use clap::Args;
+use crate::{Decision, DecisionRule, Error, HeadSpec, ModelFile};
+use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `hydranet decide`.
 #[derive(Args)]
 #[command(
+    group = ArgGroup::new("change").args(["rule", "thresholds"]).multiple(true),
     after_help = "The prior is that of the training photos, offsets are tuned on the validation photos, and all rules are scored on the test photos, on the sides where they stood when the model was trained: give the data it was trained on."
 )]
 pub(crate) struct Decide {
@@ -29,8 +30,12 @@ pub(crate) struct Decide {
     /// The rule to write into --out: product, prior, joint, fused, class_offsets or label_offsets.
     #[arg(long, requires = "out", value_name = "NAME")]
     rule: Option<String>,
+    /// Tune the probability from which on each label is said, of heads of several labels at once, for the greatest F1 of the
+    /// label on the validation photos, and write them into --out.
+    #[arg(long, requires = "out")]
+    thresholds: bool,
     /// The model file to write; --model is not changed.
-    #[arg(long, requires = "rule", value_name = "FILE")]
+    #[arg(long, requires = "change", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
@@ -83,9 +88,15 @@ impl Decide {
             let untuned = untuned(rule, &taxonomy, share, &train)?;
             tuned(untuned, &taxonomy, &of_valid, &truth)
         };
-        if let (Some(rule), Some(out)) = (wanted, &self.out) {
-            file.description.decision = make(rule)?;
-            if rule.is_tuned() {
+        if let Some(out) = &self.out {
+            if let Some(rule) = wanted {
+                file.description.decision = make(rule)?;
+            }
+            if self.thresholds {
+                let (spec, valid) = (&file.description.model, &valid);
+                file.description.model = with_thresholds(spec, &dataset, valid, &of_valid)?;
+            }
+            if self.thresholds || wanted.is_some_and(DecisionRule::is_tuned) {
                 record_valid(&mut file.description, &dataset, &valid)?;
             }
             file.write(out)?;
@@ -94,6 +105,9 @@ impl Decide {
                 out.display(),
                 file.description.decision.rule.name()
             ));
+            if self.thresholds {
+                file.description.model.heads.iter().for_each(say_thresholds);
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let mut decided = Vec::new();
@@ -121,6 +135,16 @@ impl Decide {
             table(&scores)
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// From which probability on a head of several labels at once says each.
+fn say_thresholds(head: &HeadSpec) {
+    if let Some(several) = &head.labels.multi_label {
+        let least = several.thresholds(head.num_labels());
+        let pairs = head.labels.names.iter().zip(least);
+        let pairs: Vec<String> = pairs.map(|(l, t)| format!("{l} {t:.4}")).collect();
+        say(format!("{}: said from {} on", head.name, pairs.join(", ")));
     }
 }
 

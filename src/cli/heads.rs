@@ -74,13 +74,14 @@ enum Action {
         /// Its new name.
         to: String,
     },
-    /// Move the borders between the labels of a head that predicts a number, without training it again.
+    /// Move the borders between the labels of a head that predicts a number, or the probabilities from which on a head of several
+    /// labels at once says each, without training it again.
     Thresholds {
         #[command(flatten)]
         files: Files,
         /// The head.
         name: String,
-        /// The new borders in order, as many as before.
+        /// The new borders in order, as many as before; or the probabilities, one a label.
         #[arg(required = true, allow_negative_numbers = true, value_name = "NUMBER")]
         thresholds: Vec<f64>,
     },

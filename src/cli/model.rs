@@ -154,6 +154,14 @@ impl Inspect {
                 head.labels.names.join(", "),
                 head.loss.weight
             ));
+            if let Some(several) = &head.labels.multi_label {
+                let least = several.thresholds(head.num_labels());
+                let least = least.iter().map(|t| format!("{t:.4}"));
+                say(format!(
+                    "          several at once, said from the probabilities {} on",
+                    least.collect::<Vec<_>>().join(", ")
+                ));
+            }
             if let Some(number) = &head.labels.number {
                 let borders = head.labels.thresholds.iter().map(f64::to_string);
                 say(format!(

@@ -7,7 +7,7 @@ use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
 use crate::escape::printable_json;
-use crate::eval::predictions::{number_cells, number_header};
+use crate::eval::predictions::{label_cell, number_cells, number_header};
 use crate::input::find_images;
 use crate::io::table::to_csv;
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};
@@ -205,7 +205,7 @@ impl More {
         let (class, prob) = (p.class.to_string(), format!("{:.6}", p.prob));
         let mut cells = vec![path.into(), class, p.name.clone(), prob];
         for head in &p.heads {
-            cells.push(head.label.clone().unwrap_or_default());
+            cells.push(label_cell(head));
             cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
             cells.extend(number_cells(head));
         }

@@ -27,6 +27,13 @@ pub struct HeadCounts {
     pub labels: Vec<(String, usize)>,
     /// Photos whose label is not known although the head may apply.
     pub missing: usize,
+    /// Photos that have none of the labels, of a head of several at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub none: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What was found. [`Display`](fmt::Display) gives a text, faults last.
@@ -166,16 +173,25 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
             head: head.name.clone(),
             labels: head.labels.names.iter().map(|l| (l.clone(), 0)).collect(),
             missing: 0,
+            none: 0,
         })
         .collect();
     for sample in &dataset.samples {
         let labels = targets::labels(&dataset.heads, sample);
         let applies = taxonomy.applies(&labels);
-        let of_heads = counts.iter_mut().zip(labels).zip(applies);
-        for ((counts, label), _) in of_heads.filter(|(_, applies)| *applies != Some(false)) {
-            match label.and_then(|l| counts.labels.get_mut(l)) {
-                Some((_, n)) => *n += 1,
-                None => counts.missing += 1,
+        let of_heads = counts.iter_mut().zip(&sample.values).zip(applies);
+        let of_heads = of_heads.enumerate();
+        for (h, ((counts, value), _)) in of_heads.filter(|(_, (_, a))| *a != Some(false)) {
+            let Some(value) = value else {
+                counts.missing += 1;
+                continue;
+            };
+            let of_photo = targets::labels_of(&dataset.heads[h], value);
+            counts.none += usize::from(of_photo.is_empty());
+            for label in of_photo {
+                if let Some((_, n)) = counts.labels.get_mut(label) {
+                    *n += 1;
+                }
             }
         }
     }
@@ -220,6 +236,9 @@ impl fmt::Display for CheckReport {
                 .map(|(l, n)| format!("{l} {n}"))
                 .collect();
             write!(f, "{}: {}", head.head, labels.join(", "))?;
+            if head.none > 0 {
+                write!(f, ", none of them {}", head.none)?;
+            }
             match head.missing {
                 0 => writeln!(f)?,
                 n => writeln!(f, ", not known {n}")?,

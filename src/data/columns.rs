@@ -1,5 +1,6 @@
 //! Which column of a listing holds what, and what its cells say.
 
+use super::label_cell::{Word, parse};
 use super::sample::{Split, Value};
 use super::table::{Row, Table, quoted};
 use super::template::Template;
@@ -279,16 +280,31 @@ pub(crate) fn parse_value(
     if cell.is_empty() || head.labels.unknown.iter().any(|word| word == cell) {
         return Ok(None);
     }
+    let unknown = |word: &str| {
+        let unknown = Error::UnknownLabel {
+            head: head.name.clone(),
+            expected: head.labels.names.clone(),
+            found: word.into(),
+        };
+        format!("column `{column}`: {unknown}")
+    };
+    if let Some(several) = &head.labels.multi_label {
+        let labels = parse(several, &head.labels.names, cell);
+        return labels
+            .map(|labels| Some(Value::Labels(labels)))
+            .map_err(|wrong| match wrong {
+                Word::Unknown(word) => unknown(&word),
+                Word::Twice(word) => format!(
+                    "column `{column}`: each label of head `{}` once is needed, found `{word}` twice",
+                    head.name
+                ),
+            });
+    }
     if head.labels.thresholds.is_empty() {
         let label = head.labels.names.iter().position(|l| l == cell);
-        return label.map(|l| Some(Value::Label(l))).ok_or_else(|| {
-            let unknown = Error::UnknownLabel {
-                head: head.name.clone(),
-                expected: head.labels.names.clone(),
-                found: cell.into(),
-            };
-            format!("column `{column}`: {unknown}")
-        });
+        return label
+            .map(|l| Some(Value::Label(l)))
+            .ok_or_else(|| unknown(cell));
     }
     match cell.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Some(Value::Number(number))),

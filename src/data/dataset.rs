@@ -129,6 +129,9 @@ impl Dataset {
                 if !head.labels.thresholds.is_empty() {
                     words += &format!(" with thresholds {:?}", head.labels.thresholds);
                 }
+                if head.is_multi_label() {
+                    words += ", several at once";
+                }
                 if let Some(number) = head.labels.number {
                     words += &format!(" of a number in {} bins of {:?}", number.bins, number.range);
                 }
@@ -139,6 +142,7 @@ impl Dataset {
             if has.names != needed.names
                 || has.thresholds != needed.thresholds
                 || scales(has) != scales(needed)
+                || has.multi_label.is_some() != needed.multi_label.is_some()
             {
                 let what = format!("the labels of head `{}` in the data", head.name);
                 return differ(

@@ -9,6 +9,7 @@ pub(crate) mod dataset;
 pub(crate) mod faults;
 pub(crate) mod features;
 pub(crate) mod folder;
+pub(crate) mod label_cell;
 pub(crate) mod loader;
 pub(crate) mod manifest;
 pub(crate) mod named_photo;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What a cell says about one head.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Value {
@@ -16,6 +16,8 @@ pub enum Value {
     Label(usize),
     /// A finite number, for a head with thresholds.
     Number(f64),
+    /// The indices of all labels that the photo has, ascending, for a head of several labels at once; none: it has none of them.
+    Labels(Vec<usize>),
 }
 
 /// The side of a split that a photo stands on.

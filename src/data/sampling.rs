@@ -55,7 +55,7 @@ impl Sampling {
         let power = match self {
             Self::EveryPhoto | Self::OnePhotoAPerson => return Ok(()),
             Self::ByHead { head, power } => {
-                spec.head_index(head)?;
+                spec.single_label_head(head, "train.sampling, by_head")?;
                 power
             }
             Self::ByClass { power } => power,

@@ -215,11 +215,12 @@ fn divide(
             draw: 0,
         });
         person.photos.push(i);
-        let labels = targets::labels(&dataset.heads, sample);
-        let labelled = labels
-            .iter()
-            .zip(&offsets)
-            .filter_map(|(l, o)| Some((*l)? + o));
+        let heads = dataset.heads.iter().zip(&sample.values).zip(&offsets);
+        let labelled = heads.flat_map(|((head, value), offset)| {
+            let labels = value.iter().flat_map(|v| targets::labels_of(head, v));
+            let own = labels.filter(|l| *l < head.num_labels());
+            own.map(|l| l + offset).collect::<Vec<_>>()
+        });
         for column in std::iter::once(0).chain(labelled) {
             *person.counts.entry(column).or_insert(0.0) += 1.0;
             totals[column] += 1.0;

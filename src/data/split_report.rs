@@ -73,9 +73,17 @@ impl SplitReport {
             persons_on_two_sides: persons_on_two_sides(dataset),
         };
         for (h, head) in dataset.heads.iter().enumerate() {
-            let of_head = labels.iter().map(|l| {
-                let applies = taxonomy.applies(l)[h] != Some(false);
-                applies.then_some(l[h])
+            let of_head = labels.iter().zip(&dataset.samples).map(|(l, sample)| {
+                if taxonomy.applies(l)[h] == Some(false) {
+                    return Vec::new();
+                }
+                match (&sample.values[h], l[h]) {
+                    (Some(value), None) if head.is_multi_label() => {
+                        let of_photo = targets::labels_of(head, value);
+                        of_photo.into_iter().map(Some).collect()
+                    }
+                    (_, label) => vec![label],
+                }
             });
             let groups = group(dataset, of_head);
             for label in (0..head.num_labels()).map(Some).chain([None]) {
@@ -90,7 +98,7 @@ impl SplitReport {
             }
         }
         let classes = labels.iter().map(|labels| taxonomy.class_of(labels));
-        let groups = group(dataset, classes.map(Some));
+        let groups = group(dataset, classes.map(|class| vec![class]));
         for class in (0..taxonomy.num_classes()).map(Some).chain([None]) {
             let counts = groups.get(&class).map(|g| count(g.iter().copied()));
             let name = match class {
@@ -108,14 +116,15 @@ impl SplitReport {
     }
 }
 
-/// The samples by their keys; those without one, which a head does not apply to, are left out.
+/// The samples by their keys, of which one may have several; those without any, which a head does not apply to or which have none
+/// of its labels, are left out.
 fn group(
     dataset: &Dataset,
-    keys: impl Iterator<Item = Option<Option<usize>>>,
+    keys: impl Iterator<Item = Vec<Option<usize>>>,
 ) -> HashMap<Option<usize>, Vec<&Sample>> {
     let mut groups: HashMap<Option<usize>, Vec<&Sample>> = HashMap::new();
-    for (sample, key) in dataset.samples.iter().zip(keys) {
-        if let Some(key) = key {
+    for (sample, keys) in dataset.samples.iter().zip(keys) {
+        for key in keys {
             groups.entry(key).or_default().push(sample);
         }
     }

@@ -6,22 +6,31 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
-/// The label of a value: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so
-/// measurements stay comparable whatever was trained.
-pub(crate) fn label(head: &HeadSpec, value: &Value) -> usize {
+/// The label of a value, `None` of a head of several labels at once: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft
+/// borders and dropped bands play no part, so measurements stay comparable whatever was trained.
+pub(crate) fn label(head: &HeadSpec, value: &Value) -> Option<usize> {
     match value {
-        Value::Label(label) => *label,
-        Value::Number(number) => head.labels.thresholds.partition_point(|t| t <= number),
+        Value::Label(label) => Some(*label),
+        Value::Number(number) => Some(head.labels.thresholds.partition_point(|t| t <= number)),
+        Value::Labels(_) => None,
     }
 }
 
-/// The label of each head, `None` where it is not known (or none of the head's).
+/// The labels that a value says a photo has: one, or of a head of several at once any number.
+pub(crate) fn labels_of(head: &HeadSpec, value: &Value) -> Vec<usize> {
+    match value {
+        Value::Labels(labels) => labels.clone(),
+        _ => label(head, value).into_iter().collect(),
+    }
+}
+
+/// The label of each head, `None` where it is not known (or none of the head's) and of heads of several labels at once.
 pub(crate) fn labels(heads: &[HeadSpec], sample: &Sample) -> Vec<Option<usize>> {
     heads
         .iter()
         .zip(&sample.values)
         .map(|(head, value)| {
-            let label = value.as_ref().map(|v| label(head, v));
+            let label = value.as_ref().and_then(|v| label(head, v));
             label.filter(|l| *l < head.num_labels())
         })
         .collect()
@@ -48,6 +57,24 @@ pub(crate) fn check_values(
     for (head, value) in heads.iter().zip(values) {
         let (name, labels) = (&head.name, head.num_labels());
         match value {
+            Some(Value::Labels(of_photo)) if head.is_multi_label() => {
+                let ascends = of_photo.windows(2).all(|w| w[0] < w[1]);
+                if !ascends || of_photo.last().is_some_and(|l| *l >= labels) {
+                    let needed = format!(
+                        "labels of head `{name}`, from 0 to {} and ascending",
+                        labels - 1
+                    );
+                    return Err((needed, format!("labels {of_photo:?}")));
+                }
+            }
+            Some(Value::Labels(of_photo)) => {
+                let needed = format!("one label of head `{name}`, of which a photo has one");
+                return Err((needed, format!("the labels {of_photo:?}")));
+            }
+            Some(value) if head.is_multi_label() => {
+                let needed = format!("labels of head `{name}`, of which a photo may have several");
+                return Err((needed, format!("{value:?}")));
+            }
             Some(Value::Label(label)) if *label >= labels => {
                 let needed = format!("a label of head `{name}`, from 0 to {}", labels - 1);
                 return Err((needed, format!("label {label}")));
@@ -79,7 +106,7 @@ pub(crate) fn classes(
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
     /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`; each row sums to 1, or is 0
-    /// where the label is missing.
+    /// where the label is missing. Of a head of several labels at once each value is from 0 to 1, whatever the others are.
     pub rows: Vec<f32>,
     /// `(batch)`.
     pub weights: Vec<f32>,
@@ -123,7 +150,8 @@ impl Targets {
     }
 }
 
-/// The training target over the labels: one weight a label, together 1. `None` if the number lies in a dropped band of the head,
+/// The training target over the labels: one weight a label, together 1, or of a head of several labels at once 1 for each that
+/// the photo has. `None` if the number lies in a dropped band of the head,
 /// both ends included, or the label is none of the head's.
 ///
 /// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
@@ -134,6 +162,13 @@ pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
         Value::Label(label) => {
             let mut weights = vec![0.0; head.num_labels()];
             *weights.get_mut(*label)? = 1.0;
+            Some(weights)
+        }
+        Value::Labels(labels) => {
+            let mut weights = vec![0.0; head.num_labels()];
+            for label in labels {
+                *weights.get_mut(*label)? = 1.0;
+            }
             Some(weights)
         }
         Value::Number(number) => {
@@ -159,22 +194,19 @@ pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
 }
 
 /// What a measurement holds a head's outputs against, and a number is taught by: all weight on the label; of a number the row
-/// over its bins, where only its label is known the bins of that alike.
+/// over its bins, where only its label is known the bins of that alike; of several labels at once all weight on each.
 pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
-    match (&head.labels.number, value) {
-        (Some(number), Value::Number(value)) => number.row(*value),
-        _ => {
-            let label = label(head, value).min(head.num_labels() - 1);
-            match head.sums() {
-                Some(sums) => sums.row_of_label(label),
-                None => {
-                    let mut row = vec![0.0; head.num_labels()];
-                    row[label] = 1.0;
-                    row
-                }
-            }
-        }
+    if let (Some(number), Value::Number(value)) = (&head.labels.number, value) {
+        return number.row(*value);
     }
+    let last = head.num_labels() - 1;
+    let labels = labels_of(head, value).into_iter().map(|l| l.min(last));
+    if let Some(sums) = head.sums() {
+        return sums.row_of_label(labels.max().unwrap_or(0));
+    }
+    let mut row = vec![0.0; head.num_labels()];
+    labels.for_each(|label| row[label] = 1.0);
+    row
 }
 
 #[cfg(test)]
@@ -208,7 +240,11 @@ mod tests {
             (60.0, 2),
             (200.0, 2),
         ] {
-            assert_eq!(label(&head, &Value::Number(number)), expected, "{number}");
+            assert_eq!(
+                label(&head, &Value::Number(number)),
+                Some(expected),
+                "{number}"
+            );
             let mut row = [0.0; 3];
             row[expected] = 1.0;
             close(target(&head, &Value::Number(number)), row);
@@ -218,8 +254,8 @@ mod tests {
     #[test]
     fn a_border_can_be_moved_to_58() {
         let head = age(&[30.0, 58.0]);
-        assert_eq!(label(&head, &Value::Number(57.9)), 1);
-        assert_eq!(label(&head, &Value::Number(58.0)), 2);
+        assert_eq!(label(&head, &Value::Number(57.9)), Some(1));
+        assert_eq!(label(&head, &Value::Number(58.0)), Some(2));
     }
 
     #[test]
@@ -228,7 +264,7 @@ mod tests {
         head.labels.drop = vec![[57.0, 59.0]];
         for number in [57.0, 58.0, 59.0] {
             assert_eq!(target(&head, &Value::Number(number)), None);
-            assert_eq!(label(&head, &Value::Number(number)), 1);
+            assert_eq!(label(&head, &Value::Number(number)), Some(1));
         }
         assert!(target(&head, &Value::Number(56.9)).is_some());
         assert!(target(&head, &Value::Number(59.1)).is_some());
@@ -249,7 +285,36 @@ mod tests {
     fn a_name_is_one_hot() {
         let head = HeadSpec::new("mask", ["worn", "incorrect", "not_worn"]);
         close(target(&head, &Value::Label(1)), [0.0, 1.0, 0.0]);
-        assert_eq!(label(&head, &Value::Label(1)), 1);
+        assert_eq!(label(&head, &Value::Label(1)), Some(1));
+    }
+
+    #[test]
+    fn several_labels_at_once_have_a_weight_of_one_each() {
+        let head = HeadSpec::multi_label("tags", ["red", "striped", "long"]);
+        close(target(&head, &Value::Labels(vec![0, 2])), [1.0, 0.0, 1.0]);
+        close(target(&head, &Value::Labels(Vec::new())), [0.0; 3]);
+        assert_eq!(target(&head, &Value::Labels(vec![3])), None);
+        assert_eq!(row(&head, &Value::Labels(vec![1])), [0.0, 1.0, 0.0]);
+        assert_eq!(label(&head, &Value::Labels(vec![1])), None);
+    }
+
+    #[test]
+    fn values_are_refused_that_are_not_of_their_heads_kind() {
+        let heads = [
+            HeadSpec::multi_label("tags", ["red", "striped"]),
+            HeadSpec::new("mask", ["worn", "not_worn"]),
+        ];
+        let check = |tags: Value, mask: Value| check_values(&heads, &[Some(tags), Some(mask)]);
+        let both = || Value::Labels(vec![0, 1]);
+        assert_eq!(check(both(), Value::Label(0)), Ok(()));
+        assert_eq!(check(Value::Labels(Vec::new()), Value::Label(0)), Ok(()));
+        for wrong in [vec![2], vec![1, 0], vec![0, 0], vec![usize::MAX]] {
+            assert!(check(Value::Labels(wrong), Value::Label(0)).is_err());
+        }
+        for wrong in [Value::Label(0), Value::Number(1.0)] {
+            assert!(check(wrong, Value::Label(0)).is_err());
+        }
+        assert!(check(both(), both()).is_err());
     }
 
     proptest! {
@@ -264,7 +329,7 @@ mod tests {
             let row = target(&head, &value).unwrap();
             prop_assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
             prop_assert!(row.iter().all(|w| (0.0..=1.0).contains(w)));
-            prop_assert!(row[label(&head, &value)] >= 0.5 - 1e-6);
+            prop_assert!(row[label(&head, &value).unwrap()] >= 0.5 - 1e-6);
         }
     }
 }

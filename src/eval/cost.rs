@@ -6,6 +6,7 @@ use crate::data::dataset::Dataset;
 use crate::data::loader::LoaderConfig;
 use crate::error::Result;
 use crate::model_file::ModelFile;
+use crate::predict::HeadPrediction;
 use serde::Serialize;
 
 /// One head's scores by both models, or the final class's.
@@ -65,12 +66,19 @@ pub fn compare_models(
     };
     let pairs = || first.iter().zip(second);
     let mut rows = Vec::new();
+    // Of several labels at once all that are said.
+    let said = |head: &HeadPrediction| {
+        (
+            head.labels.is_none().then_some(head.best),
+            head.labels.clone(),
+        )
+    };
     for (h, (a, b)) in of_first.heads.iter().zip(&of_second.heads).enumerate() {
         let (mut changed, mut greatest) = (0, 0f64);
         for (a, b) in pairs() {
-            let (a, b) = (&a.heads[h].probs, &b.heads[h].probs);
-            changed +=
-                usize::from(crate::model::combine::argmax(a) != crate::model::combine::argmax(b));
+            let (a, b) = (&a.heads[h], &b.heads[h]);
+            changed += usize::from(said(a) != said(b));
+            let (a, b) = (&a.probs, &b.probs);
             let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
             greatest = apart.fold(greatest, f64::max);
         }

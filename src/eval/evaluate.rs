@@ -1,12 +1,12 @@
 //! Running a finished model over a part of a data set.
 
-use super::metrics::NumberPair;
+use super::metrics::{LabelSet, NumberPair};
 use super::score::{MAX_CONFUSION, ScoreReport, Scored};
 use crate::data::dataset::{Dataset, Sample, Value};
 use crate::data::loader::{EVAL_BATCH, Loader, LoaderConfig, jobs, stack};
-use crate::data::targets::labels;
+use crate::data::targets::{labels, labels_of};
 use crate::error::{Error, Result};
-use crate::head::Distribution;
+use crate::head::{Distribution, HeadSpec};
 use crate::input::InputSpec;
 use crate::layers::Mode;
 use crate::model::combine::{Decision, argmax};
@@ -171,6 +171,46 @@ fn numbers(sample: &Sample, scores: &Scores) -> Vec<Option<NumberPair>> {
     pairs.map(of_head).collect()
 }
 
+/// Of each head of several labels at once, those of the photo and what is said of them; no list where there is no such head.
+fn sets(heads: &[HeadSpec], sample: &Sample, scores: &Scores, kept: Kept) -> Vec<Option<LabelSet>> {
+    let of_head = |(head, thresholds): (usize, &Option<Vec<f64>>)| {
+        let (value, thresholds) = (sample.values[head].as_ref()?, thresholds.as_ref()?);
+        let truth = labels_of(&heads[head], value);
+        let probs = scores.heads[head].iter().map(|log| log.exp());
+        Some(LabelSet {
+            truth: (0..thresholds.len()).map(|l| truth.contains(&l)).collect(),
+            predicted: scores.said(head, thresholds),
+            probs: probs.filter(|_| kept != Kept::Nothing).collect(),
+        })
+    };
+    scores.thresholds.iter().enumerate().map(of_head).collect()
+}
+
+/// Of each head of several labels at once, those of the photos that it applies to and whose labels are known, with what is said
+/// of them; nothing of other heads.
+///
+/// # Errors
+/// As [`score`].
+pub(crate) fn label_sets(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    logits: &[Logits],
+) -> Result<Vec<Vec<LabelSet>>> {
+    let mut all = vec![Vec::new(); dataset.heads.len()];
+    let scores = scores_of(taxonomy, &Decision::default(), dataset, logits)?;
+    for (scores, i) in scores.iter().zip(indices) {
+        let sample = &dataset.samples[*i];
+        let applies = taxonomy.applies(&labels(&dataset.heads, sample));
+        let found = sets(&dataset.heads, sample, scores, Kept::Heads);
+        let heads = all.iter_mut().zip(found).zip(applies);
+        for ((all, set), _) in heads.filter(|(_, applies)| *applies != Some(false)) {
+            all.extend(set);
+        }
+    }
+    Ok(all)
+}
+
 fn report_of(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
@@ -189,6 +229,7 @@ fn report_of(
             predicted: scores.heads.iter().map(|p| argmax(p)).collect(),
             class: scores.class,
             numbers: numbers(&dataset.samples[*i], scores),
+            sets: sets(&dataset.heads, &dataset.samples[*i], scores, kept),
             probs: match kept {
                 Kept::Nothing => Vec::new(),
                 _ => scores.heads.iter().map(exp).collect(),

@@ -1,7 +1,8 @@
 //! Predictions as a table.
 
 use crate::data::dataset::Dataset;
-use crate::data::targets::labels_that_apply;
+use crate::data::label_cell::written;
+use crate::data::targets::{labels_of, labels_that_apply};
 use crate::error::Result;
 use crate::head::NUMBER_COLUMNS;
 use crate::io::table::write_csv;
@@ -9,7 +10,8 @@ use crate::predict::{HeadPrediction, Prediction};
 use crate::taxonomy::Taxonomy;
 use std::path::Path;
 
-/// Writes predictions as CSV: path, final class, name, probability, then each head's label, its truth where known, the
+/// Writes predictions as CSV: path, final class, name, probability, then each head's label (of a head of several at once all that
+/// are said, with `;` between them, or `-`), its truth where known, the
 /// probability of each of its labels, and the number with its interval where it predicts one; of several listings also which
 /// one the photo is of, last.
 ///
@@ -40,11 +42,17 @@ pub fn write_predictions(
             format!("{:.6}", p.prob),
         ];
         let known = labels_that_apply(taxonomy, dataset, *i);
+        let applies = taxonomy.applies(&known);
         for (head, h) in p.heads.iter().enumerate() {
-            let truth = known[head]
-                .map(|t| taxonomy.labels(head)[t].clone())
-                .unwrap_or_default();
-            row.extend([h.label.clone().unwrap_or_default(), truth]);
+            let name = |label: usize| taxonomy.labels(head)[label].as_str();
+            let truth = match &sample.values[head] {
+                Some(value) if taxonomy.is_multi_label(head) && applies[head] != Some(false) => {
+                    let of_photo = labels_of(&dataset.heads[head], value);
+                    written(of_photo.into_iter().map(name))
+                }
+                _ => known[head].map_or(String::new(), |t| name(t).into()),
+            };
+            row.extend([label_cell(h), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
             row.extend(number_cells(h));
         }
@@ -52,6 +60,15 @@ pub fn write_predictions(
         row
     });
     write_csv(path, &header, rows)
+}
+
+/// What a head says in its column: its label, or those of several at once; nothing where it does not apply.
+pub(crate) fn label_cell(head: &HeadPrediction) -> String {
+    match (&head.labels, &head.label) {
+        (Some(labels), _) => written(labels.iter().map(String::as_str)),
+        (None, Some(label)) => label.clone(),
+        (None, None) => String::new(),
+    }
 }
 
 /// The columns of a head's number.

@@ -1,6 +1,7 @@
 //! Where a head's labels come from.
 
 use super::fault::{Fault, fault};
+use super::multi_label::MultiLabelSpec;
 use super::number::NumberSpec;
 use crate::taxonomy::{Labels, MAX_CLASSES};
 
@@ -32,6 +33,9 @@ pub struct LabelSpec {
     pub soft_width: f64,
     /// That the head predicts the number itself, and labels as what lies between `thresholds`: in a file `kind = "number"`.
     pub number: Option<NumberSpec>,
+    /// That a photo may have several of the labels at once, or none: in a file `kind = "multi_label"`. Then the head is no part
+    /// of the final class.
+    pub multi_label: Option<MultiLabelSpec>,
 }
 
 impl LabelSpec {
@@ -67,12 +71,31 @@ impl LabelSpec {
         if let Some(number) = &self.number {
             number.check(&self.thresholds)?;
         }
+        if let Some(multi_label) = &self.multi_label {
+            multi_label.check(&self.names, &self.unknown)?;
+            self.check_without_order()?;
+        }
         let wrong = |[from, to]: &&[f64; 2]| from.is_nan() || to.is_nan() || from > to;
         if let Some(band) = self.drop.iter().find(wrong) {
             let expected = "bands [from, to] with from ≤ to";
             return fault("drop", expected, format!("{band:?}"));
         }
         Ok(())
+    }
+
+    /// Labels of which a photo may have several have neither an order nor a number.
+    fn check_without_order(&self) -> Result<(), Fault> {
+        let found = if self.number.is_some() {
+            "a number"
+        } else if !self.thresholds.is_empty() {
+            "borders of a number"
+        } else if self.ordered {
+            "`ordered = true`"
+        } else {
+            return Ok(());
+        };
+        let expected = "labels without an order beside `kind = \"multi_label\"`";
+        fault("labels", expected, found)
     }
 
     fn check_thresholds(&self) -> Result<(), Fault> {

@@ -16,7 +16,8 @@ pub struct LossSpec {
     /// Share of the epochs after which the class weights count; before, every label counts alike. 0: from the start. With the
     /// loss `ldam` that is deferred re-weighting (Cao et al. 2019), 0.8 in the paper.
     pub reweight_after: f64,
-    /// Label smoothing ε: target = (1 − ε) · target + ε / labels (Szegedy et al. 2016).
+    /// Label smoothing ε: target = (1 − ε) · target + ε / labels (Szegedy et al. 2016); of labels of which a photo may have
+    /// several (1 − ε) · target + ε / 2.
     pub smoothing: f64,
 }
 

@@ -101,7 +101,26 @@ pub enum LossKind {
         #[serde(default = "one")]
         beta: f64,
     },
-    /// The sum of some of these, each times its factor. Not for `coral` and `corn`, whose outputs mean something else.
+    /// For labels of which a photo may have several ([`LabelSpec::multi_label`](crate::LabelSpec::multi_label)): the mean over
+    /// the labels of −t · log σ(z) − (1 − t) · log σ(−z), PyTorch's `BCEWithLogitsLoss`.
+    BinaryCrossEntropy,
+    /// The same with a focus for each side and a margin below which a label that is not there counts nothing (Ridnik et al.
+    /// 2021, "Asymmetric Loss For Multi-Label Classification"): the mean over the labels of
+    /// −t · (1 − p)^γ₊ · log p − (1 − t) · pₘ^γ₋ · log(1 − pₘ), p = σ(z) and pₘ = max(p − m, 0). The gradient is that of the
+    /// whole formula, the focus included.
+    Asymmetric {
+        /// γ₋ ≥ 0, the focus where the label is not there; the paper's choice unless said.
+        #[serde(default = "four")]
+        gamma_neg: f64,
+        /// γ₊ ≥ 0, the focus where it is there; that of the authors' program unless said.
+        #[serde(default = "one")]
+        gamma_pos: f64,
+        /// m, the margin, from 0 to below 1; the paper's choice unless said.
+        #[serde(default = "twentieth")]
+        clip: f64,
+    },
+    /// The sum of some of these, each times its factor. Not for `coral` and `corn`, whose outputs mean something else, and not of
+    /// both losses of one label a photo and of several.
     Sum(Vec<LossTerm>),
 }
 
@@ -140,6 +159,10 @@ fn twentieth() -> f64 {
     0.05
 }
 
+fn four() -> f64 {
+    4.0
+}
+
 fn minus_four() -> f64 {
     -4.0
 }
@@ -158,6 +181,15 @@ impl LossKind {
         matches!(self, Self::Coral | Self::Corn)
     }
 
+    /// Whether it is for labels of which a photo may have several at once, each with an output and a probability of its own.
+    pub(crate) fn is_multi_label(&self) -> bool {
+        match self {
+            Self::BinaryCrossEntropy | Self::Asymmetric { .. } => true,
+            Self::Sum(terms) => terms.iter().any(|t| t.kind.is_multi_label()),
+            _ => false,
+        }
+    }
+
     /// The outputs of a head of `labels` labels, or of so many bins of a number.
     pub fn num_outputs(&self, labels: usize) -> usize {
         labels.saturating_sub(usize::from(self.is_cumulative()))
@@ -174,7 +206,32 @@ impl LossKind {
             | Self::Coral
             | Self::Corn
             | Self::EarthMover
-            | Self::L1 => Vec::new(),
+            | Self::L1
+            | Self::BinaryCrossEntropy => Vec::new(),
+            Self::Asymmetric {
+                gamma_neg,
+                gamma_pos,
+                clip,
+            } => vec![
+                (
+                    "asymmetric.gamma_neg",
+                    *gamma_neg,
+                    at_least_0(*gamma_neg),
+                    FROM_0,
+                ),
+                (
+                    "asymmetric.gamma_pos",
+                    *gamma_pos,
+                    at_least_0(*gamma_pos),
+                    FROM_0,
+                ),
+                (
+                    "asymmetric.clip",
+                    *clip,
+                    (0.0..1.0).contains(clip),
+                    "from 0 to below 1",
+                ),
+            ],
             Self::MeanVariance { mean, variance } => vec![
                 ("mean_variance.mean", *mean, at_least_0(*mean), FROM_0),
                 (
@@ -254,6 +311,12 @@ impl LossKind {
             Self::Sum(terms) => {
                 if terms.is_empty() {
                     return fault("loss.sum", "at least one loss", "none");
+                }
+                let several = |t: &&LossTerm| t.kind.is_multi_label();
+                if ![0, terms.len()].contains(&terms.iter().filter(several).count()) {
+                    let expected =
+                        "losses of one label a photo, or of several at once, not of both";
+                    return fault("loss.sum", expected, "both");
                 }
                 for LossTerm { kind, .. } in terms {
                     if kind.is_cumulative() || matches!(kind, Self::Sum(_)) {

@@ -10,6 +10,7 @@ mod labels;
 mod layers;
 mod loss;
 mod loss_kind;
+mod multi_label;
 mod names;
 mod network;
 mod number;
@@ -26,6 +27,7 @@ pub use layers::LayerSpec;
 pub use loss::LossSpec;
 pub(crate) use loss_kind::GREATEST;
 pub use loss_kind::{LossKind, LossTerm};
+pub use multi_label::MultiLabelSpec;
 pub(crate) use names::{NUMBER_COLUMNS, check_names};
 pub use network::Head;
 #[cfg(feature = "train")]
@@ -33,9 +35,9 @@ pub(crate) use network::Readout;
 pub(crate) use network::check_layers;
 pub(crate) use number::Distribution;
 pub use number::NumberSpec;
-pub(crate) use ordinal::LEAST;
 #[cfg(feature = "train")]
 pub(crate) use ordinal::borders;
+pub(crate) use ordinal::{LEAST, log_sigmoid};
 pub use pool::PoolKind;
 pub(crate) use pool::{LEAST_VALUE, Pool};
 pub use spec::HeadSpec;

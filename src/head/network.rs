@@ -311,8 +311,9 @@ impl Head {
         }
     }
 
-    /// Logits whose softmax are the probabilities of the labels: the [`outputs`](Self::outputs), or with the losses `coral` and
-    /// `corn` and where it predicts a number the log-probabilities that follow from them, which are `f32` and without a gradient.
+    /// Logits whose softmax are the probabilities of the labels, or whose sigmoids where a photo may have several at once: the
+    /// [`outputs`](Self::outputs), or with the losses `coral` and `corn` and where it predicts a number the log-probabilities that
+    /// follow from them, which are `f32` and without a gradient.
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
@@ -341,6 +342,9 @@ impl Head {
     /// The probabilities `(batch, labels)` of its labels that follow from its outputs, without a gradient.
     pub(crate) fn probs(&self, outputs: &Tensor) -> candle_core::Result<Tensor> {
         let logits = self.to_logits(outputs.detach())?;
+        if self.readout.loss.is_multi_label() {
+            return candle_nn::ops::sigmoid(&logits);
+        }
         let greatest = logits.max_keepdim(D::Minus1)?;
         let probs = logits.broadcast_sub(&greatest)?.exp()?;
         probs.broadcast_div(&probs.sum_keepdim(D::Minus1)?)

@@ -14,7 +14,7 @@ pub(crate) fn borders(outputs: usize) -> Vec<f64> {
 }
 
 /// log σ(x), without overflow.
-fn log_sigmoid(x: f64) -> f64 {
+pub(crate) fn log_sigmoid(x: f64) -> f64 {
     x.min(0.0) - (-x.abs()).exp().ln_1p()
 }
 

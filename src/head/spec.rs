@@ -1,10 +1,12 @@
 //! One head as a file describes it.
 
+use super::class_weights::ClassWeights;
 use super::fault::{Fault, fault};
 use super::labels::LabelSpec;
 use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
+use super::multi_label::MultiLabelSpec;
 use super::number::{NumberSpec, Sums};
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -66,6 +68,28 @@ impl HeadSpec {
         head
     }
 
+    /// A linear head of labels of which a photo may have several at once, with binary cross-entropy, see
+    /// [`LabelSpec::multi_label`].
+    ///
+    /// ```
+    /// use hydranet::{HeadSpec, LossKind};
+    /// let tags = HeadSpec::multi_label("tags", ["red", "striped"]);
+    /// tags.validate()?;
+    /// let read: HeadSpec =
+    ///     serde_json::from_str(r#"{"name": "tags", "kind": "multi_label", "labels": ["red", "striped"]}"#).unwrap();
+    /// assert_eq!(read, tags);
+    /// assert_eq!(read.loss.kind, LossKind::BinaryCrossEntropy);
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    pub fn multi_label(
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let mut head = Self::new(name, labels).with_loss(LossKind::BinaryCrossEntropy);
+        head.labels.multi_label = Some(MultiLabelSpec::default());
+        head
+    }
+
     /// With another loss.
     pub fn with_loss(mut self, kind: LossKind) -> Self {
         self.loss.kind = kind;
@@ -86,6 +110,11 @@ impl HeadSpec {
     /// Whether the labels have an order: they were made by `thresholds`, or it says so.
     pub(crate) fn is_ordered(&self) -> bool {
         self.labels.ordered || !self.labels.thresholds.is_empty()
+    }
+
+    /// Whether a photo may have several of its labels at once.
+    pub(crate) fn is_multi_label(&self) -> bool {
+        self.labels.multi_label.is_some()
     }
 
     /// Number of labels.
@@ -130,7 +159,31 @@ impl HeadSpec {
                 "a loss of one output a bin beside `kind = \"number\"`: neither coral nor corn";
             return fault("loss", expected, "one of borders between labels");
         }
+        self.check_kind()?;
         self.layers.check(&self.name)
+    }
+}
+
+impl HeadSpec {
+    /// Labels of which a photo has one are taught by other losses than those of which it may have several.
+    fn check_kind(&self) -> std::result::Result<(), Fault> {
+        let (of_head, loss) = (self.is_multi_label(), self.loss.kind.is_multi_label());
+        if of_head && !loss {
+            let expected = "`binary_cross_entropy`, `asymmetric` or a sum of them beside `kind = \"multi_label\"`";
+            let found = "a loss of labels of which a photo has one";
+            return fault("loss", expected, found);
+        }
+        if loss && !of_head {
+            let expected = "a loss of labels of which a photo has one, or `kind = \"multi_label\"`";
+            let found = "a loss of labels of which it may have several";
+            return fault("loss", expected, found);
+        }
+        if of_head && matches!(self.loss.class_weights, ClassWeights::Rule(_)) {
+            let expected = "a list of numbers, one a label, beside `kind = \"multi_label\"`";
+            let found = "a rule, which is for labels of which a photo has one";
+            return fault("class_weights", expected, found);
+        }
+        Ok(())
     }
 }
 

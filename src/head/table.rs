@@ -5,6 +5,7 @@ use super::labels::LabelSpec;
 use super::layers::LayerSpec;
 use super::loss::LossSpec;
 use super::loss_kind::LossKind;
+use super::multi_label::MultiLabelSpec;
 use super::number::NumberSpec;
 use super::pool::PoolKind;
 use super::spec::HeadSpec;
@@ -30,6 +31,8 @@ pub(super) struct Table {
     column: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    none: Vec<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     when: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -40,8 +43,8 @@ pub(super) struct Table {
     drop: Vec<[f64; 2]>,
     #[serde(default)]
     soft_width: f64,
-    #[serde(default)]
-    loss: LossKind,
+    /// None: that of the kind.
+    loss: Option<LossKind>,
     #[serde(default = "one")]
     weight: f64,
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
@@ -70,6 +73,19 @@ enum Kind {
     Label,
     /// A number, and labels as what lies between borders.
     Number,
+    /// Any number of its labels.
+    MultiLabel,
+}
+
+impl Kind {
+    /// As a file writes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Number => "number",
+            Self::MultiLabel => "multi_label",
+        }
+    }
 }
 
 impl Table {
@@ -84,10 +100,12 @@ impl Table {
         let given = given.into_iter().find(|(_, given)| *given);
         match (self.kind, given) {
             (None | Some(Kind::Label), None) => Ok(None),
-            (Some(Kind::Label), Some((key, _))) => Err(format!(
-                "head `{}`: `{key}` is for heads of `kind = \"number\"`, found `kind = \"label\"`",
-                self.name
+            (Some(kind @ (Kind::Label | Kind::MultiLabel)), Some((key, _))) => Err(format!(
+                "head `{}`: `{key}` is for heads of `kind = \"number\"`, found `kind = \"{}\"`",
+                self.name,
+                kind.name()
             )),
+            (Some(Kind::MultiLabel), None) => Ok(None),
             (Some(Kind::Number), _) | (None, Some(_)) => {
                 let range = self.range.unwrap_or([f64::NAN; 2]);
                 let usual = NumberSpec::new(range);
@@ -98,6 +116,23 @@ impl Table {
                 }))
             }
         }
+    }
+
+    /// What labels are of which a photo may have several, if they are such; `thresholds` then are theirs.
+    fn multi_label(&mut self) -> Result<Option<MultiLabelSpec>, String> {
+        let none = std::mem::take(&mut self.none);
+        if self.kind == Some(Kind::MultiLabel) {
+            let thresholds = std::mem::take(&mut self.thresholds);
+            return Ok(Some(MultiLabelSpec { none, thresholds }));
+        }
+        if none.is_empty() {
+            return Ok(None);
+        }
+        Err(format!(
+            "head `{}`: `none` is for heads of `kind = \"multi_label\"`, found `kind = \"{}\"`",
+            self.name,
+            self.kind.map_or("label", Kind::name)
+        ))
     }
 }
 
@@ -117,21 +152,28 @@ impl From<HeadSpec> for Table {
             loss,
             layers,
         } = head;
+        let kind = match (&labels.number, &labels.multi_label) {
+            (_, Some(_)) => Some(Kind::MultiLabel),
+            (Some(_), None) => Some(Kind::Number),
+            (None, None) => None,
+        };
+        let multi_label = labels.multi_label.unwrap_or_default();
         Self {
             name,
             labels: labels.names,
-            kind: labels.number.map(|_| Kind::Number),
+            kind,
             range: labels.number.map(|n| n.range),
             bins: labels.number.map(|n| n.bins),
             spread: labels.number.map(|n| n.spread),
             column: labels.column,
             unknown: labels.unknown,
+            none: multi_label.none,
             when: labels.when,
-            thresholds: labels.thresholds,
+            thresholds: [labels.thresholds, multi_label.thresholds].concat(),
             ordered: labels.ordered,
             drop: labels.drop,
             soft_width: labels.soft_width,
-            loss: loss.kind,
+            loss: Some(loss.kind),
             weight: loss.weight,
             class_weights: loss.class_weights,
             reweight_after: loss.reweight_after,
@@ -148,8 +190,13 @@ impl From<HeadSpec> for Table {
 impl TryFrom<Table> for HeadSpec {
     type Error = String;
 
-    fn try_from(table: Table) -> Result<Self, String> {
+    fn try_from(mut table: Table) -> Result<Self, String> {
         let number = table.number()?;
+        let multi_label = table.multi_label()?;
+        let usual = match multi_label {
+            Some(_) => LossKind::BinaryCrossEntropy,
+            None => LossKind::default(),
+        };
         Ok(Self {
             name: table.name,
             labels: LabelSpec {
@@ -162,9 +209,10 @@ impl TryFrom<Table> for HeadSpec {
                 drop: table.drop,
                 soft_width: table.soft_width,
                 number,
+                multi_label,
             },
             loss: LossSpec {
-                kind: table.loss,
+                kind: table.loss.unwrap_or(usual),
                 weight: table.weight,
                 class_weights: table.class_weights,
                 reweight_after: table.reweight_after,

@@ -1,12 +1,13 @@
 //! What a column of a table holds, told by what stands in it.
 
+use super::sets::sets;
 use crate::data::sample::Split;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More labels than this are not taken for labels.
-const MOST_LABELS: usize = 200;
+pub(super) const MOST_LABELS: usize = 200;
 /// Photos a label has on average at least.
-const PHOTOS_A_LABEL: usize = 5;
+pub(super) const PHOTOS_A_LABEL: usize = 5;
 /// Different numbers that may still be labels.
 const NUMBERS_AS_LABELS: usize = 10;
 /// Groups there are at least: fewer cannot be divided into three sides.
@@ -81,6 +82,8 @@ pub(super) enum Role {
     Groups,
     /// Labels.
     Labels,
+    /// Several labels at once.
+    Sets,
     /// Numbers.
     Numbers,
     /// Nothing to learn, and why.
@@ -195,6 +198,9 @@ impl Column {
         if sides.len() >= 2 && known.iter().all(|(word, _)| Split::of_word(word).is_ok()) {
             return Role::Sides;
         }
+        if !["person", "group"].contains(&self.name.as_str()) && sets(self).is_some() {
+            return Role::Sets;
+        }
         if different == filled && filled > FEWEST_GROUPS && self.numbers().is_none_or(|n| whole(&n))
         {
             return Role::Nothing("different for every photo");
@@ -281,6 +287,10 @@ mod tests {
             ),
             (Column::new("years", years), Role::Numbers),
             (column("weight", &["0.5", "1.25"], 50), Role::Numbers),
+            (
+                column("tags", &["red;long", "red", "-", "long"], 9),
+                Role::Sets,
+            ),
             (column("count", &["1", "2", "3"], 9), Role::Labels),
             (column("note", &["", ""], 9), Role::Nothing("empty")),
             (

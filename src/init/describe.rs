@@ -29,6 +29,15 @@ pub(super) fn describe(plan: &Plan, asked: &[String], said: &mut Vec<String>) {
             words.join(", ")
         };
         let mut more = Vec::new();
+        if head.spec.is_multi_label() {
+            more.push("several labels at once, no part of the final class".into());
+        }
+        if !head.none.is_empty() {
+            more.push(format!(
+                "taken for none of the labels: {}",
+                words(&head.none)
+            ));
+        }
         if !labels.when.is_empty() {
             let under = labels
                 .when

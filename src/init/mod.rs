@@ -10,6 +10,7 @@ mod numbers;
 mod pairs;
 mod paths;
 mod plan;
+mod sets;
 mod size;
 mod survey;
 mod write;
@@ -53,6 +54,7 @@ pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposa
         .numbers
         .iter()
         .for_each(|column| plan.add_numbers(column));
+    chosen.sets.iter().for_each(|column| plan.add_sets(column));
     said.append(&mut plan.said);
     if plan.heads.is_empty() {
         said.insert(
@@ -135,6 +137,7 @@ impl Proposal {
 struct Chosen<'a> {
     labels: Vec<&'a Column>,
     numbers: Vec<&'a Column>,
+    sets: Vec<&'a Column>,
     has_groups: bool,
 }
 
@@ -162,7 +165,7 @@ impl<'a> Chosen<'a> {
             let (name, different) = (&column.name, column.counts.len());
             let is = |one: Option<&Column>| one.is_some_and(|one| one.name == *name);
             let words = match role {
-                Role::Labels => continue,
+                Role::Labels | Role::Sets => continue,
                 Role::Numbers => "numbers".into(),
                 Role::Groups if is(groups) => {
                     let largest = column.counts.values().max().copied().unwrap_or(0);
@@ -208,6 +211,7 @@ impl<'a> Chosen<'a> {
         Self {
             labels: of(Role::Labels).collect(),
             numbers: of(Role::Numbers).collect(),
+            sets: of(Role::Sets).collect(),
             has_groups: groups.is_some(),
         }
     }
@@ -223,11 +227,12 @@ fn asked(plan: &Plan) -> Result<Vec<String>> {
         let specs = plan.heads[..number].iter().map(|h| &h.spec);
         let names: Vec<String> = specs.clone().map(|s| s.name.clone()).collect();
         let when: Vec<_> = specs.clone().map(|s| s.labels.when.clone()).collect();
+        let several = specs.clone().map(|s| s.is_multi_label()).collect();
         let labels = specs.map(|s| (s.name.clone(), s.labels.names.clone()));
         let entries = plan.impossible.iter();
         let entries = entries.filter(|e| e.keys().all(|head| names.contains(head)));
         let impossible: Vec<_> = entries.cloned().collect();
-        match Taxonomy::of(labels, &when, &impossible) {
+        match Taxonomy::of(labels, several, &when, &impossible) {
             Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || number == 1 => return Ok(names),
             Err(error) if number == 1 => return Err(error),
             _ => number -= 1,

@@ -3,7 +3,8 @@
 use super::column::Column;
 use super::numbers;
 use super::pairs::Pairs;
-use crate::head::{HeadSpec, check_names};
+use super::sets::{Sets, sets};
+use crate::head::{HeadSpec, MultiLabelSpec, check_names};
 use crate::taxonomy::Labels;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,8 @@ pub(super) struct Planned {
     /// Words for labels that are not known, with their photos; and words that may be such.
     pub(super) unknown: Vec<(String, usize)>,
     pub(super) doubtful: Vec<(String, usize)>,
+    /// Words for a photo that has none of several labels, with their photos.
+    pub(super) none: Vec<(String, usize)>,
     /// Whether the labels are whole numbers.
     pub(super) counted: bool,
 }
@@ -123,6 +126,37 @@ impl Plan {
         }
     }
 
+    /// A head of a column whose cells name several labels at once.
+    pub(super) fn add_sets(&mut self, column: &Column) {
+        let Some(Sets { labels, none }) = sets(column) else {
+            return;
+        };
+        let before = self.heads.len();
+        let is_said = |word: &String| none.iter().any(|(none, _)| none == word);
+        self.add_spec(column, labels, &column.name, |spec| {
+            let of_column = spec.labels.column.take();
+            let unknown = std::mem::take(&mut spec.labels.unknown);
+            let layers = spec.layers;
+            *spec = HeadSpec::multi_label(spec.name.clone(), spec.labels.names.clone());
+            spec.layers = layers;
+            spec.labels.column = of_column;
+            spec.labels.unknown = unknown.into_iter().filter(|w| !is_said(w)).collect();
+            let words = none.iter().map(|(word, _)| word.clone());
+            let words = words.filter(|word| word != MultiLabelSpec::NONE).collect();
+            spec.labels.multi_label = Some(MultiLabelSpec {
+                none: words,
+                ..MultiLabelSpec::default()
+            });
+        });
+        if let Some(head) = self.heads.get_mut(before) {
+            head.unknown.retain(|(word, _)| !is_said(word));
+            head.doubtful.retain(|(word, _)| !is_said(word));
+            let unknown: usize = head.unknown.iter().map(|(_, n)| n).sum();
+            head.missing = column.cells.len() - column.filled() + unknown;
+            head.none = none;
+        }
+    }
+
     /// A head for each label of another column beneath which this one has several labels.
     fn beneath(&mut self, place: usize, column: &Column, before: usize, pairs: &Pairs) {
         for (parent, children) in pairs.children() {
@@ -212,6 +246,19 @@ impl Plan {
         called: &str,
         when: Labels,
     ) -> Option<String> {
+        self.add_spec(column, labels, called, |spec| {
+            spec.labels.when = when.clone();
+        })
+    }
+
+    /// The same of a head with `more` settings.
+    fn add_spec(
+        &mut self,
+        column: &Column,
+        labels: Vec<(String, usize)>,
+        called: &str,
+        more: impl Fn(&mut HeadSpec),
+    ) -> Option<String> {
         let counted = |words: Vec<String>| -> Vec<(String, usize)> {
             words
                 .into_iter()
@@ -228,9 +275,9 @@ impl Plan {
         let spec = names.map(|name| {
             let mut spec = HeadSpec::new(name.clone(), names_of.clone());
             spec.labels.column = (name != column.name).then(|| column.name.clone());
-            spec.labels.when = when.clone();
             spec.labels.unknown = column.unknown();
             spec.layers.dropout = 0.2;
+            more(&mut spec);
             spec
         });
         let fits = |spec: &HeadSpec| {
@@ -250,11 +297,12 @@ impl Plan {
         };
         let name = spec.name.clone();
         self.heads.push(Planned {
-            missing: column.cells.len() - counts.iter().sum::<usize>(),
+            missing: column.cells.len().saturating_sub(counts.iter().sum()),
             spec,
             counts,
             unknown: counted(column.unknown()),
             doubtful: counted(column.doubtful()),
+            none: Vec::new(),
             counted: column.numbers().is_some(),
         });
         Some(name)

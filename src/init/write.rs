@@ -63,16 +63,29 @@ pub(super) fn head(planned: &Planned, source: &str) -> String {
         0 => String::new(),
         n => format!(", {n} photos without one"),
     };
+    let named = if spec.is_multi_label() {
+        format!("named {all} times")
+    } else {
+        format!("of {all} photos")
+    };
     line(&comment(&format!(
-        "# `{column}` of {source}: {} labels of {all} photos{missing}.",
+        "# `{column}` of {source}: {} labels {named}{missing}.",
         labels.names.len()
     )));
     line(&format!("name = {}", quoted(&spec.name)));
+    if spec.is_multi_label() {
+        line("# A cell may name several labels at once. The head is no part of the final class.");
+        line("kind = \"multi_label\"");
+    }
     if labels.column.is_some() {
         line("# The column of the listing, or the level of folders, that it reads.");
         line(&format!("column = {}", quoted(column)));
     }
-    line("# The place of a label is its digit in the final class. Photos of each:");
+    line(if spec.is_multi_label() {
+        "# Photos of each:"
+    } else {
+        "# The place of a label is its digit in the final class. Photos of each:"
+    });
     line("labels = [");
     for (name, count) in labels.names.iter().zip(&planned.counts) {
         let rare = if *count < RARE { ", rare" } else { "" };
@@ -87,6 +100,14 @@ pub(super) fn head(planned: &Planned, source: &str) -> String {
     } else if planned.counted {
         line("# If these numbers have an order, say so, and scores count how far off a label is:");
         line("# ordered = true");
+    }
+    if !planned.none.is_empty() {
+        line(&comment(&format!(
+            "# Words that say that a photo has none of the labels, beside `-`: {}",
+            with_counts(&planned.none)
+        )));
+        let none = labels.multi_label.iter().flat_map(|several| &several.none);
+        line(&format!("none = {}", list(none)));
     }
     if !labels.unknown.is_empty() {
         line(&if planned.unknown.is_empty() {
@@ -118,7 +139,10 @@ pub(super) fn head(planned: &Planned, source: &str) -> String {
         .copied()
         .unwrap_or(1);
     let most = planned.counts.iter().max().copied().unwrap_or(0);
-    if most > UNEVEN * least {
+    if spec.is_multi_label() {
+        line("# Where most labels are absent from most photos, a loss that looks less at those:");
+        line("# loss = { asymmetric = {} }");
+    } else if most > UNEVEN * least {
         line(&format!(
             "# The most frequent label has {} times the photos of the rarest. If rare labels are overlooked, let them count more:",
             most / least

@@ -1,7 +1,8 @@
 //! From the heads' logits to the final class: the joint probability, and the decision by it.
 
-use super::outputs::Outputs;
+use super::outputs::{Logits, Outputs};
 use crate::error::{Error, Result};
+use crate::head::log_sigmoid;
 use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -247,6 +248,19 @@ impl Decision {
 pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let mut all: Vec<f64> = logits.iter().map(|l| f64::from(*l)).collect();
     normalise(&mut all);
+    all
+}
+
+/// log p of each label and class, from the logits of one photo: by [`log_softmax`], of a head of several labels at once log σ of
+/// each.
+pub(crate) fn label_log_probs(taxonomy: &Taxonomy, logits: &Logits) -> Outputs<Vec<f64>> {
+    let mut all = logits.map(|l| log_softmax(l));
+    for (head, (log_probs, logits)) in all.heads.iter_mut().zip(&logits.heads).enumerate() {
+        if taxonomy.is_multi_label(head) {
+            let each = logits.iter().map(|z| log_sigmoid(f64::from(*z)));
+            *log_probs = each.collect();
+        }
+    }
     all
 }
 

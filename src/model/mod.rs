@@ -301,7 +301,8 @@ impl MultiTaskModel {
         })
     }
 
-    /// Each head's logits, whose softmax are the probabilities of its labels, see [`Head::logits`].
+    /// Each head's logits, whose softmax (of several labels at once whose sigmoids) are the probabilities of its labels, see
+    /// [`Head::logits`].
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`, as [`features`](Self::features) gives them

@@ -99,6 +99,14 @@ impl JointSpec {
                 found,
             })
         };
+        if !taxonomy.has_classes() {
+            let expected = "heads of which a photo has one label, whose final classes it is of";
+            return fail(
+                "heads",
+                expected,
+                "only heads of several labels at once".into(),
+            );
+        }
         if heads.iter().any(|h| h.name == JOINT) {
             return fail("heads", "no head named `joint` beside it", JOINT.into());
         }
@@ -152,8 +160,10 @@ impl ModelSpec {
     /// As [`Taxonomy::new`] and [`Taxonomy::with_tree`].
     pub fn taxonomy(&self) -> Result<Taxonomy> {
         let when: Vec<Labels> = self.heads.iter().map(|h| h.labels.when.clone()).collect();
+        let several = self.heads.iter().map(HeadSpec::is_multi_label).collect();
         let labels = |h: &HeadSpec| (h.name.clone(), h.labels.names.clone());
-        Taxonomy::of(self.heads.iter().map(labels), &when, &self.impossible)
+        let heads = self.heads.iter().map(labels);
+        Taxonomy::of(heads, several, &when, &self.impossible)
     }
 
     /// Checks every part.
@@ -189,5 +199,22 @@ impl ModelSpec {
                 found: name.into(),
                 known: self.heads.iter().map(|h| h.name.clone()).collect(),
             })
+    }
+
+    /// The place of the head named `name`, of which a photo has one label, as the setting `what` needs it.
+    ///
+    /// # Errors
+    /// As [`head_index`](Self::head_index); [`Error::Invalid`] if it is one of several labels at once.
+    #[cfg(feature = "train")]
+    pub(crate) fn single_label_head(&self, name: &str, what: &str) -> Result<usize> {
+        let place = self.head_index(name)?;
+        if !self.heads[place].is_multi_label() {
+            return Ok(place);
+        }
+        Err(Error::Invalid {
+            what: what.into(),
+            expected: "a head of which a photo has one label".into(),
+            found: format!("`{name}`, of `kind = \"multi_label\"`"),
+        })
     }
 }

@@ -9,8 +9,10 @@ use candle_core::Tensor;
 /// What is known of a head: names of nodes.
 #[derive(Clone)]
 pub(crate) struct Written {
-    /// The log-probabilities `(batch, num_labels)` of its labels.
+    /// The log-probabilities `(batch, num_labels)` of its labels; of several at once their logits, which no final class is of.
     pub labels: String,
+    /// The operator that makes probabilities of them.
+    pub probs: &'static str,
     /// Where it predicts a number, the probabilities `(batch, bins)` of its bins.
     pub bins: Option<String>,
 }
@@ -44,7 +46,18 @@ pub(crate) fn write(
         // As of all others: what the bound has raised is made to sum to 1.
         let labels = graph.node("LogSoftmax", &[&labels], &[("axis", Int(-1))]);
         let bins = Some(bins);
-        return Ok(Written { labels, bins });
+        return Ok(Written {
+            labels,
+            probs: "Exp",
+            bins,
+        });
+    }
+    if spec.is_multi_label() {
+        return Ok(Written {
+            labels: x,
+            probs: "Sigmoid",
+            bins: None,
+        });
     }
     let logits = match spec.loss.kind {
         LossKind::Coral => coral(graph, &x, spec.num_labels() - 1),
@@ -52,7 +65,11 @@ pub(crate) fn write(
         _ => x,
     };
     let labels = graph.node("LogSoftmax", &[&logits], &[("axis", Int(-1))]);
-    Ok(Written { labels, bins: None })
+    Ok(Written {
+        labels,
+        probs: "Exp",
+        bins: None,
+    })
 }
 
 /// The mean `(batch)` of a number, from the probabilities of its bins, under the name `output`.

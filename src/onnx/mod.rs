@@ -4,7 +4,8 @@
 //! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each
 //! head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the
 //! model's [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and
-//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; and `final_class`, `(batch)`, integers, the class that is
+//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; those of a head of several labels at once do not sum to 1, and
+//! from which on a label is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is
 //! decided on. Metadata: `hydranet`, the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the
 //! final classes as a JSON list.
 //!
@@ -94,7 +95,7 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         let prefix = format!("heads.{}", spec.name);
         let read = reads::write(&mut graph, &features, &prefix, head, &all)?;
         let written = heads::write(&mut graph, &read, (spec, &prefix), head)?;
-        graph.named("Exp", &[&written.labels], &[&spec.name], &[]);
+        graph.named(written.probs, &[&written.labels], &[&spec.name], &[]);
         outputs[*place].push((spec.name.clone(), vec![spec.num_labels()]));
         if let Some((number, bins)) = spec.labels.number.as_ref().zip(written.bins.as_ref()) {
             let [mean, all] = number_outputs(spec);

@@ -52,7 +52,7 @@ pub(crate) fn write(
     }
     for (place, _) in &reads.after {
         if let Some(Some(before)) = written.get(*place) {
-            parts.push(graph.node("Exp", &[&before.labels], &[]));
+            parts.push(graph.node(before.probs, &[&before.labels], &[]));
         }
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();

@@ -16,11 +16,17 @@ pub struct HeadPrediction {
     pub best: usize,
     /// Its name.
     pub best_label: String,
-    /// The probability of each label of the head, in order; where the head does not always apply, given that it does.
+    /// The probability of each label of the head, in order; where the head does not always apply, given that it does. They sum to
+    /// 1, but of several labels at once.
     pub probs: Vec<f64>,
     /// The number, of a head that predicts one ([`LabelSpec::number`](crate::LabelSpec::number)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberPrediction>,
+    /// The names of the labels that are as likely as their thresholds, in order, of a head of several at once
+    /// ([`LabelSpec::multi_label`](crate::LabelSpec::multi_label)); `None` of other heads, and where it does not apply to the
+    /// final class. Its `index` and `label` are `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
 }
 
 /// What a head says of a number, in the unit of the data.
@@ -79,5 +85,11 @@ impl Prediction {
     pub fn label(&self, head: &str) -> Option<&str> {
         let head = self.heads.iter().find(|h| h.head == head)?;
         head.label.as_deref()
+    }
+
+    /// The labels of the head named `head`, if there is one of several at once and it applies.
+    pub fn labels(&self, head: &str) -> Option<&[String]> {
+        let head = self.heads.iter().find(|h| h.head == head)?;
+        head.labels.as_deref()
     }
 }

@@ -2,9 +2,9 @@
 
 use super::prediction::{HeadPrediction, NumberPrediction, Prediction};
 use crate::error::{Error, Result};
-use crate::head::{Distribution, HeadSpec};
+use crate::head::{Distribution, HeadSpec, log_sigmoid};
 use crate::model::Logits;
-use crate::model::combine::{Decision, argmax, log_softmax, normalise};
+use crate::model::combine::{Decision, argmax, label_log_probs, normalise};
 use crate::names::named;
 use crate::taxonomy::Taxonomy;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,41 @@ impl Average {
     }
 }
 
+impl Average {
+    /// Log-probabilities of labels of which a photo may have several, each for itself: the mean of the probabilities or of the
+    /// logits, or the share of the members that say the label.
+    fn pool_sets(self, members: &[&[f64]], thresholds: &[&[f64]]) -> Vec<f64> {
+        let count = members.len() as f64;
+        let of_label = |label: usize| {
+            let column = || members.iter().map(|m| m[label]);
+            match self {
+                Self::Probability => (column().map(f64::exp).sum::<f64>() / count).ln(),
+                Self::Logit => {
+                    // log p − log(1 − p), which is finite for a p that is 1 but for rounding.
+                    let logit = |log: f64| log - (-log.exp_m1()).max(f64::MIN_POSITIVE).ln();
+                    log_sigmoid(column().map(logit).sum::<f64>() / count)
+                }
+                Self::Vote => {
+                    let least = thresholds.iter().map(|t| t[label]);
+                    let votes = column().zip(least).filter(|(log, t)| log.exp() >= *t);
+                    (votes.count() as f64 / count).ln()
+                }
+            }
+        };
+        (0..members[0].len()).map(of_label).collect()
+    }
+
+    /// The thresholds for what is pooled: the mean of the members', of votes the half.
+    fn pool_thresholds(self, members: &[&[f64]]) -> Vec<f64> {
+        let count = members.len() as f64;
+        let mean = |label: usize| match self {
+            Self::Vote => 0.5,
+            _ => members.iter().map(|m| m[label]).sum::<f64>() / count,
+        };
+        (0..members[0].len()).map(mean).collect()
+    }
+}
+
 /// Log-probabilities of one photo, and the final class that follows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scores {
@@ -84,6 +119,9 @@ pub(crate) struct Scores {
     pub novelty: Option<f64>,
     /// Of each head that predicts a number; no list where no head does, or it is not known which.
     pub numbers: Vec<Option<Distribution>>,
+    /// Of each head of several labels at once the probability from which on each is said; no list where there is no such head,
+    /// or it is not known.
+    pub thresholds: Vec<Option<Vec<f64>>>,
 }
 
 impl Scores {
@@ -94,9 +132,15 @@ impl Scores {
         heads: &[HeadSpec],
         logits: &Logits,
     ) -> Result<Self> {
-        let log_probs = logits.map(|l| log_softmax(l));
+        let log_probs = label_log_probs(taxonomy, logits);
         // An impossible label's logarithm may be infinite; what is no number is nothing.
         let wrong = log_probs.iter().flatten().filter(|v| v.is_nan()).count();
+        let several = heads.iter().any(HeadSpec::is_multi_label);
+        let thresholds = heads.iter().filter(|_| several).map(|head| {
+            let of_head = head.labels.multi_label.as_ref()?;
+            Some(of_head.thresholds(head.num_labels()))
+        });
+        let thresholds = thresholds.collect();
         let numbers = heads.iter().zip(&log_probs.bins).map(|(head, log_probs)| {
             let (number, log_probs) = (head.labels.number?, log_probs.as_ref()?);
             let probs = log_probs.iter().map(|p| p.exp()).collect();
@@ -119,6 +163,7 @@ impl Scores {
             heads: log_probs.heads,
             novelty: None,
             numbers,
+            thresholds,
         })
     }
 
@@ -130,10 +175,18 @@ impl Scores {
         if rest.is_empty() {
             return first.clone();
         }
+        // Of each head of several labels at once those of all members.
+        let all_thresholds = |head: usize| -> Option<Vec<&[f64]>> {
+            let own = members.iter().map(|m| m.thresholds.get(head)?.as_deref());
+            own.collect()
+        };
         let heads = (0..first.heads.len())
             .map(|head| {
                 let of_head: Vec<&[f64]> =
                     members.iter().map(|m| m.heads[head].as_slice()).collect();
+                if let Some(thresholds) = all_thresholds(head) {
+                    return how.pool_sets(&of_head, &thresholds);
+                }
                 let choices: Vec<usize> = of_head.iter().map(|p| argmax(p)).collect();
                 how.pool(&of_head, &choices)
             })
@@ -166,12 +219,16 @@ impl Scores {
             Some(how.pool_numbers(&all))
         });
         let numbers = numbers.collect();
+        let thresholds = (0..first.thresholds.len())
+            .map(|head| Some(how.pool_thresholds(&all_thresholds(head)?)))
+            .collect();
         let known: Vec<f64> = members.iter().filter_map(|m| m.novelty).collect();
         Self {
             heads,
             classes,
             class,
             numbers,
+            thresholds,
             novelty: if known.len() == members.len() {
                 Some(known.iter().sum::<f64>() / known.len() as f64)
             } else {
@@ -180,9 +237,22 @@ impl Scores {
         }
     }
 
+    /// Which labels of a head of several at once are said.
+    pub fn said(&self, head: usize, thresholds: &[f64]) -> Vec<bool> {
+        let pairs = self.heads[head].iter().zip(thresholds);
+        pairs.map(|(log, least)| log.exp() >= *least).collect()
+    }
+
     /// With names; abstains where the final class is less likely than `min_confidence`.
     pub fn to_prediction(&self, taxonomy: &Taxonomy, min_confidence: f64) -> Result<Prediction> {
         let heads = taxonomy.decode(self.class)?;
+        let applies = taxonomy.applies(&heads);
+        let sets = |head: usize| {
+            let thresholds = self.thresholds.get(head)?.as_ref()?;
+            let said = self.said(head, thresholds).into_iter();
+            let said = said.zip(taxonomy.labels(head)).filter(|(said, _)| *said);
+            (applies[head] != Some(false)).then(|| said.map(|(_, label)| label.clone()).collect())
+        };
         let heads = heads.into_iter().enumerate().map(|(i, index)| {
             let best = argmax(&self.heads[i]);
             HeadPrediction {
@@ -197,6 +267,7 @@ impl Scores {
                     let mean = d.mean();
                     NumberPrediction { mean, low, high }
                 }),
+                labels: sets(i),
             }
         });
         let prob = self.classes[self.class].exp();
@@ -213,8 +284,9 @@ impl Scores {
 }
 
 impl Prediction {
-    /// The final class of one photo, from its logits. Numbers ([`HeadPrediction::number`]) are left out: logits do not say what
-    /// their bins stand for.
+    /// The final class of one photo, from its logits. Numbers ([`HeadPrediction::number`]) and the labels of heads of several at
+    /// once ([`HeadPrediction::labels`]) are left out: logits do not say what bins stand for, nor from which probability on a
+    /// label is said.
     ///
     /// # Errors
     /// [`Error::Invalid`] if there is not one list a head with one value a label, the decision is not for these final classes, or

@@ -3,7 +3,7 @@
 //! Where every head applies to every photo, the final class is the mixed-radix number whose digits are the labels of the heads in
 //! their order, the first head the most significant. With mask (3), gender (2) and age (3): class = mask·6 + gender·3 + age.
 //! Where some heads apply only under labels of others, or some combinations are impossible, the classes are the leaves that
-//! remain, in the same order.
+//! remain, in the same order. A head of several labels at once stands beside the final class: no class has a label of it.
 
 mod tree;
 
@@ -33,7 +33,9 @@ pub type Labels = BTreeMap<String, Vec<String>>;
 pub struct Taxonomy {
     heads: Vec<String>,
     labels: Vec<Vec<String>>,
-    /// None: every head always applies.
+    /// Whether a photo may have several of a head's labels at once.
+    several: Vec<bool>,
+    /// None: every head always applies and is part of the final class.
     tree: Option<Tree>,
 }
 
@@ -62,16 +64,19 @@ impl Taxonomy {
         Ok(taxonomy)
     }
 
-    /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted.
+    /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted. `several`
+    /// says of each head whether a photo may have several of its labels at once.
     ///
     /// # Errors
     /// As these.
     pub(crate) fn of<N: Into<String>, L: Into<String>>(
         heads: impl IntoIterator<Item = (N, Vec<L>)>,
+        several: Vec<bool>,
         when: &[Labels],
         impossible: &[Labels],
     ) -> Result<Self> {
-        let taxonomy = Self::of_any_size(heads)?.with_tree(when, impossible)?;
+        let all = Self::of_any_size(heads)?;
+        let taxonomy = Self { several, ..all }.with_tree(when, impossible)?;
         match &taxonomy.tree {
             Some(_) => Ok(taxonomy),
             None => Self::new(taxonomy.heads.into_iter().zip(taxonomy.labels)),
@@ -102,6 +107,7 @@ impl Taxonomy {
             no_duplicate(&format!("labels of head `{head}`"), labels)?;
         }
         Ok(Self {
+            several: vec![false; heads.len()],
             heads,
             labels,
             tree: None,
@@ -126,7 +132,7 @@ impl Taxonomy {
     /// [`Error::UnknownName`] if a condition or combination names no head or label there is, [`Error::Invalid`] if a condition
     /// names no earlier head or lists no label, or if a label is left that no final class has.
     pub fn with_tree(mut self, when: &[Labels], impossible: &[Labels]) -> Result<Self> {
-        self.tree = Tree::new(&self.heads, &self.labels, when, impossible)?;
+        self.tree = Tree::new(&self.heads, &self.labels, &self.several, when, impossible)?;
         Ok(self)
     }
 
@@ -156,6 +162,18 @@ impl Taxonomy {
     /// The labels of head number `head`, in order.
     pub fn labels(&self, head: usize) -> &[String] {
         &self.labels[head]
+    }
+
+    /// Whether a photo may have several labels of head number `head` at once
+    /// ([`LabelSpec::multi_label`](crate::LabelSpec::multi_label)), so that the head is no part of the final class; false where
+    /// there is no such head.
+    pub fn is_multi_label(&self, head: usize) -> bool {
+        self.several.get(head).copied().unwrap_or(false)
+    }
+
+    /// Whether there is anything that tells final classes apart: some head is part of them.
+    pub(crate) fn has_classes(&self) -> bool {
+        self.several.contains(&false)
     }
 
     /// Which heads apply to something with these labels, `None` where one is not known. A head whose condition rests on a label
@@ -188,11 +206,12 @@ impl Taxonomy {
     }
 
     /// The final class of something with these labels, one a head; labels of heads that do not apply are ignored. `None` if a
-    /// label that matters is not known, or the combination is impossible; or if there is not one label a head that it has.
+    /// label that matters is not known, or the combination is impossible; or if there is not one label a head that it has; or if
+    /// no head is part of the final class.
     pub fn class_of(&self, labels: &[Option<usize>]) -> Option<usize> {
         let mut pairs = labels.iter().zip(&self.labels);
         let known = pairs.all(|(label, names)| label.is_none_or(|l| l < names.len()));
-        if labels.len() != self.heads.len() || !known {
+        if labels.len() != self.heads.len() || !known || !self.has_classes() {
             return None;
         }
         match &self.tree {
@@ -240,7 +259,7 @@ impl Taxonomy {
         })
     }
 
-    /// The labels, one a head, of a final class; `None` for a head that does not apply to it.
+    /// The labels, one a head, of a final class; `None` for a head that does not apply to it, or is no part of final classes.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if `class` is not below [`num_classes`](Self::num_classes).

@@ -15,26 +15,40 @@ pub(super) struct Tree {
     /// The conditions of each head.
     pub(super) when: Vec<Places>,
     pub(super) impossible: Vec<Places>,
+    /// Whether a photo may have several of a head's labels at once: then no leaf has one of them.
+    several: Vec<bool>,
     /// Each final class, a label a head, `None` for one that does not apply; in ascending order.
     pub(super) leaves: Vec<Vec<Option<usize>>>,
 }
 
 impl Tree {
-    /// `None` if there is neither a condition nor an impossible combination.
+    /// `None` if there is neither a condition nor an impossible combination, nor a head of several labels at once.
     pub(super) fn new(
         heads: &[String],
         labels: &[Vec<String>],
+        several: &[bool],
         when: &[Labels],
         impossible: &[Labels],
     ) -> Result<Option<Self>> {
-        if when.iter().all(Labels::is_empty) && impossible.is_empty() {
+        let plain = !several.contains(&true);
+        if plain && when.iter().all(Labels::is_empty) && impossible.is_empty() {
             return Ok(None);
         }
+        // Conditions and combinations are of labels of which a photo has one.
+        let single = |what: &str, found: Places| match found.iter().find(|(h, _)| several[*h]) {
+            None => Ok(found),
+            Some((head, _)) => Err(invalid(
+                what,
+                "heads of one label a photo",
+                &format!("`{}`, a head of several labels at once", heads[*head]),
+            )),
+        };
         let mut conditions = Vec::new();
         for (place, head) in heads.iter().enumerate() {
             let what = format!("`when` of head `{head}`");
             let of_head = when.get(place);
             let found = of_head.map_or(Ok(Vec::new()), |w| places(&what, heads, labels, w))?;
+            let found = single(&what, found)?;
             if let Some((other, _)) = found.iter().find(|(other, _)| *other >= place) {
                 let other = format!("`{}`", heads[*other]);
                 return Err(invalid(&what, "heads that come before it", &other));
@@ -51,12 +65,16 @@ impl Tree {
                         "none",
                     ));
                 }
-                places("`impossible`", heads, labels, entry)
+                single(
+                    "`impossible`",
+                    places("`impossible`", heads, labels, entry)?,
+                )
             })
             .collect::<Result<_>>()?;
         let mut tree = Self {
             when: conditions,
             impossible,
+            several: several.to_vec(),
             leaves: Vec::new(),
         };
         tree.grow(labels, Vec::new(), &mut (COMBINATIONS * MAX_CLASSES));
@@ -64,7 +82,8 @@ impl Tree {
             let expected = format!("at most {MAX_CLASSES}");
             return Err(invalid("final classes", &expected, "more"));
         }
-        for (place, (head, names)) in heads.iter().zip(labels).enumerate() {
+        let parts = heads.iter().zip(labels).enumerate();
+        for (place, (head, names)) in parts.filter(|(place, _)| !several[*place]) {
             for (label, name) in names.iter().enumerate() {
                 if !tree.leaves.iter().any(|l| l[place] == Some(label)) {
                     return Err(invalid(
@@ -95,7 +114,8 @@ impl Tree {
         }
         let is_met =
             |(head, of): &(usize, Vec<usize>)| start[*head].is_some_and(|l| of.contains(&l));
-        let next: Vec<Option<usize>> = if self.when[place].iter().all(is_met) {
+        let is_part = !self.several[place] && self.when[place].iter().all(is_met);
+        let next: Vec<Option<usize>> = if is_part {
             (0..labels[place].len()).map(Some).collect()
         } else {
             vec![None]
@@ -151,8 +171,11 @@ impl Tree {
             .applies(labels)
             .into_iter()
             .zip(labels)
-            .map(|(applies, label)| {
-                if applies? {
+            .zip(&self.several)
+            .map(|((applies, label), several)| {
+                if *several {
+                    Some(None)
+                } else if applies? {
                     label.map(Some)
                 } else {
                     Some(None)

@@ -282,8 +282,8 @@ fn what_a_crop_changes_is_what_the_model_says_with_it_and_without() {
             "{change:?}, {expected}"
         );
         other += usize::from((0..3).any(|h| with[h].index != without[h].index));
-        let truth = sample.values[0].map(|v| match v {
-            hydranet::data::dataset::Value::Label(l) => l,
+        let truth = sample.values[0].as_ref().map(|v| match v {
+            hydranet::data::dataset::Value::Label(l) => *l,
             _ => unreachable!(),
         });
         if !matches!(sample.split, Some(hydranet::data::dataset::Split::Train)) {

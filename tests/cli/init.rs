@@ -417,3 +417,60 @@ fn a_label_with_a_single_one_beneath_it_needs_no_head() {
         works(dir, &["check", "--data", data]);
     }
 }
+
+#[test]
+fn cells_of_several_words_make_a_head_of_several_labels_that_is_trained_tuned_and_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut listing = String::from("path,traits\n");
+    draw_all(4, |shape, colour, _, n| {
+        let wanted = ["red", "green", "circle"];
+        let traits = [colour, shape].into_iter().filter(|t| wanted.contains(t));
+        let traits: Vec<&str> = traits.collect();
+        let cell = match (traits.len(), n % 9) {
+            (_, 4) => String::new(),
+            (0, _) => "-".into(),
+            _ => traits.join(";"),
+        };
+        let name = format!("photos/{n:03}.png");
+        listing += &format!("{name},{cell}\n");
+        Some(dir.join(name))
+    });
+    std::fs::write(dir.join("photos.csv"), listing).unwrap();
+    let said = init(dir, "photos.csv");
+    assert!(said.contains("head traits: circle "), "{said}");
+    assert!(said.contains("several labels at once"), "{said}");
+    let config = heads(dir);
+    let head = &config.heads["traits"];
+    assert_eq!(head.labels.names, ["circle", "green", "red"]);
+    assert!(head.labels.multi_label.is_some());
+    let checked = works(dir, &["check", "--data", "photos.csv"]);
+    assert!(checked.contains("none of them "), "{checked}");
+    let scores = train_and_score(dir, "photos.csv");
+    assert!(head_f1(&scores, "traits") > 0.7, "{scores}");
+    assert!(scores["heads"][0]["average_precision"].is_number());
+    let model = ["--model", "run/best.safetensors", "--data", "photos.csv"];
+    let decide = [
+        &["decide"][..],
+        &model,
+        &["--thresholds", "--out", "tuned.safetensors"],
+    ];
+    let said = works(dir, &decide.concat());
+    assert!(said.contains("traits: said from circle 0."), "{said}");
+    let asked = ["predict", "--model", "tuned.safetensors", "photos/000.png"];
+    let csv = works(dir, &asked);
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap();
+    assert_eq!(
+        header,
+        "path,class,name,prob,traits,traits_circle,traits_green,traits_red"
+    );
+    // A red circle.
+    assert!(lines.next().unwrap().contains(",circle;red,"), "{csv}");
+    let json = works(dir, &[&asked[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let labels = serde_json::json!(["circle", "red"]);
+    assert_eq!(json["heads"][0]["labels"], labels);
+    let out = hydranet(dir, ["audit", "--data", "photos.csv", "--out", "audit"]);
+    assert!(message(out).contains("only those of several at once"));
+}

@@ -66,7 +66,11 @@ fn kinds(report: &CorrectionsReport) -> Vec<(NoteKind, u64)> {
 }
 
 fn column(dataset: &Dataset, head: usize) -> Vec<Option<Value>> {
-    dataset.samples.iter().map(|s| s.values[head]).collect()
+    dataset
+        .samples
+        .iter()
+        .map(|s| s.values[head].clone())
+        .collect()
 }
 
 const MALE: Option<Value> = Some(Value::Label(0));
@@ -84,7 +88,7 @@ fn each_action_does_what_it_says() {
     assert_eq!(names(&dataset), ["a1.jpg", "a2.jpg", "b1.jpg", "b2.jpg"]);
     assert_eq!(column(&dataset, 1), [FEMALE, FEMALE, MALE, MALE]);
     let (new, old) = (Some(Value::Number(34.5)), Some(Value::Number(70.0)));
-    assert_eq!(column(&dataset, 2), [new, new, old, old]);
+    assert_eq!(column(&dataset, 2), [new.clone(), new, old.clone(), old]);
     assert_eq!(dataset.samples[2].values[0], None);
     let r = &report;
     assert_eq!(
@@ -193,7 +197,7 @@ fn of_entries_that_differ_it_is_stated_which_one_holds() {
     let drop = r#"photo = "a1.jpg", action = "drop""#;
     let keep = r#"photo = "a1.jpg", action = "keep""#;
     let drop_person = r#"person = "ann", action = "drop""#;
-    let label = |d: &Dataset, i: usize| d.samples[i].values[1];
+    let label = |d: &Dataset, i: usize| d.samples[i].values[1].clone();
 
     let (d, r) = applied(&[&photo, &again]);
     assert_eq!(

@@ -321,7 +321,11 @@ fn a_person_folder_is_read_as_it_is() {
         ]
     );
     assert!(dataset.samples.iter().all(|s| s.path().is_file()));
-    let masks: Vec<Option<Value>> = dataset.samples.iter().map(|s| s.values[0]).collect();
+    let masks: Vec<Option<Value>> = dataset
+        .samples
+        .iter()
+        .map(|s| s.values[0].clone())
+        .collect();
     let expected = [1, 0, 0, 2, 0, 2, 0].map(|l| Some(Value::Label(l)));
     assert_eq!(masks, expected);
     assert_eq!(

@@ -51,7 +51,10 @@ fn columns_may_be_called_otherwise_and_paths_put_together() {
     assert_eq!(first.person.as_deref(), Some("ann"));
     assert_eq!(first.split, Some(Split::Valid));
     assert_eq!(first.values, [Some(Value::Label(0)), Some(Value::Label(1))]);
-    assert_eq!((second.split, second.values[1]), (Some(Split::Test), None));
+    assert_eq!(
+        (second.split, &second.values[1]),
+        (Some(Split::Test), &None)
+    );
 }
 
 #[test]
@@ -142,7 +145,11 @@ fn semicolons_and_tabs_separate_cells_and_group_stands_for_person() {
 fn words_for_what_is_not_known_are_missing_labels() {
     let text = "path,label\n1.jpg,Not sure\n2.jpg, Skip \n3.jpg,hat\n";
     let dataset = open(text, &[]).unwrap();
-    let values: Vec<_> = dataset.samples.iter().map(|s| s.values[0]).collect();
+    let values: Vec<_> = dataset
+        .samples
+        .iter()
+        .map(|s| s.values[0].clone())
+        .collect();
     assert_eq!(values, [None, None, Some(Value::Label(1))]);
     let message = open("path,label\n1.jpg,skip\n", &[])
         .unwrap_err()

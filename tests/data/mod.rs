@@ -4,5 +4,6 @@ mod augment;
 mod corrections;
 mod data;
 mod layouts;
+mod multi_label;
 mod trust_data;
 mod trust_seen;

@@ -4,6 +4,7 @@ mod combine;
 mod head;
 mod loss_kinds;
 mod losses;
+mod multi_label;
 mod numbers;
 mod ordered;
 mod own;

@@ -44,6 +44,20 @@ fn numbers() -> ModelFile {
     file
 }
 
+/// The first with a head of several labels at once between those of final classes.
+fn several() -> ModelFile {
+    let tags = HeadSpec::multi_label("tags", ["red", "striped", "long", "torn"]).with_hidden(6);
+    let mut file = add(&lite0(), tags, Some(1), NewTensors::Fresh { seed: 1 }).unwrap();
+    for (part, factor) in [("hidden", 1.0), ("fc", 2.0)] {
+        for what in ["weight", "bias"] {
+            let name = format!("heads.tags.{part}.{what}");
+            let drawn = crate::common::drawn::tensor(&name, file.tensors[&name].dims(), DType::F32);
+            file.tensors.insert(name, (drawn * factor).unwrap());
+        }
+    }
+    file
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -191,11 +205,13 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
         }
         assert!(checked[&label(case)]["difference"].as_f64().unwrap() < 1e-4);
     }
-    let now = digest(&to_bytes(&numbers()).unwrap());
-    if checked["numbers"]["sha256"] != now.as_str() {
-        changed.push("numbers".into());
+    for (name, file) in [("numbers", numbers()), ("several", several())] {
+        let now = digest(&to_bytes(&file).unwrap());
+        if checked[name]["sha256"] != now.as_str() {
+            changed.push(name.into());
+        }
+        assert!(checked[name]["difference"].as_f64().unwrap() < 1e-4);
     }
-    assert!(checked["numbers"]["difference"].as_f64().unwrap() < 1e-4);
     let now = digest(&to_bytes(&learnt()).unwrap());
     if checked["own"]["sha256"] != now.as_str() {
         changed.push("own".into());
@@ -387,11 +403,12 @@ fn models_are_written_for_the_script() {
         }
         write_case(&folder, &label(case), &file, &photos);
     }
-    let file = numbers();
-    let [h, w] = file.description.model.input.size;
-    let photos = photos(5, h, w, file.description.model.input.channels);
-    digests.insert("numbers".into(), digest(&to_bytes(&file).unwrap()));
-    write_case(&folder, "numbers", &adapted(file, &photos), &photos);
+    for (name, file) in [("numbers", numbers()), ("several", several())] {
+        let [h, w] = file.description.model.input.size;
+        let photos = photos(5, h, w, file.description.model.input.channels);
+        digests.insert(name.into(), digest(&to_bytes(&file).unwrap()));
+        write_case(&folder, name, &adapted(file, &photos), &photos);
+    }
     let file = learnt();
     digests.insert("own".into(), digest(&to_bytes(&file).unwrap()));
     write_case(&folder, "own", &file, &self::photos(5, 32, 32, 3));

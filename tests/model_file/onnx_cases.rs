@@ -197,7 +197,14 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
     let heads = taxonomy.heads();
     let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for photo in &logits {
-        let log_probs = photo.map(|l| log_softmax(l));
+        let mut log_probs = photo.map(|l| log_softmax(l));
+        let named = file.description.model.heads.iter().zip(&photo.heads);
+        for ((head, logits), log_probs) in named.zip(&mut log_probs.heads) {
+            if head.labels.multi_label.is_some() {
+                let each = logits.iter().map(|z| -(-f64::from(*z)).exp().ln_1p());
+                *log_probs = each.collect();
+            }
+        }
         let classes = decision.log_probs(taxonomy, &log_probs).unwrap();
         let class = decision.decide(&classes) as f64;
         let names = heads.iter().map(String::as_str).chain(["joint"]);

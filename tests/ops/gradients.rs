@@ -205,6 +205,11 @@ const TABLE: &[Row] = &[
         let kinds = vec![term(LossKind::focal(2.0), 0.5), term(LossKind::SoftF1, 2.0)];
         loss(&linear(&a[0], &a[1], Some(&a[2]))?, LossKind::Sum(kinds))
     })),
+    ("binary cross-entropy of several labels", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::BinaryCrossEntropy))),
+    ("binary cross-entropy at logits of ±200", || check(&[far_logits()?], |a| loss(&a[0], LossKind::BinaryCrossEntropy))),
+    ("asymmetric loss", || check(&[v([5, 3])], |a| {
+        loss(&a[0], LossKind::Asymmetric { gamma_neg: 4.0, gamma_pos: 1.0, clip: 0.05 })
+    })),
     ("focal loss", || check(&[v([5, 3])], |a| loss(&a[0], LossKind::focal(2.0)))),
     // The same, off the CPU's kernels.
     ("composition: conv2d, 3×3 stride 2 on 5×8", || check(&[v([2, 3, 5, 8]), v([4, 3, 3, 3])], |a| conv2d(Tape::composed, &a[0], &a[1], None, params(2, 1, 1, 1), Activation::Identity))),

@@ -7,6 +7,7 @@ mod golden_balancing;
 mod hostile;
 mod library;
 mod mixing;
+mod multi_label;
 mod numbers;
 mod own;
 mod train;

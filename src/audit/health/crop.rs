@@ -59,7 +59,10 @@ pub(super) fn compare(
     probs: &Probs,
     listed: usize,
 ) -> Option<CropReport> {
-    if places.is_empty() {
+    // Labels of which a photo may have several have no likeliest one that another could take the place of.
+    let asked = dataset.heads.iter().enumerate();
+    let asked = asked.filter(|(_, head)| !head.is_multi_label());
+    if places.is_empty() || asked.clone().next().is_none() {
         return None;
     }
     let truth: Vec<Vec<Option<usize>>> = places
@@ -74,7 +77,7 @@ pub(super) fn compare(
     let mut heads = Vec::new();
     let mut most: Vec<(f64, usize)> = vec![(-1.0, 0); places.len()];
     let mut other = vec![false; places.len()];
-    for (h, head) in dataset.heads.iter().enumerate() {
+    for (h, head) in asked {
         let (mut right, mut photos, mut sum) = ([0usize; 2], 0, 0.0);
         for row in 0..places.len() {
             let (with, without) = (&probs.with[row][h], &probs.without[row][h]);

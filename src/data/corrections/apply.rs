@@ -3,7 +3,8 @@
 use super::slots::{Meant, Places, Slots};
 use super::{Action, Corrections, CorrectionsReport, NoteKind};
 use crate::data::dataset::{Dataset, Sample, Value};
-use crate::data::targets::label;
+use crate::data::label_cell::written;
+use crate::data::targets::{label, labels_of};
 use crate::error::Result;
 use crate::head::HeadSpec;
 
@@ -109,9 +110,9 @@ impl<'a> Slots<'a> {
 
 impl Meant<'_> {
     /// What it makes of a head, to compare.
-    fn says(&self, index: usize, head: &HeadSpec) -> (usize, &'static str, Option<usize>) {
-        let label = self.label.map(|l| label(head, &l));
-        (index, self.action().name(), label)
+    fn says(&self, index: usize, head: &HeadSpec) -> (usize, &'static str, Option<Vec<usize>>) {
+        let labels = self.label.as_ref().map(|l| labels_of(head, l));
+        (index, self.action().name(), labels)
     }
 }
 
@@ -145,7 +146,7 @@ fn correct(
     }
     match meant.action() {
         Action::Relabel { .. } => {
-            *value = meant.label;
+            value.clone_from(&meant.label);
             report.relabelled += 1;
         }
         Action::Drop { .. } => {
@@ -157,11 +158,11 @@ fn correct(
     Ok(())
 }
 
-/// Whether a value is what an entry names: the number, or any number of the label.
+/// Whether a value is what an entry names: the number, all the labels, or any number of the label.
 fn same(head: &HeadSpec, named: &Value, value: &Value) -> bool {
     match named {
-        Value::Label(named) => *named == label(head, value),
-        number => number == value,
+        Value::Label(named) => Some(*named) == label(head, value),
+        other => other == value,
     }
 }
 
@@ -170,5 +171,9 @@ fn shown(head: &HeadSpec, value: &Value) -> String {
     match value {
         Value::Label(label) => head.labels.names.get(*label).cloned().unwrap_or_default(),
         Value::Number(number) => number.to_string(),
+        Value::Labels(labels) => {
+            let names = labels.iter().filter_map(|l| head.labels.names.get(*l));
+            written(names.map(String::as_str))
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// An entry whose words are understood.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Meant<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) label: Option<Value>,
@@ -80,9 +80,10 @@ impl<'a> Places<'a> {
                 None => &mut slots.whole,
                 Some(head) => &mut slots.heads[head],
             };
+            let action = meant.action();
             let before = slot.replace(meant);
-            if let Some(before) = before.filter(|b| b.action() != meant.action()) {
-                let holds = (meant.action(), corrections.place(entry, before.entry));
+            if let Some(before) = before.filter(|b| b.action() != action) {
+                let holds = (action, corrections.place(entry, before.entry));
                 let message = format!(
                     "{} is to {}, but {} says {}, which comes later and holds",
                     entry.correction.subject,
@@ -177,8 +178,14 @@ impl<'a> Places<'a> {
     }
 }
 
-/// A label as a listing has it; a head with thresholds takes the names of its labels as well.
+/// A label as a listing has it, or several of a head of several at once; a head with thresholds takes the names of its labels as
+/// well.
 fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String> {
+    if head.is_multi_label() {
+        let labels = parse_value(head, head.column(), text)?;
+        return labels
+            .ok_or_else(|| format!("labels of head `{}` are needed, found `{text}`", head.name));
+    }
     let number =
         !head.labels.thresholds.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
     let found = match head.labels.names.iter().position(|l| l == text) {

@@ -55,7 +55,8 @@ pub enum Abstain {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CalibrationReport {
-    /// The heads in order, the joint head if there is one, then the final class.
+    /// The heads in order but for those of several labels at once, which are left as they are, the joint head if there is one,
+    /// then the final class.
     pub temperatures: Vec<Calibrated>,
     /// Below this probability of the final class a prediction abstains.
     pub min_confidence: f64,
@@ -87,8 +88,8 @@ fn of_outputs(readout: &Readout, outputs: &[f32], temperature: f64) -> Vec<f64> 
 }
 
 /// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file
-/// is read like any other, and the head keeps it wherever it goes. The final class's is in the decision; offsets that were tuned
-/// are tuned anew.
+/// is read like any other, and the head keeps it wherever it goes; a head of several labels at once stays as it is. The final
+/// class's is in the decision; offsets that were tuned are tuned anew.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`; `labels` and `classes` have one entry a photo, those of the heads that apply and are
@@ -125,6 +126,9 @@ pub fn calibrate(
     let mut temperatures: Vec<Option<Calibrated>> = vec![None; all.len()];
     for place in order {
         let (head, prefix, truth) = &all[place];
+        if head.is_multi_label() {
+            continue;
+        }
         let behind = !head.layers.after.is_empty();
         // Such a head sees those before it as they are now.
         let again = behind.then(|| file.build()?.outputs(features, Mode::Eval));

@@ -2,13 +2,15 @@
 
 mod compare;
 mod offsets;
+mod thresholds;
 
 pub use compare::{DRAWS, Decided, RuleScore, compare};
 pub use offsets::{class_offsets, label_offsets};
+pub use thresholds::with_thresholds;
 
 use crate::error::{Error, Result};
 use crate::model::Logits;
-use crate::model::combine::{Decision, DecisionRule, log_softmax};
+use crate::model::combine::{Decision, DecisionRule, label_log_probs};
 use crate::taxonomy::Taxonomy;
 
 /// For each final class log P(class) − Σ log P(label of each head that applies), how much likelier it is than if its labels were
@@ -116,5 +118,5 @@ pub(crate) fn all_log_probs(
     taxonomy: &Taxonomy,
     logits: &Logits,
 ) -> Result<Vec<f64>> {
-    decision.log_probs(taxonomy, &logits.map(|l| log_softmax(l)))
+    decision.log_probs(taxonomy, &label_log_probs(taxonomy, logits))
 }

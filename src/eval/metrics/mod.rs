@@ -6,12 +6,14 @@
 mod agreement;
 mod averages;
 mod confusion;
+mod label_sets;
 mod numbers;
 mod probabilities;
 mod ranking;
 mod summary;
 
 pub use confusion::{ClassMetrics, ConfusionMatrix};
+pub use label_sets::{LabelSet, LabelSetMetrics};
 pub use numbers::{NumberMetrics, NumberPair};
 pub use probabilities::Probabilities;
 pub use ranking::{average_precision, roc_auc};

@@ -37,7 +37,7 @@ pub struct CoveragePoint {
 }
 
 impl Coverage {
-    /// Of each head and of the final class, from predictions of these samples.
+    /// Of each head of which a photo has one label and of the final class, from predictions of these samples.
     pub fn of_predictions(
         taxonomy: &Taxonomy,
         dataset: &Dataset,
@@ -60,9 +60,10 @@ impl Coverage {
             }
         }
         let names = taxonomy.heads().iter().map(String::as_str).chain(["class"]);
-        names
-            .zip(photos)
-            .map(|(name, of)| Self::new(name, of))
+        // Several labels at once are not right or wrong as one.
+        let all = names.zip(photos).enumerate();
+        all.filter(|(head, _)| !taxonomy.is_multi_label(*head))
+            .map(|(_, (name, of))| Self::new(name, of))
             .collect()
     }
 

@@ -12,7 +12,7 @@ pub struct ErrorSources {
     pub wrong: u64,
     /// Wrong photos by the exact set of wrong heads, commonest first.
     pub by_heads: Vec<WrongHeads>,
-    /// One entry a head, in the taxonomy's order; none where no photo's final class is known.
+    /// One entry a head that is part of the final class, in the taxonomy's order; none where no photo's final class is known.
     pub heads: Vec<HeadErrors>,
 }
 
@@ -59,8 +59,8 @@ impl ErrorSources {
             .collect();
         // The sort is stable: equal counts stay in the order of the heads.
         by_heads.sort_by_key(|w| std::cmp::Reverse(w.photos));
-        let measured = names.iter().zip(if_right).filter(|(_, m)| m.total() > 0);
-        let heads = measured.enumerate();
+        let heads = names.iter().zip(if_right).enumerate();
+        let heads = heads.filter(|(_, (_, matrix))| matrix.total() > 0);
         Self {
             wrong: count(&|_| true),
             by_heads,

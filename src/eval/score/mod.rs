@@ -3,12 +3,13 @@
 mod all;
 mod coverage;
 mod errors;
+mod sets;
 mod table;
 mod written;
 
 use super::metrics::{
-    ClassMetrics, ConfusionMatrix, Metric, Metrics, NumberMetrics, NumberPair, Probabilities,
-    curves, mean_of_known,
+    ClassMetrics, ConfusionMatrix, LabelSet, Metric, Metrics, NumberMetrics, NumberPair,
+    Probabilities, curves, mean_of_known,
 };
 use crate::error::{Error, Result};
 use crate::model::combine::joint_log_probs;
@@ -26,7 +27,7 @@ pub const MAX_CONFUSION: usize = 1_000;
 /// One photo's truth and prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// The true label of each head; `None` where it is not known.
+    /// The true label of each head; `None` where it is not known, and of heads of several labels at once.
     pub truth: Vec<Option<usize>>,
     /// The predicted label of each head.
     pub predicted: Vec<usize>,
@@ -38,6 +39,8 @@ pub struct Scored {
     pub class_probs: Vec<f64>,
     /// Of each head that predicts a number, the number and what is said of it; no list where there is no such head.
     pub numbers: Vec<Option<NumberPair>>,
+    /// Of each head of several labels at once, those it has and what is said of them; no list where there is no such head.
+    pub sets: Vec<Option<LabelSet>>,
 }
 
 /// What a model scores on a set of photos.
@@ -61,7 +64,7 @@ pub struct NamedScore {
     pub name: String,
     /// Photos scored: those whose truth is known.
     pub photos: u64,
-    /// Share predicted right; 0 without photos.
+    /// Share predicted right, of several labels at once all of them; 0 without photos.
     pub accuracy: f64,
     /// Mean F1 over all declared labels, a missing one counting as 0.
     pub macro_f1: f64,
@@ -69,7 +72,8 @@ pub struct NamedScore {
     pub more: Metrics,
     /// One row a label, in order.
     pub labels: Vec<LabelScore>,
-    /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels.
+    /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels; of a head of several labels at
+    /// once over no classes, and not serialised.
     pub confusion: ConfusionMatrix,
 }
 
@@ -95,8 +99,9 @@ impl ScoreReport {
     /// measured on probabilities is left out where a photo comes without.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, or probabilities that are none of its heads',
-    /// [`Error::OutOfRange`] if a label or class is not one of the taxonomy's; most name the photo by its place in `photos`.
+    /// [`Error::Invalid`] if a photo has not one truth and one prediction a head, or probabilities or sets of labels that are
+    /// none of its heads', [`Error::OutOfRange`] if a label or class is not one of the taxonomy's; most name the photo by its
+    /// place in `photos`.
     pub fn new(taxonomy: &Taxonomy, ordered: &[usize], photos: &[Scored]) -> Result<Self> {
         let names = taxonomy.heads();
         let probs = Probs::new(taxonomy, photos)?;
@@ -106,7 +111,7 @@ impl ScoreReport {
         let mut numbers: Vec<Vec<NumberPair>> = vec![Vec::new(); names.len()];
         let mut class = ConfusionMatrix::new(taxonomy.num_classes());
         let mut if_right = vec![class.clone(); names.len()];
-        let mut sets: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
+        let mut wrong_heads: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
 
         for (place, photo) in photos.iter().enumerate() {
             check(taxonomy, photo, place)?;
@@ -129,30 +134,35 @@ impl ScoreReport {
             // With a head put right, one may apply that did not: then by its own label.
             let filled = labels.iter().zip(&photo.predicted);
             let filled: Vec<Option<usize>> = filled.map(|(l, own)| l.or(Some(*own))).collect();
-            for (head, matrix) in if_right.iter_mut().enumerate() {
+            let parts = if_right.iter_mut().enumerate();
+            for (head, matrix) in parts.filter(|(head, _)| !taxonomy.is_multi_label(*head)) {
                 let mut righted = filled.clone();
                 righted[head] = truth[head].or(righted[head]);
                 let righted = taxonomy.class_of(&righted).unwrap_or(photo.class);
                 matrix.add(true_class, righted)?;
             }
             if !wrong.is_empty() {
-                *sets.entry(wrong).or_default() += 1;
+                *wrong_heads.entry(wrong).or_default() += 1;
             }
         }
 
-        let errors = ErrorSources::new(names, &sets, &if_right);
+        let errors = ErrorSources::new(names, &wrong_heads, &if_right);
         let heads = heads.into_iter().zip(names).enumerate();
         Ok(Self {
             photos: photos.len() as u64,
             heads: heads
                 .map(|(h, (matrix, name))| {
+                    let labels = taxonomy.labels(h);
+                    if taxonomy.is_multi_label(h) {
+                        let found = sets::of_head(taxonomy, photos, h);
+                        return NamedScore::of_sets(name, labels, &found);
+                    }
                     let (probs, ordered) = (probs.heads.get(h), ordered.contains(&h));
-                    let mut score =
-                        NamedScore::new(name, taxonomy.labels(h), matrix, probs, ordered);
+                    let mut score = NamedScore::new(name, labels, matrix, probs, ordered);
                     score.more = score.more.with_numbers(NumberMetrics::new(&numbers[h]));
-                    score
+                    Ok(score)
                 })
-                .collect(),
+                .collect::<Result<_>>()?,
             class: NamedScore::new(
                 "class",
                 &taxonomy.class_names(),

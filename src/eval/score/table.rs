@@ -123,6 +123,15 @@ impl Display for NamedScore {
                 100.0 * inside
             )?;
         }
+        if self.is_of_sets() {
+            let mean = self.more.average_precision;
+            let mean = mean.map_or("–".into(), |mean| format!("{mean:.4}"));
+            return writeln!(
+                f,
+                "      several at once: mean average precision {mean}, micro F1 {:.4}, all labels right {:.4}",
+                self.more.micro_f1, self.accuracy
+            );
+        }
         if self.labels.len() <= MAX_SHOWN {
             let names: Vec<&str> = self.labels.iter().map(|l| l.label.as_str()).collect();
             confusion(f, &names, &self.confusion)?;

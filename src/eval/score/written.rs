@@ -15,7 +15,7 @@ struct Written<'a> {
     #[serde(flatten)]
     more: Option<&'a Metrics>,
     labels: &'a [LabelScore],
-    #[serde(skip_serializing_if = "is_large")]
+    #[serde(skip_serializing_if = "is_left_out")]
     confusion: &'a ConfusionMatrix,
 }
 
@@ -35,6 +35,6 @@ impl Serialize for NamedScore {
     }
 }
 
-fn is_large(matrix: &&ConfusionMatrix) -> bool {
-    matrix.num_classes() > MAX_CONFUSION
+fn is_left_out(matrix: &&ConfusionMatrix) -> bool {
+    matrix.num_classes() > MAX_CONFUSION || matrix.num_classes() == 0
 }

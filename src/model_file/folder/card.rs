@@ -99,6 +99,9 @@ fn cell(text: &str) -> String {
 
 fn labels(head: &HeadSpec) -> String {
     let names = head.labels.names.join(", ");
+    if head.is_multi_label() {
+        return names + " (any of them at once)";
+    }
     let borders: Vec<String> = head.labels.thresholds.iter().map(f64::to_string).collect();
     if borders.is_empty() {
         return names;
@@ -237,6 +240,10 @@ fn usage(file: &ModelFile) -> String {
     if heads.iter().any(|h| !h.layers.reads_features()) {
         text +=
             " Some do not read the features alone (`pool`, `from_stage`, `after` in the metadata).";
+    }
+    if heads.iter().any(HeadSpec::is_multi_label) {
+        text +=
+            " Heads of several labels at once (`kind = \"multi_label\"`) have a sigmoid a label.";
     }
     text.push('\n');
     text

@@ -163,6 +163,9 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
 ///
 /// A joint head and a decision that were for the labels before are taken out.
 ///
+/// Of a head of several labels at once ([`LabelSpec::multi_label`](crate::LabelSpec::multi_label)) they are the probabilities
+/// from which on each label is said, one a label; none: 0.5 each.
+///
 /// ```no_run
 /// use hydranet::{ModelFile, heads};
 /// let file = ModelFile::read("best.safetensors")?;
@@ -171,16 +174,23 @@ pub fn rename(file: &ModelFile, from: &str, to: &str) -> Result<ModelFile> {
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if it does not predict a number, or if the borders are not
-/// as many as before, ascending and inside of its range.
+/// [`Error::UnknownName`] if there is no such head, [`Error::Invalid`] if it neither predicts a number nor is of several labels
+/// at once, or if the borders are not as many as before, ascending and inside of its range, or the probabilities not one a label.
 pub fn set_thresholds(file: &ModelFile, name: &str, thresholds: &[f64]) -> Result<ModelFile> {
     let place = file.description.model.head_index(name)?;
     let mut heads = file.description.model.heads.clone();
     let labels = &mut heads[place].labels;
+    let done = json!({"operation": "set_thresholds", "head": name, "thresholds": thresholds});
+    if let Some(several) = &mut labels.multi_label {
+        several.thresholds = thresholds.to_vec();
+        return Edit::new(file, heads, done)?.finish();
+    }
     if labels.number.is_none() {
         return Err(Error::Invalid {
             what: format!("moving the thresholds of head `{name}`"),
-            expected: "a head that predicts a number (`kind = \"number\"`), whose bins tell labels between any borders".into(),
+            expected: "a head that predicts a number (`kind = \"number\"`), whose bins tell labels between any \
+                       borders, or one of several labels at once (`kind = \"multi_label\"`)"
+                .into(),
             found: "one that has learnt its labels as they are".into(),
         });
     }
@@ -188,7 +198,6 @@ pub fn set_thresholds(file: &ModelFile, name: &str, thresholds: &[f64]) -> Resul
     // A soft border is as wide as the new ones leave room for.
     let gaps = thresholds.windows(2).map(|w| w[1] - w[0]);
     labels.soft_width = gaps.fold(labels.soft_width, f64::min).max(0.0);
-    let done = json!({"operation": "set_thresholds", "head": name, "thresholds": thresholds});
     Edit::new(file, heads, done)?.finish()
 }
 

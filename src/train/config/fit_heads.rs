@@ -105,6 +105,7 @@ fn order_of_head(own: &HeadSpec, head: &HeadSpec, origin: &str) -> Result<Vec<u3
             "one a bin, {} from {} to {}",
             n.bins, n.range[0], n.range[1]
         ),
+        _ if head.is_multi_label() => "one a label, of several at once".into(),
         (_, LossKind::Coral) => "one a border, with one vector of weights (coral)".into(),
         (_, LossKind::Corn) => "one a border, of labels that reach it (corn)".into(),
         _ => "one a label".into(),

@@ -8,7 +8,7 @@ pub(super) fn tasks(c: usize, labels: usize) -> usize {
 }
 
 /// −log σ(x) and σ(x), without overflow.
-fn surprise(x: f64) -> (f64, f64) {
+pub(super) fn surprise(x: f64) -> (f64, f64) {
     let e = (-x.abs()).exp();
     let sigmoid = if x >= 0.0 {
         1.0 / (1.0 + e)

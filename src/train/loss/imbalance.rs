@@ -31,7 +31,8 @@ pub fn imbalances(spec: &ModelSpec, dataset: &Dataset) -> Result<Vec<Imbalance>>
     let losses = head_losses(&tasks, dataset, &dataset.indices(Split::Train))?;
     let heads = spec.heads.iter().zip(&losses);
     let unbalanced = heads.filter_map(|(head, loss)| {
-        if head.loss.class_weights != ClassWeights::default() {
+        // The remedies named are not for labels of which a photo may have several.
+        if head.is_multi_label() || head.loss.class_weights != ClassWeights::default() {
             return None;
         }
         let counts = match head.sums() {

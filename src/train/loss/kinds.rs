@@ -1,7 +1,7 @@
 //! Every kind of loss and its gradient by the logits, over the rows of a batch.
 
 use super::batch::{Batch, Valued};
-use super::cumulative;
+use super::{binary, cumulative};
 use crate::head::LossKind;
 
 /// log p of a row of logits.
@@ -71,6 +71,12 @@ impl Batch<'_> {
                     (d.abs() - 0.5 * beta, sign(d))
                 }
             }),
+            LossKind::BinaryCrossEntropy => binary::cross_entropy(self),
+            LossKind::Asymmetric {
+                gamma_neg,
+                gamma_pos,
+                clip,
+            } => binary::asymmetric(self, *gamma_neg, *gamma_pos, *clip),
             LossKind::Sum(terms) => {
                 let mut sum = (0.0, vec![0.0; self.logits.len()]);
                 for term in terms {

@@ -2,6 +2,7 @@
 //! [`joint`] their weighted sum.
 
 mod batch;
+mod binary;
 pub mod class_weights;
 mod consistency;
 mod cumulative;
@@ -103,14 +104,23 @@ impl HeadLoss {
         })
     }
 
-    /// A target after smoothing.
+    /// A target after smoothing: towards all labels alike, or where a photo may have several of them towards ½ for each.
     fn smoothed(&self, target: f64) -> f64 {
-        (1.0 - self.smoothing) * target + self.smoothing / self.class_weights.len() as f64
+        let parts = if self.kind.is_multi_label() {
+            2.0
+        } else {
+            self.class_weights.len() as f64
+        };
+        (1.0 - self.smoothing) * target + self.smoothing / parts
     }
 
     /// What [`loss`](Self::loss) divides by: Σᵢ sᵢ Σ_c tᵢ_c w_c, over rows of targets and the photos' weights; with `corn` each
-    /// label times the number of its binary cross-entropies. A part of a batch has this share of the batch's loss.
+    /// label times the number of its binary cross-entropies, of labels of which a photo may have several Σᵢ sᵢ. A part of a batch
+    /// has this share of the batch's loss.
     pub(crate) fn total(&self, targets: &[f32], weights: &[f32]) -> f64 {
+        if self.kind.is_multi_label() {
+            return weights.iter().map(|s| f64::from(*s)).sum();
+        }
         let labels = self.class_weights.len();
         let terms = |c| match self.kind {
             LossKind::Corn => cumulative::tasks(c, labels) as f64,
@@ -129,7 +139,8 @@ impl HeadLoss {
     /// the class weights, s the weight of each photo, 0 where the label is missing. For cross-entropy on hard labels this is
     /// PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met. The earth mover's distance and
     /// those of means have no parts that belong to a label: a photo's has the factor Σ_c t_c w_c. Soft F1 is one of the whole
-    /// batch.
+    /// batch. Of K labels of which a photo may have several it is Σᵢ sᵢ Σ_c w_c ℓᵢ_c / (K · Σᵢ sᵢ), PyTorch's
+    /// `BCEWithLogitsLoss(weight)`.
     ///
     /// Value and gradient are computed together, in `f64`, on the CPU; a gradient's own gradient is not to be had.
     ///
@@ -176,7 +187,12 @@ impl HeadLoss {
             class_weights: &self.class_weights,
             counts: &self.counts,
         };
-        if batch.total() <= 0.0 {
+        let counts = if self.kind.is_multi_label() {
+            batch.rows().next().is_some()
+        } else {
+            batch.total() > 0.0
+        };
+        if !counts {
             return Ok(None);
         }
         let (value, gradient) = batch.loss(&self.kind);

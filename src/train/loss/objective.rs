@@ -195,10 +195,15 @@ impl<'a> Objective<'a> {
             let mut weights = Vec::with_capacity(known.len());
             for (sample, known) in samples.iter().zip(&known) {
                 // The joint head's label is no value of the sample.
-                let value = sample.values.get(i).copied().flatten();
-                match known[i] {
-                    Some(label) => {
-                        hard.extend(row(head, &value.unwrap_or(Value::Label(label))));
+                let value = sample.values.get(i).cloned().flatten();
+                let value = match known[i] {
+                    Some(label) => Some(value.unwrap_or(Value::Label(label))),
+                    None if head.is_multi_label() && self.tasks.applies(sample, i) => value,
+                    None => None,
+                };
+                match value {
+                    Some(value) => {
+                        hard.extend(row(head, &value));
                         weights.push(1f32);
                     }
                     None => {

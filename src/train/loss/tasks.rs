@@ -84,6 +84,12 @@ impl Tasks {
         known
     }
 
+    /// Whether the head at place `head` may apply to a photo.
+    pub(crate) fn applies(&self, sample: &Sample, head: usize) -> bool {
+        let known = labels(&self.heads, sample);
+        self.taxonomy.applies(&known).get(head) != Some(&Some(false))
+    }
+
     /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they
     /// are missing, fully. The joint head's target is the product of those of the heads that apply.
     pub(crate) fn targets<'a>(
@@ -188,12 +194,9 @@ mod tests {
     }
 
     fn sample(age: Option<f64>, glasses: Option<usize>, mask: Option<usize>) -> Sample {
-        let labels = [glasses, mask].map(|l| l.map(Value::Label));
-        Sample::new(
-            "a.jpg",
-            Vec::new(),
-            vec![age.map(Value::Number), labels[0], labels[1]],
-        )
+        let [glasses, mask] = [glasses, mask].map(|l| l.map(Value::Label));
+        let values = vec![age.map(Value::Number), glasses, mask];
+        Sample::new("a.jpg", Vec::new(), values)
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl MixRule {
         match &self.partner {
             Partner::Any | Partner::SameClass => {}
             Partner::SameLabel(head) => {
-                spec.head_index(head)?;
+                spec.single_label_head(head, "train.mix, partner.same_label")?;
             }
             Partner::Classes(classes) => {
                 let names = spec.taxonomy()?.class_names();

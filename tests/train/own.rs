@@ -37,7 +37,8 @@ fn a_run_teaches_what_heads_have_of_their_own() {
     assert_ne!(values(&file, "heads.mask.pool.p"), [3.0]);
     let query = values(&file, "heads.gender.pool.query");
     assert_eq!(query.len(), 112 + 320);
-    assert!(query.iter().all(|v| *v != 0.0));
+    // Those of stage 5, whose map has one position here, have nothing to choose.
+    assert!(query[..112].iter().all(|v| *v != 0.0));
     assert_eq!(
         file.tensors["heads.age.fc.weight"].dims(),
         [3, 1280 + 3 + 2]

@@ -326,9 +326,13 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
 
 /// Refuses a head that comes after heads which this model has not, or has others of.
 fn check_before((file, from): (&ModelFile, &ModelFile), spec: &HeadSpec) -> Result<()> {
-    let labels = |of: &ModelFile, name: &str| -> Option<Vec<String>> {
+    let named = |of: &ModelFile, name: &str| {
         let heads = &of.description.model.heads;
-        Some(heads.iter().find(|h| h.name == name)?.labels.names.clone())
+        heads.iter().find(|h| h.name == name).cloned()
+    };
+    let meaning = |h: &HeadSpec| {
+        let (of, loss) = (h.labels.clone(), h.loss.kind.clone());
+        (of.names, of.thresholds, of.number, loss, h.layers.clone())
     };
     for name in &spec.layers.after {
         let refuse = |found: String| {
@@ -338,13 +342,14 @@ fn check_before((file, from): (&ModelFile, &ModelFile), spec: &HeadSpec) -> Resu
                 found,
             })
         };
-        let Some(ours) = labels(file, name) else {
+        let (Some(ours), Some(theirs)) = (named(file, name), named(from, name)) else {
             return refuse("none of that name in this model".into());
         };
-        let prefix = prefix(name);
-        if Some(ours) != labels(from, name) {
-            return refuse("one of other labels".into());
+        if meaning(&ours) != meaning(&theirs) {
+            return refuse("one of other labels, another loss or other layers".into());
         }
+        check_before((file, from), &theirs)?;
+        let prefix = prefix(name);
         if let Some(tensor) = first_difference(file, from, &prefix)? {
             return refuse(format!("another `{tensor}`"));
         }

@@ -1,9 +1,10 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 16] = [
+pub(crate) const CHAPTERS: [(&str, &str); 17] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
+    ("kinds", include_str!("kinds.md")),
     ("backbones", include_str!("backbones.md")),
     ("training", include_str!("training.md")),
     ("mixing", include_str!("mixing.md")),
@@ -24,6 +25,8 @@ pub(crate) const CHAPTERS: [(&str, &str); 16] = [
 pub mod data {}
 #[doc = include_str!("heads.md")]
 pub mod heads {}
+#[doc = include_str!("kinds.md")]
+pub mod kinds {}
 #[doc = include_str!("backbones.md")]
 pub mod backbones {}
 #[doc = include_str!("training.md")]

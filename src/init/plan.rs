@@ -136,7 +136,7 @@ impl Plan {
         self.add_spec(column, labels, &column.name, |spec| {
             let of_column = spec.labels.column.take();
             let unknown = std::mem::take(&mut spec.labels.unknown);
-            let layers = spec.layers;
+            let layers = std::mem::take(&mut spec.layers);
             *spec = HeadSpec::multi_label(spec.name.clone(), spec.labels.names.clone());
             spec.layers = layers;
             spec.labels.column = of_column;

@@ -7,6 +7,10 @@ use crate::train::finished::cache_beside;
 use crate::{Ensemble, ModelFile, PhotoSource, Predict as _, Prediction, Result, Views};
 use std::path::{Path, PathBuf};
 
+/// Bytes of kept features that are read, to see that they are whole, in less time than a photo takes to be decoded and seen by a
+/// network.
+const A_PHOTO: u64 = 4 << 20;
+
 /// Features that are kept of a model's backbone.
 pub(super) struct Kept {
     features: Features,
@@ -14,8 +18,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Those beside a model's file, if it is one model that looks at whole photos, in a run that kept some.
-    pub(super) fn beside(model: &Path, ensemble: &Ensemble) -> Option<Self> {
+    /// Those beside a model's file, if it is one model that looks at whole photos, in a run that kept some, and if it pays to read
+    /// them for so many photos.
+    pub(super) fn beside(model: &Path, ensemble: &Ensemble, photos: usize) -> Option<Self> {
         if ensemble.members().len() > 1 || ensemble.views() != Views::default() {
             return None;
         }
@@ -24,6 +29,10 @@ impl Kept {
         let file = ModelFile::read(model).ok()?;
         let spec = &file.description.model;
         let extractor = Extractor::new(spec, &file.tensors).ok()?;
+        let bytes = extractor.kept_bytes(&cache)?;
+        if bytes > A_PHOTO.saturating_mul(photos as u64) {
+            return None;
+        }
         let width = Layout::of(spec).ok()?.width;
         let mut features = Features::open(Some(&cache), extractor, width).ok()?;
         let plain = features.view(View::Plain);
@@ -43,9 +52,14 @@ impl Kept {
         let named: Vec<NamedPhoto> = photos.iter().map(|p| p.as_path().into()).collect();
         let contents = self.features.contents(&named);
         let key = |content| Key(Fingerprint(content), self.plain);
+        // A photo that is gone is remembered, and is none that can be predicted.
         let places: Vec<Option<usize>> = contents
             .into_iter()
-            .map(|content| self.features.place(&key(content?)))
+            .zip(photos)
+            .map(|(content, path)| {
+                self.features
+                    .place(&key(content.filter(|_| path.is_file())?))
+            })
             .collect();
         let known: Vec<usize> = places.iter().flatten().copied().collect();
         let rows = self.features.gather(known.into_iter())?;

@@ -52,8 +52,8 @@ impl Predict {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let ensemble = self.views.open(&self.model)?;
         let mut models = Models {
-            kept: Kept::beside(&self.model, &ensemble),
             ensemble,
+            kept: None,
         };
         let faults = match (&self.listing, &self.result) {
             (Some(listing), Some(result)) => self.answer(&mut models, listing, result)?,
@@ -72,6 +72,7 @@ impl Predict {
             .clone()
             .unwrap_or_else(|| listing.with_file_name("images"));
         let paths: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).collect();
+        models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
         let mut answers = Vec::with_capacity(names.len());
         let mut faults = 0;
         let mut progress = Progress::new("predict");
@@ -119,6 +120,7 @@ impl Predict {
                 found: "none".into(),
             });
         }
+        models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
         let more = More::of(&models.ensemble);
         if !self.json {
             say_data(&more.header(&models.ensemble)?);

@@ -67,6 +67,13 @@ impl Extractor {
         })
     }
 
+    /// The size of its file in a folder, if there is one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn kept_bytes(&self, folder: &Path) -> Option<u64> {
+        let path = folder.join(self.file_name().ok()?);
+        Some(std::fs::metadata(path).ok()?.len())
+    }
+
     /// The name of its file.
     fn file_name(&self) -> Result<String> {
         let text = serde_json::to_string(self).map_err(|e| Error::Config {

@@ -1,6 +1,7 @@
 //! `hydranet heads`.
 
 use super::output::say;
+use super::terminal::note;
 use crate::io::lock::OutputLock;
 use crate::model_file::heads;
 use crate::model_file::heads::{Graft, HeadsFile, NewTensors, Place};
@@ -162,6 +163,29 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Names the heads that see a head which is another now.
+    fn warn(&self, model: &ModelFile) {
+        let (Self::Replace { name, .. }
+        | Self::Reset { name, .. }
+        | Self::Graft {
+            replacing: Some(name),
+            ..
+        }) = self
+        else {
+            return;
+        };
+        for head in &model.description.model.heads {
+            if head.layers.after.contains(name) {
+                note(format!(
+                    "warning: head `{}` comes after `{name}`, which says something else now: train it again",
+                    head.name
+                ));
+            }
+        }
+    }
+}
+
 impl Heads {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let _lock = OutputLock::take(self.action.out())?;
@@ -260,6 +284,7 @@ impl Heads {
                 )
             }
         };
+        self.action.warn(&model);
         finish(&model, &files.out)
     }
 }

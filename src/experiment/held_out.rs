@@ -103,8 +103,14 @@ pub(crate) fn kept_features(
     if rows.len() < photos.len() {
         return Ok(None);
     }
-    let all = kept.gather(rows.into_iter())?;
-    Ok(Some(all.flatten_all()?.to_vec1()?))
+    // Without what heads read behind the features.
+    let width = of.0.backbone.num_features();
+    let mut all = Vec::with_capacity(rows.len() * width);
+    for rows in rows.chunks(1024) {
+        let part = kept.gather(rows.iter().copied())?.narrow(1, 0, width)?;
+        all.extend(part.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(Some(all))
 }
 
 /// The folder in which features are kept: that of the configuration, or else `cache`.

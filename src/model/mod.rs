@@ -19,6 +19,9 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use std::fmt;
 
+/// Photos whose whole maps heads pool at once.
+const ROWS: usize = 256;
+
 /// The heads and the joint head over `heads.<name>.…` and `joint.…` of `vb`.
 pub(crate) fn heads(
     spec: &ModelSpec,
@@ -283,6 +286,33 @@ impl MultiTaskModel {
     /// # Errors
     /// [`Error::Shape`] if the features are others.
     pub fn outputs(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
+        let rows = features.dims().first().copied().unwrap_or(0);
+        if mode != Mode::Eval || self.size.is_none() || rows <= ROWS {
+            return self.outputs_at_once(features, mode);
+        }
+        let parts = (0..rows).step_by(ROWS).map(|from| {
+            let part = features.narrow(0, from, ROWS.min(rows - from))?;
+            self.outputs_at_once(&part, mode)
+        });
+        let parts = parts.collect::<Result<Vec<Outputs>>>()?;
+        let joined = |of: &dyn Fn(&Outputs) -> Option<&Tensor>| {
+            let all: Vec<&Tensor> = parts.iter().filter_map(of).collect();
+            Tensor::cat(&all, 0)
+        };
+        let heads = (0..self.heads.len()).map(|i| joined(&|part| part.heads.get(i)));
+        let joint = self
+            .joint
+            .as_ref()
+            .map(|_| joined(&|part| part.joint.as_ref()));
+        Ok(Outputs {
+            heads: heads.collect::<candle_core::Result<_>>()?,
+            joint: joint.transpose()?,
+            bins: Vec::new(),
+        })
+    }
+
+    /// The same, with all that is made of whole maps in memory.
+    fn outputs_at_once(&self, features: &Tensor, mode: Mode) -> Result<Outputs> {
         let mut heads: Vec<Option<Tensor>> = vec![None; self.heads.len()];
         for place in &self.order {
             let head = &self.heads[*place];

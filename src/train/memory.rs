@@ -3,6 +3,7 @@
 use super::config::{FineTune, TrainConfig};
 use crate::backbone::SavedActivations;
 use crate::error::{Error, Result};
+use crate::head::Head;
 use crate::input::InputSpec;
 use crate::model::MultiTaskModel;
 use crate::tape::Tape;
@@ -12,15 +13,16 @@ use hydranet_tape::internal::Step;
 const USUAL: u64 = 64 << 30;
 
 /// Refuses steps of at most `batch` photos that this machine's memory does not hold. Of a network that is not made of a tape's
-/// steps only the photos are known.
+/// steps only the photos are known. Where features are kept, it is those of all `photos`, in training and in validation.
 pub(super) fn check(
     config: &TrainConfig,
     batch: usize,
     input: &InputSpec,
     model: &MultiTaskModel,
+    photos: [usize; 2],
 ) -> Result<()> {
     if config.keeps_features() {
-        return Ok(());
+        return check_kept(config, model, photos);
     }
     let [height, width] = input.size;
     let photo = 4 * (input.channels * height * width) as u64;
@@ -44,6 +46,35 @@ pub(super) fn check(
             "{photos} photos of {height} × {width} pixels at once, which take {:.1} GiB at least",
             gib(needed)
         ),
+    })
+}
+
+/// Refuses features that are kept and that memory does not hold: those in training unless they lie in a folder, and those in
+/// validation, which are together once more while they are scored.
+fn check_kept(
+    config: &TrainConfig,
+    model: &MultiTaskModel,
+    [train, valid]: [usize; 2],
+) -> Result<()> {
+    let views = match config.feature_cache {
+        Some(_) => 0,
+        None => config.feature_views.max(1),
+    };
+    let rows = (train.saturating_mul(views)).saturating_add(2 * valid) as u64;
+    let width = model.parts().1.first().map_or(0, Head::num_features) as u64;
+    let needed = rows.saturating_mul(4 * width);
+    let most = of_machine().unwrap_or(USUAL);
+    if needed <= most {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    Err(Error::Invalid {
+        what: "the features that are kept of a frozen backbone".into(),
+        expected: format!(
+            "what fits into the {:.1} GiB of memory of this machine; name a folder for them (train.feature_cache), keep fewer (train.feature_views) or pool maps by their mean",
+            gib(most)
+        ),
+        found: format!("{rows} rows of {width} values, {:.1} GiB", gib(needed)),
     })
 }
 
@@ -134,14 +165,35 @@ mod tests {
         assert!(of(&last, 224).0 < bytes / 2);
         assert_eq!(of(&freeze, 224).0, of(&last, 224).0);
         assert!((bytes / 2).abs_diff(of(&half, 224).0) < 8);
-        check(&full, 32, &usual, &model).unwrap();
+        check(&full, 32, &usual, &model, [0; 2]).unwrap();
         let (bytes, large) = of(&full, 4096);
         assert!(bytes > 8 << 30, "{bytes}");
-        check(&full, 0, &large, &model).unwrap();
-        let message = check(&full, 65_536, &large, &model);
+        check(&full, 0, &large, &model, [0; 2]).unwrap();
+        let message = check(&full, 65_536, &large, &model, [0; 2]);
         let message = message.unwrap_err().to_string();
         for word in ["train.batch", "model.input.size", "accumulate", "4096"] {
             assert!(message.contains(word), "{message}");
         }
+        let mut kept = TrainConfig {
+            fine_tune: FineTune::Frozen,
+            mix_up: 0.0,
+            feature_views: 2,
+            ..TrainConfig::default()
+        };
+        kept.augment.flip = 0.0;
+        assert!(kept.keeps_features());
+        check(&kept, 32, &usual, &model, [100_000, 10_000]).unwrap();
+        let message = check(&kept, 32, &usual, &model, [1 << 40, 1]).unwrap_err();
+        let message = message.to_string();
+        for word in [
+            "train.feature_cache",
+            "train.feature_views",
+            "2199023255554 rows",
+        ] {
+            assert!(message.contains(word), "{message}");
+        }
+        // In a folder they are not in memory.
+        kept.feature_cache = Some("features".into());
+        check(&kept, 32, &usual, &model, [1 << 40, 1]).unwrap();
     }
 }

@@ -51,7 +51,8 @@ impl Config {
 /// ```
 ///
 /// # Errors
-/// [`Error::Invalid`] if the configuration has not one head, trains the backbone or has another input; as [`Trainer::run`] and
+/// [`Error::Invalid`] if the configuration has not one head, trains the backbone or has another input, or if the head comes after
+/// others; as [`Trainer::run`] and
 /// [`graft`].
 pub fn train_head(
     config: &Config,
@@ -84,6 +85,15 @@ pub fn train_head(
     let mut how = Graft::default();
     let mut when = Labels::new();
     if let Some(head) = alone.heads.get_mut(name) {
+        if let Some(before) = head.layers.after.first() {
+            return Err(Error::Invalid {
+                what: format!("head `{name}`, which is trained alone"),
+                expected:
+                    "one that comes after no other head; such a head is trained with those it sees"
+                        .into(),
+                found: format!("after `{before}`"),
+            });
+        }
         // Whether the model can have it is seen before it is trained.
         let fresh = NewTensors::Fresh { seed: 0 };
         if spec.heads.iter().any(|h| h.name == *name) {

@@ -92,7 +92,9 @@ impl<'a> Run<'a> {
             .groups
             .check_shared(&config.train, &network.variables)?;
         let largest = batches.largest();
-        memory::check(&config.train, largest, &network.spec.input, &network.model)?;
+        let photos = [train.len(), validation.photos.len()];
+        let (input, model) = (&network.spec.input, &network.model);
+        memory::check(&config.train, largest, input, model, photos)?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;

@@ -7,7 +7,7 @@ use hydranet::heads::{
     reset,
 };
 use hydranet::onnx::to_bytes;
-use hydranet::{Ensemble, HeadSpec, ModelFile, PoolKind, Predictor};
+use hydranet::{Ensemble, HeadSpec, Mode, ModelFile, PoolKind, Predictor};
 use std::collections::BTreeMap;
 
 fn fresh(seed: u64) -> NewTensors {
@@ -92,6 +92,38 @@ fn a_file_keeps_what_heads_have_of_their_own_under_their_names() {
         assert_eq!(both.class, one.class);
         assert!((both.prob - one.prob).abs() < 1e-6);
     }
+}
+
+#[test]
+fn many_photos_are_pooled_in_parts() {
+    let model = model().build().unwrap();
+    let features = model.features(&tiny::images(), Mode::Eval).unwrap();
+    let once = model.outputs(&features, Mode::Eval).unwrap();
+    let times = 300usize.div_ceil(features.dims()[0]);
+    let rows = Tensor::cat(&vec![&features; times], 0).unwrap();
+    let all = model.outputs(&rows, Mode::Eval).unwrap();
+    for (once, all) in once.heads.iter().zip(&all.heads) {
+        let expected = once.to_vec2::<f32>().unwrap().repeat(times);
+        assert_eq!(all.to_vec2::<f32>().unwrap(), expected);
+    }
+}
+
+#[test]
+fn heads_that_apply_under_one_that_sees_another_are_merged_at_once() {
+    let mut sex = HeadSpec::new("sex", ["f", "m"]);
+    sex.layers.after = vec!["size".into()];
+    let mut beard = HeadSpec::new("beard", ["yes", "no"]);
+    beard.labels.when = [("sex".to_string(), vec!["m".to_string()])].into();
+    let size = HeadSpec::new("size", ["s", "l"]);
+    let mut theirs = add(&tiny::model(), size, None, fresh(1)).unwrap();
+    theirs = add(&theirs, sex, Some(3), fresh(2)).unwrap();
+    theirs = add(&theirs, beard, Some(4), fresh(3)).unwrap();
+    let expected = logits(&theirs);
+    for name in ["mask", "gender", "age"] {
+        theirs = remove(&theirs, name).unwrap();
+    }
+    let merged = merge(&[tiny::model(), theirs]).unwrap();
+    assert_eq!(logits(&merged), expected);
 }
 
 #[test]

@@ -113,6 +113,8 @@ fn weights_of_a_head_that_reads_something_else_are_refused() {
     load(&[]).unwrap();
     for setting in [
         "heads.gender.from_stage=[5,4]",
+        "heads.gender.pool=gem",
+        "heads.mask.pool=average",
         "heads.age.after=[\"gender\",\"mask\"]",
     ] {
         let error = load(&[setting]).unwrap_err();

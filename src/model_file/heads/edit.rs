@@ -113,7 +113,12 @@ fn check_after(before: &[HeadSpec], heads: &[HeadSpec]) -> Result<()> {
     let of = |heads: &[HeadSpec], name: &String| {
         let head = heads.iter().find(|h| h.name == *name)?;
         let (names, borders) = (&head.labels.names, &head.labels.thresholds);
-        Some(format!("{names:?} with thresholds {borders:?}"))
+        let kind = match (&head.labels.number, &head.labels.multi_label) {
+            (Some(number), _) => format!(" of a number in {} bins", number.bins),
+            (None, Some(_)) => ", several at once".into(),
+            (None, None) => String::new(),
+        };
+        Some(format!("{names:?} with thresholds {borders:?}{kind}"))
     };
     for head in heads.iter().filter(|h| before.contains(h)) {
         for name in &head.layers.after {

@@ -21,7 +21,6 @@ pub use edit::NewTensors;
 use super::file::ModelFile;
 use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
-use crate::model::Layout;
 use crate::tensors::Tensors;
 use apart::names;
 use candle_core::{DType, Tensor};
@@ -224,31 +223,9 @@ pub fn reset(file: &ModelFile, name: &str, seed: u64) -> Result<ModelFile> {
 /// their tensors or inputs differ and `how` does not allow it, if a head that it comes after is missing or another one, or if the
 /// name is taken; [`Error::OutOfRange`] if there is no such place.
 pub fn graft(file: &ModelFile, from: &ModelFile, name: &str, how: &Graft) -> Result<ModelFile> {
-    let (ours, theirs) = (&file.description.model, &from.description.model);
+    let theirs = &from.description.model;
     let spec = &theirs.heads[theirs.head_index(name)?];
-    let refuse = |expected: String, found: String| {
-        Err(Error::Invalid {
-            what: format!("the backbone head `{name}` was trained on"),
-            expected,
-            found,
-        })
-    };
-    let features = |m: &crate::ModelSpec| (m.backbone, m.backbone.num_features());
-    if features(ours) != features(theirs) {
-        let words = |(name, width)| format!("{name} with {width} features");
-        return refuse(words(features(ours)), words(features(theirs)));
-    }
-    if !how.allow_other_backbone {
-        let found = match first_difference(file, from, "backbone.")? {
-            Some(tensor) => format!("another `{tensor}`"),
-            None if ours.input != theirs.input => "another input (size, crop …)".into(),
-            None => String::new(),
-        };
-        if !found.is_empty() {
-            let expected = "this model's, bit for bit, since on other features the head predicts nonsense (`allow_other_backbone` takes it all the same, to be trained again)";
-            return refuse(expected.into(), found);
-        }
-    }
+    check_backbone((file, from), name, how.allow_other_backbone)?;
     if !how.allow_other_backbone {
         check_before((file, from), spec)?;
     }
@@ -288,10 +265,9 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     };
     let mut merged = first.clone();
     for (place, other) in others.iter().enumerate() {
-        let heads = &other.description.model.heads;
-        let order = Layout::of(&other.description.model)?.order;
-        let before = merged.description.model.heads.len();
-        for (i, head) in order.iter().map(|place| &heads[*place]).enumerate() {
+        let new = &other.description.model.heads;
+        for head in new {
+            check_backbone((&merged, other), &head.name, false)?;
             if merged.description.model.head_index(&head.name).is_ok() {
                 return Err(Error::Refused {
                     what: format!("head `{}` of model {}", head.name, place + 2),
@@ -300,16 +276,22 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
                     remedy: Remedy::RenameHead,
                 });
             }
-            // Those behind it in the other model may be there already, because it comes after them.
-            let earlier = order[..i].iter().filter(|place| **place < order[i]);
-            let how = Graft {
-                // The first has been compared with it.
-                allow_other_backbone: i > 0,
-                place: Place::At(before + earlier.count()),
-                ..Graft::default()
-            };
-            merged = graft(&merged, other, &head.name, &how)?;
         }
+        // All at once: a head may apply under another, or see it, wherever that stands.
+        let all = merged.description.model.heads.iter().chain(new).cloned();
+        let done = json!({
+            "operation": "merge",
+            "heads": new.iter().map(|h| h.name.as_str()).collect::<Vec<_>>(),
+            "tensors": "of another model",
+        });
+        let mut edit = Edit::new(&merged, all.collect(), done)?;
+        for head in new {
+            let given = NewTensors::Given(head_tensors(other, &head.name)?);
+            edit = edit.with(head, given)?;
+        }
+        let seen = merged.description.records_with(&other.description);
+        merged = edit.finish()?;
+        merged.description.seen = seen;
         let impossible = &other.description.model.impossible;
         if !impossible.is_empty() {
             merged
@@ -322,6 +304,40 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     }
     merged.description.model.validate()?;
     Ok(merged)
+}
+
+/// Refuses another backbone than the one that head `name` of `from` was trained on; of the same architecture it may be another
+/// where that is allowed.
+fn check_backbone(
+    (file, from): (&ModelFile, &ModelFile),
+    name: &str,
+    allow_other: bool,
+) -> Result<()> {
+    let (ours, theirs) = (&file.description.model, &from.description.model);
+    let refuse = |expected: String, found: String| {
+        Err(Error::Invalid {
+            what: format!("the backbone head `{name}` was trained on"),
+            expected,
+            found,
+        })
+    };
+    let features = |m: &crate::ModelSpec| (m.backbone, m.backbone.num_features());
+    if features(ours) != features(theirs) {
+        let words = |(name, width)| format!("{name} with {width} features");
+        return refuse(words(features(ours)), words(features(theirs)));
+    }
+    if !allow_other {
+        let found = match first_difference(file, from, "backbone.")? {
+            Some(tensor) => format!("another `{tensor}`"),
+            None if ours.input != theirs.input => "another input (size, crop …)".into(),
+            None => String::new(),
+        };
+        if !found.is_empty() {
+            let expected = "this model's, bit for bit, since on other features the head predicts nonsense (`allow_other_backbone` takes it all the same, to be trained again)";
+            return refuse(expected.into(), found);
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a head that comes after heads which this model has not, or has others of.

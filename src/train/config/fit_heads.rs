@@ -46,8 +46,7 @@ pub(super) fn fit(
     Ok(())
 }
 
-/// Refuses a head that would see something else in the places of what it has learnt by. Another pooling of the same maps may take
-/// over what follows it.
+/// Refuses a head that would see something else in the places of what it has learnt by.
 fn check_inputs(
     (own, given): (&HeadSpec, &ModelSpec),
     (head, wanted): (&HeadSpec, &ModelSpec),
@@ -63,7 +62,8 @@ fn check_inputs(
             .map(|name| format!("`{name}` with {}", words(&labels(of, name))))
             .collect();
         format!(
-            "from_stage {:?}, after [{}]",
+            "pool {}, from_stage {:?}, after [{}]",
+            format!("{:?}", head.layers.pool).to_lowercase(),
             head.layers.from_stage,
             after.join("; ")
         )

@@ -103,7 +103,7 @@ fn many_photos_are_pooled_in_parts() {
     let rows = Tensor::cat(&vec![&features; times], 0).unwrap();
     let all = model.outputs(&rows, Mode::Eval).unwrap();
     for (once, all) in once.heads.iter().zip(&all.heads) {
-        let expected = once.to_vec2::<f32>().unwrap().repeat(times);
+        let expected = vec![once.to_vec2::<f32>().unwrap(); times].concat();
         assert_eq!(all.to_vec2::<f32>().unwrap(), expected);
     }
 }

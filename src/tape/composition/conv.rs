@@ -74,7 +74,7 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
         .to_vec1()
 }
 
-/// The convolution: of one channel each a sum of products with what is seen, else one matrix product a group over it.
+/// The convolution: one matrix product a group over what is seen.
 fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
     let (elements, groups) = (g.kh * g.kw, g.p.groups);
     let depth = g.c / groups * elements;
@@ -99,23 +99,7 @@ fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
         way(g.p.padding[0], g.kh, g.oh, g.p.dilation.0, g.p.stride.0),
         way(g.p.padding[2], g.kw, g.ow, g.p.dilation.1, g.p.stride.1),
     )?;
-    if !g.is_depthwise() {
-        return seen.windows(&product(&Tensor::stack(&seen.taps, 2)?)?);
-    }
-    let weight = weight.reshape((g.c, elements))?;
-    let mut sum: Option<Tensor> = None;
-    for (tap, values) in seen.taps.iter().enumerate() {
-        let weight = weight.narrow(1, tap, 1)?.reshape((1, g.c, 1))?;
-        let product = values.broadcast_mul(&weight)?;
-        sum = Some(match sum {
-            None => product,
-            Some(sum) => (sum + product)?,
-        });
-    }
-    match sum {
-        Some(sum) => seen.windows(&sum),
-        None => bail!("convolution: a kernel without elements"),
-    }
+    seen.windows(&product(&Tensor::stack(&seen.taps, 2)?)?)
 }
 
 fn way(before: usize, taps: usize, out: usize, dilation: usize, stride: usize) -> Way {

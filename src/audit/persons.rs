@@ -29,7 +29,7 @@ impl Agreement {
     /// Looks at the given labels of every head; `said` names the heads that agree, instead.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] if `said` names no head.
+    /// [`Error::UnknownName`] if `said` names no head, [`Error::Invalid`] if it names one of several labels at once.
     pub fn of_heads(
         dataset: &Dataset,
         taxonomy: &Taxonomy,
@@ -42,6 +42,16 @@ impl Agreement {
                 what: "head",
                 found: name.clone(),
                 known: heads.to_vec(),
+            });
+        }
+        let is_said = |name: &String| said.is_some_and(|said| said.contains(name));
+        let several =
+            |(place, name): &(usize, &String)| taxonomy.is_multi_label(*place) && is_said(name);
+        if let Some((_, name)) = heads.iter().enumerate().find(several) {
+            return Err(Error::Invalid {
+                what: "heads that agree within a person".into(),
+                expected: "heads of which a photo has one label".into(),
+                found: format!("`{name}`, of `kind = \"multi_label\"`"),
             });
         }
         let known = super::question::known(dataset, taxonomy);
@@ -361,6 +371,26 @@ mod tests {
             (a.heads[0].given.as_str(), a.heads[0].vote.as_str()),
             ("male", "male")
         );
+    }
+
+    #[test]
+    fn heads_of_several_labels_at_once_are_not_said_to_agree() {
+        let gender = HeadSpec::new("gender", ["male", "female"]);
+        let tags = HeadSpec::multi_label("tags", ["red", "long"]);
+        let heads = vec![gender, tags];
+        let labels = heads
+            .iter()
+            .map(|h| (h.name.clone(), h.labels.names.clone()));
+        let taxonomy = Taxonomy::of(labels, vec![false, true], &[], &[]).unwrap();
+        let dataset = Dataset::new(heads, Vec::new()).unwrap();
+        let said = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Agreement::of_heads(&dataset, &taxonomy, Some(&names))
+        };
+        let found = said(&["gender"]).unwrap();
+        assert_eq!([found[0].agrees, found[1].agrees], [true, false]);
+        let error = said(&["gender", "tags"]).unwrap_err();
+        assert!(error.to_string().contains("`tags`"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::sample::{Split, Value};
 use super::table::{Row, Table, quoted};
 use super::template::Template;
 use crate::error::{Error, Result};
-use crate::head::HeadSpec;
+use crate::head::{HeadSpec, MultiLabelSpec};
 use std::collections::BTreeMap;
 
 /// What columns are called by listings: under `path`, `person` or `group`, `split` or the name of a head the name of the column
@@ -230,12 +230,17 @@ impl Columns {
             };
             // Several heads may read one column: what is another's label is not known to this one.
             let of_column = heads.iter().zip(&self.heads);
+            let of_column = of_column.filter(|(_, c)| c.is_some() && *c == column);
             let is_others = |cell: &str| {
-                let others = of_column
-                    .clone()
-                    .filter(|(other, c)| other.name != head.name && c.is_some() && *c == column);
+                let others = of_column.clone().filter(|(h, _)| h.name != head.name);
                 let mut labels = others.flat_map(|(other, _)| &other.labels.names);
                 labels.any(|label| label == cell)
+            };
+            // Of several labels at once each word is asked for.
+            let is_all_others = |cell: &str| {
+                let mut words = cell.split(MultiLabelSpec::SEPARATORS);
+                let is_set = of_column.clone().any(|(h, _)| h.is_multi_label());
+                is_others(cell) || is_set && words.all(|word| is_others(word.trim()))
             };
             // Nor is a cell's word one of a head that does not apply under what another head's cell says.
             let says_other = |(of, allowed): (&String, &Vec<String>)| {
@@ -247,7 +252,7 @@ impl Columns {
             };
             let is_needless = || head.labels.when.iter().any(says_other);
             let value = match parse_value(head, name, cell) {
-                Err(_) if is_others(cell.trim()) || is_needless() => None,
+                Err(_) if is_all_others(cell.trim()) || is_needless() => None,
                 Err(message) => {
                     table.fault(row.line, message);
                     None

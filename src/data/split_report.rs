@@ -46,7 +46,7 @@ pub struct SplitReport {
     pub all: SideCounts,
     /// For each head, its labels in order and, if there are any, the photos without one.
     pub labels: Vec<LabelCounts>,
-    /// The final classes in order and, if there are any, the photos without one.
+    /// The final classes in order and, if there are any, the photos without one; nothing where no head is part of final classes.
     pub classes: Vec<ClassCounts>,
     /// Photos that stand on no side.
     pub without_split: usize,
@@ -96,6 +96,9 @@ impl SplitReport {
                     });
                 }
             }
+        }
+        if !taxonomy.has_classes() {
+            return Ok(report);
         }
         let classes = labels.iter().map(|labels| taxonomy.class_of(labels));
         let groups = group(dataset, classes.map(|class| vec![class]));

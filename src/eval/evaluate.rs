@@ -66,7 +66,8 @@ pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Logits>> 
     model.logits(features, Mode::Eval)?.rows()
 }
 
-/// The predictions of these samples and their scores.
+/// The predictions of these samples and their scores. What heads of several labels at once say goes by the thresholds of the
+/// data set's heads, so the data is to be opened with the heads of the model.
 ///
 /// # Errors
 /// As [`Prediction::from_logits`] and [`ScoreReport::new`].

@@ -120,6 +120,11 @@ impl Column {
         self.words(&DOUBTFUL)
     }
 
+    /// Whether a word says that nobody knows.
+    pub(super) fn is_unknown(word: &str) -> bool {
+        UNKNOWN.contains(&word.to_lowercase().as_str())
+    }
+
     fn words(&self, among: &[&str]) -> Vec<String> {
         let is_one = |word: &&String| among.contains(&word.to_lowercase().as_str());
         self.counts.keys().filter(is_one).cloned().collect()

@@ -18,6 +18,7 @@ mod write;
 use crate::data::columns::ColumnNames;
 use crate::data::sample::Split;
 use crate::error::{Error, Remedy, Result};
+use crate::head::HeadSpec;
 use crate::io::write_atomically;
 use crate::taxonomy::Taxonomy;
 use column::{Column, Role};
@@ -217,14 +218,15 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// The names of the heads, without the last ones if all together would have too many final classes.
+/// The names of the heads; if all together would have too many final classes, without the last of those of one label. Those of
+/// several labels at once add no final class and always stay.
 ///
 /// # Errors
-/// As [`Taxonomy::new`] of the first head alone.
+/// As [`Taxonomy::new`] of the first head of one label, with those of several.
 fn asked(plan: &Plan) -> Result<Vec<String>> {
-    let mut number = plan.heads.len();
+    let mut kept: Vec<&HeadSpec> = plan.heads.iter().map(|h| &h.spec).collect();
     loop {
-        let specs = plan.heads[..number].iter().map(|h| &h.spec);
+        let specs = kept.iter().copied();
         let names: Vec<String> = specs.clone().map(|s| s.name.clone()).collect();
         let when: Vec<_> = specs.clone().map(|s| s.labels.when.clone()).collect();
         let several = specs.clone().map(|s| s.is_multi_label()).collect();
@@ -232,10 +234,41 @@ fn asked(plan: &Plan) -> Result<Vec<String>> {
         let entries = plan.impossible.iter();
         let entries = entries.filter(|e| e.keys().all(|head| names.contains(head)));
         let impossible: Vec<_> = entries.cloned().collect();
+        let is_single = |spec: &&HeadSpec| !spec.is_multi_label();
+        let is_last = kept.iter().copied().filter(|s| is_single(s)).count() <= 1;
         match Taxonomy::of(labels, several, &when, &impossible) {
-            Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || number == 1 => return Ok(names),
-            Err(error) if number == 1 => return Err(error),
-            _ => number -= 1,
+            Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || is_last => return Ok(names),
+            Err(error) if is_last => return Err(error),
+            _ => {
+                if let Some(last) = kept.iter().rposition(is_single) {
+                    kept.remove(last);
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_of_several_labels_stay_however_many_final_classes_the_others_have() {
+        let column = |name: &str, cell: &dyn Fn(usize) -> String| {
+            Column::new(name, (0..1010).map(cell).collect())
+        };
+        // Two heads of 101 labels, whose combinations are more than are proposed.
+        let first = column("first", &|i| format!("a{}", i % 101));
+        let second = column("second", &|i| format!("b{}", i / 10));
+        let words = ["red;long", "red", "-", "long"];
+        let tags = column("tags", &|i| words[i % 4].into());
+        let mut plan = Plan::new(&[&first, &second], false);
+        plan.add_sets(&tags);
+        let names: Vec<&str> = plan.heads.iter().map(|h| h.spec.name.as_str()).collect();
+        assert_eq!(names, ["first", "second", "tags"]);
+        assert_eq!(asked(&plan).unwrap(), ["first", "tags"]);
+        let mut alone = Plan::default();
+        alone.add_sets(&tags);
+        assert_eq!(asked(&alone).unwrap(), ["tags"]);
     }
 }

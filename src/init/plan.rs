@@ -128,9 +128,14 @@ impl Plan {
 
     /// A head of a column whose cells name several labels at once.
     pub(super) fn add_sets(&mut self, column: &Column) {
-        let Some(Sets { labels, none }) = sets(column) else {
+        let Some(found) = sets(column) else {
             return;
         };
+        let Sets {
+            labels,
+            none,
+            mixed,
+        } = found;
         let before = self.heads.len();
         let is_said = |word: &String| none.iter().any(|(none, _)| none == word);
         self.add_spec(column, labels, &column.name, |spec| {
@@ -154,6 +159,14 @@ impl Plan {
             let unknown: usize = head.unknown.iter().map(|(_, n)| n).sum();
             head.missing = column.cells.len() - column.filled() + unknown;
             head.none = none;
+            if let Some((cell, _)) = mixed.first() {
+                let photos: usize = mixed.iter().map(|(_, n)| n).sum();
+                self.said.push(format!(
+                    "  `{}`: {photos} cells such as `{cell}` have a word for none of the labels, or for what nobody knows, \
+                     among others; data is not read with them, so look at them first; that word is no label",
+                    column.name
+                ));
+            }
         }
     }
 
@@ -351,6 +364,23 @@ mod tests {
         entries
             .map(|(head, labels)| (head.to_string(), words(labels)))
             .collect()
+    }
+
+    #[test]
+    fn a_word_for_none_or_unknown_among_labels_is_no_label_and_is_said() {
+        let cells = ["red;long", "None;red", "None", "unknown", "long;unknown"];
+        let cells = cells.iter().cycle().take(50).map(ToString::to_string);
+        let mut plan = Plan::default();
+        plan.add_sets(&Column::new("tags", cells.collect()));
+        let [head] = &plan.heads[..] else {
+            panic!("{:?}", plan.said);
+        };
+        assert_eq!(head.spec.labels.names, ["long", "red"]);
+        assert_eq!(head.spec.labels.unknown, ["unknown"]);
+        let several = head.spec.labels.multi_label.as_ref().unwrap();
+        assert_eq!(several.none, ["None"]);
+        let said = plan.said.join("\n");
+        assert!(said.contains("20 cells such as `None;red`"), "{said}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ const NONE: [&str; 4] = ["-", "none", "no finding", "nothing"];
 pub(super) struct Sets {
     pub(super) labels: Vec<(String, usize)>,
     pub(super) none: Vec<(String, usize)>,
+    /// Cells with a word for none of the labels, or for what nobody knows, among several words: data is not read with them.
+    pub(super) mixed: Vec<(String, usize)>,
 }
 
 /// The labels that a column's cells name, if some name several, each of them several times.
@@ -30,17 +32,23 @@ pub(super) fn sets(column: &Column) -> Option<Sets> {
         .counts
         .iter()
         .filter(|(c, _)| is_none(c) || !unknown.contains(c));
+    let says_no_label = |word: &str| is_none(word) || Column::is_unknown(word);
     let (mut labels, mut none) = (BTreeMap::<String, usize>::new(), Vec::new());
+    let mut mixed = Vec::new();
     for (cell, photos) in known {
         if is_none(cell) {
             none.push((cell.clone(), *photos));
             continue;
         }
-        for word in cell.split(MultiLabelSpec::SEPARATORS).map(str::trim) {
-            // Such cells are no sets, or have to be looked at.
-            if word.is_empty() {
-                return None;
-            }
+        let words = || cell.split(MultiLabelSpec::SEPARATORS).map(str::trim);
+        // Such cells are no sets, or have to be looked at.
+        if words().any(str::is_empty) {
+            return None;
+        }
+        if words().any(says_no_label) {
+            mixed.push((cell.clone(), *photos));
+        }
+        for word in words().filter(|word| !says_no_label(word)) {
             *labels.entry(word.into()).or_default() += photos;
         }
     }
@@ -49,6 +57,7 @@ pub(super) fn sets(column: &Column) -> Option<Sets> {
     fits.then(|| Sets {
         labels: labels.into_iter().collect(),
         none,
+        mixed,
     })
 }
 
@@ -66,6 +75,14 @@ mod tests {
         let expected = [("long", 9), ("red", 18), ("striped", 9)];
         assert_eq!(found.labels, expected.map(|(l, n)| (l.to_string(), n)));
         assert_eq!(found.none, [("None".to_string(), 9)]);
+        assert!(found.mixed.is_empty());
+        // What says that there is no label, or that nobody knows, is none beside labels either.
+        let cells = ["red;striped", "long", "None;red", "None", "red;unknown"];
+        let found = sets(&column(&cells, 9)).unwrap();
+        let expected = [("long", 9), ("red", 27), ("striped", 9)];
+        assert_eq!(found.labels, expected.map(|(l, n)| (l.to_string(), n)));
+        let expected = [("None;red", 9), ("red;unknown", 9)];
+        assert_eq!(found.mixed, expected.map(|(c, n)| (c.to_string(), n)));
         assert!(sets(&column(&["red", "long"], 9)).is_none());
         assert!(sets(&column(&["red;", "red;long"], 9)).is_none());
         // Sentences.

@@ -293,19 +293,18 @@ pub fn joint_log_probs(taxonomy: &Taxonomy, heads: &[Vec<f64>]) -> Result<Vec<f6
             found: format!("{:?}", heads.iter().map(Vec::len).collect::<Vec<_>>()),
         });
     }
-    if !taxonomy.is_tree() {
+    let Some(leaves) = taxonomy.tree_leaves() else {
         // Mixed radix: each head refines every class made of the heads before it.
         return Ok(heads.iter().fold(vec![0.0], |joint, head| {
             let with = |j: &f64| head.iter().map(|h| *j + h).collect::<Vec<_>>();
             joint.iter().flat_map(with).collect()
         }));
-    }
-    let mut joint = (0..taxonomy.num_classes())
-        .map(|class| {
-            let labels = taxonomy.decode(class)?.into_iter().zip(heads);
-            Ok(labels.filter_map(|(l, head)| Some(head[l?])).sum())
-        })
-        .collect::<Result<Vec<f64>>>()?;
+    };
+    let of_leaf = |leaf: &Vec<Option<usize>>| {
+        let labels = leaf.iter().zip(heads);
+        labels.filter_map(|(l, head)| Some(head[(*l)?])).sum()
+    };
+    let mut joint: Vec<f64> = leaves.iter().map(of_leaf).collect();
     if taxonomy.has_impossible() {
         normalise(&mut joint);
     }

@@ -135,6 +135,11 @@ impl Scores {
         let log_probs = label_log_probs(taxonomy, logits);
         // An impossible label's logarithm may be infinite; what is no number is nothing.
         let wrong = log_probs.iter().flatten().filter(|v| v.is_nan()).count();
+        // Of several labels at once each output is a probability, and an infinite one would be a sure one.
+        let sets = logits.heads.iter().enumerate();
+        let sets = sets.filter(|(head, _)| taxonomy.is_multi_label(*head));
+        let infinite = sets.flat_map(|(_, l)| l).filter(|z| z.is_infinite());
+        let wrong = wrong + infinite.count();
         let several = heads.iter().any(HeadSpec::is_multi_label);
         let thresholds = heads.iter().filter(|_| several).map(|head| {
             let of_head = head.labels.multi_label.as_ref()?;

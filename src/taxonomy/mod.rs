@@ -144,9 +144,10 @@ impl Taxonomy {
         }
     }
 
-    /// Whether some heads do not apply to every final class, or some combinations are impossible.
-    pub(crate) fn is_tree(&self) -> bool {
-        self.tree.is_some()
+    /// The labels of all final classes, in order, where these are no mixed-radix numbers of every head's labels: some heads do
+    /// not apply to every final class or are no part of it, or some combinations are impossible.
+    pub(crate) fn tree_leaves(&self) -> Option<&[Vec<Option<usize>>]> {
+        self.tree.as_ref().map(|tree| tree.leaves.as_slice())
     }
 
     /// Whether combinations of labels were declared impossible.
@@ -229,8 +230,8 @@ impl Taxonomy {
     /// The final class of one label a head; labels of heads that do not apply are ignored.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head or the
-    /// combination is impossible.
+    /// [`Error::OutOfRange`] if a label's index is too large, [`Error::Invalid`] if there is not one label a head, the
+    /// combination is impossible, or no head is part of the final class.
     pub fn encode(&self, labels: &[usize]) -> Result<usize> {
         if labels.len() != self.heads.len() {
             return Err(invalid(
@@ -247,6 +248,13 @@ impl Taxonomy {
                     found: *label,
                 });
             }
+        }
+        if !self.has_classes() {
+            return Err(invalid(
+                "labels of a final class",
+                "a head of which a photo has one label",
+                "only heads of several labels at once",
+            ));
         }
         let all: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
         self.class_of(&all).ok_or_else(|| {

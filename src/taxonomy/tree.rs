@@ -82,10 +82,18 @@ impl Tree {
             let expected = format!("at most {MAX_CLASSES}");
             return Err(invalid("final classes", &expected, "more"));
         }
+        let mut met: Vec<Vec<bool>> = labels.iter().map(|l| vec![false; l.len()]).collect();
+        for leaf in &tree.leaves {
+            for (met, label) in met.iter_mut().zip(leaf) {
+                if let Some(label) = label {
+                    met[*label] = true;
+                }
+            }
+        }
         let parts = heads.iter().zip(labels).enumerate();
         for (place, (head, names)) in parts.filter(|(place, _)| !several[*place]) {
             for (label, name) in names.iter().enumerate() {
-                if !tree.leaves.iter().any(|l| l[place] == Some(label)) {
+                if !met[place][label] {
                     return Err(invalid(
                         "`when` and `impossible`",
                         "every label of every head in some final class",

@@ -105,12 +105,41 @@ fn a_word_that_is_no_label_is_a_fault_with_its_line() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn a_column_may_be_of_several_heads_each_of_its_own_labels() {
+    let of_column = |mut head: HeadSpec| {
+        head.labels.column = Some("tags".into());
+        head
+    };
+    let heads = [
+        of_column(HeadSpec::multi_label("colours", ["red", "blue"])),
+        of_column(HeadSpec::multi_label("shapes", ["round", "long"])),
+        of_column(HeadSpec::new("size", ["small", "large"])),
+    ];
+    let read = |text: &str| {
+        let (_folder, path) = listing(text);
+        Dataset::read(&[path], &heads).unwrap()
+    };
+    let (dataset, faults) = read("path,tags\na.jpg,red;blue\nb.jpg,round\nc.jpg,large\n");
+    assert_eq!(faults.len(), 0);
+    let found: Vec<Vec<Option<Value>>> = dataset.samples.into_iter().map(|s| s.values).collect();
+    let expected = [
+        vec![labels(&[0, 1]), None, None],
+        vec![None, labels(&[0]), None],
+        vec![None, None, Some(Value::Label(1))],
+    ];
+    assert_eq!(found, expected);
+    // A word that is nobody's.
+    let (_, faults) = read("path,tags\na.jpg,red;bleu\nb.jpg,red\n");
+    assert!(!faults.is_empty());
+}
+
 fn crowd() -> Dataset {
     let sample = |i: usize| {
-        let tags: Vec<usize> = (0..3).filter(|l| i % (l + 2) == 0).collect();
+        let tags: Vec<usize> = (0..3).filter(|l| i.is_multiple_of(l + 2)).collect();
         let values = vec![
             Some(Value::Label(i % 2)),
-            (i % 11 != 0).then_some(Value::Labels(tags)),
+            (!i.is_multiple_of(11)).then_some(Value::Labels(tags)),
         ];
         Sample {
             person: Some(format!("p{i}")),
@@ -146,6 +175,18 @@ fn a_split_keeps_each_label_in_proportion() {
     assert_eq!(unknown, 22);
     assert_eq!(report.classes.len(), 2);
     assert!(!dataset.indices(Split::Valid).is_empty());
+}
+
+#[test]
+fn without_final_classes_none_are_counted() {
+    let tags = heads().remove(1);
+    let photo = Sample::new("a.jpg", Vec::new(), vec![labels(&[0])]);
+    let dataset = Dataset::new(vec![tags.clone()], vec![photo]).unwrap();
+    let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+    let spec = ModelSpec::new(backbone, vec![tags], InputSpec::default());
+    let report = SplitReport::new(&dataset, &spec.taxonomy().unwrap()).unwrap();
+    assert!(report.classes.is_empty());
+    assert!(!report.to_string().contains("class"), "{report}");
 }
 
 #[test]

@@ -366,6 +366,15 @@ fn the_final_class_is_of_the_other_heads() {
         (found.heads[1].index, &found.heads[1].labels),
         (None, &None)
     );
+    for wrong in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let heads = vec![vec![2.0, 0.5], vec![wrong, 0.0, 0.0], vec![-1.0, 1.0]];
+        let all = Outputs::from(heads);
+        let error = Prediction::from_logits(&with, &Decision::default(), &all).unwrap_err();
+        assert!(
+            error.to_string().contains("found 1 that are not"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -386,6 +395,9 @@ fn nothing_rests_on_which_of_several_labels_a_photo_has() {
     let mut alone = model(vec![tags()]);
     alone.validate().unwrap();
     assert_eq!(alone.taxonomy().unwrap().class_of(&[None]), None);
+    let error = alone.taxonomy().unwrap().encode(&[0]).unwrap_err();
+    let words = "only heads of several labels at once";
+    assert!(error.to_string().contains(words), "{error}");
     alone.joint = Some(JointSpec::default());
     let error = alone.validate().unwrap_err().to_string();
     assert!(error.contains("model.joint"), "{error}");

@@ -198,7 +198,7 @@ fn impossible_combinations_are_no_classes() {
     let entry = labels(&[("h0", &["l1"]), ("h2", &["l0"])]);
     let t = t.with_tree(&none, &[entry]).unwrap();
     assert_eq!(t.num_classes(), 6);
-    assert!(t.has_impossible() && t.is_tree());
+    assert!(t.has_impossible() && t.tree_leaves().is_some());
     assert_eq!(t.class_of(&[Some(1), Some(0), Some(0)]), None);
     assert!(!t.is_possible(&[Some(1), None, Some(0)]));
     assert!(t.is_possible(&[Some(1), Some(0), None]));

@@ -2,7 +2,7 @@
 
 use crate::common::runs::Bench;
 use hydranet::data::dataset::Split;
-use hydranet::eval::calibrate::{Abstain, calibrate};
+use hydranet::eval::calibrate::{Abstain, calibrate, with_novelty};
 use hydranet::eval::decide::with_thresholds;
 use hydranet::eval::evaluate::{features, logits, score};
 use hydranet::heads::{
@@ -271,8 +271,42 @@ fn calibration(bench: &Bench, config: &Config, file: &ModelFile) {
         .map(|t| t.name.as_str())
         .collect();
     assert_eq!(names, ["mask", "age", "class"]);
+    assert!(report.shifted.is_empty());
     let photo = Photo::open(&photos(bench)[0]).unwrap();
     assert_eq!(tags(&calibrated, &photo), tags(file, &photo));
+    // Behind a head that is calibrated its probabilities are others.
+    let mut behind = HeadSpec::multi_label("traits", ["thin", "tall"]);
+    behind.layers.after = vec!["mask".into()];
+    let chained = add(file, behind, None, NewTensors::Fresh { seed: 1 }).unwrap();
+    let labels: Vec<_> = labels
+        .into_iter()
+        .map(|l| [l, vec![None]].concat())
+        .collect();
+    let (_, report) = calibrate(&chained, &kept, &labels, &classes, Abstain::Unchanged).unwrap();
+    assert_eq!(report.shifted, ["traits"]);
+    let warnings = report.warnings().join("\n");
+    assert!(
+        warnings.contains("head traits, of several labels"),
+        "{warnings}"
+    );
+}
+
+/// Without heads of one label there is nothing to calibrate, but there may be novelty to tell.
+fn calibration_of_none(bench: &Bench, config: &Config, file: &ModelFile) {
+    let dataset = bench.dataset(config);
+    let all: Vec<usize> = (0..dataset.samples.len()).collect();
+    let (spec, model) = (&file.description.model, file.build().unwrap());
+    let loading = hydranet::data::loader::LoaderConfig::new(64);
+    let kept = features(&model, &spec.input, &dataset, &all, loading, &mut |_| ()).unwrap();
+    let (labels, classes) = (vec![vec![None]; all.len()], vec![None; all.len()]);
+    let error = calibrate(file, &kept, &labels, &classes, Abstain::Unchanged).unwrap_err();
+    assert!(
+        error.to_string().contains("only those of several at once"),
+        "{error}"
+    );
+    let novel = with_novelty(file, &kept, &kept).unwrap();
+    let (_, report) = calibrate(&novel, &kept, &labels, &classes, Abstain::Unchanged).unwrap();
+    assert!(report.novelty && report.temperatures.is_empty());
 }
 
 fn graph(file: &ModelFile) {
@@ -307,6 +341,7 @@ fn one_head_of_several_labels_is_a_model_and_is_trained_alone() {
     assert_eq!((all.class, all.name.as_str(), all.prob), (0, "", 1.0));
     assert!(all.labels("tags").is_some());
     onnx::to_bytes(&file).unwrap();
+    calibration_of_none(&bench, &config, &file);
 
     // Beside the heads that a model has.
     let model = ModelFile::read(bench.out("alone").join("best.safetensors")).unwrap();
@@ -347,5 +382,15 @@ fn settings_that_need_one_label_a_photo_are_refused_for_several() {
             .unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(words), "{setting}: {error}");
+    }
+    // Without final classes there is no partner of the same.
+    for partner in ["'same_class'", "{classes=['']}"] {
+        let mix = format!("train.mix=[{{kind={{mix_up={{alpha=0.2}}}},partner={partner}}}]");
+        let settings = [&TAGS[..], &["model.heads=['tags']", &mix]].concat();
+        let error = Bench::config(&settings)
+            .and_then(|c| c.validate())
+            .unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("partner by final class"), "{error}");
     }
 }

@@ -2,7 +2,9 @@
 
 use super::HealthConfig;
 use super::pass::Read;
-use crate::data::dataset::{Dataset, person_key};
+use crate::data::dataset::{Dataset, Sample, Value, person_key};
+use crate::data::targets::labels_of;
+use crate::head::HeadSpec;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -165,10 +167,6 @@ fn pair(dataset: &Dataset, read: &Read, rows: [usize; 2], phash: u32, dhash: u32
     let places = rows.map(|r| read.places[r]);
     let [a, b] = places.map(|i| &dataset.samples[i]);
     let [x, y] = rows.map(|r| &read.measures[r]);
-    let labels = |s| crate::data::targets::labels(&dataset.heads, s);
-    let (of_a, of_b) = (labels(a), labels(b));
-    let differ = |h: &usize| of_a[*h].is_some() && of_b[*h].is_some() && of_a[*h] != of_b[*h];
-    let heads = (0..dataset.heads.len()).filter(differ);
     NearPair {
         first: places[0],
         second: places[1],
@@ -179,6 +177,40 @@ fn pair(dataset: &Dataset, read: &Read, rows: [usize; 2], phash: u32, dhash: u32
         same_bytes: read.bytes[rows[0]] == read.bytes[rows[1]],
         same_person: person_key(a) == person_key(b),
         two_sides: a.split.is_some() && b.split.is_some() && a.split != b.split,
-        labels_differ: heads.map(|h| dataset.heads[h].name.clone()).collect(),
+        labels_differ: differing(&dataset.heads, [a, b]),
+    }
+}
+
+/// The heads of which both photos have labels that are known, and not the same.
+fn differing(heads: &[HeadSpec], [a, b]: [&Sample; 2]) -> Vec<String> {
+    let values = a.values.iter().zip(&b.values);
+    let differ = |head: &HeadSpec, x: &Value, y: &Value| labels_of(head, x) != labels_of(head, y);
+    let heads = heads.iter().zip(values).filter(|(head, (x, y))| {
+        let both = x.as_ref().zip(y.as_ref());
+        both.is_some_and(|(x, y)| differ(head, x, y))
+    });
+    heads.map(|(head, _)| head.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_differ_where_both_are_known_whatever_the_kind_of_head() {
+        let heads = [
+            HeadSpec::new("age", ["young", "old"]).with_thresholds([40.0]),
+            HeadSpec::multi_label("tags", ["red", "long"]),
+        ];
+        let photo = |age: f64, tags: Option<Vec<usize>>| {
+            let values = vec![Some(Value::Number(age)), tags.map(Value::Labels)];
+            Sample::new("a.jpg", Vec::new(), values)
+        };
+        let one = photo(20.0, Some(vec![0]));
+        let found = |other: Sample| differing(&heads, [&one, &other]);
+        assert!(found(photo(39.0, Some(vec![0]))).is_empty());
+        assert!(found(photo(20.0, None)).is_empty());
+        assert_eq!(found(photo(20.0, Some(vec![0, 1]))), ["tags"]);
+        assert_eq!(found(photo(50.0, Some(Vec::new()))), ["age", "tags"]);
     }
 }

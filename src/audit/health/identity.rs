@@ -52,7 +52,7 @@ pub(crate) fn normalise(row: &mut [f32]) {
     }
 }
 
-/// The group of each sample: its labels of the heads that vary within a person.
+/// The group of each sample: its labels of the heads that vary within a person, heads of several labels at once left out.
 fn groups(dataset: &Dataset, samples: &[&Sample]) -> Vec<usize> {
     let all: Vec<Vec<Option<usize>>> = samples.iter().map(|s| labels(&dataset.heads, s)).collect();
     let mut varies = vec![false; dataset.heads.len()];

@@ -19,7 +19,7 @@ pub struct Shift {
     pub of_all: f64,
 }
 
-/// For each head, the label and side whose share lies farthest from that of all photos.
+/// For each head of which a photo has one label, the label and side whose share lies farthest from that of all photos.
 pub(super) fn shifts(dataset: &Dataset) -> Vec<Shift> {
     let mut counts: Vec<Vec<[usize; 3]>> = dataset
         .heads

@@ -55,17 +55,22 @@ pub enum Abstain {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CalibrationReport {
-    /// The heads in order but for those of several labels at once, which are left as they are, the joint head if there is one,
-    /// then the final class.
+    /// The heads in order but for those of several labels at once, whose layers are left as they are, the joint head if there is
+    /// one, then the final class if some head is part of it.
     pub temperatures: Vec<Calibrated>,
     /// Below this probability of the final class a prediction abstains.
     pub min_confidence: f64,
     /// Whether the file tells novelty now.
     pub novelty: bool,
+    /// Heads of several labels at once that see, by `after`, heads whose probabilities have changed: theirs have changed with
+    /// them, so that thresholds which were tuned before are to be tuned anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shifted: Vec<String>,
 }
 
 impl CalibrationReport {
-    /// What should be known before the model is used, in words: the temperatures that photos did not tell.
+    /// What should be known before the model is used, in words: the temperatures that photos did not tell, and the heads of
+    /// several labels at once whose thresholds may no longer fit.
     pub fn warnings(&self) -> Vec<String> {
         let bound = self.temperatures.iter().filter(|t| t.at_bound);
         let words = |t: &Calibrated| {
@@ -74,7 +79,13 @@ impl CalibrationReport {
                 t.name, t.temperature, t.photos
             )
         };
-        bound.map(words).collect()
+        let shifted = self.shifted.iter().map(|head| {
+            format!(
+                "warning: head {head}, of several labels at once, sees heads that are calibrated now, so that its probabilities \
+                 have changed; if its thresholds were tuned, tune them anew (`hydranet decide --thresholds`)"
+            )
+        });
+        bound.map(words).chain(shifted).collect()
     }
 }
 
@@ -88,15 +99,17 @@ fn of_outputs(readout: &Readout, outputs: &[f32], temperature: f64) -> Vec<f64> 
 }
 
 /// The model with temperatures found on photos with these features and labels. A head's is folded into its last layer: the file
-/// is read like any other, and the head keeps it wherever it goes; a head of several labels at once stays as it is. The final
-/// class's is in the decision; offsets that were tuned are tuned anew.
+/// is read like any other, and the head keeps it wherever it goes. A head of several labels at once has none; its probabilities
+/// change only where it sees calibrated heads (`after`), see [`CalibrationReport::shifted`]. The final class's is in the
+/// decision; offsets that were tuned are tuned anew.
 ///
 /// # Shapes
 /// `features` `(photos, num_features)`; `labels` and `classes` have one entry a photo, those of the heads that apply and are
 /// known, and the final class where it is known.
 ///
 /// # Errors
-/// [`Error::Invalid`] if no photo is right often enough for [`Abstain::ForAccuracy`], or nothing is known of any photo.
+/// [`Error::Invalid`] if no photo is right often enough for [`Abstain::ForAccuracy`], or nothing is known of any photo; or if all
+/// heads are of several labels at once and the file does not tell novelty, so that there is nothing to calibrate.
 pub fn calibrate(
     file: &ModelFile,
     features: &Tensor,
@@ -105,6 +118,16 @@ pub fn calibrate(
     abstain: Abstain,
 ) -> Result<(ModelFile, CalibrationReport)> {
     let taxonomy = file.description.model.taxonomy()?;
+    if !taxonomy.has_classes() && file.description.novelty.is_none() {
+        return Err(Error::Invalid {
+            what: "the heads to calibrate".into(),
+            expected: "some of which a photo has one label".into(),
+            found: format!(
+                "only those of several at once, {}",
+                taxonomy.heads().join(", ")
+            ),
+        });
+    }
     let model = file.build()?;
     let outputs = model.outputs(features, Mode::Eval)?;
     let before = model.to_logits(outputs.clone())?.rows()?;
@@ -124,8 +147,15 @@ pub fn calibrate(
     let mut order = model.order().to_vec();
     order.extend(order.len()..all.len());
     let mut temperatures: Vec<Option<Calibrated>> = vec![None; all.len()];
+    // Whether a head's probabilities have changed.
+    let mut moved = vec![false; all.len()];
     for place in order {
         let (head, prefix, truth) = &all[place];
+        let is_moved = |other: &String| {
+            let other = spec.heads.iter().position(|h| h.name == *other);
+            other.is_some_and(|other| moved[other])
+        };
+        moved[place] = head.layers.after.iter().any(is_moved);
         if head.is_multi_label() {
             continue;
         }
@@ -144,6 +174,7 @@ pub fn calibrate(
         let at = |i: usize, t: f64| of_outputs(&readout, &rows[known[i].0], t);
         let found = best_temperature(&truth, at);
         fold(&mut file, prefix, &head.loss.kind, found)?;
+        moved[place] |= found != 1.0;
         let all = |t: f64| (0..truth.len()).map(|i| at(i, t)).collect::<Vec<_>>();
         let pair = [&all(1.0)[..], &all(found)];
         let labels = head.num_labels();
@@ -153,14 +184,15 @@ pub fn calibrate(
     let calibrated = logits(&file.build()?, features)?;
     let decision = &mut file.description.decision;
     let class = calibrate_class(decision, &taxonomy, &calibrated, classes, &uncalibrated)?;
-    if class.photos == 0 && temperatures.iter().all(|t| t.photos == 0) {
+    let is_unknown = class.photos == 0 && temperatures.iter().all(|t| t.photos == 0);
+    if taxonomy.has_classes() && is_unknown {
         return Err(Error::Invalid {
             what: "the photos to calibrate on".into(),
             expected: "labels of some of them".into(),
             found: "none".into(),
         });
     }
-    temperatures.push(class);
+    temperatures.extend(taxonomy.has_classes().then_some(class));
     file.description.decision.min_confidence = match abstain {
         Abstain::Unchanged => file.description.decision.min_confidence,
         Abstain::Below(least) => least,
@@ -171,7 +203,10 @@ pub fn calibrate(
     };
     let decision = &file.description.decision;
     decision.validate(&taxonomy, spec.joint.is_some())?;
+    let shifted = spec.heads.iter().zip(&moved);
+    let shifted = shifted.filter(|(head, moved)| head.is_multi_label() && **moved);
     let report = CalibrationReport {
+        shifted: shifted.map(|(head, _)| head.name.clone()).collect(),
         temperatures,
         min_confidence: file.description.decision.min_confidence,
         novelty: file.description.novelty.is_some(),

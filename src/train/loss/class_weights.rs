@@ -68,7 +68,13 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
             *count += f64::from(t * weight);
         }
     }
-    if counts.iter().all(|c| *c == 0.0) {
+    // Of several labels at once a photo may have none, and that is known.
+    let is_unknown = if head.is_multi_label() {
+        targets.weights.iter().all(|w| *w == 0.0)
+    } else {
+        counts.iter().all(|c| *c == 0.0)
+    };
+    if is_unknown {
         let reason = format!(
             "no photo of it has a label for head `{}` (column `{}`)",
             head.name,
@@ -149,6 +155,25 @@ mod tests {
         close(&one.counts, [1.5, 1.1, 1.4]);
         close(&one.class_weights, [4.0 / 4.5, 4.0 / 3.3, 4.0 / 4.2]);
         assert!(loss(&[3, 4]).is_err());
+    }
+
+    #[test]
+    fn photos_that_are_known_to_have_none_of_several_labels_are_known() {
+        let head = HeadSpec::multi_label("tags", ["red", "long"]);
+        let photo = |labels: Option<Vec<usize>>| {
+            Sample::new("a.jpg", Vec::new(), vec![labels.map(Value::Labels)])
+        };
+        let samples = vec![photo(Some(Vec::new())), photo(None)];
+        let dataset = Dataset::new(vec![head.clone()], samples).unwrap();
+        let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
+        let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
+        let tasks = Tasks::new(&spec).unwrap();
+        let loss = |photo: usize| {
+            let values = std::iter::once(dataset.samples[photo].values.as_slice());
+            head_loss(&head, &dataset, &tasks.targets(values)[0])
+        };
+        assert_eq!(loss(0).unwrap().counts, [0.0, 0.0]);
+        assert!(loss(1).is_err());
     }
 
     #[test]

@@ -112,6 +112,12 @@ impl MixRule {
             let expected = "a number above 0, at most 1".into();
             return fail("probability", expected, self.probability.to_string());
         }
+        let is_of_classes = matches!(self.partner, Partner::SameClass | Partner::Classes(_));
+        if is_of_classes && !spec.taxonomy()?.has_classes() {
+            let expected = "no partner by final class, of which there is none".into();
+            let found = "a model with only heads of several labels at once".into();
+            return fail("partner", expected, found);
+        }
         match &self.partner {
             Partner::Any | Partner::SameClass => {}
             Partner::SameLabel(head) => {

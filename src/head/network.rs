@@ -343,7 +343,7 @@ impl Head {
     pub(crate) fn probs(&self, outputs: &Tensor) -> candle_core::Result<Tensor> {
         let logits = self.to_logits(outputs.detach())?;
         if self.readout.loss.is_multi_label() {
-            return candle_nn::ops::sigmoid(&logits);
+            return (logits.neg()?.exp()? + 1.0)?.recip();
         }
         let greatest = logits.max_keepdim(D::Minus1)?;
         let probs = logits.broadcast_sub(&greatest)?.exp()?;

@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn photos_that_are_known_to_have_none_of_several_labels_are_known() {
         let head = HeadSpec::multi_label("tags", ["red", "long"]);
-        let photo = |labels: Option<Vec<usize>>| {
-            Sample::new("a.jpg", Vec::new(), vec![labels.map(Value::Labels)])
+        let photo = |name: &str, labels: Option<Vec<usize>>| {
+            Sample::new(name, Vec::new(), vec![labels.map(Value::Labels)])
         };
-        let samples = vec![photo(Some(Vec::new())), photo(None)];
+        let samples = vec![photo("a.jpg", Some(Vec::new())), photo("b.jpg", None)];
         let dataset = Dataset::new(vec![head.clone()], samples).unwrap();
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());

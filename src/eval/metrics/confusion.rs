@@ -31,6 +31,19 @@ pub struct ClassMetrics {
     pub predicted: u64,
 }
 
+impl ClassMetrics {
+    /// From photos of the class that were predicted as it, photos of it, and photos predicted as it.
+    pub(crate) fn of(hits: u64, support: u64, predicted: u64) -> Self {
+        Self {
+            precision: ratio(hits, predicted),
+            recall: ratio(hits, support),
+            f1: ratio(2 * hits, support + predicted),
+            support,
+            predicted,
+        }
+    }
+}
+
 impl ConfusionMatrix {
     /// An empty matrix over `n` classes.
     pub fn new(n: usize) -> Self {
@@ -134,13 +147,7 @@ impl ConfusionMatrix {
         let at = |v: &[u64]| v.get(class).copied().unwrap_or(0);
         let (support, predicted) = (at(&self.truths), at(&self.predictions));
         let hits = self.count(class, class);
-        ClassMetrics {
-            precision: ratio(hits, predicted),
-            recall: ratio(hits, support),
-            f1: ratio(2 * hits, support + predicted),
-            support,
-            predicted,
-        }
+        ClassMetrics::of(hits, support, predicted)
     }
 
     /// The scores of every declared class, in order.

@@ -47,13 +47,7 @@ impl LabelSetMetrics {
             let hits = count(&|p| p.truth[label] && p.predicted[label]);
             let support = count(&|p| p.truth[label]);
             let predicted = count(&|p| p.predicted[label]);
-            ClassMetrics {
-                precision: ratio(hits, predicted),
-                recall: ratio(hits, support),
-                f1: ratio(2 * hits, support + predicted),
-                support,
-                predicted,
-            }
+            ClassMetrics::of(hits, support, predicted)
         };
         let right = |p: &LabelSet| {
             let pairs = p.truth.iter().zip(&p.predicted);

@@ -133,15 +133,12 @@ pub use head::{
 pub use input::{InputSpec, Interpolation, Photo, PhotoSource};
 pub use layers::{BatchNormMode, Mode};
 pub use model::combine::{Decision, DecisionRule};
-pub use model::novelty::{Novelty, NoveltySpec};
 pub use model::{JointSpec, Logits, ModelSpec, MultiTaskModel, Outputs};
 pub use model_file::{
-    Description, ModelFile, Seen, SeenSet, SeenSides, Tensors, WeightDType, heads, pretrained,
-    read_tensors, to_bytes,
+    Description, ModelFile, Tensors, WeightDType, heads, pretrained, read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, HeadPrediction, Manifest, NumberPrediction, Predict, Prediction, Predictor,
-    Views,
+    Average, Ensemble, HeadPrediction, NumberPrediction, Predict, Prediction, Predictor, Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
 

@@ -224,7 +224,8 @@ impl FoldTrainer<'_> {
         Ok(Some(all))
     }
 
-    fn train(
+    /// Trains on the photos that stand on that side, and asks about others. `None` if stopped.
+    pub(super) fn train(
         &mut self,
         dataset: &Dataset,
         sides: impl Iterator<Item = Split>,

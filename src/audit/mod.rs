@@ -13,6 +13,7 @@ mod finding;
 mod folds;
 pub(crate) mod health;
 mod inject;
+pub(crate) mod label;
 mod measure;
 mod persons;
 mod question;

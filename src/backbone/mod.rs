@@ -240,7 +240,7 @@ fn numbered(first: &[&str], prefix: &str, count: usize, last: &[&str]) -> Vec<Ve
 }
 
 /// An architecture that can be built: one of this library's own, called by timm's name, or one plugged in by an [`adapter`].
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Architecture(Known);
 
 #[derive(Clone, Copy)]
@@ -249,8 +249,31 @@ enum Known {
     Plugged(&'static Entry),
 }
 
+impl Known {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Own(variant) => variant.name,
+            Self::Plugged(entry) => entry.name,
+        }
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Known {}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Architecture {
-    /// Every architecture of this library's own, family by family; those plugged in are [`adapter::entries`].
+    /// Every architecture of this library's own, family by family; those plugged in apart.
     pub fn all() -> impl Iterator<Item = Self> {
         let own = FAMILIES.iter().copied().flatten();
         own.map(|variant| Self(Known::Own(variant)))
@@ -258,10 +281,7 @@ impl Architecture {
 
     /// Its name; timm's, of this library's own.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Known::Own(variant) => variant.name,
-            Known::Plugged(entry) => entry.name,
-        }
+        self.0.name()
     }
 
     /// What is known of it, if it is plugged in.
@@ -429,20 +449,6 @@ impl Architecture {
             })),
             Known::Plugged(entry) => entry.build(vb),
         }
-    }
-}
-
-impl PartialEq for Architecture {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-
-impl Eq for Architecture {}
-
-impl std::fmt::Debug for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Architecture({})", self.name())
     }
 }
 

@@ -81,7 +81,7 @@ impl Demo {
             &heads,
             &RunData {
                 data: vec![data.clone()],
-                split_files: Vec::new(),
+                ..RunData::default()
             },
             &run,
             false,

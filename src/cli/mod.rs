@@ -22,6 +22,7 @@ mod hints;
 mod hub;
 mod init;
 mod kept;
+mod label;
 mod model;
 mod output;
 mod plot;
@@ -76,6 +77,8 @@ enum Command {
     Calibrate(calibrate::Calibrate),
     /// Find labels that are likely wrong.
     Audit(Box<audit::Audit>),
+    /// Write the probabilities of photos' labels, each by models that have not seen its person, for another training to learn from.
+    Label(label::Label),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
     /// Write the manifest of an ensemble of models.
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(c) => c.run(),
         Command::Ensemble(c) => c.run(),
         Command::Audit(c) => c.run(),
+        Command::Label(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

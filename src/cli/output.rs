@@ -128,6 +128,10 @@ pub(crate) fn show_training(
             progress.turn_to("features", *done);
             progress.show(*done, *of);
         }
+        Event::Teacher { done, of } => {
+            progress.turn_to("teacher", *done);
+            progress.show(*done, *of);
+        }
         Event::Step {
             epoch,
             step,

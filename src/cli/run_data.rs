@@ -1,6 +1,5 @@
 //! What a run was trained on, in its folder, so that it goes on without being told again.
 
-use super::sides::SplitFiles;
 use crate::io::write_atomically;
 use crate::train::run_folder::RunFolder;
 use crate::{Error, Result};
@@ -10,13 +9,15 @@ use std::path::{Path, PathBuf};
 /// The file.
 const NAME: &str = "data.toml";
 
-/// Listings and folders of photos, and files of sides, as whole paths.
-#[derive(Deserialize, Serialize)]
+/// Listings and folders of photos, files of sides, and folders of photos without labels, as whole paths.
+#[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunData {
     pub(super) data: Vec<PathBuf>,
     #[serde(default)]
     pub(super) split_files: Vec<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unlabelled: Vec<PathBuf>,
 }
 
 impl RunData {
@@ -24,12 +25,9 @@ impl RunData {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the folder does not say it, [`Error::Config`] if it is not understood.
-    pub(super) fn of(data: &[PathBuf], split_files: &SplitFiles, run: &Path) -> Result<Self> {
-        if !data.is_empty() {
-            return Ok(Self {
-                data: data.to_vec(),
-                split_files: split_files.files().to_vec(),
-            });
+    pub(super) fn or_of(self, run: &Path) -> Result<Self> {
+        if !self.data.is_empty() {
+            return Ok(self);
         }
         let path = run.join(NAME);
         if !path.is_file() {
@@ -45,8 +43,8 @@ impl RunData {
             message: e.to_string(),
             source: None,
         })?;
-        if !split_files.files().is_empty() {
-            begun.split_files = split_files.files().to_vec();
+        if !self.split_files.is_empty() {
+            begun.split_files = self.split_files;
         }
         Ok(begun)
     }
@@ -67,6 +65,7 @@ impl RunData {
         let whole = Self {
             data: whole(&self.data)?,
             split_files: whole(&self.split_files)?,
+            unlabelled: whole(&self.unlabelled)?,
         };
         // A path may be no text; then `--resume` asks for it.
         let Ok(text) = toml::to_string(&whole) else {

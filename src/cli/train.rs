@@ -34,6 +34,9 @@ pub(crate) struct Train {
     /// A CSV listing or a folder of photos; may be given several times. With --resume those that the run began with unless given.
     #[arg(long, required_unless_present = "resume", value_name = "PATH")]
     data: Vec<PathBuf>,
+    /// A folder of photos whose labels nobody knows, to learn from what train.teacher says of them; may be given several times.
+    #[arg(long, value_name = "DIR", requires = "data")]
+    unlabelled: Vec<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
@@ -107,6 +110,15 @@ impl Train {
         Ok(config)
     }
 
+    /// What it is trained on, as given.
+    fn data(&self) -> RunData {
+        RunData {
+            data: self.data.clone(),
+            split_files: self.split_files.files().to_vec(),
+            unlabelled: self.unlabelled.clone(),
+        }
+    }
+
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let Some(out) = &self.out else {
             return self.show_plan();
@@ -129,7 +141,7 @@ impl Train {
         if self.find_lr {
             return self.search(&config, out);
         }
-        let data = RunData::of(&self.data, &self.split_files, out)?;
+        let data = self.data().or_of(out)?;
         let outcome = run(
             &config,
             &self.config.heads,
@@ -164,8 +176,7 @@ impl Train {
 
     /// A search for learning rates.
     fn search(&self, config: &Config, out: &Path) -> crate::Result<ExitCode> {
-        let (mut dataset, weights) =
-            open(config, &self.config.heads, &self.data, &self.split_files)?;
+        let (mut dataset, weights) = open(config, &self.config.heads, &self.data())?;
         if self.skip_broken && !find_broken(config, &mut dataset, true)? {
             say("stopped before anything was to be seen");
             return Ok(ExitCode::from(130));
@@ -199,7 +210,7 @@ impl Train {
     fn show_plan(&self) -> crate::Result<ExitCode> {
         let config = self.load()?;
         let spec = config.model_spec()?;
-        let dataset = prepare(&config, &self.config.heads, &self.data, &self.split_files)?;
+        let dataset = prepare(&config, &self.config.heads, &self.data())?;
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         without_photos(&spec, &dataset)?.iter().for_each(note);
@@ -281,8 +292,7 @@ pub(crate) fn run(
     skip_broken: bool,
 ) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
-    let split_files = SplitFiles::new(data.split_files.clone());
-    let (mut dataset, weights) = open(config, heads, &data.data, &split_files)?;
+    let (mut dataset, weights) = open(config, heads, data)?;
     // Kept features are computed from every photo before training begins anyway.
     let look = skip_broken || !config.train.keeps_features();
     if look && !find_broken(config, &mut dataset, skip_broken)? {
@@ -320,13 +330,8 @@ fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Res
 }
 
 /// The data, split, and the weights to start from.
-fn open(
-    config: &Config,
-    heads: &Path,
-    data: &[PathBuf],
-    split_files: &SplitFiles,
-) -> crate::Result<(Dataset, Tensors)> {
-    let dataset = prepare(config, heads, data, split_files)?;
+fn open(config: &Config, heads: &Path, data: &RunData) -> crate::Result<(Dataset, Tensors)> {
+    let dataset = prepare(config, heads, data)?;
     note(SplitReport::new(
         &dataset,
         &config.model_spec()?.taxonomy()?,
@@ -354,21 +359,31 @@ fn show_imbalances(config: &Config, dataset: &Dataset) -> crate::Result<()> {
 }
 
 /// The data, corrected, on its sides: those that are given, then those on which the weights to start from have seen it.
-fn prepare(
-    config: &Config,
-    heads: &Path,
-    data: &[PathBuf],
-    split_files: &SplitFiles,
-) -> crate::Result<Dataset> {
+pub(super) fn prepare(config: &Config, heads: &Path, data: &RunData) -> crate::Result<Dataset> {
     let names = &config.model.columns;
-    let mut dataset = Dataset::open_as(data, &config.model_spec()?.heads, names)?;
-    show_passed_over(data, heads, &dataset.heads, names);
-    split_files.apply(&mut dataset)?;
+    let mut dataset = Dataset::open_as(&data.data, &config.model_spec()?.heads, names)?;
+    show_passed_over(&data.data, heads, &dataset.heads, names);
+    SplitFiles::new(data.split_files.clone()).apply(&mut dataset)?;
     follow(&mut dataset, seen_by_weights(config, heads)?)?;
     show_corrections(&dataset.put_on_sides(
         &config.train.split,
         config.train.seed,
         &config.train.corrections,
     )?);
+    if !data.unlabelled.is_empty() {
+        if config.train.teacher.is_none() {
+            return Err(crate::Error::Invalid {
+                what: "--unlabelled".into(),
+                expected:
+                    "train.teacher, who says what these photos show: --set train.teacher.model=FILE"
+                        .into(),
+                found: "none".into(),
+            });
+        }
+        let count = dataset.add_unlabelled(&data.unlabelled)?;
+        note(format!(
+            "{count} photos without labels are on the training side"
+        ));
+    }
     Ok(dataset)
 }

@@ -32,7 +32,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Refused`] with the number of broken photos and the first of them, if there are any and `skip` is false.
-    pub fn find_broken(
+    pub(crate) fn find_broken(
         &mut self,
         input: &InputSpec,
         skip: bool,

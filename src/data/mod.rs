@@ -20,13 +20,15 @@ pub(crate) mod photo_names;
 pub(crate) mod sample;
 pub(crate) mod sampling;
 pub(crate) mod seen;
+pub(crate) mod soft_labels;
 pub(crate) mod split;
 pub(crate) mod split_report;
 pub(crate) mod table;
 pub(crate) mod targets;
 mod template;
+mod unlabelled;
 
-pub use augment::{AugmentConfig, ColorJitter, ResizedCrop};
+pub use augment::{AugmentConfig, AugmentPolicy, ColorJitter, ResizedCrop};
 pub use corrections::Corrections;
 pub use dataset::{Dataset, Sample, Split, Value};
 pub use sampling::Sampling;

@@ -1,13 +1,14 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 17] = [
+pub(crate) const CHAPTERS: [(&str, &str); 18] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
     ("backbones", include_str!("backbones.md")),
     ("training", include_str!("training.md")),
     ("mixing", include_str!("mixing.md")),
+    ("teachers", include_str!("teachers.md")),
     ("evaluation", include_str!("evaluation.md")),
     ("experiments", include_str!("experiments.md")),
     ("health", include_str!("health.md")),
@@ -33,6 +34,8 @@ pub mod backbones {}
 pub mod training {}
 #[doc = include_str!("mixing.md")]
 pub mod mixing {}
+#[doc = include_str!("teachers.md")]
+pub mod teachers {}
 #[doc = include_str!("evaluation.md")]
 pub mod evaluation {}
 #[doc = include_str!("experiments.md")]

@@ -129,6 +129,7 @@ pub enum LossKind {
 #[serde(deny_unknown_fields)]
 pub struct LossTerm {
     /// The loss.
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub kind: LossKind,
     /// Its factor, at least 0.
     #[serde(default = "one")]
@@ -191,7 +192,7 @@ impl LossKind {
     }
 
     /// The outputs of a head of `labels` labels, or of so many bins of a number.
-    pub fn num_outputs(&self, labels: usize) -> usize {
+    pub(crate) fn num_outputs(&self, labels: usize) -> usize {
         labels.saturating_sub(usize::from(self.is_cumulative()))
     }
 

@@ -250,7 +250,7 @@ impl Head {
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
-    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`] of [`HeadSpec::num_targets`]
+    /// - result `(batch, outputs)`: [`HeadSpec::num_targets`], one fewer with the losses CORAL and CORN
     ///
     /// # Errors
     /// [`Error::Shape`] if the features are others.

@@ -44,6 +44,7 @@ pub(super) struct Table {
     #[serde(default)]
     soft_width: f64,
     /// None: that of the kind.
+    #[serde(default, deserialize_with = "crate::names::some_word_or_table")]
     loss: Option<LossKind>,
     #[serde(default = "one")]
     weight: f64,

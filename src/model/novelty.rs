@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// num_features)`, `novelty.variances` `(directions + 1)` and `novelty.quantiles` `(quantiles)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoveltySpec {
+pub(crate) struct NoveltySpec {
     /// Principal directions of the training photos' features.
     pub directions: usize,
     /// Quantiles of the distances of photos kept aside in training, evenly spaced from the least to the greatest.
@@ -49,7 +49,7 @@ pub(crate) const NOVELTY: &str = "novelty";
 ///
 /// d² = Σₖ (uₖ · z)² / λₖ + (‖z‖² − Σₖ (uₖ · z)²) / σ², z = features − mean.
 #[derive(Clone, Debug)]
-pub struct Novelty {
+pub(crate) struct Novelty {
     mean: Vec<f32>,
     /// `(directions, num_features)`, orthonormal rows.
     directions: Vec<f32>,

@@ -41,6 +41,7 @@ pub struct JointSpec {
     /// (`train::loss::Consistency`); 0: none.
     pub consistency: f64,
     /// Its loss.
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub loss: LossKind,
     /// Factor of each final class within the loss.
     #[serde(skip_serializing_if = "ClassWeights::is_equal")]

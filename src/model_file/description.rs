@@ -32,13 +32,13 @@ pub struct Description {
     pub dtype: WeightDType,
     /// Statistics by which it is told how unlike the training photos a photo is, if the file has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub novelty: Option<NoveltySpec>,
-    /// Of heads without their backbone its fingerprint, see [`backbone_sha256`](crate::model_file::heads::backbone_sha256).
+    pub(crate) novelty: Option<NoveltySpec>,
+    /// Of heads without their backbone its fingerprint; the chapter `file_format` of the guide says of what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone_sha256: Option<String>,
     /// Whom it was trained, validated and tested on: a record of each training that its weights went through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seen: Vec<Seen>,
+    pub(crate) seen: Vec<Seen>,
     /// How it was trained: configuration, fingerprint of the data, scores. Free-form.
     #[serde(default)]
     pub training: serde_json::Value,

@@ -19,7 +19,7 @@ pub use description::Description;
 pub use dtype::WeightDType;
 pub use file::ModelFile;
 pub(crate) use file::Parts;
-pub use seen::{Seen, SeenSet, SeenSides};
+pub(crate) use seen::{Seen, SeenSet, SeenSides};
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/model_file/mod.rs"]

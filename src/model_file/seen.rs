@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 /// be read out of it; whoever has the photo or the word can ask. The hash is in the chapter `file_format` of the guide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Goes into every hash; follows from the data, so equal trainings write equal bytes.
     pub(crate) salt: String,
     /// Photos, by the SHA-256 of their files.
@@ -23,8 +22,7 @@ pub struct Seen {
 /// One set for each side of the split.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct SeenSides {
+pub(crate) struct SeenSides {
     /// Those the model learnt from.
     #[serde(skip_serializing_if = "SeenSet::is_empty")]
     pub(crate) train: SeenSet,
@@ -44,8 +42,7 @@ pub struct SeenSides {
 /// before is written, its part above 20 bits as that many ones and a zero, then its lower 20 bits, highest bit first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct SeenSet {
+pub(crate) struct SeenSet {
     /// Its number of members.
     pub(crate) count: u64,
     /// The code, in base64 without padding.

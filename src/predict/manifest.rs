@@ -42,7 +42,7 @@ impl Views {
 /// A file that names the models of an ensemble: JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// `"ensemble"`.
     pub(crate) kind: String,
     /// Version of the format: 1.

@@ -65,7 +65,7 @@ pub struct Prediction {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub abstains: bool,
     /// How unlike the training photos it is: the share of photos kept aside in training that were less so, from 0 to 1. `None` if
-    /// the model file has no [`Novelty`](crate::Novelty).
+    /// the model file has no statistics of novelty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub novelty: Option<f64>,
 }

@@ -4,6 +4,7 @@ use super::config::TrainConfig;
 use super::kept::Kept;
 use super::loss::tasks::Tasks;
 use super::mix::{Draw, Mixer, StepMix};
+use super::teacher::Soft;
 use crate::data::dataset::{Dataset, Split, empty_split};
 use crate::data::loader::{Job, Loader, LoaderConfig};
 use crate::data::sampling::Sampler;
@@ -55,6 +56,8 @@ pub(super) struct Batches<'a> {
     mixer: Mixer,
     /// The features of a frozen backbone, once they are computed.
     pub(super) kept: Option<Kept>,
+    /// What a teacher says, once it has been asked.
+    pub(super) soft: Option<Soft>,
     pub(super) loading: LoaderConfig,
 }
 
@@ -83,6 +86,7 @@ impl<'a> Batches<'a> {
             mixer: Mixer::new(config.mixes(), (config.seed, end), spec, dataset, &train)?,
             input: spec.input.clone(),
             kept: None,
+            soft: None,
             loading: LoaderConfig::new(config.queue_mib),
             config,
             dataset,
@@ -176,8 +180,12 @@ impl<'a> Batches<'a> {
 
     /// Each head's targets of photos, places in `train`.
     pub(super) fn targets(&self, photos: &[usize]) -> Vec<Targets> {
-        let samples = photos.iter().map(|p| &self.dataset.samples[self.train[*p]]);
-        self.tasks.targets(samples.map(|s| s.values.as_slice()))
+        let of = |place: &usize| {
+            let sample = &self.dataset.samples[self.train[*place]];
+            let said = self.soft.as_ref().map(|soft| soft.of(*place));
+            (sample.values.as_slice(), said)
+        };
+        self.tasks.targets(photos.iter().map(of))
     }
 }
 

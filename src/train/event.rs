@@ -23,6 +23,13 @@ pub enum Event<'a> {
         /// Photos to do.
         of: usize,
     },
+    /// A teacher is asked about the photos that are trained on.
+    Teacher {
+        /// Photos done.
+        done: usize,
+        /// Photos to do.
+        of: usize,
+    },
     /// A step is done.
     Step {
         /// Epoch, from 1.

@@ -21,11 +21,14 @@ pub(crate) mod optim;
 mod run;
 pub(crate) mod run_folder;
 mod step;
+mod teacher;
 pub(crate) mod trainer;
 mod validation;
 
 pub use balancing::Balancing;
-pub use config::{Config, FineTune, ModelConfig, TrainConfig, load_weights, read_head};
+pub use config::{
+    Config, FineTune, ModelConfig, TeacherConfig, TrainConfig, load_weights, read_head,
+};
 pub use loss::{HeadLoss, Loss, targets};
 pub use mix::{MixKind, MixRule, Partner};
 pub use one_head::train_head;

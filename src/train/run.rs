@@ -14,6 +14,7 @@ use super::optim::average::Averages;
 use super::optim::schedule;
 use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
 use super::step::{At, step};
+use super::teacher::Soft;
 use super::validation::Validation;
 use crate::data::dataset::Dataset;
 use crate::data::seen::{Content, Record, contents, copies};
@@ -24,6 +25,9 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a teacher said of the photos that are trained on.
+const TEACHER: &str = "teacher.csv";
 
 /// A run.
 pub(super) struct Run<'a> {
@@ -67,6 +71,7 @@ impl<'a> Run<'a> {
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train, losses)?;
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
+        let teacher = folder.path(TEACHER);
         let resumed = if resume {
             Start::resume(&folder, config, dataset, &own_losses)?
         } else {
@@ -74,7 +79,14 @@ impl<'a> Run<'a> {
         };
         let start = match resumed {
             Some(start) => start,
-            None => Start::begin(&folder, config, dataset, weights, heads, &own_losses)?,
+            None => {
+                // Of a run that did not get as far as its first step.
+                if teacher.is_file() {
+                    let fail = |e| Error::io("remove", &teacher, e);
+                    std::fs::remove_file(&teacher).map_err(fail)?;
+                }
+                Start::begin(&folder, config, dataset, weights, heads, &own_losses)?
+            }
         };
         let mut progress = start.progress;
         let models = Models::new(
@@ -124,6 +136,16 @@ impl<'a> Run<'a> {
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<bool> {
         let (config, dataset) = (&self.config.train, self.batches.dataset);
+        if let Some(teacher) = &config.teacher {
+            let photos = self.batches.train.iter().map(|i| &dataset.samples[*i]);
+            let photos: Vec<_> = photos.collect();
+            let (heads, file) = (&self.network.spec.heads, self.models.folder.path(TEACHER));
+            let said = Soft::new(teacher, heads, &photos, &file, stop, on_event)?;
+            self.batches.soft = said;
+            if self.batches.soft.is_none() {
+                return Ok(false);
+            }
+        }
         if !config.keeps_features() {
             let Some(contents) = contents(dataset, stop, &|_, _| ()) else {
                 return Ok(false);

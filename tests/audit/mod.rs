@@ -2,5 +2,6 @@
 
 mod audit;
 mod health;
+mod label;
 mod noise;
 mod page;

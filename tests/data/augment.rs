@@ -1,6 +1,6 @@
 //! Augmentation and the loader, on synthetic photos.
 
-use hydranet::data::augment::{AugmentConfig, ColorJitter, ResizedCrop};
+use hydranet::data::augment::{AugmentConfig, AugmentPolicy, ColorJitter, ResizedCrop};
 use hydranet::data::loader::{Job, Loader, LoaderConfig};
 use hydranet::input::Photo;
 use hydranet::random::rng::{Purpose, keyed};
@@ -41,8 +41,27 @@ fn each_alone() -> Vec<(&'static str, AugmentConfig)> {
         },
         ..off
     };
+    let policy = |policy| AugmentConfig {
+        policy: Some(policy),
+        ..off
+    };
+    let strong = AugmentPolicy::RandAugment {
+        operations: 3,
+        magnitude: 20,
+    };
     vec![
         ("flip", AugmentConfig { flip: 1.0, ..off }),
+        ("rand_augment", policy(strong)),
+        ("aug_mix", policy(AugmentPolicy::AugMix { severity: 9 })),
+        (
+            "perspective",
+            AugmentConfig {
+                perspective: 1.0,
+                ..off
+            },
+        ),
+        ("grey", AugmentConfig { grey: 1.0, ..off }),
+        ("blur", AugmentConfig { blur: 1.0, ..off }),
         (
             "rotation",
             AugmentConfig {
@@ -93,7 +112,7 @@ fn every_setting_changes_the_pixels_and_the_same_draw_changes_them_alike() {
         assert_eq!(found.len(), plain.len(), "{name}");
         assert_ne!(found, plain, "{name}");
         assert_eq!(found, augment(&config, &photo, &spec, 3), "{name}");
-        if name != "flip" {
+        if !["flip", "grey"].contains(&name) {
             assert_ne!(found, augment(&config, &photo, &spec, 4), "{name}");
         }
     }
@@ -254,6 +273,24 @@ fn settings_out_of_range_are_refused_by_name() {
             },
             "augment.color_jitter.contrast",
         ),
+        (AugmentConfig { blur: 1.5, ..off }, "augment.blur"),
+        (
+            AugmentConfig {
+                policy: Some(AugmentPolicy::RandAugment {
+                    operations: 2,
+                    magnitude: 31,
+                }),
+                ..off
+            },
+            "augment.policy.rand_augment.magnitude",
+        ),
+        (
+            AugmentConfig {
+                policy: Some(AugmentPolicy::AugMix { severity: 0 }),
+                ..off
+            },
+            "augment.policy.aug_mix.severity",
+        ),
     ] {
         match config.validate() {
             Err(Error::Invalid { what, .. }) => assert_eq!(what, name),
@@ -261,6 +298,13 @@ fn settings_out_of_range_are_refused_by_name() {
         }
     }
     assert!(toml::from_str::<AugmentConfig>("flips = 0.5").is_err());
+    let read: AugmentConfig =
+        toml::from_str("policy = { rand_augment = { magnitude = 5 } }").unwrap();
+    let expected = AugmentPolicy::RandAugment {
+        operations: 2,
+        magnitude: 5,
+    };
+    assert_eq!(read.policy, Some(expected));
     let read: AugmentConfig = toml::from_str("rotation = 10.0").unwrap();
     assert_eq!((read.flip, read.rotation), (0.5, 10.0));
 }
@@ -276,6 +320,14 @@ proptest! {
             rotation: 180.0,
             random_resized_crop: Some(ResizedCrop::default()),
             color_jitter: ColorJitter { brightness: 2.0, contrast: 2.0, saturation: 2.0 },
+            policy: Some([
+                AugmentPolicy::RandAugment { operations: 5, magnitude: 30 },
+                AugmentPolicy::TrivialAugment,
+                AugmentPolicy::AugMix { severity: 10 },
+            ][sample as usize % 3]),
+            perspective: 0.5,
+            grey: 0.5,
+            blur: 0.5,
             erasing: 0.5,
         };
         let mut spec = spec(24, 16);

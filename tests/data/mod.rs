@@ -1,6 +1,7 @@
 //! Listings, persons, splits, corrections, augmentation.
 
 mod augment;
+mod augment_golden;
 mod corrections;
 mod data;
 mod layouts;

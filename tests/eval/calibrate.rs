@@ -362,7 +362,7 @@ fn what_is_far_from_the_training_photos_is_novel() {
         DType::F32,
         &Device::Cpu,
     );
-    let novelty = hydranet::Novelty::new(&spec, width, &vb.pp("novelty")).unwrap();
+    let novelty = hydranet::model::novelty::Novelty::new(&spec, width, &vb.pp("novelty")).unwrap();
     let shares = |features: &Tensor| -> Vec<f64> {
         let distances = novelty.distances(features).unwrap();
         distances.iter().map(|d| novelty.share(*d)).collect()
@@ -440,7 +440,7 @@ fn the_distance_is_mahalanobis_where_all_directions_are_kept() {
     assert_eq!(spec.directions, width - 1);
     let tensors = file.tensors.clone().into_iter().collect();
     let vb = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    let novelty = hydranet::Novelty::new(&spec, width, &vb.pp("novelty")).unwrap();
+    let novelty = hydranet::model::novelty::Novelty::new(&spec, width, &vb.pp("novelty")).unwrap();
     let found = novelty.distances(&all).unwrap();
     // Σ d² over the photos a covariance is of is (photos − 1) · width.
     let sum: f64 = found.iter().sum();

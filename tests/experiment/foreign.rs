@@ -4,9 +4,10 @@ use crate::common::runs::{Bench, HEADS};
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::experiment::ExperimentFile;
+use hydranet::predict::Manifest;
 use hydranet::train::config::{Config, read_head};
 use hydranet::train::run_folder::RunFolder;
-use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Predictor};
+use hydranet::{Ensemble, HeadSpec, ModelFile, Predictor};
 use std::path::Path;
 
 /// Files that are something else, and a word by which they are to be called.

@@ -5,7 +5,7 @@ use hydranet::data::Corrections;
 use hydranet::data::Dataset;
 use hydranet::heads::HeadsFile;
 use hydranet::train::{Config, read_head};
-use hydranet::{Ensemble, HeadSpec, Manifest, ModelFile, Photo};
+use hydranet::{Ensemble, HeadSpec, ModelFile, Photo};
 use std::io::Write;
 use std::path::Path;
 
@@ -58,8 +58,8 @@ pub fn manifest(bytes: &[u8]) {
 
 /// A file of corrections, as TOML and as CSV.
 pub fn corrections(bytes: &[u8]) {
-    for name in ["fixes.toml", "fixes.csv"] {
-        let _ = Corrections::default().add(bytes, Path::new(name));
+    for ending in [".toml", ".csv"] {
+        let _ = Corrections::read(&[file(ending, bytes).path()]);
     }
 }
 
@@ -90,7 +90,6 @@ pub fn settings(bytes: &[u8]) {
 /// What is given as a model of any kind: the manifest of an ensemble, a model, heads.
 pub fn ensemble(bytes: &[u8]) {
     let file = file(".json", bytes);
-    let _ = Manifest::read(file.path());
     let _ = Ensemble::from_file(file.path());
     let _ = HeadsFile::read(file.path());
 }

@@ -319,7 +319,7 @@ fn weights_that_are_no_numbers_and_variances_below_0_are_refused_by_name() {
 fn statistics_of_novelty_by_which_nothing_can_be_told_are_refused() {
     let with = |variances: [f32; 2], quantiles: [f32; 3]| {
         let mut model = tiny::model();
-        model.description.novelty = Some(hydranet::NoveltySpec {
+        model.description.novelty = Some(hydranet::model::novelty::NoveltySpec {
             directions: 1,
             quantiles: 3,
         });

@@ -2,9 +2,10 @@
 
 use crate::common::tiny;
 use candle_core::{Device, Tensor};
+use hydranet::predict::Manifest;
 use hydranet::{
-    Average, Decision, DecisionRule, Ensemble, HeadSpec, Manifest, ModelFile, Photo, PhotoSource,
-    Predict, Prediction, Predictor, Views,
+    Average, Decision, DecisionRule, Ensemble, HeadSpec, ModelFile, Photo, PhotoSource, Predict,
+    Prediction, Predictor, Views,
 };
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use crate::common::tiny;
 use candle_core::{DType, Device, Tensor};
-use hydranet::NoveltySpec;
+use hydranet::model::novelty::NoveltySpec;
 use hydranet::model_file::{folder, pretrained};
 use hydranet::{Architecture, HeadSpec, InputSpec, ModelFile, ModelSpec, Predictor, WeightDType};
 use hydranet::{Tensors, read_tensors, to_bytes};

@@ -4,10 +4,11 @@ use crate::common::tiny;
 use crate::common::words::named;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use hydranet::predict::Manifest;
 use hydranet::{
     Architecture, Average, Backbone, Decision, Description, Ensemble, Error, Head, HeadSpec,
-    InputSpec, JointSpec, Labels, Logits, LossKind, Manifest, Mode, ModelFile, ModelSpec,
-    MultiTaskModel, Photo, PhotoSource, Predict as _, Prediction, Predictor, Taxonomy, Views,
+    InputSpec, JointSpec, Labels, Logits, LossKind, Mode, ModelFile, ModelSpec, MultiTaskModel,
+    Photo, PhotoSource, Predict as _, Prediction, Predictor, Taxonomy, Views,
 };
 use proptest::prelude::*;
 

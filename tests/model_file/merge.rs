@@ -2,7 +2,8 @@
 
 use crate::common::tiny;
 use hydranet::heads;
-use hydranet::heads::{HeadsFile, NewTensors, backbone_sha256, heads_only, merge};
+use hydranet::heads::{HeadsFile, NewTensors, heads_only, merge};
+use hydranet::model_file::heads::apart::backbone_sha256;
 use hydranet::{Decision, HeadSpec, JointSpec, Labels, ModelFile, Predictor};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};

@@ -6,7 +6,9 @@ use crate::common::words::named;
 use candle_core::{DType, Device, Tensor, Var};
 use hydranet::adapter::{Entry, Module, Sizes, Training, register};
 use hydranet::audit::{Given, Quality, Rule};
-use hydranet::data::{AugmentConfig, ColorJitter, Corrections, Dataset, ResizedCrop, Sample};
+use hydranet::data::{
+    AugmentConfig, AugmentPolicy, ColorJitter, Corrections, Dataset, ResizedCrop, Sample,
+};
 use hydranet::data::{Sampling, Split, SplitConfig, Targets, Value};
 use hydranet::train::{Balancing, Config, FineTune, Group, HeadLoss, Lora, MixKind, MixRule};
 use hydranet::train::{OptimizerKind, Partner, Trainer, read_head, targets, train_head};
@@ -162,19 +164,37 @@ fn sampling() -> impl Strategy<Value = Sampling> {
 
 fn augment() -> impl Strategy<Value = AugmentConfig> {
     let crop = prop::option::of([number(), number(), number(), number()]);
-    (prop::array::uniform6(number()), crop).prop_map(|([a, b, c, d, e, f], crop)| AugmentConfig {
-        flip: a,
-        rotation: b,
-        erasing: c,
-        color_jitter: ColorJitter {
-            brightness: d,
-            contrast: e,
-            saturation: f,
-        },
-        random_resized_crop: crop.map(|[a, b, c, d]| ResizedCrop {
-            scale: [a, b],
-            ratio: [c, d],
+    let policy = prop::option::of(prop_oneof![
+        Just(AugmentPolicy::TrivialAugment),
+        (0..40usize, 0..40usize).prop_map(|(operations, magnitude)| AugmentPolicy::RandAugment {
+            operations,
+            magnitude
         }),
+        (0..40usize).prop_map(|severity| AugmentPolicy::AugMix { severity }),
+    ]);
+    let numbers = (
+        prop::array::uniform6(number()),
+        prop::array::uniform3(number()),
+    );
+    (numbers, crop, policy).prop_map(|(([a, b, c, d, e, f], [g, h, i]), crop, policy)| {
+        AugmentConfig {
+            policy,
+            perspective: g,
+            grey: h,
+            blur: i,
+            flip: a,
+            rotation: b,
+            erasing: c,
+            color_jitter: ColorJitter {
+                brightness: d,
+                contrast: e,
+                saturation: f,
+            },
+            random_resized_crop: crop.map(|[a, b, c, d]| ResizedCrop {
+                scale: [a, b],
+                ratio: [c, d],
+            }),
+        }
     })
 }
 

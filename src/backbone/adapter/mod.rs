@@ -1,7 +1,7 @@
 //! Networks written with candle's own layers, those of candle-transformers above all, as backbones.
 //!
 //! An [`Entry`] says how such a network is built and what is known of it. With the feature `transformers` some are
-//! [there already](entries); [`register`] adds yours, and from then on configurations and model files may name it:
+//! there already; [`register`] adds yours, and from then on configurations and model files may name it:
 //!
 //! ```
 //! use candle_core::{Result, Tensor};
@@ -14,7 +14,8 @@
 //!     Ok(Box::new(candle_nn::func(move |images: &Tensor| images.apply(&patches)?.mean((2, 3)))))
 //! }
 //!
-//! let entry = Entry { training: Training::Full, ..Entry::new("patches_8", 8, 64, build) };
+//! let mut entry = Entry::new("patches_8", 8, 64, build);
+//! entry.training = Training::Full;
 //! let backbone = register(entry)?;
 //! assert_eq!(hydranet::Architecture::from_name("patches_8")?, backbone);
 //! # Ok::<(), hydranet::Error>(())
@@ -111,12 +112,12 @@ pub enum Sizes {
 }
 
 /// A network as a backbone; see the [module](self).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Its name in configurations and model files.
     pub name: &'static str,
     /// Where its usual pretrained weights are, `organisation/name` on the Hugging Face Hub; empty: nowhere.
-    pub weights: &'static str,
+    pub(crate) weights: &'static str,
     /// Width of the features.
     pub num_features: usize,
     /// The side of the square images its pretrained weights were made for.
@@ -132,30 +133,30 @@ pub struct Entry {
     /// The images it takes.
     pub sizes: Sizes,
     /// Whether it takes one image at a time only; a batch is then given to it image by image.
-    pub single: bool,
+    pub(crate) single: bool,
     /// Whether it can be fine-tuned.
     pub training: Training,
     /// What the names of all its tensors begin with, where weights files hold other networks beside it: of such a file only these
     /// are read. Empty: files hold it alone.
-    pub part: &'static str,
+    pub(crate) part: &'static str,
     /// The prefix of its classifier, a linear layer (`"head"`): it becomes the identity without tensors, so that the features are
     /// what would be classified. Empty: the network is built without.
-    pub classifier: &'static str,
+    pub(crate) classifier: &'static str,
     /// Pairs of prefixes, the network's own and what weights and model files have instead.
-    pub renamed: &'static [(&'static str, &'static str)],
+    pub(crate) renamed: &'static [(&'static str, &'static str)],
     /// Tensors that are not there although the network looks for them, by name; networks that serve several variants do.
-    pub absent: fn(&str) -> bool,
+    pub(crate) absent: fn(&str) -> bool,
     /// Tensors that no file has because they follow from the network's shape, by name; they are never trained.
-    pub given: fn(&str) -> candle_core::Result<Option<Tensor>>,
+    pub(crate) given: fn(&str) -> candle_core::Result<Option<Tensor>>,
     /// The stages from input to output, each the prefixes of its tensors.
     pub stages: fn() -> Vec<Vec<String>>,
     /// From tensors to the network.
-    pub build: Build,
+    pub(crate) build: Build,
 }
 
 /// How a network is built from its tensors: as [`Entry::new`] or [`Entry::backbone`] is told.
 #[derive(Clone, Copy)]
-pub struct Build(How);
+pub(crate) struct Build(How);
 
 #[derive(Clone, Copy)]
 enum How {
@@ -182,13 +183,6 @@ impl fmt::Debug for Build {
             How::Module(_) => "Module(…)",
             How::Backbone(_) => "Backbone(…)",
         })
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut entry = f.debug_struct("Entry");
-        entry.field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -380,7 +374,7 @@ use models::ENTRIES;
 const ENTRIES: &[Entry] = &[];
 
 /// Every entry: those of this library, then those registered.
-pub fn entries() -> Vec<&'static Entry> {
+pub(crate) fn entries() -> Vec<&'static Entry> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
     ENTRIES.iter().chain(registered.iter().copied()).collect()
 }

@@ -149,7 +149,7 @@ impl Corrections {
     ///
     /// # Errors
     /// [`Error::Data`] with the line of what is wrong.
-    pub fn add(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
+    pub(crate) fn add(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
         if let Some(what) = what_it_is(bytes).filter(|_| !bytes.is_empty()) {
             return Err(Error::Data {
                 path: path.into(),
@@ -189,7 +189,7 @@ impl Corrections {
     /// # Errors
     /// [`Error::Data`] with file and line if a head looks like a misspelling, a label is none of its head's, or a photo's name
     /// stands in two listings.
-    pub fn apply(&self, dataset: &mut Dataset) -> Result<CorrectionsReport> {
+    pub(crate) fn apply(&self, dataset: &mut Dataset) -> Result<CorrectionsReport> {
         let report = self.change(dataset, &|_| true)?;
         dataset.corrections.extend(self.files.iter().cloned());
         Ok(report)

@@ -22,7 +22,7 @@ pub enum PhotoSource {
     /// The bytes of such a file, in memory: the same photo as the file.
     #[cfg(feature = "image")]
     Encoded(Arc<[u8]>),
-    /// Pixels in memory. What it has [seen](crate::Seen) a model knows them by as the SHA-256 of the word `pixels`, of height and
+    /// Pixels in memory. What it has seen a model knows them by as the SHA-256 of the word `pixels`, of height and
     /// width as `u64`, least byte first, and of [`Photo::rgb`].
     Decoded(Arc<Photo>),
 }

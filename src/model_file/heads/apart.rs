@@ -71,7 +71,7 @@ const HEADS: &str = "heads";
 ///
 /// # Errors
 /// If a tensor cannot be read.
-pub fn backbone_sha256(tensors: &Tensors) -> Result<String> {
+pub(crate) fn backbone_sha256(tensors: &Tensors) -> Result<String> {
     of_tensors(tensors, "backbone.")
 }
 

@@ -11,11 +11,11 @@
 //! # Ok::<(), hydranet::Error>(())
 //! ```
 
-mod apart;
+pub(super) mod apart;
 mod edit;
 
 pub(crate) use apart::without_backbone;
-pub use apart::{HeadsFile, backbone_sha256, heads_only};
+pub use apart::{HeadsFile, heads_only};
 pub use edit::NewTensors;
 
 use super::file::ModelFile;
@@ -380,7 +380,7 @@ fn check_before((file, from): (&ModelFile, &ModelFile), spec: &HeadSpec) -> Resu
 ///
 /// # Errors
 /// [`Error::UnknownName`] if there is no such head.
-pub fn head_tensors(file: &ModelFile, name: &str) -> Result<Tensors> {
+pub(crate) fn head_tensors(file: &ModelFile, name: &str) -> Result<Tensors> {
     file.description.model.head_index(name)?;
     let prefix = prefix(name);
     let own = |(key, t): (&String, &Tensor)| Some((key.strip_prefix(&prefix)?.into(), t.clone()));

@@ -47,21 +47,16 @@ impl Seen {
             .pad_with_zeros(3, cols.before, width - w - cols.before)?;
         // What windows a stride apart see stands next to each other in one of stride × stride planes.
         let strides = padded.reshape(&[batch, c, height / s, s, width / t, t])?;
-        let mut planes: Vec<Option<Tensor>> = vec![None; s * t];
+        let strides = strides.permute([0, 1, 3, 5, 2, 4])?.contiguous()?;
+        let strides = strides.reshape((batch, c, s * t, height / s * (width / t)))?;
+        let planes = (0..s * t).map(|i| strides.narrow(2, i, 1)?.squeeze(2));
+        let planes = planes.collect::<Result<Vec<_>>>()?;
         let mut taps = Vec::with_capacity(rows.taps * cols.taps);
         for dy in (0..rows.taps).map(|i| i * rows.dilation) {
             for dx in (0..cols.taps).map(|j| j * cols.dilation) {
-                let of_stride = &mut planes[dy % s * t + dx % t];
-                let plane = match of_stride {
-                    Some(plane) => plane.clone(),
-                    None => {
-                        let plane = strides.narrow(3, dy % s, 1)?.narrow(5, dx % t, 1)?;
-                        of_stride.insert(plane.flatten_from(2)?).clone()
-                    }
-                };
+                let plane = &planes[dy % s * t + dx % t];
                 let start = dy / s * (width / t) + dx / t;
-                let tap = plane.narrow(2, start, rows.out * (width / t))?;
-                taps.push(tap.contiguous()?);
+                taps.push(plane.narrow(2, start, rows.out * (width / t))?);
             }
         }
         Ok(Self {

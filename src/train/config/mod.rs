@@ -32,6 +32,7 @@ mod mixing;
 mod parse;
 mod plugged;
 mod shared;
+mod teacher;
 mod validate;
 mod weights;
 
@@ -39,6 +40,7 @@ pub use files::read_head;
 use files::read_table;
 use parse::parse;
 pub(super) use shared::SHARED;
+pub use teacher::TeacherConfig;
 pub use weights::{load_weights, seen_by_weights};
 
 /// How much of the backbone is trained. The heads always are.
@@ -81,6 +83,7 @@ pub struct TrainConfig {
     /// Drop-path rate of the last block.
     pub drop_path: f64,
     /// The optimiser.
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub optimizer: OptimizerKind,
     /// Peak learning rate of the backbone.
     pub lr_backbone: f64,
@@ -98,6 +101,7 @@ pub struct TrainConfig {
     pub clip: f64,
     /// How the heads are balanced in the joint loss.
     #[serde(skip_serializing_if = "Balancing::is_fixed")]
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub balancing: Balancing,
     /// Steps an epoch, spread evenly over it, in which the heads' gradients on the backbone are measured, each by one more
     /// backward pass a head; 0: none, or all with `balancing = "pc_grad"`.
@@ -119,6 +123,7 @@ pub struct TrainConfig {
     /// Epochs at the end in which nothing is mixed.
     pub mix_off: usize,
     /// Which photos an epoch takes.
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub sampling: Sampling,
     /// How the final class is decided. Offsets are tuned on the validation split when training has ended.
     #[serde(skip_serializing_if = "is_product")]
@@ -137,6 +142,9 @@ pub struct TrainConfig {
     pub augment: AugmentConfig,
     /// Shares of the persons whose photos come without a split.
     pub split: SplitConfig,
+    /// Another model whose probabilities are targets too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
     /// Files of corrections applied to the data, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<PathBuf>,
@@ -187,6 +195,7 @@ impl Default for TrainConfig {
             feature_views: 1,
             augment: AugmentConfig::default(),
             split: SplitConfig::default(),
+            teacher: None,
             corrections: Vec::new(),
         }
     }

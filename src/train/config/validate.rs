@@ -1,6 +1,6 @@
 //! Whether settings of training are in range and fit each other.
 
-use super::{FineTune, TrainConfig};
+use super::{FineTune, TeacherConfig, TrainConfig};
 use crate::backbone::Architecture;
 use crate::error::{Error, Result};
 use crate::layers::BatchNormMode;
@@ -165,6 +165,7 @@ impl TrainConfig {
             }
         }
         self.augment.validate()?;
+        self.teacher.iter().try_for_each(TeacherConfig::validate)?;
         self.validate_features()?;
         self.validate_balancing()?;
         self.validate_plugged(backbone)?;

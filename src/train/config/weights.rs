@@ -14,15 +14,20 @@ fn folders(heads: &Path) -> [PathBuf; 2] {
     [beside, "weights".into()]
 }
 
-/// Whom the weights have seen that a configuration names, if they are a model of hydranet's; see [`pretrained::seen`].
+/// Whom the weights have seen that a configuration names, if they are a model of hydranet's, see [`pretrained::seen`], and whom
+/// the teacher.
 ///
 /// # Errors
-/// As [`pretrained::seen`].
+/// As [`pretrained::seen`], or if the teacher cannot be read.
 pub fn seen_by_weights(config: &Config, heads: &Path) -> Result<Vec<Seen>> {
-    match &config.model.weights {
-        None => Ok(Vec::new()),
-        Some(source) => pretrained::seen(source, &folders(heads)),
+    let mut seen = match &config.model.weights {
+        None => Vec::new(),
+        Some(source) => pretrained::seen(source, &folders(heads))?,
+    };
+    if let Some(teacher) = &config.train.teacher {
+        seen.extend(teacher.seen()?);
     }
+    Ok(seen)
 }
 
 /// The pretrained tensors a configuration names, as `backbone.…`; empty if it names none.

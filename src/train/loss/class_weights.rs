@@ -42,7 +42,8 @@ pub(super) fn head_losses(
     dataset: &Dataset,
     train: &[usize],
 ) -> Result<Vec<HeadLoss>> {
-    let values = |i: &usize| dataset.samples[*i].values.as_slice();
+    // By the given labels alone.
+    let values = |i: &usize| (dataset.samples[*i].values.as_slice(), None);
     let targets = tasks.targets(train.iter().map(values));
     let pairs = tasks.heads().zip(&targets);
     pairs
@@ -144,7 +145,9 @@ mod tests {
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
         let tasks = Tasks::new(&spec).unwrap();
         let loss = |photos: &[usize]| {
-            let values = photos.iter().map(|i| dataset.samples[*i].values.as_slice());
+            let values = photos
+                .iter()
+                .map(|i| (dataset.samples[*i].values.as_slice(), None));
             head_loss(&head, &dataset, &tasks.targets(values)[0])
         };
         let one = loss(&[0, 1, 2, 3, 4, 5]).unwrap();
@@ -169,7 +172,7 @@ mod tests {
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
         let tasks = Tasks::new(&spec).unwrap();
         let loss = |photo: usize| {
-            let values = std::iter::once(dataset.samples[photo].values.as_slice());
+            let values = std::iter::once((dataset.samples[photo].values.as_slice(), None));
             head_loss(&head, &dataset, &tasks.targets(values)[0])
         };
         assert_eq!(loss(0).unwrap().counts, [0.0, 0.0]);
@@ -189,7 +192,7 @@ mod tests {
         let backbone = Architecture::from_name("tf_efficientnet_lite0").unwrap();
         let spec = ModelSpec::new(backbone, vec![head.clone()], backbone.input());
         let tasks = Tasks::new(&spec).unwrap();
-        let values = dataset.samples.iter().map(|s| s.values.as_slice());
+        let values = dataset.samples.iter().map(|s| (s.values.as_slice(), None));
         let loss = head_loss(&head, &dataset, &tasks.targets(values)[0]).unwrap();
         let sums = head.sums().unwrap();
         assert_eq!(sums.of_labels(&loss.counts), [2.0, 3.0, 0.0]);

@@ -1,6 +1,7 @@
 //! What a run trains: every head, and the joint head beside them, each with its targets.
 
 use crate::data::dataset::{Sample, Value};
+use crate::data::soft_labels::SoftRows;
 use crate::data::targets::{Targets, check_values, labels, row, target};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
@@ -39,7 +40,7 @@ pub fn targets(spec: &ModelSpec, values: &[impl AsRef<[Option<Value>]>]) -> Resu
         })?;
     }
     let tasks = Tasks::new(spec)?;
-    Ok(tasks.targets(values.iter().map(AsRef::as_ref)))
+    Ok(tasks.targets(values.iter().map(|v| (v.as_ref(), None))))
 }
 
 /// The heads, and the joint head, if there is one, as one more.
@@ -91,10 +92,11 @@ impl Tasks {
     }
 
     /// Each head's targets. A row counts as much as the targets of the heads before it say that the head applies, and where they
-    /// are missing, fully. The joint head's target is the product of those of the heads that apply.
+    /// are missing, fully. The joint head's target is the product of those of the heads that apply. What else is said of a photo,
+    /// with its share, is mixed into its targets, and is all of those that are missing.
     pub(crate) fn targets<'a>(
         &self,
-        photos: impl Iterator<Item = &'a [Option<Value>]>,
+        photos: impl Iterator<Item = (&'a [Option<Value>], Option<(&'a SoftRows, f32)>)>,
     ) -> Vec<Targets> {
         let empty = |head: &HeadSpec| Targets {
             rows: Vec::new(),
@@ -103,12 +105,19 @@ impl Tasks {
         };
         let mut all: Vec<Targets> = self.heads.iter().map(empty).collect();
         let mut of_joint = self.joint.as_ref().map(|joint| (joint, empty(&joint.head)));
-        for values in photos {
+        for (values, said) in photos {
             let known: Vec<Option<Vec<f32>>> = self
                 .heads
                 .iter()
                 .zip(values)
-                .map(|(head, value)| target(head, value.as_ref()?))
+                .enumerate()
+                .map(|(i, (head, value))| {
+                    let own = value.as_ref().and_then(|value| target(head, value));
+                    match said.and_then(|(rows, share)| Some((rows[i].as_ref()?, share))) {
+                        Some((said, share)) => Some(mixed(own, said, share)),
+                        None => own,
+                    }
+                })
                 .collect();
             let mut reached: Vec<f32> = Vec::with_capacity(known.len());
             for (head, own) in known.iter().enumerate() {
@@ -140,6 +149,19 @@ impl Tasks {
             below = below.min(reached[*other]);
         }
         all * below
+    }
+}
+
+/// A target of which a share is what another model says; all of it where there is none.
+fn mixed(own: Option<Vec<f32>>, said: &[f32], share: f32) -> Vec<f32> {
+    match own {
+        Some(own) => {
+            let pairs = own.iter().zip(said);
+            pairs
+                .map(|(own, said)| own + share * (said - own))
+                .collect()
+        }
+        None => said.to_vec(),
     }
 }
 
@@ -212,7 +234,7 @@ mod tests {
             sample(Some(60.0), None, Some(0)),
             sample(Some(10.0), None, Some(1)),
         ];
-        let targets = tasks.targets(samples.iter().map(|s| s.values.as_slice()));
+        let targets = tasks.targets(samples.iter().map(|s| (s.values.as_slice(), None)));
         assert_eq!(targets[0].weights, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
         assert_eq!(targets[1].weights, [0.0, 1.0, 0.75, 1.0, 0.0, 0.0]);
         assert_eq!(targets[2].weights, [1.0; 6]);
@@ -234,7 +256,7 @@ mod tests {
         let tasks = tasks(true);
         assert_eq!(tasks.taxonomy.num_classes(), 7);
         let values = sample(Some(35.0), Some(1), Some(0)).values;
-        let targets = tasks.targets([values.as_slice()].into_iter());
+        let targets = tasks.targets([(values.as_slice(), None)].into_iter());
         assert_eq!(targets[3].weights, [1.0]);
         assert_eq!(targets[3].rows, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(tasks.labels(&sample(Some(10.0), None, Some(0)))[3], None);

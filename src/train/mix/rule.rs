@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct MixRule {
     /// How two photos become one.
+    #[serde(deserialize_with = "crate::names::word_or_table")]
     pub kind: MixKind,
     /// Whom a photo is mixed with.
     #[serde(default)]

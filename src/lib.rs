@@ -138,7 +138,8 @@ pub use model_file::{
     Description, ModelFile, Tensors, WeightDType, heads, pretrained, read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, HeadPrediction, NumberPrediction, Predict, Prediction, Predictor, Views,
+    Average, Ensemble, ExplainMethod, Explanation, HeadPrediction, NumberPrediction, Predict,
+    Prediction, Predictor, Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
 

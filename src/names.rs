@@ -67,7 +67,8 @@ pub(crate) fn word_or_table<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
             let alone: Result<T, E> = T::deserialize(name.into_deserializer());
             alone.or_else(|_| {
                 let none = HashMap::<&str, bool>::new();
-                T::deserialize(MapDeserializer::new(std::iter::once((name, none))))
+                let table = MapDeserializer::new(std::iter::once((name, none)));
+                T::deserialize(MapAccessDeserializer::new(table))
             })
         }
 

@@ -236,8 +236,8 @@ impl Network for ConvNext {
             x = match s {
                 0 => {
                     let x = stage.smaller.forward(tape, &x)?;
-                    let x = stage.norm.forward(tape, &x)?;
-                    each(tape, &x)?;
+                    let mut x = stage.norm.forward(tape, &x)?;
+                    each(tape, &mut x)?;
                     x
                 }
                 _ => {
@@ -248,7 +248,7 @@ impl Network for ConvNext {
             for block in &stage.blocks {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         let x = tape.global_avg_pool(&x)?;
         self.norm.forward(tape, &x)

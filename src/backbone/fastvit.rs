@@ -240,7 +240,7 @@ impl Network for FastVit {
         for block in &self.stem {
             x = block.forward(tape, &x, mode)?;
         }
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for stage in &self.stages {
             for block in &stage.smaller {
                 x = block.forward(tape, &x, mode)?;
@@ -248,12 +248,12 @@ impl Network for FastVit {
             for block in &stage.blocks {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         let x = self.last.forward(tape, &x, mode)?;
         let x = self.squeeze.forward(tape, x)?;
-        let x = tape.activation(&x, Activation::Gelu)?;
-        each(tape, &x)?;
+        let mut x = tape.activation(&x, Activation::Gelu)?;
+        each(tape, &mut x)?;
         tape.global_avg_pool(&x)
     }
 

@@ -110,13 +110,14 @@ pub(super) fn run(
     let mut kept: Vec<Option<Map>> = vec![None; readings.len()];
     let mut place = 0;
     let features = network.run(tape, images, mode, &mut |tape, map| {
+        each(tape, map)?;
         for (reading, kept) in readings.iter().zip(&mut kept) {
             if reading.place == place {
                 *kept = Some(map.clone());
             }
         }
         place += 1;
-        each(tape, map)
+        Ok(())
     })?;
     let mut row = vec![features];
     for (reading, map) in readings.iter().zip(kept) {

@@ -60,6 +60,18 @@ pub trait Backbone: Send + Sync {
         candle_core::bail!("this backbone is not made of a tape's steps")
     }
 
+    /// Features that depend on the output of stage `place`, counted as [`feature_maps`](Self::feature_maps) gives them: `offset`
+    /// `(batch, H', W', channels)` is added to it. With a variable of zeros its gradient is that at the map.
+    #[doc(hidden)]
+    fn features_from(
+        &self,
+        _images: &Tensor,
+        _place: usize,
+        _offset: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        candle_core::bail!("this backbone does not show its stages")
+    }
+
     /// The outputs of its stages, in order, without history: one a stage.
     ///
     /// # Shapes
@@ -86,8 +98,8 @@ pub enum SavedActivations {
     Bf16,
 }
 
-/// What a network calls with the output of each stage.
-pub(crate) type Each<'a> = dyn FnMut(&mut Tape, &Map) -> candle_core::Result<()> + 'a;
+/// What a network calls with the output of each stage, and may put another in its place.
+pub(crate) type Each<'a> = dyn FnMut(&mut Tape, &mut Map) -> candle_core::Result<()> + 'a;
 
 /// A network recorded on a tape.
 pub(crate) trait Network: Send + Sync {
@@ -162,9 +174,31 @@ impl Backbone for OnTape {
         })
     }
 
+    fn features_from(
+        &self,
+        images: &Tensor,
+        place: usize,
+        offset: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        in_pool(|| {
+            let (mut tape, x) = (self.tape)(images)?;
+            let on = (&mut tape, &x);
+            let mut stage = 0;
+            let each = &mut |tape: &mut Tape, map: &mut Map| {
+                if stage == place {
+                    *map = tape.offset(map, offset)?;
+                }
+                stage += 1;
+                Ok(())
+            };
+            let x = maps::run(self.network.as_ref(), &self.readings, on, Mode::Eval, each)?;
+            tape.finish(&x)?.flatten_from(1)
+        })
+    }
+
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {
         let on = (tape, images);
-        let none = &mut |_: &mut Tape, _: &Map| Ok(());
+        let none = &mut |_: &mut Tape, _: &mut Map| Ok(());
         maps::run(self.network.as_ref(), &self.readings, on, Mode::Eval, none)
     }
 

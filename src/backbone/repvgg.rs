@@ -74,12 +74,12 @@ fn block(channels: (usize, usize), stride: usize, vb: &VarBuilder) -> Result<Bra
 impl Network for RepVgg {
     fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
         let mut x = self.stem.forward(tape, images, mode)?;
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for stage in &self.stages {
             for block in stage {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         tape.global_avg_pool(&x)
     }

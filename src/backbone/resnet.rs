@@ -244,12 +244,12 @@ impl Network for ResNet {
             x = conv.forward(tape, &x, mode)?;
         }
         let mut x = tape.max_pool(&x, 3, 2, 1)?;
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for stage in &self.stages {
             for block in stage {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         tape.global_avg_pool(&x)
     }

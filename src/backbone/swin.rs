@@ -118,7 +118,7 @@ impl Network for Swin {
         }
         let x = self.patches.forward(tape, images)?;
         let mut x = self.norm.forward(tape, &x)?;
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for stage in &self.stages {
             if let Some((norm, weight)) = &stage.smaller {
                 let y = tape.merge(&x)?;
@@ -128,7 +128,7 @@ impl Network for Swin {
             for block in &stage.blocks {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         let x = self.last.forward(tape, &x)?;
         tape.global_avg_pool(&x)

@@ -173,10 +173,10 @@ impl Network for VisionTransformer {
         let (prefix, positions) = self.prefix_and_positions((h / patch, w / patch))?;
         let x = self.patches.forward(tape, images)?;
         let mut x = tape.tokens(&x, &prefix, &positions)?;
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for block in &self.blocks {
             x = block.forward(tape, &x, mode)?;
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
         let x = tape.token(&x, 0)?;
         self.norm.forward(tape, &x)

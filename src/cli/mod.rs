@@ -13,6 +13,7 @@ mod decide;
 mod demo;
 mod ensemble;
 mod experiment;
+mod explain;
 mod export;
 mod folders;
 mod guide;
@@ -79,6 +80,8 @@ enum Command {
     Audit(Box<audit::Audit>),
     /// Write the probabilities of photos' labels, each by models that have not seen its person, for another training to learn from.
     Label(label::Label),
+    /// Show where in photos each head's decision lies.
+    Explain(explain::Explain),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
     /// Write the manifest of an ensemble of models.
@@ -168,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Ensemble(c) => c.run(),
         Command::Audit(c) => c.run(),
         Command::Label(c) => c.run(),
+        Command::Explain(c) => c.run(),
         Command::Predict(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),

@@ -12,7 +12,9 @@ use std::path::Path;
 pub(crate) type SoftRows = Vec<Option<Vec<f32>>>;
 
 /// How far the probabilities of a row may be from 1 together; files have six digits.
-const TOLERANCE: f32 = 1e-3;
+const TOLERANCE: f64 = 1e-3;
+/// How far they are at most where each is rounded to `f32` alone.
+const ROUNDING: f64 = 1e-6;
 
 /// A head's name, its labels, and whether several of them may be true at once.
 struct Column {
@@ -175,7 +177,7 @@ impl Column {
                 }
             }
         }
-        let sum: f32 = row.iter().sum();
+        let sum: f64 = row.iter().map(|p| f64::from(*p)).sum();
         if !self.several {
             if (sum - 1.0).abs() > TOLERANCE {
                 return Err(format!(
@@ -183,7 +185,11 @@ impl Column {
                     self.head
                 ));
             }
-            row.iter_mut().for_each(|p| *p /= sum);
+            // What is 1 but for rounding stays as it is, so that what is read is what was written.
+            if (sum - 1.0).abs() > ROUNDING {
+                row.iter_mut()
+                    .for_each(|p| *p = (f64::from(*p) / sum) as f32);
+            }
         }
         Ok(Some(row))
     }

@@ -6,7 +6,7 @@
 use super::curves::{activate, response_norm};
 use super::graph::Attribute::{Float, Int, Ints};
 use super::graph::Graph;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tape::Conv2dParams;
 use candle_core::{Tensor, TensorId};
 use hydranet_tape::internal::{NormStep, Record, Step};
@@ -97,6 +97,13 @@ impl Writer<'_> {
                 let places = self.graph.ints(&places);
                 let axis = [("axis", Int(2))];
                 value(true, self.graph.node("Gather", &[&x, &places], &axis))
+            }
+            Step::Offset { .. } => {
+                return Err(Error::Invalid {
+                    what: "the steps of a network".into(),
+                    expected: "those of a prediction".into(),
+                    found: "a map with an offset, which asks for gradients".into(),
+                });
             }
             Step::Row { maps } => value(false, self.row(maps)),
             Step::Add { x, y, .. } => {

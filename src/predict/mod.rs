@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 mod calls;
 mod ensemble;
+pub(crate) mod explain;
 mod manifest;
 mod methods;
 mod prediction;
@@ -22,6 +23,7 @@ mod views;
 pub use calls::Predict;
 use calls::{BATCH, Engine, Prepared, stack};
 pub use ensemble::Ensemble;
+pub use explain::{ExplainMethod, Explanation};
 pub(crate) use manifest::Manifest;
 pub use manifest::Views;
 use methods::methods_of;

@@ -36,6 +36,8 @@ pub enum Purpose {
     Novelty = 16,
     /// Labels made wrong on purpose.
     Inject = 15,
+    /// What of a photo is covered, to compare with what an explanation says.
+    Explain = 17,
 }
 
 /// The generator of one purpose at `(seed, a, b)`, for instance `(seed, epoch, sample)`.

@@ -62,6 +62,11 @@ pub enum Step {
         x: usize,
         gate: usize,
     },
+    /// A tensor (batch, H, W, channels) added.
+    Offset {
+        x: usize,
+        offset: Tensor,
+    },
     /// Maps behind each other in one row, each channel by channel.
     Row {
         maps: Vec<usize>,
@@ -213,6 +218,16 @@ impl Step {
                     )
                 }
                 Ok(of[*x])
+            }
+            Self::Offset { x, offset } => {
+                let dims = of[*x];
+                if offset.dims() != dims {
+                    bail!(
+                        "offset of a map: expected {dims:?}, found {:?}",
+                        offset.dims()
+                    )
+                }
+                Ok(dims)
             }
             Self::Row { maps } => {
                 let Some(first) = maps.first() else {

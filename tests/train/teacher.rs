@@ -6,7 +6,7 @@ use hydranet::data::dataset::{Dataset, Split};
 use hydranet::data::soft_labels::SoftLabels;
 use hydranet::train::loss::tasks::Tasks;
 use hydranet::train::{Config, TeacherConfig, TrainConfig, Trainer, load_weights};
-use hydranet::{Architecture, Error, HeadSpec, JointSpec, ModelFile, ModelSpec};
+use hydranet::{Architecture, Description, Error, HeadSpec, JointSpec, ModelFile, ModelSpec};
 use std::path::{Path, PathBuf};
 
 fn teacher(model: PathBuf) -> TeacherConfig {
@@ -145,10 +145,14 @@ fn a_teacher_of_other_heads_or_labels_and_tables_of_other_photos_are_refused() {
         let _ = std::fs::remove_dir_all(bench.out("refused"));
         error.to_string()
     };
+    let mut file = ModelFile::read(&model).unwrap();
+    let mut spec = file.description.model.clone();
+    spec.heads[0].labels.names = ["on", "askew", "off"].map(String::from).to_vec();
+    file.description = Description::new(spec, serde_json::json!({})).unwrap();
+    let renamed = bench.out("renamed.safetensors");
+    file.write(&renamed).unwrap();
     let mut other = plain.clone();
-    other.train.teacher = Some(teacher(model.clone()));
-    let mask = other.heads.get_mut("mask").unwrap();
-    mask.labels.names = ["on", "askew", "off"].map(String::from).to_vec();
+    other.train.teacher = Some(teacher(renamed));
     let message = refused(&other);
     assert!(
         message.contains("mask") && message.contains("on, askew, off"),

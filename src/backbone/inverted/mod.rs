@@ -268,17 +268,17 @@ impl InvertedBlock {
 impl Network for Inverted {
     fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
         let mut x = self.stem.forward(tape, images, mode)?;
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         for stage in &self.stages {
             for block in stage {
                 x = block.forward(tape, &x, mode)?;
             }
-            each(tape, &x)?;
+            each(tape, &mut x)?;
         }
-        let x = match &self.head {
+        let mut x = match &self.head {
             HeadLayer::Map(conv) => {
-                let x = conv.forward(tape, &x, mode)?;
-                each(tape, &x)?;
+                let mut x = conv.forward(tape, &x, mode)?;
+                each(tape, &mut x)?;
                 return tape.global_avg_pool(&x);
             }
             HeadLayer::Pooled(conv) => {
@@ -290,7 +290,7 @@ impl Network for Inverted {
                 conv.forward(tape, &x, mode)?
             }
         };
-        each(tape, &x)?;
+        each(tape, &mut x)?;
         Ok(x)
     }
 

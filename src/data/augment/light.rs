@@ -166,7 +166,8 @@ impl Image {
 }
 
 fn blend(value: f32, other: f32, factor: f64) -> u8 {
-    cut(value * factor as f32 + other * (1.0 - factor) as f32)
+    // Rounded once, as PyTorch adds with a factor.
+    cut(other.mul_add((1.0 - factor) as f32, value * factor as f32))
 }
 
 /// The place in `0..len` of one that may lie beside it, the first and the last standing once.

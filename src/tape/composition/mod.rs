@@ -77,6 +77,7 @@ impl Interpreter for Composition {
             },
             Step::GlobalAvgPool { x } => get(x)?.mean_keepdim((2, 3)),
             Step::ScaleChannels { x, gate } => get(x)?.broadcast_mul(get(gate)?),
+            Step::Offset { x, offset } => get(x)? + offset.permute((0, 3, 1, 2))?,
             Step::Row { maps } => {
                 let planes = maps.iter().map(|x| get(*x)?.flatten_from(1));
                 let planes = planes.collect::<Result<Vec<_>>>()?;

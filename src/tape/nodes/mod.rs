@@ -11,6 +11,7 @@ mod layer_norm;
 mod max_pool;
 mod mean;
 mod merge;
+mod offset;
 mod response;
 mod row;
 mod tokens;
@@ -47,6 +48,7 @@ impl<T: Value> Interpreter for Engine<T> {
             Step::Add { x, y, factors } => add::forward(self, [x, y], factors),
             Step::GlobalAvgPool { x } => mean::forward(self, x),
             Step::ScaleChannels { x, gate } => gate::forward(self, x, gate),
+            Step::Offset { x, offset } => offset::forward(self, x, &offset),
             Step::Row { maps } => row::forward(self, maps, dims),
             Step::AvgPool { x, params } => avg_pool::forward(self, x, params, dims),
             Step::MaxPool {

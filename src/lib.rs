@@ -27,12 +27,11 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | predict | [`Predictor`], [`Ensemble`]; photos, pixels or tensors in, [`Prediction`] out |
+//! | predict | [`Predictor`], [`Ensemble`]; photos, pixels or tensors in, [`Prediction`] out; [`Predictor::explain`] |
 //! | put in another network | [`Backbone`], [`MultiTaskModel::from_parts`]; [`adapter`] to name it in files and train it |
 //! | write another loop | [`MultiTaskModel`] over any `VarBuilder`, [`pretrained`] weights, `train::targets`, `train::HeadLoss` |
 //! | read and write model files | [`ModelFile`], [`heads`] to change them, [`onnx`] for other programs |
 //! | train | `train`: `Config`, `Trainer`, its `Event`s, a `Loss` of one's own, `train_head`; `data`: a `Dataset` from listings or of `Sample`s in memory |
-//! | find wrong labels | `audit`: confident learning on labels and probabilities |
 //!
 //! Beside them stand what they take and give: [`HeadSpec`], [`Taxonomy`], [`Decision`], [`tape`] for the steps of a network of one's
 //! own, [`weights`] to read tensors, and the guide. The rest is private, or the command's.
@@ -46,7 +45,7 @@
 //! |---|---|
 //! | `cli` | the command: arguments in, library calls, text out |
 //! | `init` | heads and a listing out of photos as they are |
-//! | `report` | what people look at: the pages of an audit and of health |
+//! | `report` | what people look at: the pages of an audit and of health, heat over photos |
 //! | `audit` | wrong labels, persons, health of a collection |
 //! | `experiment` | variants × folds × seeds, compared with intervals |
 //! | `train` | the trainer, losses, mixing, optimisers, configuration, the run's folder |
@@ -80,7 +79,9 @@
 #[cfg(all(test, feature = "cli"))]
 extern crate self as hydranet;
 
+// Confident learning is for the command; a benchmark asks it too.
 #[cfg(feature = "audit")]
+#[doc(hidden)]
 pub mod audit;
 mod backbone;
 #[cfg(feature = "cli")]

@@ -62,6 +62,7 @@ fn each_alone() -> Vec<(&'static str, AugmentConfig)> {
         ),
         ("grey", AugmentConfig { grey: 1.0, ..off }),
         ("blur", AugmentConfig { blur: 1.0, ..off }),
+        ("jpeg", AugmentConfig { jpeg: 1.0, ..off }),
         (
             "rotation",
             AugmentConfig {
@@ -333,6 +334,7 @@ proptest! {
             perspective: 0.5,
             grey: 0.5,
             blur: 0.5,
+            jpeg: 0.5,
             erasing: 0.5,
         };
         let mut spec = spec(24, 16);

@@ -39,7 +39,7 @@ fn operations_are_those_of_torchvision() {
     let (mut cases, mut off) = (0, Vec::new());
     for (name, expected) in &golden {
         let words: Vec<&str> = name.split(' ').collect();
-        if matches!(words[0], "input" | "space") {
+        if matches!(words[0], "input" | "space" | "large" | "jpeg") {
             continue;
         }
         let number = |i: usize| words[i].parse::<f64>().unwrap();
@@ -74,6 +74,31 @@ fn operations_are_those_of_torchvision() {
     }
     assert!(cases > 50, "{cases} cases");
     assert!(off.is_empty(), "{off:#?}");
+}
+
+#[test]
+fn what_a_jpeg_keeps_is_what_libjpeg_keeps() {
+    let golden = golden::tensors("augment.safetensors");
+    let large = &golden["large"];
+    let mut cases = 0;
+    for (name, expected) in &golden {
+        let words: Vec<&str> = name.split(' ').collect();
+        let ["jpeg", size, channels, quality] = words[..] else {
+            continue;
+        };
+        let (height, width) = size.split_once('x').unwrap();
+        let [height, width, channels] = [height, width, channels].map(|n| n.parse().unwrap());
+        let part = large.narrow(0, 0, height).unwrap().narrow(1, 0, width).unwrap();
+        let mut image = Image {
+            size: [height, width],
+            channels,
+            bytes: bytes(&part.narrow(2, 0, channels).unwrap()),
+        };
+        image.jpeg(quality.parse().unwrap()).unwrap();
+        assert!(image.bytes == bytes(expected), "{name}");
+        cases += 1;
+    }
+    assert_eq!(cases, 84);
 }
 
 #[test]

@@ -69,6 +69,18 @@ corners = [[3, 4], [15, 0], [12, 19], [1, 21]]
 own = [[0, 0], [WIDTH - 1, 0], [WIDTH - 1, HEIGHT - 1], [0, HEIGHT - 1]]
 tensors["perspective"] = F.perspective(image, own, corners, interpolation=InterpolationMode.BILINEAR)
 
+# JPEG at a quality: "jpeg <height>x<width> <channels> <quality>", of the upper left part of a larger picture.
+rng = np.random.default_rng(11)
+y, x = np.mgrid[0:48, 0:56]
+large = np.stack([3 * x + 2 * y, 255 - 4 * np.abs(x - y), 128 + 90 * np.sin(x / 2.3) * np.cos(y / 3.1)])
+large = torch.from_numpy((large + rng.normal(0, 9, large.shape)).clip(0, 255).astype(np.uint8))
+tensors["large"] = large
+for height, width in ((48, 56), (33, 17), (16, 31), (9, 8), (5, 2), (1, 1), (2, 40)):
+    for channels in (1, 3):
+        for quality in (1, 10, 49, 75, 95, 100):
+            part = large[:channels, :height, :width].contiguous()
+            tensors[f"jpeg {height}x{width} {channels} {quality}"] = F.jpeg(part, quality)
+
 # The strengths that the policies take from their tables: "space <policy> <operation>", those of all steps.
 for policy, name in ((v2.RandAugment(), "rand_augment"), (v2.TrivialAugmentWide(), "trivial_augment"), (v2.AugMix(), "aug_mix")):
     steps = 10 if name == "aug_mix" else 31

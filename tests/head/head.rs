@@ -160,6 +160,17 @@ fn a_loss_is_written_as_before_and_in_the_new_ways_and_a_misspelt_one_names_the_
             },
         ),
         (
+            "loss = 'ldam'",
+            LossKind::Ldam {
+                max_margin: 0.5,
+                scale: 1.0,
+            },
+        ),
+        (
+            "loss = { sum = [{ kind = 'logit_adjusted', factor = 0.5 }] }",
+            LossKind::Sum(vec![term(LossKind::LogitAdjusted { tau: 1.0 }, 0.5)]),
+        ),
+        (
             "loss = { logit_adjusted = { tau = 1.5 } }",
             LossKind::LogitAdjusted { tau: 1.5 },
         ),
@@ -208,6 +219,8 @@ fn a_loss_is_written_as_before_and_in_the_new_ways_and_a_misspelt_one_names_the_
             &["`balanced`", "`effective_number`"][..],
         ),
         ("loss = 'soft_f2'", &["soft_f2", "`soft_f1`", "`corn`"]),
+        // What a name alone lacks is said.
+        ("loss = 'focal'", &["gamma"]),
         (
             "loss = { ldam = { margin = 1.0 } }",
             &["margin", "max_margin"],

@@ -174,14 +174,15 @@ fn augment() -> impl Strategy<Value = AugmentConfig> {
     ]);
     let numbers = (
         prop::array::uniform6(number()),
-        prop::array::uniform3(number()),
+        prop::array::uniform4(number()),
     );
-    (numbers, crop, policy).prop_map(|(([a, b, c, d, e, f], [g, h, i]), crop, policy)| {
+    (numbers, crop, policy).prop_map(|(([a, b, c, d, e, f], [g, h, i, j]), crop, policy)| {
         AugmentConfig {
             policy,
             perspective: g,
             grey: h,
             blur: i,
+            jpeg: j,
             flip: a,
             rotation: b,
             erasing: c,

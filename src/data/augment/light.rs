@@ -2,6 +2,7 @@
 //! stays as it is.
 
 use super::image::{Image, cut, grey};
+use crate::error::{Error, Result};
 
 impl Image {
     /// Every value times `factor` (`adjust_brightness`).
@@ -162,6 +163,31 @@ impl Image {
                 }
             }
         }
+    }
+}
+
+impl Image {
+    /// What a JPEG of this quality, from 1 to 100, keeps of it (`jpeg`).
+    ///
+    /// # Errors
+    /// If memory is not there.
+    pub(crate) fn jpeg(&mut self, quality: u8) -> Result<()> {
+        let ([height, width], channels) = (self.size, self.channels);
+        let fail = |e: hydranet_jpeg::Error| Error::Invalid {
+            what: "a photo to be written as a JPEG".into(),
+            expected: "one that memory is there for".into(),
+            found: e.to_string(),
+        };
+        if channels != 4 {
+            return hydranet_jpeg::recompress(&mut self.bytes, width, height, quality).map_err(fail);
+        }
+        let pixels = self.bytes.chunks_exact(4);
+        let mut colours: Vec<u8> = pixels.flat_map(|p| [p[0], p[1], p[2]]).collect();
+        hydranet_jpeg::recompress(&mut colours, width, height, quality).map_err(fail)?;
+        for (pixel, colours) in self.bytes.chunks_exact_mut(4).zip(colours.chunks_exact(3)) {
+            pixel[..3].copy_from_slice(colours);
+        }
+        Ok(())
     }
 }
 

@@ -47,6 +47,9 @@ pub struct AugmentConfig {
     /// al. 2020, appendix A).
     #[serde(skip_serializing_if = "is_zero")]
     pub blur: f64,
+    /// Probability that the photo loses what a JPEG of a quality from 40 to 95 loses.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub jpeg: f64,
     /// Probability that a random rectangle is painted over with the mean colour.
     pub erasing: f64,
 }
@@ -76,6 +79,7 @@ impl AugmentConfig {
             perspective: 0.0,
             grey: 0.0,
             blur: 0.0,
+            jpeg: 0.0,
             erasing: 0.0,
         }
     }
@@ -97,6 +101,7 @@ impl AugmentConfig {
             ("perspective", self.perspective),
             ("grey", self.grey),
             ("blur", self.blur),
+            ("jpeg", self.jpeg),
             ("erasing", self.erasing),
         ] {
             if !(0.0..=1.0).contains(&p) {
@@ -135,7 +140,7 @@ impl AugmentConfig {
     }
 
     /// Crops, changes and resizes a photo: centre crop, random part, rotation, resize, flip, the policy's operations, perspective,
-    /// light and colour, grey, blur, erasing.
+    /// light and colour, grey, blur, JPEG, erasing.
     ///
     /// # Shapes
     /// Gives `(H, W, channels)` bytes, as [`InputSpec::prepare`].
@@ -189,6 +194,9 @@ impl AugmentConfig {
         if happens(self.blur, rng) {
             let tenth = spec.size[0].min(spec.size[1]) / 10;
             image.blur(tenth | 1, rng.random_range(0.1..=2.0));
+        }
+        if happens(self.jpeg, rng) {
+            image.jpeg(rng.random_range(40..=95))?;
         }
         if happens(self.erasing, rng) {
             crop::erase(&mut image, spec, rng);

@@ -22,6 +22,7 @@ mod hints;
 mod hub;
 mod init;
 mod kept;
+pub mod load;
 mod model;
 mod output;
 mod plot;

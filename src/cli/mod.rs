@@ -24,6 +24,7 @@ mod hub;
 mod init;
 mod kept;
 mod label;
+pub mod load;
 mod model;
 mod output;
 mod plot;

@@ -160,7 +160,7 @@ pub(crate) fn open(
         let of_input = std::slice::from_ref(input);
         let (photo, content) = NamedPhoto::from(sample).read(input.channels, of_input)?;
         input.prepare(&photo)?;
-        Ok(([photo.height, photo.width], content))
+        Ok((photo.sides(), content))
     };
     opened().map_err(|e: crate::Error| format!("{e:#}"))
 }

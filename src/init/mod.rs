@@ -75,6 +75,11 @@ pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposa
         "input {} × {} (height × width): {}",
         size.input[0], size.input[1], size.why
     ));
+    said.extend(
+        size.large
+            .iter()
+            .map(|large| format!("{large}: `input.reduce` is set")),
+    );
     if size.unreadable > 0 {
         said.push(format!(
             "{} of the photos that were looked at cannot be read; `hydranet check` names all such",

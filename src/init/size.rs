@@ -1,7 +1,7 @@
 //! The size of the input, by the shapes of the photos.
 
 use super::survey::Photo;
-use crate::input::PhotoFile;
+use crate::input::{InputSpec, PhotoFile};
 use rayon::prelude::*;
 
 /// Photos whose headers are looked at.
@@ -17,6 +17,8 @@ const ALIKE: f64 = 1.15;
 pub(super) struct Size {
     pub(super) input: [usize; 2],
     pub(super) why: String,
+    /// If most of the photos are JPEGs that are large beside it: how many, in words.
+    pub(super) large: Option<String>,
     /// Photos that were looked at and cannot be read.
     pub(super) unreadable: usize,
 }
@@ -25,21 +27,40 @@ pub(super) struct Size {
 pub(super) fn propose(photos: &[Photo]) -> Size {
     let step = photos.len().div_ceil(LOOKED).max(1);
     let looked: Vec<&Photo> = photos.iter().step_by(step).collect();
-    let sides: Vec<[usize; 2]> = looked
+    let found: Vec<(bool, [usize; 2])> = looked
         .par_iter()
         .filter_map(|photo| {
-            PhotoFile::read(&photo.path)
-                .and_then(|file| file.sides())
-                .ok()
+            let file = PhotoFile::read(&photo.path).ok()?;
+            Some((file.is_jpeg(), file.sides().ok()?))
         })
         .collect();
-    let unreadable = looked.len() - sides.len();
+    let sides: Vec<[usize; 2]> = found.iter().map(|(_, sides)| *sides).collect();
     let (input, why) = of_sides(&sides);
     Size {
         input,
         why,
-        unreadable,
+        large: large(&found, input),
+        unreadable: looked.len() - sides.len(),
     }
+}
+
+/// Whether most photos, of which it is known which are JPEGs, would be decoded smaller than they are.
+fn large(found: &[(bool, [usize; 2])], size: [usize; 2]) -> Option<String> {
+    let spec = InputSpec {
+        size,
+        reduce: true,
+        ..InputSpec::default()
+    };
+    let large = found
+        .iter()
+        .filter(|(jpeg, sides)| *jpeg && spec.reduces(*sides));
+    let count = large.count();
+    (2 * count > found.len()).then(|| {
+        let all = found.len();
+        format!(
+            "{count} of {all} photos are JPEGs at least four times as high and wide as the input"
+        )
+    })
 }
 
 fn of_sides(sides: &[[usize; 2]]) -> ([usize; 2], String) {
@@ -94,7 +115,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_sides;
+    use super::{large, of_sides};
 
     #[test]
     fn the_input_has_the_shape_of_the_photos_or_is_square() {
@@ -107,5 +128,16 @@ mod tests {
         assert_eq!(of_sides(&[[48, 48]; 9]).0, [48, 48]);
         assert_eq!(of_sides(&[[8, 16_000]; 9]).0, [64, 256]);
         assert_eq!(of_sides(&[]).0, [128, 128]);
+    }
+
+    #[test]
+    fn photos_are_large_if_most_are_jpegs_of_four_times_the_inputs_sides() {
+        let of = |found: &[(bool, [usize; 2])]| large(found, [144, 112]);
+        let (high, low) = ((true, [576, 448]), (true, [575, 448]));
+        let words = "2 of 3 photos are JPEGs at least four times as high and wide as the input";
+        assert_eq!(of(&[high, low, high]).as_deref(), Some(words));
+        assert_eq!(of(&[high, low]), None);
+        assert_eq!(of(&[(false, [4000, 3000]); 3]), None);
+        assert_eq!(of(&[]), None);
     }
 }

@@ -202,5 +202,11 @@ pub(super) fn model(plan: &Plan, heads: &[String], names: &ColumnNames, size: &S
     line(&comment(&format!("# {}.", size.why)));
     line("# [height, width]; time grows with the area, and small things need more of it.");
     line(&format!("size = {:?}", size.input));
+    if let Some(large) = &size.large {
+        line(&format!(
+            "# {large}. Such are decoded at a half, a quarter or an eighth of their size, several times as fast; pixels change by a grey level or two, in training and prediction alike."
+        ));
+        line("reduce = true");
+    }
     text
 }

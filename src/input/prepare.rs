@@ -20,6 +20,11 @@ impl InputSpec {
         centre([height, width], [h, w])
     }
 
+    /// The centre crop alone.
+    pub(super) fn middle(&self, height: usize, width: usize) -> Region {
+        centre([height, width], self.cropped(height, width))
+    }
+
     /// Height and width of the centre crop.
     fn cropped(&self, height: usize, width: usize) -> [usize; 2] {
         let [h, w] = self.crop.unwrap_or([height, width]);
@@ -63,8 +68,8 @@ impl InputSpec {
         let channels = self.channels;
         photo.validate()?;
         let photo = photo.with_channels(channels);
-        let sides = self.cropped(photo.height, photo.width);
-        let region = centre([photo.height, photo.width], sides);
+        let region = self.middle(photo.height, photo.width);
+        let sides = [region.height, region.width];
         let Some(pct) = self.crop_pct else {
             return photo.resize(region, self.size, self.interpolation);
         };

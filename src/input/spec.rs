@@ -31,6 +31,13 @@ pub struct InputSpec {
     /// pretrained weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
+    /// Whether a JPEG that is large beside `size` is decoded at a half, a quarter or an eighth of its width and height, which is
+    /// much faster and changes pixels by a grey level or two: the smallest that leaves twice as many pixels as `size` on both
+    /// sides of what is looked at (of the [`crop`](Self::crop), which is that part of the photo as before). Pixels are those of
+    /// Pillow's draft mode. Several models that look at one decoded photo see it as large as the most demanding of them needs it.
+    /// Photos of other kinds, and pixels, are taken as they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reduce: bool,
     /// The interpolation.
     pub interpolation: Interpolation,
     /// What a backbone sees of each pixel: 1 (grey), 3 (red, green, blue) or 4 (and alpha, 255 where a photo has none).
@@ -43,6 +50,10 @@ pub struct InputSpec {
     pub std: [f32; 3],
 }
 
+/// What [`InputSpec::reduce`] does, in words.
+const REDUCED: &str = "JPEGs decoded at an eighth, a quarter or a half of their size (libjpeg's scaled decoding, Pillow's draft mode) \
+    where both sides of what is looked at keep twice as many pixels as the input, ";
+
 fn is_three(channels: &usize) -> bool {
     *channels == 3
 }
@@ -53,6 +64,7 @@ impl Default for InputSpec {
             size: [224, 224],
             crop: None,
             crop_pct: None,
+            reduce: false,
             interpolation: Interpolation::Bilinear,
             channels: 3,
             mean: [127.0 / 255.0; 3],
@@ -120,6 +132,10 @@ impl InputSpec {
             Some([h, w]) => format!("the middle {h} × {w} pixels, "),
             None => String::new(),
         };
+        let reduced = match self.reduce {
+            true => REDUCED,
+            false => "",
+        };
         let resized = match self.crop_pct {
             None => format!("resized to {height} × {width}"),
             Some(pct) => format!(
@@ -128,7 +144,7 @@ impl InputSpec {
         };
         let (mean, std): (Vec<f32>, Vec<f32>) = (0..self.channels).map(|c| self.norm(c)).unzip();
         format!(
-            "{crop}{resized} (height × width; {}, antialiased), {} channels on the scale 0–1, less {mean:?}, divided by {std:?}",
+            "{reduced}{crop}{resized} (height × width; {}, antialiased), {} channels on the scale 0–1, less {mean:?}, divided by {std:?}",
             format!("{:?}", self.interpolation).to_lowercase(),
             self.channels,
         )

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::header::State;
 use crate::markers::{self, Markers};
 use crate::pixels::Pixels;
+use crate::reduction::Reduction;
 use crate::scan::Scan;
 use crate::upsample::Lines;
 use crate::{progressive, sequential, stored};
@@ -35,19 +36,29 @@ impl std::fmt::Debug for Picture {
     }
 }
 
-/// Decodes a JPEG.
+/// Decodes a JPEG to its whole size; see [`decode_reduced`].
+///
+/// # Errors
+///
+/// As there.
+pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
+    decode_reduced(bytes, Reduction::Whole)
+}
+
+/// Decodes a JPEG to its size divided by 1, 2, 4 or 8, a part of a pixel counting as one.
 ///
 /// Grey pictures have one channel, all others three; CMYK is converted as Pillow does it, which takes it for inverted. What
-/// follows the end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes.
+/// follows the end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes. A smaller picture
+/// is read as strictly as the whole one: what is refused in one size is refused in every size.
 ///
 /// # Errors
 ///
 /// A kind of JPEG that is not supported, missing or damaged data, or a lack of memory.
-pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
+pub fn decode_reduced(bytes: &[u8], reduction: Reduction) -> Result<Picture, Error> {
     let mut markers = Markers::new(bytes)?;
     let mut state = State::default();
     let mut more = state.advance(&mut markers)?;
-    let frame = state.frame()?.clone();
+    let frame = state.frame()?.clone().reduced(reduction);
     // A block takes a bit at least, and what cannot be whole needs no memory.
     let blocks: usize = frame
         .components
@@ -103,9 +114,10 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
         }
         pixels.finish(&mut lines);
     }
+    let [width, height] = frame.decoded();
     Ok(Picture {
-        width: frame.width as u32,
-        height: frame.height as u32,
+        width: width as u32,
+        height: height as u32,
         channels: frame.channels() as u8,
         data: pixels.data,
     })

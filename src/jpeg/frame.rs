@@ -11,7 +11,9 @@ pub(crate) struct Component {
     pub(crate) v: usize,
     /// Which quantisation table.
     pub(crate) table: usize,
-    /// Size in samples.
+    /// Samples of a block across and down, as decoded: 8, or fewer.
+    pub(crate) size: usize,
+    /// Size in samples, as decoded.
     pub(crate) width: usize,
     pub(crate) height: usize,
     /// Size in blocks, without those that only fill up the last unit: what a scan of this component alone holds.
@@ -25,6 +27,9 @@ pub(crate) struct Component {
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) progressive: bool,
+    /// Pixels of the decoded picture across and down for each eight of those stored.
+    pub(crate) block: usize,
+    /// Size in pixels, as stored.
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) components: Vec<Component>,
@@ -119,6 +124,7 @@ impl Frame {
                 h,
                 v,
                 table,
+                size: 8,
                 width: 0,
                 height: 0,
                 blocks_across: 0,
@@ -146,6 +152,7 @@ impl Frame {
         }
         Ok(Self {
             progressive: marker == 0xC2,
+            block: 8,
             width,
             height,
             components,
@@ -154,14 +161,6 @@ impl Frame {
             units_across,
             units_down,
         })
-    }
-
-    /// Blocks of all components, with those that fill up the last units.
-    pub(crate) fn blocks(&self) -> usize {
-        self.components
-            .iter()
-            .map(|c| c.padded_across * c.padded_down)
-            .sum()
     }
 
     /// Bytes of one pixel of the decoded picture.

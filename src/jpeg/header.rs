@@ -5,6 +5,7 @@ use crate::colour::Space;
 use crate::frame::Frame;
 use crate::huffman::Spec;
 use crate::markers::{self, Markers};
+use crate::reduction::Reduction;
 
 /// What a JPEG's header tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct Header<'a> {
     pub progressive: bool,
     /// The first EXIF block, beginning with its byte-order mark, not interpreted.
     pub exif: Option<&'a [u8]>,
-    memory: u64,
+    /// Bytes that decoding takes at each of [`Reduction::ALL`].
+    memory: [u64; 4],
 }
 
 /// Reads the header: everything up to the first scan. Takes no memory in proportion to the size that the header gives.
@@ -39,22 +41,29 @@ pub fn read_header(bytes: &[u8]) -> Result<Header<'_>, Error> {
         components: frame.components.len() as u8,
         progressive: frame.progressive,
         exif: state.exif,
-        memory: needed(frame, bytes.len()),
+        memory: Reduction::ALL
+            .map(|reduction| needed(frame.clone().reduced(reduction), bytes.len())),
     })
 }
 
-/// The most bytes that [`decode`](crate::decode) takes for the picture, the picture itself included and the file not.
-pub fn memory(header: &Header<'_>) -> u64 {
-    header.memory
+/// The most bytes that [`decode_reduced`](crate::decode_reduced) takes for the picture, the picture itself included and the file
+/// not.
+pub fn memory(header: &Header<'_>, reduction: Reduction) -> u64 {
+    header.memory[reduction as usize]
 }
 
-fn needed(frame: &Frame, file: usize) -> u64 {
-    let pixels = frame.width as u64 * frame.height as u64 * frame.channels() as u64;
-    // One byte a sample; two more a coefficient where all are kept until the last scan.
-    let block = if frame.progressive { 3 * 64 } else { 64 };
+fn needed(frame: Frame, file: usize) -> u64 {
+    let [width, height] = frame.decoded().map(|side| side as u64);
+    let pixels = width * height * frame.channels() as u64;
+    // One byte a sample; two a coefficient where all are kept until the last scan.
+    let kept = if frame.progressive { 2 * 64 } else { 0 };
+    let blocks = frame.components.iter().map(|c| {
+        let block = (c.size * c.size) as u64 + kept;
+        c.padded_across as u64 * c.padded_down as u64 * block
+    });
     // A few rows and tables, and the coded data without their stuffing.
     let rows = 32 * (frame.width as u64 + 64) + (1 << 17);
-    pixels + frame.blocks() as u64 * block + rows + file as u64
+    pixels + blocks.sum::<u64>() + rows + file as u64
 }
 
 /// What has been read so far.

@@ -1,7 +1,8 @@
 //! A strict JPEG decoder.
 //!
 //! It promises two things. The pixels are exactly those of libjpeg-turbo with its default settings (the accurate integer DCT and
-//! "fancy" upsampling), which are the pixels that Pillow, torchvision and OpenCV show. And no picture with missing or damaged
+//! "fancy" upsampling), which are the pixels that Pillow, torchvision and OpenCV show; at a half, a quarter or an eighth of the
+//! size they are those of its reduced transforms, which Pillow's draft mode shows. And no picture with missing or damaged
 //! data is accepted where the damage can be seen: libjpeg fills what is missing with grey and goes on; here that is an [`Error`].
 //!
 //! ```
@@ -43,12 +44,17 @@ mod markers;
 mod pixels;
 mod planes;
 mod progressive;
+mod recompress;
+mod reduced;
+mod reduction;
 mod refine;
 mod scan;
 mod sequential;
 mod stored;
 mod upsample;
 
-pub use decode::{Picture, decode};
+pub use decode::{Picture, decode, decode_reduced};
 pub use error::Error;
 pub use header::{Header, memory, read_header};
+pub use recompress::recompress;
+pub use reduction::Reduction;

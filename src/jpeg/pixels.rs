@@ -18,12 +18,13 @@ pub(crate) struct Pixels {
 
 impl Pixels {
     pub(crate) fn new(space: Space, frame: &Frame) -> Result<Self, Error> {
-        let row = frame.width * frame.channels();
+        let [width, height] = frame.decoded();
+        let row = width * frame.channels();
         Ok(Self {
-            data: reserved(row * frame.height)?,
+            data: reserved(row * height)?,
             space,
             row,
-            height: frame.height,
+            height,
             done: 0,
         })
     }

@@ -2,13 +2,16 @@
 
 use crate::Error;
 use crate::frame::{Component, Frame};
+use crate::{idct, reduced};
 
 /// The samples of a component: all of them, or the latest lines.
 pub(crate) struct Plane {
-    pub(crate) data: Vec<u8>,
-    pub(crate) stride: usize,
+    data: Vec<u8>,
+    stride: usize,
     width: usize,
     height: usize,
+    /// Samples of a block across and down.
+    size: usize,
     /// Rows of blocks that are kept; a later one takes the place of the one so many before.
     kept: usize,
 }
@@ -25,12 +28,14 @@ impl Plane {
     }
 
     fn new(component: &Component, kept: usize) -> Result<Self, Error> {
-        let stride = 8 * component.padded_across;
+        let size = component.size;
+        let stride = size * component.padded_across;
         Ok(Self {
-            data: zeros(stride * 8 * kept)?,
+            data: zeros(stride * size * kept)?,
             stride,
             width: component.width,
             height: component.height,
+            size,
             kept,
         })
     }
@@ -38,12 +43,23 @@ impl Plane {
     /// Where a block's first sample stands.
     #[inline(always)]
     pub(crate) fn at(&self, row: usize, column: usize) -> usize {
-        8 * ((row % self.kept) * self.stride + column)
+        self.size * ((row % self.kept) * self.stride + column)
+    }
+
+    /// Writes a block's samples from its coefficients, see [`idct::block`].
+    #[inline(always)]
+    pub(crate) fn write(&mut self, coefficients: &[i16; 64], seen: u8, at: usize) {
+        if self.size == 8 {
+            idct::block(coefficients, seen, &mut self.data, at, self.stride);
+        } else {
+            let (size, stride) = (self.size, self.stride);
+            reduced::block(coefficients, seen, size, &mut self.data, at, stride);
+        }
     }
 
     /// The samples of a line, without those that only fill up the last block. Behind the last line it is given again.
     pub(crate) fn row(&self, y: usize) -> &[u8] {
-        let start = y.min(self.height - 1) % (8 * self.kept) * self.stride;
+        let start = y.min(self.height - 1) % (self.size * self.kept) * self.stride;
         &self.data[start..start + self.width]
     }
 

@@ -8,7 +8,6 @@ use crate::error::Fault;
 use crate::frame::Frame;
 use crate::header::State;
 use crate::huffman::Table;
-use crate::idct;
 use crate::pixels::Pixels;
 use crate::planes::Plane;
 use crate::scan::{Scan, ZIGZAG, limit, steps, tables};
@@ -31,7 +30,7 @@ struct Sequential<'t, 'p> {
     lines: Vec<Lines>,
     /// The picture, if the scan has all that it needs.
     pixels: Option<&'p mut Pixels>,
-    /// Lines of the picture in a row of units.
+    /// Lines of the decoded picture in a row of units.
     height: usize,
 }
 
@@ -79,7 +78,7 @@ impl Part<'_> {
         if k > 64 {
             return Err(Fault::Index);
         }
-        idct::block(&out, seen, &mut plane.data, at, plane.stride);
+        plane.write(&out, seen, at);
         Ok(())
     }
 }
@@ -167,7 +166,7 @@ pub(crate) fn decode(
         parts,
         lines,
         pixels: whole.then_some(pixels),
-        height: layout.lines,
+        height: layout.lines * frame.block / 8,
     };
     let end = entropy::decode(bytes, pos, &layout, &mut units)?;
     for (lines, sent) in units.lines.into_iter().zip(&scan.parts) {

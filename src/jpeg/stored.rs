@@ -3,7 +3,6 @@
 use crate::Error;
 use crate::error::Fault;
 use crate::frame::{Component, Frame};
-use crate::idct;
 use crate::pixels::Pixels;
 use crate::planes::{Plane, reserved};
 use crate::scan::{Scan, ZIGZAG, limit};
@@ -71,7 +70,7 @@ impl Stored {
         component: &Component,
         plane: &mut Plane,
     ) -> Result<(), Fault> {
-        let (start, stride) = (row * component.padded_across, plane.stride);
+        let start = row * component.padded_across;
         let blocks = &self.blocks[start..start + component.blocks_across];
         for (column, block) in blocks.iter().enumerate() {
             let mut out = [0i16; 64];
@@ -86,7 +85,7 @@ impl Stored {
                 return Err(Fault::Range);
             }
             let at = plane.at(row, column);
-            idct::block(&out, seen, &mut plane.data, at, stride);
+            plane.write(&out, seen, at);
         }
         Ok(())
     }
@@ -124,7 +123,7 @@ pub(crate) fn finish(stored: &[Stored], frame: &Frame, pixels: &mut Pixels) -> R
                     })?;
             }
         }
-        pixels.above((unit + 1) * 8 * frame.max_v, &mut lines);
+        pixels.above((unit + 1) * frame.block * frame.max_v, &mut lines);
     }
     pixels.finish(&mut lines);
     Ok(())

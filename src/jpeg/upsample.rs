@@ -1,7 +1,7 @@
 //! Components of fewer samples than pixels, brought to the picture's size as libjpeg-turbo's `jdsample` does.
 //!
 //! Halves are "fancy": a sample counts three parts and its neighbour one, and what is halved is rounded up and down in turn.
-//! Other ratios, and components of one or two samples across, repeat their samples.
+//! Other ratios, components of one or two samples across, and pictures of one pixel a block repeat their samples.
 
 use crate::frame::{Component, Frame};
 use crate::planes::Plane;
@@ -28,12 +28,14 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(plane: Plane, component: &Component, frame: &Frame) -> Self {
-        let (across, down) = (frame.max_h / component.h, frame.max_v / component.v);
+        let across = frame.max_h * frame.block / (component.h * component.size);
+        let down = frame.max_v * frame.block / (component.v * component.size);
+        let fancy = frame.block > 1;
         let kind = match (across, down) {
             (1, 1) => Kind::Full,
-            (2, 1) if plane.width() > 2 => Kind::Across,
-            (1, 2) => Kind::Down,
-            (2, 2) if plane.width() > 2 => Kind::Both,
+            (2, 1) if fancy && plane.width() > 2 => Kind::Across,
+            (1, 2) if fancy => Kind::Down,
+            (2, 2) if fancy && plane.width() > 2 => Kind::Both,
             _ => Kind::Repeat(across, down),
         };
         let line = if matches!(kind, Kind::Full) {

@@ -1,28 +1,37 @@
-//! Photos a second of the whole input path (read, decode, resize, normalise), beside torchvision with Pillow, Pillow's draft mode
-//! and libjpeg-turbo, with as many worker processes as we have threads.
+//! Photos a second of the whole input path (read, decode, resize, normalise, stacked into batches through the loader's queue), for
+//! prediction and augmented as in training, beside torchvision v2 with Pillow, Pillow's draft mode and libjpeg-turbo, with as many
+//! worker processes as we have threads.
 //!
-//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large]`
+//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large] [--step tf_efficientnet_lite0]`
 //!
 //! The photos are drawn: waves, discs and a sensor's noise, of 144 × 192 pixels for an input of 144 × 112 and of 12 megapixels
 //! for 224 × 176. With `--python`, Pillow stores them as cameras do (quality 90, 4:2:0); without, the crate `image` does (4:4:4).
 //! The contestants take turns, round by round; rates are medians, a ratio is the median of the rounds' ratios, beside its
 //! least and greatest. The peers' pixels are compared with ours too, in grey levels.
+//!
+//! `--step` measures instead training steps of a network, batch 16, on images in memory and on photos that the loader loads
+//! meanwhile, and how long they wait for it.
 
-use hydranet::{InputSpec, Photo};
+mod drawn;
+mod peers;
+mod training;
+
+use drawn::drawn;
+use hydranet::cli::load::batches;
+use hydranet::data::{AugmentConfig, ColorJitter, ResizedCrop};
+use hydranet::{Architecture, InputSpec};
+use peers::{PEER, PEERS, Peer};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
+use training::Training;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
-
-const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peer_input.py");
-const PEERS: [&str; 3] = ["torchvision", "draft", "turbojpeg"];
 
 /// Photos of one size, and how they are prepared.
 struct Work {
@@ -31,6 +40,36 @@ struct Work {
     files: usize,
     /// How often each is loaded in a round.
     times: usize,
+    batch: usize,
+}
+
+impl Work {
+    /// The input, whose large photos are reduced or not.
+    fn spec(&self, reduce: bool) -> InputSpec {
+        InputSpec {
+            size: self.input,
+            reduce,
+            ..InputSpec::default()
+        }
+    }
+}
+
+/// The changes that `peer_input.py` makes too.
+fn augmented() -> AugmentConfig {
+    AugmentConfig {
+        flip: 0.5,
+        rotation: 0.0,
+        random_resized_crop: Some(ResizedCrop {
+            scale: [0.35, 1.0],
+            ..ResizedCrop::default()
+        }),
+        color_jitter: ColorJitter {
+            brightness: 0.2,
+            contrast: 0.2,
+            saturation: 0.2,
+        },
+        erasing: 0.25,
+    }
 }
 
 fn main() -> Outcome<()> {
@@ -53,27 +92,45 @@ fn main() -> Outcome<()> {
         input: [144, 112],
         files: 100,
         times: 10,
+        batch: 20,
     };
     let large = Work {
         photo: [4000, 3000],
         input: [224, 176],
         files: 2,
-        times: 10,
+        times: 12,
+        batch: 4,
     };
     let only = options.get("--only").map(String::as_str);
     for (name, work) in [("small", small), ("large", large)] {
-        if only.is_none_or(|only| only == name) {
-            compare(&work, workers, rounds, python)?;
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let files = stored(&work, folder.path(), python)?;
+        println!(
+            "photos of {} × {} to {:?}, {} KiB each, {workers} workers:",
+            work.photo[0],
+            work.photo[1],
+            work.input,
+            std::fs::metadata(&files[0])?.len() >> 10
+        );
+        match options.get("--step") {
+            Some(network) => steps(&work, &files, workers, rounds, network)?,
+            None => {
+                for changes in [None, Some(augmented())] {
+                    compare(&work, &files, workers, rounds, python, changes)?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn compare(work: &Work, workers: usize, rounds: usize, python: Option<&str>) -> Outcome<()> {
-    let folder = tempfile::tempdir()?;
-    let files: Vec<PathBuf> = (0..work.files)
-        .map(|i| folder.path().join(format!("{i:03}.jpg")))
-        .collect();
+/// Draws the photos and stores them.
+fn stored(work: &Work, folder: &Path, python: Option<&str>) -> Outcome<Vec<PathBuf>> {
+    let names = (0..work.files).map(|i| folder.join(format!("{i:03}.jpg")));
+    let files: Vec<PathBuf> = names.collect();
     for (i, file) in files.iter().enumerate() {
         let [height, width] = work.photo;
         let to = std::io::BufWriter::new(std::fs::File::create(file)?);
@@ -84,7 +141,6 @@ fn compare(work: &Work, workers: usize, rounds: usize, python: Option<&str>) -> 
             image::ExtendedColorType::Rgb8,
         )?;
     }
-    let mut peers = Vec::new();
     if let Some(python) = python {
         let stored = Command::new(python)
             .args([PEER, "store"])
@@ -93,143 +149,126 @@ fn compare(work: &Work, workers: usize, rounds: usize, python: Option<&str>) -> 
         if !stored.success() {
             return Err("the photos were not stored".into());
         }
-        for name in PEERS {
-            peers.push(Peer::start(python, name, work, workers, folder.path())?);
-        }
     }
-    let [height, width] = work.photo;
-    let spec = InputSpec {
-        size: work.input,
-        ..InputSpec::default()
-    };
-    println!(
-        "photos of {height} × {width} to {:?}, {} KiB each, {workers} workers:",
-        work.input,
-        std::fs::metadata(&files[0])?.len() >> 10
-    );
+    Ok(files)
+}
+
+fn compare(
+    work: &Work,
+    files: &[PathBuf],
+    workers: usize,
+    rounds: usize,
+    python: Option<&str>,
+    changes: Option<AugmentConfig>,
+) -> Outcome<()> {
+    let folder = files[0].parent().ok_or("a folder")?;
+    let mut peers = Vec::new();
+    for name in PEERS.iter().filter(|_| python.is_some()) {
+        let python = python.unwrap_or_default();
+        peers.push(Peer::start(
+            python,
+            name,
+            work,
+            workers,
+            folder,
+            changes.is_some(),
+        )?);
+    }
+    let reduced = ["hydranet", "hydranet, reduce"];
+    let all = files.repeat(work.times);
     // The first round warms the system's file cache and is not counted.
     let mut rates: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for round in 0..=rounds {
         let mut add = |name, seconds: f64| {
             if round > 0 {
-                let photos = (work.files * work.times) as f64;
-                rates.entry(name).or_default().push(photos / seconds);
+                rates
+                    .entry(name)
+                    .or_default()
+                    .push(all.len() as f64 / seconds);
             }
         };
-        add("hydranet", ours(&files, &spec, work.times, workers)?);
+        for (i, name) in reduced.iter().enumerate() {
+            let (start, input) = (Instant::now(), work.spec(i == 1));
+            for batch in batches(&all, &input, changes, workers, work.batch)? {
+                std::hint::black_box(batch?);
+            }
+            add(name, start.elapsed().as_secs_f64());
+        }
         for peer in &mut peers {
             add(peer.name, peer.round()?);
         }
     }
-    let prepared = spec.prepare(&Photo::open(&files[0])?)?;
+    println!(
+        "  {}",
+        if changes.is_some() {
+            "augmented"
+        } else {
+            "as for prediction"
+        }
+    );
     for (name, theirs) in &rates {
-        let ratios: Vec<f64> = rates["hydranet"]
-            .iter()
-            .zip(theirs)
-            .map(|(ours, theirs)| ours / theirs)
-            .collect();
-        let (least, greatest) = ends(&ratios);
+        let [whole, small] = reduced.map(|ours| {
+            let pairs = rates[ours].iter().zip(theirs);
+            let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+            let (least, greatest) = ends(&ratios);
+            format!("{:.2} ({least:.2}-{greatest:.2})", median(ratios))
+        });
         let apart = match peers.iter_mut().find(|peer| peer.name == *name) {
-            Some(peer) => apart(&prepared, &peer.pixels(&files[0])?)?,
-            None => String::new(),
+            Some(peer) if changes.is_none() => {
+                let spec = work.spec(matches!(*name, "draft" | "turbojpeg-small"));
+                let ours = spec.prepare(&spec.open(&files[0])?)?;
+                apart(&ours, &peer.pixels(&files[0])?)?
+            }
+            _ => String::new(),
         };
         println!(
-            "  {name:<11} {:>8.1} photos/s; ours is {:.2} times that ({least:.2}-{greatest:.2}){apart}",
+            "    {name:<16} {:>8.1} photos/s; ours is {whole} times that, with reduce {small}{apart}",
             median(theirs.clone()),
-            median(ratios),
         );
     }
     Ok(())
 }
 
-/// Seconds in which all photos are loaded, each so many times: what the loader does, without any queue.
-fn ours(files: &[PathBuf], spec: &InputSpec, times: usize, workers: usize) -> Outcome<f64> {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let work = |first: usize| -> hydranet::Result<()> {
-            let mut planes = vec![0.0; 3 * spec.size[0] * spec.size[1]];
-            for i in (first..files.len() * times).step_by(workers) {
-                let photo = spec.open(&files[i % files.len()])?;
-                spec.normalise_into(&spec.prepare(&photo)?, &mut planes)?;
-                std::hint::black_box(&planes);
+/// Training steps on images in memory, and on those that the loader loads meanwhile.
+fn steps(
+    work: &Work,
+    files: &[PathBuf],
+    workers: usize,
+    rounds: usize,
+    network: &str,
+) -> Outcome<()> {
+    const BATCH: usize = 16;
+    const STEPS: usize = 12;
+    let architecture = Architecture::from_name(network)?;
+    let mut training = Training::new(architecture, (work.input[0], work.input[1]))?;
+    let all: Vec<PathBuf> = files.iter().cycle().take(STEPS * BATCH).cloned().collect();
+    for round in 0..=rounds {
+        for loading in ["in memory", "loaded", "loaded, reduce"] {
+            let input = work.spec(loading.ends_with("reduce"));
+            let mut loaded = batches(&all, &input, Some(augmented()), workers, BATCH)?;
+            let mut batch = loaded.next().ok_or("no batch")??;
+            // Dropped, it loads no more.
+            let mut loaded = (loading != "in memory").then_some(loaded);
+            let (start, mut waited) = (Instant::now(), 0.0);
+            for step in 1..=STEPS {
+                training.step(&batch)?;
+                let asked = Instant::now();
+                if let Some(loaded) = loaded.as_mut().filter(|_| step < STEPS) {
+                    batch = loaded.next().ok_or("a batch less")??;
+                }
+                waited += asked.elapsed().as_secs_f64();
             }
-            Ok(())
-        };
-        let mut threads = Vec::new();
-        for first in 0..workers {
-            threads.push(scope.spawn(move || work(first)));
+            let seconds = start.elapsed().as_secs_f64();
+            if round > 0 {
+                println!(
+                    "  {loading:<16} {:>6.1} photos/s, waited {:.1} % of the time",
+                    (BATCH * STEPS) as f64 / seconds,
+                    100.0 * waited / seconds
+                );
+            }
         }
-        for thread in threads {
-            thread.join().map_err(|_| "a worker panicked")??;
-        }
-        Ok(start.elapsed().as_secs_f64())
-    })
-}
-
-/// A Python program that loads the photos when it is asked to.
-struct Peer {
-    name: &'static str,
-    process: Child,
-    /// Closed, they end the program and its workers.
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(
-        python: &str,
-        name: &'static str,
-        work: &Work,
-        workers: usize,
-        folder: &Path,
-    ) -> Outcome<Self> {
-        let [height, width] = work.input;
-        let numbers = [work.times, workers, height, width].map(|n| n.to_string());
-        let mut process = Command::new(python)
-            .args([PEER, name])
-            .args(numbers)
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let questions = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().ok_or("no output")?);
-        Ok(Self {
-            name,
-            process,
-            questions,
-            answers,
-        })
     }
-
-    fn ask(&mut self, what: &str) -> Outcome<String> {
-        writeln!(self.questions.as_mut().ok_or("no input")?, "{what}")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        Ok(answer)
-    }
-
-    /// Seconds in which it loads all photos.
-    fn round(&mut self) -> Outcome<f64> {
-        Ok(self.ask("round")?.trim().parse()?)
-    }
-
-    /// What it makes of a photo, `(H, W, 3)`.
-    fn pixels(&mut self, file: &Path) -> Outcome<Vec<u8>> {
-        let values = self.ask(&file.display().to_string())?;
-        Ok(values
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()?)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.questions.take());
-        // How it ended changes nothing.
-        let _ = self.process.wait();
-    }
+    Ok(())
 }
 
 /// How far apart two pictures are, in words.
@@ -251,55 +290,4 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn ends(values: &[f64]) -> (f64, f64) {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     (least, values.iter().copied().fold(0.0, f64::max))
-}
-
-/// A photo of waves of all lengths, discs and noise, red, green and blue.
-fn drawn([height, width]: [usize; 2], seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut draw = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u32 << 24) as f32
-    };
-    let side = height.max(width) as f32;
-    // Length and direction as steps a pixel, height and phase; the shorter, the lower.
-    let waves: Vec<[f32; 4]> = (0..10)
-        .map(|i| {
-            let (turn, step) = (6.3 * draw(), 6.3 * 1.9f32.powi(i) / side);
-            [
-                step * turn.cos(),
-                step * turn.sin(),
-                45.0 * 0.7f32.powi(i),
-                6.3 * draw(),
-            ]
-        })
-        .collect();
-    let discs: Vec<[f32; 4]> = (0..12)
-        .map(|_| {
-            let (y, x) = (draw() * height as f32, draw() * width as f32);
-            [y, x, (0.02 + 0.12 * draw()) * side, 120.0 * draw() - 60.0]
-        })
-        .collect();
-    let mut pixels = Vec::with_capacity(3 * height * width);
-    for y in 0..height {
-        for x in 0..width {
-            let (y, x) = (y as f32, x as f32);
-            let mut level = 128.0;
-            for [down, across, high, phase] in &waves {
-                level += high * (down * y + across * x + phase).sin();
-            }
-            let mut tint = 0.0;
-            for [top, left, radius, colour] in &discs {
-                if (y - top).powi(2) + (x - left).powi(2) < radius * radius {
-                    tint += colour;
-                }
-            }
-            for share in [1.0, 0.2, -0.8] {
-                let noise = 5.0 * (draw() + draw() - 1.0);
-                pixels.push((level + share * tint + noise).clamp(0.0, 255.0) as u8);
-            }
-        }
-    }
-    pixels
 }

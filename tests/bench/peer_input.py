@@ -4,10 +4,11 @@
     cargo bench --bench input -- --python python
 
     python peer_input.py store PHOTO...
-    python peer_input.py torchvision|draft|turbojpeg TIMES WORKERS HEIGHT WIDTH FOLDER
+    python peer_input.py torchvision|draft|turbojpeg|turbojpeg-small TIMES WORKERS BATCH AUGMENTED HEIGHT WIDTH FOLDER
 
 `store` stores photos as cameras do. The others load the photos of a folder, each TIMES times, by a DataLoader with worker
-processes, for every line `round`, and say the seconds; for any other line, the name of a photo, they say its pixels.
+processes, for every line `round`, and say the seconds; for any other line, the name of a photo, they say its pixels. `draft` and
+`turbojpeg-small` decode to the smallest size that leaves twice the input, AUGMENTED is 0 or 1.
 """
 
 import io
@@ -24,16 +25,20 @@ def store(names):
 
 
 class Photos:
-    def __init__(self, contestant, paths, size):
+    def __init__(self, contestant, paths, size, augmented):
+        import torch
         from torchvision.transforms import v2
 
         self.contestant, self.paths, self.size = contestant, paths, size
-        self.resize = v2.Resize(size, v2.InterpolationMode.BILINEAR, antialias=True)
-        import torch
-
-        self.tensor = v2.Compose(
-            [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.498] * 3, [0.502] * 3)]
-        )
+        bilinear = v2.InterpolationMode.BILINEAR
+        self.resize = v2.Resize(size, bilinear, antialias=True)
+        tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.498] * 3, [0.502] * 3)]
+        steps = [self.resize]
+        if augmented:
+            crop = v2.RandomResizedCrop(size, scale=(0.35, 1.0), interpolation=bilinear, antialias=True)
+            steps = [crop, v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2, 0.2)]
+            tensor.append(v2.RandomErasing(0.25))
+        self.steps = v2.Compose(steps + tensor)
 
     def __len__(self):
         return len(self.paths)
@@ -41,17 +46,21 @@ class Photos:
     def photo(self, path):
         with open(path, "rb") as file:
             data = file.read()
-        if self.contestant == "turbojpeg":
+        height, width = (2 * side for side in self.size)
+        if self.contestant.startswith("turbojpeg"):
             import simplejpeg
 
-            return Image.fromarray(simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False))
+            least = {}
+            if self.contestant.endswith("small"):
+                least = {"min_height": height, "min_width": width, "min_factor": 2}
+            return Image.fromarray(simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, **least))
         photo = Image.open(io.BytesIO(data))
         if self.contestant == "draft":
-            photo.draft("RGB", self.size[::-1])
+            photo.draft("RGB", (width, height))
         return photo.convert("RGB")
 
     def __getitem__(self, i):
-        return self.tensor(self.resize(self.photo(self.paths[i])))
+        return self.steps(self.photo(self.paths[i]))
 
 
 def main():
@@ -60,11 +69,11 @@ def main():
         return store(rest)
     import torch
 
-    times, workers, height, width = map(int, rest[:4])
-    paths = sorted(pathlib.Path(rest[4]).glob("*.jpg"))
-    photos = Photos(contestant, paths * times, [height, width])
+    times, workers, batch, augmented, height, width = map(int, rest[:6])
+    paths = sorted(pathlib.Path(rest[6]).glob("*.jpg"))
+    photos = Photos(contestant, paths * times, [height, width], augmented)
     torch.set_num_threads(1)
-    loader = torch.utils.data.DataLoader(photos, batch_size=4, num_workers=workers, persistent_workers=True)
+    loader = torch.utils.data.DataLoader(photos, batch_size=batch, num_workers=workers, persistent_workers=True)
     for line in sys.stdin:
         line = line.strip()
         if line == "round":

@@ -17,21 +17,18 @@
 //! rounds' ratios, beside its least and greatest.
 
 mod candle;
+mod training;
 
-use candle_core::{D, DType, Device, Result, Tensor};
-use candle_nn::Optimizer as _;
-use hydranet::train::{Group, Optimizer, OptimizerKind, Variables};
-use hydranet::{Architecture, HeadSpec, InputSpec, ModelSpec, MultiTaskModel, SavedActivations};
-use hydranet::{BatchNormMode, Mode};
+use candle_core::{Device, Result, Tensor};
+use hydranet::{Architecture, Mode, SavedActivations};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
+use training::{Training, constant};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const LABELS: [usize; 3] = [3, 2, 3];
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -431,63 +428,4 @@ fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
-    let labels = Tensor::zeros((logits.dim(0)?, 1), DType::U32, logits.device())?;
-    candle_nn::ops::log_softmax(logits, D::Minus1)?
-        .gather(&labels, 1)?
-        .mean_all()?
-        .neg()
-}
-
-fn spec(architecture: Architecture, (h, w): (usize, usize)) -> ModelSpec {
-    let names = |n: usize| (0..n).map(|i| i.to_string());
-    let heads = LABELS.iter().enumerate();
-    let heads = heads.map(|(i, n)| HeadSpec::new(format!("h{i}"), names(*n)));
-    let input = InputSpec {
-        size: [h, w],
-        ..InputSpec::default()
-    };
-    ModelSpec::new(architecture, heads.collect(), input)
-}
-
-fn constant(architecture: Architecture, size: (usize, usize)) -> hydranet::Result<MultiTaskModel> {
-    let variables = Variables::new(BTreeMap::new(), 0, |_| false, |_| true);
-    MultiTaskModel::new(&spec(architecture, size), 0.0, &variables.builder())
-}
-
-struct Training {
-    model: MultiTaskModel,
-    optimizer: Optimizer,
-}
-
-impl Training {
-    fn new(architecture: Architecture, size: (usize, usize)) -> hydranet::Result<Self> {
-        let variables = Variables::new(BTreeMap::new(), 0, |_| true, |_| true);
-        let model = MultiTaskModel::new(&spec(architecture, size), 0.0, &variables.builder())?;
-        let group = Group {
-            lr: 1e-4,
-            weight_decay: 0.01,
-            since: 0,
-        };
-        let vars = variables.vars().into_values().collect();
-        Ok(Self {
-            model,
-            optimizer: Optimizer::new(vars, (OptimizerKind::AdamW, group))?,
-        })
-    }
-
-    fn step(&mut self, images: &Tensor) -> hydranet::Result<()> {
-        let mode = Mode::Train {
-            batch_norm: BatchNormMode::Train,
-            key: 0,
-        };
-        let features = self.model.features(images, mode)?;
-        let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        for logits in self.model.logits(&features, mode)?.iter() {
-            loss = (loss + cross_entropy(logits)?)?;
-        }
-        Ok(self.optimizer.step(&loss.backward()?)?)
-    }
 }

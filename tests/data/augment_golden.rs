@@ -88,7 +88,11 @@ fn what_a_jpeg_keeps_is_what_libjpeg_keeps() {
         };
         let (height, width) = size.split_once('x').unwrap();
         let [height, width, channels] = [height, width, channels].map(|n| n.parse().unwrap());
-        let part = large.narrow(0, 0, height).unwrap().narrow(1, 0, width).unwrap();
+        let part = large
+            .narrow(0, 0, height)
+            .unwrap()
+            .narrow(1, 0, width)
+            .unwrap();
         let mut image = Image {
             size: [height, width],
             channels,

@@ -5,7 +5,7 @@ use hydranet::data::Corrections;
 use hydranet::data::Dataset;
 use hydranet::heads::HeadsFile;
 use hydranet::train::{Config, read_head};
-use hydranet::{Ensemble, HeadSpec, ModelFile, Photo};
+use hydranet::{Ensemble, HeadSpec, InputSpec, ModelFile, Photo};
 use std::io::Write;
 use std::path::Path;
 
@@ -31,9 +31,17 @@ fn file(ending: &str, bytes: &[u8]) -> tempfile::NamedTempFile {
     file
 }
 
-/// A photo.
+/// A photo, whole and as small as an input may be.
 pub fn photo(bytes: &[u8]) {
     let _ = Photo::decode(bytes, Path::new("photo.jpg"));
+    let small = InputSpec {
+        size: [16, 16],
+        crop: Some([100, 80]),
+        reduce: true,
+        ..InputSpec::default()
+    };
+    let photo = small.decode(bytes, Path::new("photo.jpg"));
+    let _ = photo.and_then(|photo| small.prepare(&photo));
 }
 
 /// A model file: safetensors with its description.

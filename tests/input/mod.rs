@@ -4,3 +4,4 @@ mod formats;
 mod photos;
 mod photos_hostile;
 mod pngs;
+mod reduced;

@@ -35,7 +35,7 @@ impl Looker {
     pub fn trained(file: &ModelFile) -> Result<Self> {
         Ok(Self {
             model: file.build()?,
-            input: file.description.model.input.clone(),
+            input: whole(&file.description.model.input),
             trained: true,
         })
     }
@@ -53,7 +53,7 @@ impl Looker {
         variables.check("the weights")?;
         Ok(Self {
             model,
-            input: spec.input,
+            input: whole(&spec.input),
             trained: false,
         })
     }
@@ -78,6 +78,14 @@ impl Looker {
         } else {
             (vec![self.input.clone()], false)
         }
+    }
+}
+
+/// An input for which a photo is decoded in its whole size: that is what is measured.
+fn whole(input: &InputSpec) -> InputSpec {
+    InputSpec {
+        reduce: false,
+        ..input.clone()
     }
 }
 

@@ -179,7 +179,8 @@ impl Image {
             found: e.to_string(),
         };
         if channels != 4 {
-            return hydranet_jpeg::recompress(&mut self.bytes, width, height, quality).map_err(fail);
+            return hydranet_jpeg::recompress(&mut self.bytes, width, height, quality)
+                .map_err(fail);
         }
         let pixels = self.bytes.chunks_exact(4);
         let mut colours: Vec<u8> = pixels.flat_map(|p| [p[0], p[1], p[2]]).collect();

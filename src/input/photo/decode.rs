@@ -7,6 +7,7 @@ use super::other::Other;
 use super::pixels::Photo;
 use super::png::{self, Png};
 use crate::error::Result;
+use crate::input::spec::InputSpec;
 use crate::io::recognise::what_instead_of_photo;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -22,9 +23,14 @@ pub(super) enum Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    pub(super) fn read(bytes: &'a [u8], channels: usize) -> std::result::Result<Self, String> {
+    /// Of a file that `inputs` look at, with the `channels` asked for.
+    pub(super) fn read(
+        bytes: &'a [u8],
+        channels: usize,
+        inputs: &[InputSpec],
+    ) -> std::result::Result<Self, String> {
         let header = if bytes.starts_with(jpeg::SIGNATURE) {
-            Self::Jpeg(caught(|| Jpeg::read(bytes, channels))?)
+            Self::Jpeg(caught(|| Jpeg::read(bytes, channels, inputs))?)
         } else if bytes.starts_with(png::SIGNATURE) {
             Self::Png(caught(|| Png::read(bytes, channels))?)
         } else if let Some(other) = caught(|| Ok(Other::read(bytes, channels)))? {
@@ -55,19 +61,19 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Height and width as stored.
+    /// Height and width of the photo that is decoded, turned or not.
     pub(super) fn sides(&self) -> [usize; 2] {
         match self {
-            Self::Jpeg(jpeg) => [jpeg.height, jpeg.width],
+            Self::Jpeg(jpeg) => jpeg.sides(),
             Self::Png(png) => [png.height, png.width],
             Self::Other(other) => [other.height, other.width],
         }
     }
 
-    /// Height and width of the photo, turned upright.
+    /// Height and width of the whole photo, turned upright.
     pub(super) fn upright(&self) -> [usize; 2] {
         match self {
-            Self::Jpeg(jpeg) => jpeg.orientation.size(jpeg.height, jpeg.width),
+            Self::Jpeg(jpeg) => jpeg.orientation.size(jpeg.stored[0], jpeg.stored[1]),
             Self::Png(png) => png.orientation.size(png.height, png.width),
             Self::Other(other) => other.orientation.size(other.height, other.width),
         }
@@ -109,13 +115,7 @@ impl Photo {
     /// smaller than 8 pixels on a side or larger than 16,384, has more than 512 MiB as file or picture, or takes more than the
     /// budget.
     pub fn decode(bytes: &[u8], name: &Path) -> Result<Self> {
-        Self::decode_as(bytes, name, 3)
-    }
-
-    /// The same with 1, 3 or 4 `channels`.
-    pub(in crate::input) fn decode_as(bytes: &[u8], name: &Path, channels: usize) -> Result<Self> {
-        let photo = PhotoFile::given(name, bytes)?.photo(channels, &[])?;
-        Ok(photo.release())
+        Ok(PhotoFile::given(name, bytes)?.photo(3, &[])?.release())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::budget::Room;
 use super::decode::Header;
+#[cfg(feature = "cli")]
+use super::jpeg;
 use super::limits::{MAX_BYTES, refused};
 use super::pixels::Photo;
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ pub(crate) struct PhotoFile<'a> {
 /// A photo in memory, counted in the budget with one copy of it, as resizing and augmenting may make.
 pub(crate) struct HeldPhoto {
     photo: Arc<Photo>,
+    /// Height and width of the whole photo.
+    sides: [usize; 2],
     _room: Room,
 }
 
@@ -70,16 +74,24 @@ impl<'a> PhotoFile<'a> {
         &self.bytes
     }
 
+    /// Whether it is a JPEG, by its first bytes.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_jpeg(&self) -> bool {
+        self.bytes.starts_with(jpeg::SIGNATURE)
+    }
+
     /// Height and width of the photo in it, upright, by its header alone.
     ///
     /// # Errors
     /// As [`Photo::decode`], of what the header says.
     pub(crate) fn sides(&self) -> Result<[usize; 2]> {
-        let header = Header::read(&self.bytes, 3).map_err(|reason| refused(self.path, reason))?;
+        let header =
+            Header::read(&self.bytes, 3, &[]).map_err(|reason| refused(self.path, reason))?;
         Ok(header.upright())
     }
 
-    /// Decodes it, with 1, 3 or 4 `channels`, to be prepared for `inputs` one after the other while it is held.
+    /// Decodes it, with 1, 3 or 4 `channels`, to be prepared for `inputs` one after the other while it is held: what all of them
+    /// [reduce](InputSpec::reduce) only as large as they need it.
     ///
     /// # Errors
     /// As [`Photo::decode`].
@@ -93,7 +105,7 @@ impl<'a> PhotoFile<'a> {
         let held = |sides: [usize; 2]| held(sides, channels, inputs);
         let needed =
             |header: &Header| (counted + header.memory(channels)).max(held(header.sides()));
-        let need = needed(&Header::read(&self.bytes, channels).map_err(fail)?);
+        let need = needed(&Header::read(&self.bytes, channels, inputs).map_err(fail)?);
         if !self.room.resize(need) {
             // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
             let Self { bytes, room, .. } = self;
@@ -109,15 +121,17 @@ impl<'a> PhotoFile<'a> {
             };
             self = Self { path, bytes, room };
         }
-        let header = Header::read(&self.bytes, channels).map_err(fail)?;
+        let header = Header::read(&self.bytes, channels, inputs).map_err(fail)?;
         if self.bytes.len() != size || needed(&header) > need {
             return Err(fail("the file was changed while it was read".into()));
         }
         let photo = header.decode(channels).map_err(fail)?;
+        let sides = header.upright();
         drop(self.bytes);
         self.room.resize(held([photo.height, photo.width]));
         Ok(HeldPhoto {
             photo: Arc::new(photo),
+            sides,
             _room: self.room,
         })
     }
@@ -131,7 +145,8 @@ fn held([height, width]: [usize; 2], channels: usize, inputs: &[InputSpec]) -> u
 }
 
 impl InputSpec {
-    /// Reads a photo's file with the [`channels`](Self::channels) asked for: alpha is kept if they are 4.
+    /// Reads a photo's file with the [`channels`](Self::channels) asked for, alpha kept if they are 4, and as small as
+    /// [`reduce`](Self::reduce) allows.
     ///
     /// # Errors
     /// As [`Photo::open`].
@@ -149,7 +164,9 @@ impl InputSpec {
     /// # Errors
     /// As [`Photo::decode`].
     pub fn decode(&self, bytes: &[u8], name: &Path) -> Result<Photo> {
-        Photo::decode_as(bytes, name, self.channels)
+        let inputs = std::slice::from_ref(self);
+        let photo = PhotoFile::given(name, bytes)?.photo(self.channels, inputs)?;
+        Ok(photo.release())
     }
 }
 
@@ -167,8 +184,15 @@ impl HeldPhoto {
         let (sides, channels) = ([photo.height, photo.width], photo.channels());
         Ok(Self {
             _room: Room::take(held(sides, channels, inputs)),
+            sides,
             photo: Arc::clone(photo),
         })
+    }
+
+    /// Height and width of the whole photo, upright, which this may be a part of, or smaller.
+    #[cfg(feature = "train")]
+    pub(crate) fn sides(&self) -> [usize; 2] {
+        self.sides
     }
 
     /// The bytes that are counted for it.

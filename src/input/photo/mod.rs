@@ -28,6 +28,8 @@ mod png;
 mod png_chunk;
 #[cfg(feature = "image")]
 mod png_pixels;
+#[cfg(feature = "image")]
+mod reduction;
 mod resize;
 mod source;
 

@@ -47,6 +47,15 @@ impl Orientation {
         }
     }
 
+    /// Whether the upright picture's rows, and its columns, run against those of the stored one.
+    pub(super) fn backwards(self) -> [bool; 2] {
+        if self.turned {
+            [self.columns_back, self.rows_back]
+        } else {
+            [self.rows_back, self.columns_back]
+        }
+    }
+
     /// Where the stored pixel at row `y` and column `x` of a picture of `height × width` belongs: row and column upright.
     pub(super) fn place(self, [y, x]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
         let y = if self.rows_back { height - 1 - y } else { y };

@@ -3,7 +3,7 @@
 mod files;
 
 use files::{Checked, Numbers, all, data};
-use hydranet_jpeg::{decode, read_header};
+use hydranet_jpeg::{Reduction, decode, decode_reduced, read_header};
 
 /// Why a file is refused, or "".
 fn refusal(bytes: &[u8]) -> String {
@@ -155,7 +155,7 @@ fn restart_markers_must_come_in_their_order() -> Checked {
 }
 
 #[test]
-fn damaged_files_never_make_it_panic() -> Checked {
+fn damaged_files_never_make_it_panic_and_are_refused_alike_in_every_size() -> Checked {
     let files = all()?;
     let (mut numbers, mut refused, mut tried) = (Numbers(3), 0, 0);
     for round in 0..100_000 {
@@ -185,7 +185,17 @@ fn damaged_files_never_make_it_panic() -> Checked {
         let small =
             read_header(&bytes).is_ok_and(|h| u64::from(h.width) * u64::from(h.height) < 1 << 18);
         tried += 1;
-        refused += usize::from(!small || decode(&bytes).is_err());
+        let why = small.then(|| decode(&bytes).err());
+        refused += usize::from(!matches!(why, Some(None)));
+        if let Some(why) = why {
+            let reduction = Reduction::ALL[round / 2 % 4];
+            assert_eq!(
+                decode_reduced(&bytes, reduction).err(),
+                why,
+                "{}",
+                file.name
+            );
+        }
     }
     assert!(refused * 10 > tried * 6, "{refused} of {tried}");
     Ok(())

@@ -3,7 +3,7 @@
 mod files;
 
 use files::Checked;
-use hydranet_jpeg::{decode, memory, read_header};
+use hydranet_jpeg::{Reduction, decode, decode_reduced, memory, read_header};
 
 #[test]
 fn every_jpeg_has_the_pixels_of_libjpeg_turbo() -> Checked {
@@ -35,6 +35,48 @@ fn every_jpeg_has_the_pixels_of_libjpeg_turbo() -> Checked {
 }
 
 #[test]
+fn every_jpeg_at_a_fraction_of_its_size_has_the_pixels_of_pillows_draft_mode() -> Checked {
+    let files = files::reduced()?;
+    assert!(files.len() > 150);
+    for file in files {
+        let name = format!("{} / {}", file.name, file.by);
+        let reduction = Reduction::ALL.into_iter().find(|r| r.by() == file.by);
+        let picture = decode_reduced(&file.bytes, reduction.ok_or("a divisor")?)
+            .map_err(|e| format!("{name}: {e}"))?;
+        let sides = [picture.width, picture.height];
+        assert_eq!(sides, [file.width, file.height], "{name}");
+        assert_eq!(picture.channels, file.channels, "{name}");
+        let pairs = picture.data.iter().zip(&file.pixels);
+        let most = pairs.map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(picture.data == file.pixels, "{name}: {most:?} levels apart");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_smaller_picture_takes_less_memory_and_never_more_than_it_says() -> Checked {
+    for file in files::all()? {
+        let header = read_header(&file.bytes)?;
+        let mut before = u64::MAX;
+        for reduction in Reduction::ALL {
+            let (needed, picture) = (
+                memory(&header, reduction),
+                decode_reduced(&file.bytes, reduction)?,
+            );
+            let size = [file.width, file.height].map(|side| reduction.side(side));
+            assert_eq!([picture.width, picture.height], size, "{}", file.name);
+            assert!(
+                needed <= before && needed > picture.data.len() as u64,
+                "{}",
+                file.name
+            );
+            before = needed;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn the_header_tells_what_decoding_gives() -> Checked {
     for file in files::all()? {
         let header = read_header(&file.bytes)?;
@@ -59,7 +101,7 @@ fn the_header_tells_what_decoding_gives() -> Checked {
             "{}",
             file.name
         );
-        assert!(memory(&header) >= file.pixels.len() as u64 * 4 / 3);
+        assert!(memory(&header, Reduction::Whole) >= file.pixels.len() as u64 * 4 / 3);
     }
     Ok(())
 }
@@ -102,9 +144,11 @@ fn a_header_of_a_large_picture_takes_no_memory_and_the_picture_is_refused_before
         bytes[frame + 5..frame + 9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
         let header = read_header(&bytes)?;
         assert_eq!((header.width, header.height), (65535, 65535));
-        assert!(memory(&header) > 8 << 30);
-        let error = decode(&bytes).map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.contains("cannot hold its 65535 x 65535 pixels")));
+        assert!(memory(&header, Reduction::Whole) > 8 << 30);
+        for reduction in Reduction::ALL {
+            let error = decode_reduced(&bytes, reduction).map_err(|e| e.to_string());
+            assert!(error.is_err_and(|e| e.contains("cannot hold its 65535 x 65535 pixels")));
+        }
     }
     Ok(())
 }

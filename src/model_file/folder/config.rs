@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 /// The text of `config.json` for a model's backbone, whose tensors are `names`.
 ///
 /// timm builds the backbone from it, without a classifier, and its photos' way to the tensor: a photo that is not to keep its
-/// shape is `crop_mode` `squash` there. A [`crop`](crate::InputSpec::crop) in pixels has no form in it. Networks with position
+/// shape is `crop_mode` `squash` there. A [`crop`](crate::InputSpec::crop) in pixels has no form in it, nor has
+/// [`reduce`](crate::InputSpec::reduce). Networks with position
 /// embeddings or windows take the model's size of image by `dynamic_img_size`, as they do here.
 pub fn config<'a>(model: &ModelSpec, names: impl Iterator<Item = &'a String>) -> String {
     let input = &model.input;

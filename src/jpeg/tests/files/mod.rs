@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub type Checked = Result<(), Box<dyn std::error::Error>>;
 
 pub struct File {
+    /// What its sides are divided by.
+    pub by: u32,
     pub name: String,
     pub bytes: Vec<u8>,
     pub width: u32,
@@ -20,7 +22,16 @@ pub fn folder() -> PathBuf {
 
 /// All files, in the order of their names.
 pub fn all() -> Result<Vec<File>, Box<dyn std::error::Error>> {
-    let all = std::fs::read(folder().join("pixels.bin"))?;
+    read("pixels.bin", false)
+}
+
+/// All files at a half, a quarter and an eighth of their size. See `tests/golden/make_reduced_jpegs.py`.
+pub fn reduced() -> Result<Vec<File>, Box<dyn std::error::Error>> {
+    read("reduced.bin", true)
+}
+
+fn read(list: &str, reduced: bool) -> Result<Vec<File>, Box<dyn std::error::Error>> {
+    let all = std::fs::read(folder().join(list))?;
     let mut rest = all.as_slice();
     let mut take = |n: usize| {
         let (head, tail) = rest.split_at_checked(n).unwrap_or((&[], &[]));
@@ -30,14 +41,19 @@ pub fn all() -> Result<Vec<File>, Box<dyn std::error::Error>> {
     let mut files = Vec::new();
     while let &[length] = take(1) {
         let name = String::from_utf8(take(usize::from(length)).to_vec())?;
+        let by = match reduced {
+            true => u32::from(take(1)[0]),
+            false => 1,
+        };
         let &[w0, w1, h0, h1, channels] = take(5) else {
-            return Err("pixels.bin is cut".into());
+            return Err(format!("{list} is cut").into());
         };
         let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
         let pixels =
             take(usize::from(width) * usize::from(height) * usize::from(channels)).to_vec();
         let bytes = std::fs::read(folder().join(format!("{name}.jpg")))?;
         files.push(File {
+            by,
             name,
             bytes,
             width: width.into(),

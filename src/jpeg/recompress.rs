@@ -65,7 +65,7 @@ pub fn recompress(
             for column in 0..component.blocks_across {
                 let block = block(&samples, component, row, column);
                 let (coefficients, seen) = quantised(&transformed(&block), &steps);
-                let at = plane.at(row, 8 * column);
+                let at = plane.at(row, column);
                 plane.write(&coefficients, seen, at);
             }
         }

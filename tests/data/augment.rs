@@ -184,7 +184,7 @@ fn brightness_scales_and_a_grey_photo_has_no_saturation_to_change() {
         if ["erasing", "rand_augment", "aug_mix", "perspective"].contains(&name) {
             continue;
         }
-        assert!(found.iter().all(|v| *v == found[0]));
+        assert!(found.iter().all(|v| *v == found[0]), "{name}");
         // The weights of torchvision's grey add up to 0.9999.
         let scaled = (50..=150).contains(&found[0]) && found[0] != 100;
         assert_eq!(

@@ -1,3 +1,7 @@
-//! What people look at: the pages of an audit and of health.
+//! What people look at: the pages of a run, of an audit and of health, with one look, one stylesheet and one script; and figures.
 
 pub mod audit;
+pub(crate) mod figure;
+mod page;
+pub(crate) mod run;
+mod thumbs;

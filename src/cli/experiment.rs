@@ -82,7 +82,7 @@ impl Experiment {
             }
         };
         let mut progress = Progress::new("experiment");
-        let mut shown: (Vec<String>, usize) = Default::default();
+        let mut shown: (Vec<String>, (usize, usize)) = Default::default();
         let outcome = run(&plan, out, stop_on_ctrl_c(), &mut |event| match event {
             Event::Begin {
                 run,
@@ -92,7 +92,8 @@ impl Experiment {
                 resumed,
             } => {
                 let config = &plan.variants[run.variant].config;
-                shown = (config.model.heads.clone(), config.train.batch);
+                let all = (config.train.epochs, config.train.batch);
+                shown = (config.model.heads.clone(), all);
                 let (fold, seed) = (run.fold, run.seed);
                 let again = if *resumed { ", going on" } else { "" };
                 progress.line(&format!(

@@ -188,7 +188,7 @@ impl Train {
             out,
             100,
             stop_on_ctrl_c(),
-            &mut |event| show_training(&mut progress, &[], config.train.batch, event),
+            &mut |event| show_training(&mut progress, &[], (1, config.train.batch), event),
         );
         progress.end();
         let trials = trials?;
@@ -318,13 +318,13 @@ pub(crate) fn run(
         .collect();
     data.write(out)?;
     let mut progress = Progress::new("train");
-    let batch = config.train.batch;
+    let all = (config.train.epochs, config.train.batch);
     let outcome = Trainer::new(config, weights, &dataset)
         .out(out)
         .resume(how.resume)
         .stop(stop_on_ctrl_c())
         .on_event(|event| {
-            show_training(&mut progress, &names, batch, event);
+            show_training(&mut progress, &names, all, event);
             if let (true, Event::Epoch(_)) = (how.live, event)
                 && let Err(e) = write_page(out, &dataset, true)
             {

@@ -4,4 +4,5 @@ pub mod audit;
 pub(crate) mod figure;
 mod page;
 pub(crate) mod run;
+pub(crate) mod sheet;
 mod thumbs;

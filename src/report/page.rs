@@ -18,6 +18,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/parts.js"),
     include_str!("script/photos.js"),
     include_str!("script/compare.js"),
+    include_str!("script/sheet.js"),
     include_str!("script/run.js")
 );
 /// What stands in the body of a page of an audit or of health, and of a run.
@@ -54,8 +55,8 @@ pub(super) fn html(shell: &Shell, data: &impl Serialize) -> Result<String> {
     Ok(filled(
         HTML,
         &[
-            ("/*TITLE*/", &title),
             ("/*RELOAD*/", if shell.live { reload } else { "" }),
+            ("/*TITLE*/", &title),
             ("/*STYLE*/", &style),
             ("/*BODY*/", shell.body),
             ("/*FIGURES*/", &figures),
@@ -135,8 +136,20 @@ mod tests {
         assert_eq!(page.matches("<script").count(), 2, "its own two");
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(!page.contains("<!--") && !page.contains('\u{2028}'));
+        for place in [
+            "/*RELOAD*/",
+            "/*TITLE*/</title>",
+            "<style>/*",
+            "/*BODY*/",
+            "/*FIGURES*/",
+        ] {
+            assert!(!page.contains(place), "{place}");
+        }
         let start = page.find("type=\"application/json\">").unwrap() + 24;
         let end = start + page[start..].find("</script>").unwrap();
+        assert!(!page.contains("http-equiv=\"refresh\""));
+        let live = html(&Shell { live: true, ..shell }, &[evil]).unwrap();
+        assert!(live.contains("http-equiv=\"refresh\" content=\"5\""));
         let back: Vec<String> = serde_json::from_str(&page[start..end]).unwrap();
         assert_eq!(back, [evil]);
     }

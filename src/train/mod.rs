@@ -18,9 +18,11 @@ pub(crate) mod mix;
 mod network;
 mod one_head;
 pub(crate) mod optim;
+pub(crate) mod preview;
 mod run;
 pub(crate) mod run_folder;
 mod step;
+mod tensorboard;
 pub(crate) mod trainer;
 mod validation;
 

@@ -14,6 +14,8 @@ mod hub;
 mod init;
 mod messages;
 mod portraits;
+mod report;
+mod report_browser;
 #[cfg(unix)]
 mod reading;
 mod readme;

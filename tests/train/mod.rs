@@ -10,6 +10,7 @@ mod mixing;
 mod multi_label;
 mod numbers;
 mod own;
+mod tensorboard;
 mod train;
 mod trust_resume;
 mod trust_runs;

@@ -16,7 +16,7 @@ const COLOURS: [&str; 8] = [
 /// Of what is drawn behind the others.
 const SOFT: &str = "#8a8a84";
 /// Estimated width of a letter of the labels, in pixels.
-const LETTER: f64 = 6.4;
+const LETTER: f64 = 6.9;
 /// Height of a row of the legend, and of a line of text.
 const ROW: f64 = 17.0;
 
@@ -295,7 +295,7 @@ impl Frame {
         };
         Self {
             left,
-            right: width - 14.0,
+            right: width - 22.0,
             top: 26.0 + legend,
             bottom: height - 40.0,
         }

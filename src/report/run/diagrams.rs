@@ -4,7 +4,7 @@ use crate::eval::metrics::{CALIBRATION_BINS, calibration_bin};
 use crate::eval::score::accuracies;
 use crate::report::figure::{Axis, Figure, Mark};
 
-const SIZE: (f64, f64) = (400.0, 280.0);
+const SIZE: (f64, f64) = (520.0, 300.0);
 /// Points of a curve of coverage at most, dots of a scatter, and bars of a histogram.
 const POINTS: usize = 200;
 const DOTS: usize = 1500;

@@ -1,6 +1,6 @@
 // Scores of the final class and of the heads.
 const short = (value, digits) => (value === undefined || value === null ? "–" : value.toFixed(digits === undefined ? 3 : digits));
-const percent = (share) => (share < 0.0995 && share > 0 ? (100 * share).toFixed(1) : Math.round(100 * share)) + " %";
+const percent = (share) => (share < 0.0995 && share > 0 ? (100 * share).toFixed(1) : Math.round(100 * share)) + "\u00a0%";
 const MATRIX = 32;
 
 function button(text, className, run) {
@@ -102,7 +102,7 @@ function matrix(run, part, sums, shares) {
       const td = make("td", truth === said ? "right" : "");
       if (count) {
         const share = count / sums.get(truth);
-        const b = button(shares ? percent(share) : String(count), share > 0.55 ? "deep" : "", () => behind(run, part, truth, said, count));
+        const b = button(shares ? percent(share) : String(count), "", () => behind(run, part, truth, said, count));
         b.style.setProperty("--p", share.toFixed(3));
         b.setAttribute("aria-label", label + " predicted as " + other + ": " + count + " photos, " + percent(share));
         td.append(b);
@@ -129,7 +129,7 @@ function sortable(titles, rows) {
       const tr = make("tr");
       row.forEach((cell, place) => {
         const [value, text, share, click] = Array.isArray(cell) ? cell : [cell, cell];
-        const td = make(place ? "td" : "th", share ? "bar" : "");
+        const td = make(place ? "td" : "th", share ? "share" : "");
         if (!place) td.scope = "row";
         if (share && value !== null) td.style.setProperty("--p", Math.max(0, Math.min(1, value)));
         if (click) td.append(button(text, "link", click));

@@ -37,7 +37,7 @@ function shot(run, photo) {
       const row = make("div", "head");
       const said = head.s.includes(label);
       const truth = head.t && head.t.includes(label);
-      const name = make("span", said && head.t && !truth ? "wrong" : "", (said ? "● " : "○ ") + p.labels[label] + (truth ? " ✓" : ""));
+      const name = make("span", said && head.t && !truth ? "wrong" : "", (said ? "● " : "○ ") + (truth ? "✓ " : "") + p.labels[label]);
       name.title = p.labels[label] + (said ? ", said" : "") + (truth ? ", true" : "");
       const bar = make("meter");
       bar.value = probability;

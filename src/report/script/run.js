@@ -1,4 +1,6 @@
 // The page of runs.
+const SIDES = { train: "training", valid: "validation", test: "test", all: "given" };
+
 function section(box, id, title) {
   const part = make("section");
   part.id = id;
@@ -35,7 +37,7 @@ function runPage(run) {
   }
   if (run.curves.length) section(box, "curves", "Curves").append(figuresOf(run.curves));
   if (run.parts.some((p) => p.photos)) {
-    const scores = section(box, "scores", "Scores on the " + run.side + " photos");
+    const scores = section(box, "scores", "Scores on the " + (SIDES[run.side] || run.side) + " photos");
     const choice = make("div", "choice");
     const body = make("div");
     const show = (part) => {
@@ -93,4 +95,5 @@ function showRun(index) {
 }
 
 if (data.view === "audit") audit();
+else if (data.view === "sheet") sheet();
 else showRun(data.runs.length > 1 ? -1 : 0);

@@ -126,6 +126,13 @@ impl Report {
 
     /// What a run was trained on, as far as it is still there.
     fn photos(&self, run: &Path) -> crate::Result<Dataset> {
+        if self.data.is_empty() && !RunData::is_in(run) {
+            return Err(crate::Error::Invalid {
+                what: run.display().to_string(),
+                expected: "a folder that says on what the run was trained".into(),
+                found: "one that does not".into(),
+            });
+        }
         let config = Config::read(&run.join("config.toml"))?;
         let data = RunData::of(&self.data, &self.split_files, run)?;
         let heads = config.model_spec()?.heads;

@@ -6,3 +6,7 @@ mod page;
 pub(crate) mod run;
 pub(crate) mod sheet;
 mod thumbs;
+
+#[cfg(all(test, feature = "cli"))]
+#[path = "../../tests/report/mod.rs"]
+mod tests;

@@ -148,7 +148,14 @@ mod tests {
         let start = page.find("type=\"application/json\">").unwrap() + 24;
         let end = start + page[start..].find("</script>").unwrap();
         assert!(!page.contains("http-equiv=\"refresh\""));
-        let live = html(&Shell { live: true, ..shell }, &[evil]).unwrap();
+        let live = html(
+            &Shell {
+                live: true,
+                ..shell
+            },
+            &[evil],
+        )
+        .unwrap();
         assert!(live.contains("http-equiv=\"refresh\" content=\"5\""));
         let back: Vec<String> = serde_json::from_str(&page[start..end]).unwrap();
         assert_eq!(back, [evil]);

@@ -14,11 +14,11 @@ mod hub;
 mod init;
 mod messages;
 mod portraits;
-mod report;
-mod report_browser;
 #[cfg(unix)]
 mod reading;
 mod readme;
+mod report;
+mod report_browser;
 mod seen;
 #[cfg(target_os = "linux")]
 mod whole;

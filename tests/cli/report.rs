@@ -53,7 +53,12 @@ pub fn prepared() -> (tempfile::TempDir, PathBuf) {
     );
     let age = "name = \"age\"\nkind = \"number\"\nrange = [0, 100]\nbins = 20\nlabels = [\"under_30\", \"30_to_59\", \"60_and_over\"]\nthresholds = [30, 60]\n";
     let model = "backbone = \"tf_efficientnet_lite0\"\nheads = [\"mask\", \"age\", \"tags\"]\n[input]\nsize = [32, 32]\n";
-    for (name, text) in [("mask", mask.as_str()), ("age", age), ("tags", tags), ("model", model)] {
+    for (name, text) in [
+        ("mask", mask.as_str()),
+        ("age", age),
+        ("tags", tags),
+        ("model", model),
+    ] {
         std::fs::write(heads.join(format!("{name}.toml")), text).unwrap();
     }
     (dir, path)
@@ -61,7 +66,15 @@ pub fn prepared() -> (tempfile::TempDir, PathBuf) {
 
 /// Trains on them.
 pub fn train(path: &Path, run: &str, settings: &[&str]) {
-    let mut args = vec!["train", "--data", "faces/all.csv", "--out", run, "--set", "train.batch=16"];
+    let mut args = vec![
+        "train",
+        "--data",
+        "faces/all.csv",
+        "--out",
+        run,
+        "--set",
+        "train.batch=16",
+    ];
     args.extend(["--set", "train.epochs=2", "--set", "train.seed=4"]);
     settings.iter().for_each(|s| args.extend(["--set", s]));
     works(path, &args);
@@ -74,7 +87,10 @@ pub fn page(path: &Path) -> String {
 fn fails(path: &Path, args: &[&str]) -> String {
     let out = hydranet(path, args);
     let message = text(&out.stderr);
-    assert!(!out.status.success() && !message.contains("panicked"), "{args:?}: {message}");
+    assert!(
+        !out.status.success() && !message.contains("panicked"),
+        "{args:?}: {message}"
+    );
     message
 }
 
@@ -107,7 +123,9 @@ fn a_run_leaves_a_page_that_stands_alone_and_that_report_makes_again() {
     assert!(photos.iter().any(|p| p["p"] == PERSON));
     let pictures = told["pictures"].as_array().unwrap();
     for photo in photos {
-        let picture = pictures[photo["i"].as_u64().unwrap() as usize].as_str().unwrap();
+        let picture = pictures[photo["i"].as_u64().unwrap() as usize]
+            .as_str()
+            .unwrap();
         assert!(picture.starts_with("data:image/jpeg;base64,/9j/"));
     }
     let parts = run["parts"].as_array().unwrap();
@@ -115,19 +133,29 @@ fn a_run_leaves_a_page_that_stands_alone_and_that_report_makes_again() {
     assert_eq!(kinds, ["class", "labels", "number", "several"]);
     // Behind every count there are as many photos.
     for cell in parts[0]["cells"].as_array().unwrap() {
-        let behind = photos.iter().filter(|p| p["t"] == cell[0] && p["c"] == cell[1]);
+        let behind = photos
+            .iter()
+            .filter(|p| p["t"] == cell[0] && p["c"] == cell[1]);
         assert_eq!(behind.count() as u64, cell[2].as_u64().unwrap(), "{cell}");
     }
     for (part, head) in parts[1..3].iter().zip(0..) {
         for cell in part["cells"].as_array().unwrap() {
-            let of = |p: &&Value| p["h"][head]["t"][0] == cell[0] && p["h"][head]["s"][0] == cell[1];
+            let of =
+                |p: &&Value| p["h"][head]["t"][0] == cell[0] && p["h"][head]["s"][0] == cell[1];
             let count = photos.iter().filter(of).count() as u64;
-            assert_eq!(count, cell[2].as_u64().unwrap(), "{cell} of {}", part["name"]);
+            assert_eq!(
+                count,
+                cell[2].as_u64().unwrap(),
+                "{cell} of {}",
+                part["name"]
+            );
         }
     }
     let of_tags = |label: u64, has: bool| {
         let says = |list: &Value| list.as_array().unwrap().contains(&label.into());
-        let photos = photos.iter().filter(|p| says(&p["h"][2]["t"]) == has && says(&p["h"][2]["s"]));
+        let photos = photos
+            .iter()
+            .filter(|p| says(&p["h"][2]["t"]) == has && says(&p["h"][2]["s"]));
         photos.count() as u64
     };
     for (label, row) in (0..).zip(parts[3]["rows"].as_array().unwrap()) {
@@ -135,9 +163,15 @@ fn a_run_leaves_a_page_that_stands_alone_and_that_report_makes_again() {
         assert_eq!(row["predicted"].as_u64().unwrap(), said, "{row}");
     }
     // The true number comes from the data.
-    let numbers = photos.iter().filter(|p| p["h"][1]["v"].as_array().is_some_and(|v| v.len() == 4));
+    let numbers = photos
+        .iter()
+        .filter(|p| p["h"][1]["v"].as_array().is_some_and(|v| v.len() == 4));
     assert_eq!(numbers.count(), photos.len());
-    assert_eq!(run["curves"].as_array().unwrap().len(), 4, "loss, F1, accuracy, rates");
+    assert_eq!(
+        run["curves"].as_array().unwrap().len(),
+        4,
+        "loss, F1, accuracy, rates"
+    );
     let errors = &run["errors"];
     assert_eq!(*errors, scores["errors"]);
 }
@@ -158,16 +192,42 @@ fn what_is_not_there_is_said_and_what_is_broken_is_an_error() {
     // Photos that are gone.
     std::fs::rename(path.join("faces/images"), path.join("elsewhere")).unwrap();
     let told = made();
-    assert!(told["pictures"].as_array().unwrap().iter().all(Value::is_null));
+    assert!(
+        told["pictures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(Value::is_null)
+    );
     std::fs::rename(path.join("elsewhere"), path.join("faces/images")).unwrap();
     // A listing that is gone, and given again.
     std::fs::rename(path.join("faces"), path.join("moved")).unwrap();
     let told = made();
-    assert!(notes(&told).contains("--data says where the photos are"), "{}", notes(&told));
+    assert!(
+        notes(&told).contains("--data says where the photos are"),
+        "{}",
+        notes(&told)
+    );
     assert_eq!(told["pictures"].as_array().unwrap().len(), 0);
-    works(&path, &["report", "run", "--data", "moved/all.csv", "--out", "page.html"]);
+    works(
+        &path,
+        &[
+            "report",
+            "run",
+            "--data",
+            "moved/all.csv",
+            "--out",
+            "page.html",
+        ],
+    );
     let told = data(&page(&path.join("page.html")));
-    assert!(told["pictures"].as_array().unwrap().iter().all(Value::is_string));
+    assert!(
+        told["pictures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(Value::is_string)
+    );
     // Tables that are damaged.
     let predictions = run.join("valid_predictions.csv");
     let whole = page(&predictions);
@@ -178,13 +238,21 @@ fn what_is_not_there_is_said_and_what_is_broken_is_an_error() {
     ] {
         std::fs::write(&predictions, whole.replacen(from, to, 1)).unwrap();
         let message = fails(&path, &["report", "run"]);
-        assert!(message.contains(said) && message.contains("valid_predictions.csv"), "{message}");
+        assert!(
+            message.contains(said) && message.contains("valid_predictions.csv"),
+            "{message}"
+        );
     }
     std::fs::write(&predictions, &whole).unwrap();
     std::fs::write(run.join("scores.json"), "{\"heads\": [").unwrap();
     assert!(fails(&path, &["report", "run"]).contains("not the scores of a run"));
     // Scores of another shape are shown as far as they go.
-    for strange in ["[]", "{\"heads\": 3, \"class\": [1]}", "null", "{\"class\":{\"confusion\":[[1],2,[-1]]}}"] {
+    for strange in [
+        "[]",
+        "{\"heads\": 3, \"class\": [1]}",
+        "null",
+        "{\"class\":{\"confusion\":[[1],2,[-1]]}}",
+    ] {
         std::fs::write(run.join("scores.json"), strange).unwrap();
         made();
     }
@@ -220,22 +288,50 @@ fn runs_stand_side_by_side_and_a_model_has_a_page_too() {
         serde_json::from_str(&works(&path, &["compare", "a", "b", "--json"])).unwrap();
     assert_eq!(compare["figures"], said["figures"]);
     let pictures = told["pictures"].as_array().unwrap().len();
-    assert_eq!(pictures, told["runs"][0]["photos"].as_array().unwrap().len(), "once each");
+    assert_eq!(
+        pictures,
+        told["runs"][0]["photos"].as_array().unwrap().len(),
+        "once each"
+    );
     // One that has not ended is shown, and not compared.
     std::fs::remove_file(path.join("b/scores.json")).unwrap();
     works(&path, &["report", "a", "b", "--out", "both.html"]);
     let told = data(&page(&path.join("both.html")));
-    assert!(told["compare"].is_null() && notes(&told).contains("not compared"), "{}", notes(&told));
+    assert!(
+        told["compare"].is_null() && notes(&told).contains("not compared"),
+        "{}",
+        notes(&told)
+    );
 
     works(
         &path,
-        &["report", "--model", "a/best.safetensors", "--data", "faces/all.csv", "--split", "valid", "--out", "model.html"],
+        &[
+            "report",
+            "--model",
+            "a/best.safetensors",
+            "--data",
+            "faces/all.csv",
+            "--split",
+            "valid",
+            "--out",
+            "model.html",
+        ],
     );
     let of_model = data(&page(&path.join("model.html")));
     let of_run = data(&page(&path.join("a/report.html")));
     assert_eq!(of_model["runs"][0]["photos"], of_run["runs"][0]["photos"]);
     assert_eq!(of_model["runs"][0]["errors"], of_run["runs"][0]["errors"]);
-    let message = fails(&path, &["report", "a", "--model", "a/best.safetensors", "--data", "faces/all.csv"]);
+    let message = fails(
+        &path,
+        &[
+            "report",
+            "a",
+            "--model",
+            "a/best.safetensors",
+            "--data",
+            "faces/all.csv",
+        ],
+    );
     assert!(message.contains("--model"), "{message}");
 }
 
@@ -243,7 +339,15 @@ fn runs_stand_side_by_side_and_a_model_has_a_page_too() {
 fn a_run_is_looked_at_before_it_begins_and_while_it_goes_on() {
     let (_dir, path) = prepared();
     let check = |out: &str, settings: &[&str]| {
-        let mut args = vec!["check", "--data", "faces/all.csv", "--show", "10", "--out", out];
+        let mut args = vec![
+            "check",
+            "--data",
+            "faces/all.csv",
+            "--show",
+            "10",
+            "--out",
+            out,
+        ];
         args.extend(["--set", "train.batch=8"]);
         settings.iter().for_each(|s| args.extend(["--set", s]));
         works(&path, &args);
@@ -252,20 +356,39 @@ fn a_run_is_looked_at_before_it_begins_and_while_it_goes_on() {
     let told = data(&page(&path.join("plain.html")));
     let photos = told["photos"].as_array().unwrap();
     assert_eq!(photos.len(), 10);
-    let target = |photo: &Value, head: usize| photo["targets"][head][1].as_str().unwrap().to_string();
+    let target =
+        |photo: &Value, head: usize| photo["targets"][head][1].as_str().unwrap().to_string();
     let whole = |p: &Value| ["worn", "not_worn", LABEL].contains(&target(p, 0).as_str());
     assert!(photos.iter().all(whole), "unmixed: one label");
     assert!(photos.iter().all(|p| target(p, 1).starts_with("about ")));
     check("mixed.html", &["train.mix_up=1"]);
     let mixed = data(&page(&path.join("mixed.html")));
-    assert!(mixed["photos"].as_array().unwrap().iter().any(|p| target(p, 0).contains(' ')));
+    assert!(
+        mixed["photos"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|p| target(p, 0).contains(' '))
+    );
     check("sheet.png", &[]);
     let picture = image::open(path.join("sheet.png")).unwrap();
     // Ten photos of 32 × 32 in rows of four, with four pixels around.
-    assert_eq!((picture.width(), picture.height()), (4 * 36 + 4, 3 * 36 + 4));
+    assert_eq!(
+        (picture.width(), picture.height()),
+        (4 * 36 + 4, 3 * 36 + 4)
+    );
     assert!(fails(&path, &["check", "--data", "faces/all.csv", "--show", "0"]).contains("--show"));
 
-    let args = ["train", "--data", "faces/all.csv", "--out", "run", "--live", "--set", "train.epochs=1"];
+    let args = [
+        "train",
+        "--data",
+        "faces/all.csv",
+        "--out",
+        "run",
+        "--live",
+        "--set",
+        "train.epochs=1",
+    ];
     works(&path, &[&args[..], &["--set", "train.batch=16"]].concat());
     let told = page(&path.join("run/report.html"));
     assert!(!told.contains("http-equiv=\"refresh\""), "it has ended");

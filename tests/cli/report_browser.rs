@@ -105,7 +105,10 @@ fn a_page_of_a_run_can_be_clicked_through() {
         return;
     };
     assert!(!dom.contains("<title>ran</title>"), "a name was run");
-    assert!(dom.contains("&lt;img src=x onerror=") && EVIL.contains("<img"), "and is shown");
+    assert!(
+        dom.contains("&lt;img src=x onerror=") && EVIL.contains("<img"),
+        "and is shown"
+    );
     assert!(dom.contains("&lt;script&gt;document") && LABEL.contains("<script>"));
     let said = output(&dom);
     let expected = [

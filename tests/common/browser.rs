@@ -23,20 +23,35 @@ pub fn browse(page: &str, script: &str) -> Option<String> {
     let script = format!("<script>{script}</script></body>");
     std::fs::write(&path, page.replace("</body>", &script)).unwrap();
     let result = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        .arg(format!("--user-data-dir={}", dir.path().join("profile").display()))
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            dir.path().join("profile").display()
+        ))
         .args(["--virtual-time-budget=3000", "--dump-dom"])
         .arg(format!("file://{}", path.display()))
         .output()
         .unwrap();
     let dom = String::from_utf8(result.stdout).unwrap();
-    assert!(dom.contains("</html>"), "{}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        dom.contains("</html>"),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
     Some(dom)
 }
 
 /// The text of the element `out` that a script has added.
 pub fn output(dom: &str) -> String {
-    let start = dom.find("<pre id=\"out\">").expect("the script came to its end") + 14;
+    let start = dom
+        .find("<pre id=\"out\">")
+        .expect("the script came to its end")
+        + 14;
     let end = start + dom[start..].find("</pre>").unwrap();
     let text = dom[start..end].replace("&lt;", "<").replace("&gt;", ">");
     text.replace("&nbsp;", "\u{a0}").replace("&amp;", "&")

@@ -74,31 +74,56 @@ fn a_run_writes_events_that_say_what_its_tables_say() {
     assert!(!outcome.stopped);
     let found = values(&bench.bytes("run", file));
     let scalar = |tag: &str| -> Vec<(u64, f32)> {
-        let of = found.get(tag).unwrap_or_else(|| panic!("no {tag} in {:?}", found.keys()));
-        let number = |value: &[u8]| f32::from_le_bytes(field(value, 2).unwrap().try_into().unwrap());
-        of.iter().map(|(step, value)| (*step, number(value))).collect()
+        let of = found
+            .get(tag)
+            .unwrap_or_else(|| panic!("no {tag} in {:?}", found.keys()));
+        let number =
+            |value: &[u8]| f32::from_le_bytes(field(value, 2).unwrap().try_into().unwrap());
+        of.iter()
+            .map(|(step, value)| (*step, number(value)))
+            .collect()
     };
     let records = &outcome.progress.records;
     assert_eq!(scalar("loss/train").len(), records.len());
     for (i, record) in records.iter().enumerate() {
         let step = record.epoch as u64;
         assert_eq!(scalar("loss/train")[i], (step, record.train_loss as f32));
-        assert_eq!(scalar("macro_f1/class")[i], (step, record.macro_f1.unwrap() as f32));
-        assert_eq!(scalar("macro_f1/age")[i], (step, record.head_macro_f1[2].unwrap() as f32));
-        assert_eq!(scalar("learning_rate/heads")[i], (step, record.lr_heads.unwrap() as f32));
+        assert_eq!(
+            scalar("macro_f1/class")[i],
+            (step, record.macro_f1.unwrap() as f32)
+        );
+        assert_eq!(
+            scalar("macro_f1/age")[i],
+            (step, record.head_macro_f1[2].unwrap() as f32)
+        );
+        assert_eq!(
+            scalar("learning_rate/heads")[i],
+            (step, record.lr_heads.unwrap() as f32)
+        );
         let norm = record.gradients.as_ref().unwrap().norms[0].unwrap();
         assert_eq!(scalar("gradient/mask")[i], (step, norm as f32));
     }
     assert_eq!(scalar("cosine/mask_age").len(), records.len());
     let scores = outcome.scores.unwrap();
-    assert_eq!(scalar("final/macro_f1/class"), [(2, scores.class.macro_f1 as f32)]);
+    assert_eq!(
+        scalar("final/macro_f1/class"),
+        [(2, scores.class.macro_f1 as f32)]
+    );
     // Pictures are PNGs of the sides that are said.
-    for (tag, side) in [("photos/0", 32), ("confusion/mask", 3 * 16), ("confusion/class", 18 * 16)] {
+    for (tag, side) in [
+        ("photos/0", 32),
+        ("confusion/mask", 3 * 16),
+        ("confusion/class", 18 * 16),
+    ] {
         let picture = field(&found[tag][0].1, 4).unwrap();
         let png = image::load_from_memory(&field(&picture, 4).unwrap()).unwrap();
         let said = |f| u64::from_le_bytes(field(&picture, f).unwrap().try_into().unwrap());
         assert_eq!((said(1), said(2)), (side, side), "{tag}");
-        assert_eq!((png.height() as u64, png.width() as u64), (side, side), "{tag}");
+        assert_eq!(
+            (png.height() as u64, png.width() as u64),
+            (side, side),
+            "{tag}"
+        );
     }
     assert!(found.contains_key("photos/15") && !found.contains_key("photos/16"));
     for part in ["experiment", "session_start_info", "session_end_info"] {
@@ -108,7 +133,11 @@ fn a_run_writes_events_that_say_what_its_tables_say() {
     let plain = Bench::config(&["train.report_gradients=1"]).unwrap();
     bench.train(&plain, "plain", false, None).unwrap();
     for name in ["best.safetensors", "metrics.csv", "scores.json"] {
-        assert_eq!(bench.bytes("run", name), bench.bytes("plain", name), "{name}");
+        assert_eq!(
+            bench.bytes("run", name),
+            bench.bytes("plain", name),
+            "{name}"
+        );
     }
     assert!(!bench.out("plain").join("tensorboard").exists());
 }

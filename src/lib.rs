@@ -45,7 +45,7 @@
 //! |---|---|
 //! | `cli` | the command: arguments in, library calls, text out |
 //! | `init` | heads and a listing out of photos as they are |
-//! | `report` | what people look at: the pages of an audit and of health, heat over photos |
+//! | `report` | what people look at: the pages of a run, of an audit and of health, figures, heat over photos |
 //! | `audit` | wrong labels, persons, health of a collection |
 //! | `experiment` | variants × folds × seeds, compared with intervals |
 //! | `train` | the trainer, losses, mixing, optimisers, configuration, the run's folder |

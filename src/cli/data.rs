@@ -10,6 +10,8 @@ use crate::data::check::check;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
 use crate::data::split_report::SplitReport;
+use crate::report::sheet;
+use crate::train::preview::preview;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,18 @@ pub(crate) struct Check {
     /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
     #[arg(long, value_name = "FILE")]
     corrections: Vec<PathBuf>,
+    /// Also show the first N photos as the network sees them in training, augmented and mixed, with what they are taught as: the
+    /// first thing to look at. Written to --out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=2000))]
+    show: Option<u16>,
+    /// Where --show goes: a page, or a picture if its name ends in .png.
+    #[arg(
+        long,
+        default_value = "sheet.html",
+        value_name = "FILE",
+        requires = "show"
+    )]
+    out: PathBuf,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -78,6 +92,11 @@ impl Check {
             if let Some(dataset) = &dataset {
                 say(SplitReport::new(dataset, &spec.taxonomy()?)?);
             }
+        }
+        if let (Some(count), Some(dataset)) = (self.show, &dataset) {
+            let photos = preview(&config, dataset, count.into())?;
+            sheet::write(&spec, &photos, &self.out)?;
+            note(format!("to look at  {}", self.out.display()));
         }
         Ok(if good {
             ExitCode::SUCCESS

@@ -3,7 +3,9 @@
 use super::ConfigArgs;
 use super::output::say;
 use super::portraits::{PortraitConfig, write_portraits};
+use super::report::REPORT;
 use super::run_data::RunData;
+use super::train::How;
 use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
@@ -84,8 +86,7 @@ impl Demo {
                 ..RunData::default()
             },
             &run,
-            false,
-            false,
+            How::default(),
         )?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));
@@ -134,6 +135,7 @@ impl Demo {
             start.elapsed().as_secs_f64()
         ));
         say(format!("model    {}", model.display()));
+        say(format!("to look at  {}", run.join(REPORT).display()));
         say(format!("figures  {}", run.join("metrics.csv").display()));
         say(format!("portraits {}", self.out.join("images").display()));
         Ok(ExitCode::SUCCESS)

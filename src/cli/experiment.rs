@@ -8,8 +8,10 @@ use crate::experiment::{
     Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, Variant, collect, run,
     to_markdown,
 };
+use crate::io::write_atomically;
+use crate::report::figure::differences;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `hydranet experiment`.
@@ -80,7 +82,7 @@ impl Experiment {
             }
         };
         let mut progress = Progress::new("experiment");
-        let mut shown: (Vec<String>, usize) = Default::default();
+        let mut shown: (Vec<String>, (usize, usize)) = Default::default();
         let outcome = run(&plan, out, stop_on_ctrl_c(), &mut |event| match event {
             Event::Begin {
                 run,
@@ -90,7 +92,8 @@ impl Experiment {
                 resumed,
             } => {
                 let config = &plan.variants[run.variant].config;
-                shown = (config.model.heads.clone(), config.train.batch);
+                let all = (config.train.epochs, config.train.batch);
+                shown = (config.model.heads.clone(), all);
                 let (fold, seed) = (run.fold, run.seed);
                 let again = if *resumed { ", going on" } else { "" };
                 progress.line(&format!(
@@ -116,7 +119,7 @@ impl Experiment {
         progress.end();
         let outcome = outcome?;
         if let Some(comparison) = &outcome.comparison {
-            super::plot::differences(comparison, &out.join("results.svg"))?;
+            draw(comparison, out)?;
             say(comparison);
         }
         show_states(&outcome);
@@ -129,6 +132,14 @@ impl Experiment {
         } else {
             ExitCode::SUCCESS
         })
+    }
+}
+
+/// Writes results.svg, if there is a difference to be drawn.
+fn draw(comparison: &Comparison, out: &Path) -> crate::Result<()> {
+    match differences(comparison) {
+        Some(figure) => write_atomically(&out.join("results.svg"), figure.file().as_bytes()),
+        None => Ok(()),
     }
 }
 
@@ -207,7 +218,7 @@ impl Compare {
         if let Some(out) = &self.out {
             let _lock = crate::io::lock::FolderLock::take(out)?;
             comparison.write(out)?;
-            super::plot::differences(&comparison, &out.join("results.svg"))?;
+            draw(&comparison, out)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -106,7 +106,8 @@ impl Label {
                 // Without a validation side an epoch has no figures.
                 Event::Training(crate::train::trainer::Event::Epoch(_)) => {}
                 Event::Training(event) => {
-                    show_training(&mut progress, &names, config.train.batch, event);
+                    let all = (config.train.epochs, config.train.batch);
+                    show_training(&mut progress, &names, all, event);
                 }
             },
         );

@@ -27,9 +27,9 @@ mod label;
 pub mod load;
 mod model;
 mod output;
-mod plot;
 pub mod portraits;
 mod predict;
+mod report;
 mod run_data;
 mod sides;
 mod stop;
@@ -71,6 +71,8 @@ enum Command {
     Evaluate(model::Evaluate),
     /// Train variants of a baseline over folds of persons and seeds, and compare them.
     Experiment(experiment::Experiment),
+    /// Make a page of a run, or of several side by side: curves, confusions, errors, and the photos behind every count.
+    Report(Box<report::Report>),
     /// Compare finished runs: what differs, by how much, and whether that is more than chance.
     Compare(experiment::Compare),
     /// Compare rules that decide the final class, or write a model file with one of them.
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Train(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Experiment(c) => c.run(),
+        Command::Report(c) => c.run(),
         Command::Compare(c) => c.run(),
         Command::Decide(c) => c.run(),
         Command::Calibrate(c) => c.run(),

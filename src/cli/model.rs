@@ -3,15 +3,16 @@
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::views::ViewArgs;
+use crate::data::dataset::Dataset;
 use crate::data::seen::Sides;
 use crate::eval::evaluate::{logits, score, score_ensemble};
 use crate::eval::predictions::write_predictions;
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport};
 use crate::model_file::{Description, Seen, SeenSides};
 use crate::train::finished::{cache_beside, features_of_file};
-use crate::{LayerSpec, ModelFile, PoolKind, WeightDType};
+use crate::{Ensemble, LayerSpec, ModelFile, PoolKind, Prediction, WeightDType};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `hydranet evaluate`.
@@ -44,29 +45,15 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
-        let ensemble = self.views.open(&self.model)?;
-        let models: Vec<_> = ensemble.members().iter().map(|m| m.description()).collect();
-        let (dataset, indices, sides) = self.data.select(&models, &self.split)?;
-        let mut progress = Progress::new("evaluate");
-        let mut tell = |done| progress.show(done, indices.len());
+        let Evaluation {
+            ensemble,
+            dataset,
+            indices,
+            sides,
+            predictions,
+            report,
+        } = Evaluation::new(&self.model, &self.views, &self.data, &self.split)?;
         let taxonomy = ensemble.taxonomy();
-        let (predictions, report) = match self.with_kept_features(&models) {
-            Some((file, cache)) => {
-                let model = file.build()?;
-                let data = (&dataset, &indices[..]);
-                let kept = features_of_file((&file, &model), data, Some(&cache), &mut tell)?;
-                let logits = logits(&model, &kept)?;
-                score(
-                    taxonomy,
-                    &file.description.decision,
-                    &dataset,
-                    &indices,
-                    &logits,
-                )?
-            }
-            None => score_ensemble(&ensemble, &dataset, &indices, &mut tell)?,
-        };
-        progress.end();
         let coverage = if self.coverage {
             Coverage::of_predictions(taxonomy, &dataset, &indices, &predictions)
         } else {
@@ -95,16 +82,66 @@ impl Evaluate {
     }
 }
 
-impl Evaluate {
-    /// The model's file and the folder of kept features, if it is one model that looks at whole photos, in a run that kept some.
-    fn with_kept_features(&self, models: &[&Description]) -> Option<(ModelFile, PathBuf)> {
-        if models.len() > 1 || self.views.views().is_some() {
-            return None;
-        }
-        let cache = cache_beside(&self.model)?;
-        // The manifest of an ensemble of one may ask for views, and is no model's file.
-        Some((ModelFile::read(&self.model).ok()?, cache))
+/// What a model, or several together, say of labelled photos.
+pub(super) struct Evaluation {
+    pub(super) ensemble: Ensemble,
+    pub(super) dataset: Dataset,
+    /// The photos that are scored.
+    pub(super) indices: Vec<usize>,
+    sides: Sides,
+    pub(super) predictions: Vec<Prediction>,
+    pub(super) report: ScoreReport,
+}
+
+impl Evaluation {
+    /// Of the photos on one side, or `all`.
+    pub(super) fn new(
+        model: &Path,
+        views: &ViewArgs,
+        data: &DataArgs,
+        split: &str,
+    ) -> crate::Result<Self> {
+        let ensemble = views.open(model)?;
+        let models: Vec<_> = ensemble.members().iter().map(|m| m.description()).collect();
+        let (dataset, indices, sides) = data.select(&models, split)?;
+        let mut progress = Progress::new("evaluate");
+        let mut tell = |done| progress.show(done, indices.len());
+        let taxonomy = ensemble.taxonomy();
+        let (predictions, report) = match with_kept_features(model, views, &models) {
+            Some((file, cache)) => {
+                let model = file.build()?;
+                let data = (&dataset, &indices[..]);
+                let kept = features_of_file((&file, &model), data, Some(&cache), &mut tell)?;
+                let logits = logits(&model, &kept)?;
+                let decision = &file.description.decision;
+                score(taxonomy, decision, &dataset, &indices, &logits)?
+            }
+            None => score_ensemble(&ensemble, &dataset, &indices, &mut tell)?,
+        };
+        progress.end();
+        Ok(Self {
+            ensemble,
+            dataset,
+            indices,
+            sides,
+            predictions,
+            report,
+        })
     }
+}
+
+/// The model's file and the folder of kept features, if it is one model that looks at whole photos, in a run that kept some.
+fn with_kept_features(
+    model: &Path,
+    views: &ViewArgs,
+    models: &[&Description],
+) -> Option<(ModelFile, PathBuf)> {
+    if models.len() > 1 || views.views().is_some() {
+        return None;
+    }
+    let cache = cache_beside(model)?;
+    // The manifest of an ensemble of one may ask for views, and is no model's file.
+    Some((ModelFile::read(model).ok()?, cache))
 }
 
 #[derive(serde::Serialize)]

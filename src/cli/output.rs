@@ -36,6 +36,10 @@ pub(crate) struct Progress {
     /// When this stretch was first heard of, and how far it was then: the rate counts from there.
     start: (Instant, usize),
     last: Instant,
+    /// How far it is.
+    at: usize,
+    /// The best score of the run that is shown.
+    best: Option<f64>,
 }
 
 impl Progress {
@@ -62,13 +66,16 @@ impl Progress {
             unit,
             start: (now, 0),
             last: now,
+            at: 0,
+            best: None,
         }
     }
 
-    /// From here on, it is of another stretch of the work.
+    /// From here on, it is of another stretch of the work, or of the same begun anew.
     fn turn_to(&mut self, what: &str, done: usize) {
-        if self.what != what {
+        if self.what != what || done < self.at {
             self.what = what.into();
+            self.best = None;
             self.start = (Instant::now(), done);
             if let Some(bar) = &self.bar {
                 bar.set_position(done as u64);
@@ -78,6 +85,7 @@ impl Progress {
     }
 
     pub(crate) fn show(&mut self, done: usize, of: usize) {
+        self.at = done;
         if let Some(bar) = &self.bar {
             bar.set_message(crate::escape::printable(&self.what).into_owned());
             bar.set_length(of as u64);
@@ -112,11 +120,11 @@ impl Progress {
     }
 }
 
-/// Shows a training run's events.
+/// Shows a training run's events: one bar for all its `epochs` of steps of `batch` photos, and a line an epoch.
 pub(crate) fn show_training(
     progress: &mut Progress,
     heads: &[String],
-    batch: usize,
+    (epochs, batch): (usize, usize),
     event: &Event,
 ) {
     match event {
@@ -139,15 +147,20 @@ pub(crate) fn show_training(
             loss,
             ..
         } => {
-            let what = format!("epoch {epoch}");
-            progress.turn_to(&what, step * batch);
-            progress.show(step * batch, steps * batch);
+            let done = ((epoch - 1) * steps + step) * batch;
+            progress.turn_to("training", done);
+            progress.show(done, epochs * steps * batch);
             if let Some(bar) = &progress.bar {
-                bar.set_message(format!("{what}, loss {loss:.3}"));
+                let best = progress
+                    .best
+                    .map_or(String::new(), |f1| format!(", best {f1:.3}"));
+                bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.3}{best}"));
             }
         }
         Event::Warning(text) => progress.line(text),
         Event::Epoch(r) => {
+            let better = |f1: &f64| progress.best.is_none_or(|best| *f1 > best);
+            progress.best = r.macro_f1.filter(better).or(progress.best);
             let figure = |f: Option<f64>| f.map_or("–".into(), |f| format!("{f:.3}"));
             let mut text = format!("epoch {}: loss {:.3}", r.epoch, r.train_loss);
             if let Some(loss) = r.valid_loss {

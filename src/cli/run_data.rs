@@ -21,6 +21,11 @@ pub(super) struct RunData {
 }
 
 impl RunData {
+    /// Whether a run's folder says on what it was trained.
+    pub(super) fn is_in(run: &Path) -> bool {
+        run.join(NAME).is_file()
+    }
+
     /// What is given, unless it is nothing: then what the run in this folder began with.
     ///
     /// # Errors

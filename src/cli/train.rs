@@ -4,6 +4,7 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::report::{REPORT, write_page};
 use super::run_data::RunData;
 use super::sides::SplitFiles;
 use super::terminal::note;
@@ -11,15 +12,17 @@ use crate::data::dataset::{Dataset, Split};
 use crate::data::sampling::Sampling;
 use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
+use crate::io::write_atomically;
 use crate::model::JOINT;
 use crate::model_file::Tensors;
+use crate::report::figure::learning_rates;
 use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::dry_run::{Part, Plan, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::imbalance::{Imbalance, imbalances};
 use crate::train::loss::unseen::without_photos;
 use crate::train::run_folder::RunFolder;
-use crate::train::trainer::{Outcome, Trainer};
+use crate::train::trainer::{Event, Outcome, Trainer};
 use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,9 @@ pub(crate) struct Train {
     /// in --out.
     #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
     find_lr: bool,
+    /// Write report.html after every epoch too; a browser that shows it loads it again by itself.
+    #[arg(long, conflicts_with_all = ["dry_run", "find_lr"])]
+    live: bool,
     /// Name photos that cannot be read, and train without them; with --resume a run goes on without photos that broke since.
     #[arg(long, conflicts_with = "dry_run")]
     skip_broken: bool,
@@ -147,8 +153,11 @@ impl Train {
             &self.config.heads,
             &data,
             out,
-            self.resume,
-            self.skip_broken,
+            How {
+                resume: self.resume,
+                skip_broken: self.skip_broken,
+                live: self.live,
+            },
         )?;
         if outcome.stopped && !RunFolder::holds_run(out) {
             say("stopped before training began");
@@ -171,6 +180,7 @@ impl Train {
             None => "nothing was measured without a labelled validation split: the last epoch is the model".into(),
         });
         say(format!("the model is {}", out.join(BEST).display()));
+        say(format!("to look at  {}", out.join(REPORT).display()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -189,11 +199,13 @@ impl Train {
             out,
             100,
             stop_on_ctrl_c(),
-            &mut |event| show_training(&mut progress, &[], config.train.batch, event),
+            &mut |event| show_training(&mut progress, &[], (1, config.train.batch), event),
         );
         progress.end();
         let trials = trials?;
-        super::plot::learning_rates(&trials, &out.join("lr.svg"))?;
+        if let Some(figure) = learning_rates(&trials) {
+            write_atomically(&out.join("lr.svg"), figure.file().as_bytes())?;
+        }
         match suggestion(&trials) {
             Some(factor) => say(format!(
                 "try train.lr_backbone={:.1e} train.lr_heads={:.1e}; the course of the loss is in {}",
@@ -282,20 +294,28 @@ fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::R
     ))
 }
 
-/// Reads the data, splits it, and trains.
+/// How a run is begun and shown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct How {
+    pub(crate) resume: bool,
+    pub(crate) skip_broken: bool,
+    /// Whether its page is written after every epoch.
+    pub(crate) live: bool,
+}
+
+/// Reads the data, splits it, trains, and writes the run's page.
 pub(crate) fn run(
     config: &Config,
     heads: &Path,
     data: &RunData,
     out: &Path,
-    resume: bool,
-    skip_broken: bool,
+    how: How,
 ) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
     let (mut dataset, weights) = open(config, heads, data)?;
     // Kept features are computed from every photo before training begins anyway.
-    let look = skip_broken || !config.train.keeps_features();
-    if look && !find_broken(config, &mut dataset, skip_broken)? {
+    let look = how.skip_broken || !config.train.keeps_features();
+    if look && !find_broken(config, &mut dataset, how.skip_broken)? {
         return Ok(Outcome {
             stopped: true,
             progress: Default::default(),
@@ -308,17 +328,27 @@ pub(crate) fn run(
         .collect();
     data.write(out)?;
     let mut progress = Progress::new("train");
-    let batch = config.train.batch;
+    let all = (config.train.epochs, config.train.batch);
     let outcome = Trainer::new(config, weights, &dataset)
         .out(out)
-        .resume(resume)
+        .resume(how.resume)
         .stop(stop_on_ctrl_c())
         .on_event(|event| {
-            show_training(&mut progress, &names, batch, event);
+            show_training(&mut progress, &names, all, event);
+            if let (true, Event::Epoch(_)) = (how.live, event)
+                && let Err(e) = write_page(out, &dataset, true)
+            {
+                // The run is worth more than its picture.
+                progress.line(&format!("warning: the page is not fresh: {e:#}"));
+            }
         })
         .run();
     progress.end();
-    outcome
+    let outcome = outcome?;
+    if !outcome.stopped {
+        write_page(out, &dataset, false)?;
+    }
+    Ok(outcome)
 }
 
 /// Decodes every photo once, and names those that are passed over; false if stopped.

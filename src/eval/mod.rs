@@ -6,6 +6,8 @@ pub mod decide;
 pub mod evaluate;
 pub mod metrics;
 pub mod predictions;
+#[cfg(feature = "audit")]
+pub(crate) mod read_predictions;
 pub mod score;
 
 #[cfg(all(test, feature = "cli"))]

@@ -5,7 +5,8 @@ use crate::data::label_cell::written;
 use crate::data::targets::{labels_of, labels_that_apply};
 use crate::error::Result;
 use crate::head::NUMBER_COLUMNS;
-use crate::io::table::write_csv;
+use crate::io::table::to_csv;
+use crate::io::write_atomically;
 use crate::predict::{HeadPrediction, Prediction};
 use crate::taxonomy::Taxonomy;
 use std::path::Path;
@@ -24,6 +25,20 @@ pub fn write_predictions(
     indices: &[usize],
     predictions: &[Prediction],
 ) -> Result<()> {
+    let text = predictions_csv(taxonomy, dataset, indices, predictions)?;
+    write_atomically(path, text.as_bytes())
+}
+
+/// The text that [`write_predictions`] writes.
+///
+/// # Errors
+/// If there is another number of cells in a row than of columns.
+pub(crate) fn predictions_csv(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    predictions: &[Prediction],
+) -> Result<String> {
     let mut header: Vec<String> = ["path", "class", "name", "prob"].map(String::from).to_vec();
     for (i, head) in taxonomy.heads().iter().enumerate() {
         header.extend([head.clone(), format!("{head}_truth")]);
@@ -59,7 +74,7 @@ pub fn write_predictions(
         row.extend(dataset.listing(sample));
         row
     });
-    write_csv(path, &header, rows)
+    to_csv(&header, rows)
 }
 
 /// What a head says in its column: its label, or those of several at once; nothing where it does not apply.

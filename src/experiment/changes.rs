@@ -46,7 +46,7 @@ pub(crate) fn comparable(config: &Config) -> Result<Table> {
 /// As [`comparable`], of a table read from `config.toml`.
 pub(crate) fn without_details(mut config: Table) -> Table {
     if let Some(Value::Table(train)) = config.get_mut("train") {
-        for key in ["seed", "queue_mib", "feature_cache"] {
+        for key in ["seed", "queue_mib", "feature_cache", "tensorboard"] {
             train.remove(key);
         }
     }

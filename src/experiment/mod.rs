@@ -24,7 +24,7 @@ pub use figure::Figure;
 pub use file::ExperimentFile;
 pub use plan::{Plan, Variant};
 pub use run::{Event, Outcome, run};
-pub use runs::collect;
+pub use runs::{Collected, collect};
 pub use state::State;
 pub use statistics::{PairedDifference, mean, paired_difference};
 pub use table::to_markdown;

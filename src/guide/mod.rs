@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 18] = [
+pub(crate) const CHAPTERS: [(&str, &str); 19] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
@@ -10,6 +10,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 18] = [
     ("mixing", include_str!("mixing.md")),
     ("teachers", include_str!("teachers.md")),
     ("evaluation", include_str!("evaluation.md")),
+    ("report", include_str!("report.md")),
     ("experiments", include_str!("experiments.md")),
     ("health", include_str!("health.md")),
     ("wrong_labels", include_str!("wrong_labels.md")),
@@ -38,6 +39,8 @@ pub mod mixing {}
 pub mod teachers {}
 #[doc = include_str!("evaluation.md")]
 pub mod evaluation {}
+#[doc = include_str!("report.md")]
+pub mod report {}
 #[doc = include_str!("experiments.md")]
 pub mod experiments {}
 #[doc = include_str!("health.md")]

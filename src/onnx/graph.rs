@@ -1,6 +1,6 @@
 //! An ONNX graph while it is made: nodes, constants, inputs and outputs. Fields are numbered as in `onnx.proto3`.
 
-use super::wire::Message;
+use crate::io::wire::Message;
 use std::collections::HashMap;
 
 /// A setting of a node.

@@ -19,7 +19,6 @@ mod layers;
 mod reads;
 mod steps;
 mod tokens;
-mod wire;
 
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;

@@ -216,6 +216,12 @@ pub(super) struct EpochBatches<'a> {
 }
 
 impl EpochBatches<'_> {
+    /// The photos of a step, as places in the data set.
+    pub(super) fn photos(&self, number: usize) -> impl Iterator<Item = usize> + '_ {
+        let places = self.steps[number].photos.iter();
+        places.map(|place| self.batches.train[*place])
+    }
+
     /// The batch of a step: that after the one before, or the first that is loaded.
     ///
     /// # Errors

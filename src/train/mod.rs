@@ -18,10 +18,12 @@ pub(crate) mod mix;
 mod network;
 mod one_head;
 pub(crate) mod optim;
+pub(crate) mod preview;
 mod run;
 pub(crate) mod run_folder;
 mod step;
 mod teacher;
+mod tensorboard;
 pub(crate) mod trainer;
 mod validation;
 

@@ -287,6 +287,13 @@ impl<'a> Run<'a> {
             progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
         }
         self.models.write(&record, tensors, better)?;
+        let (steps, config) = (self.batches.steps(), &self.config.train);
+        let (last, all) = (progress.epochs * steps - 1, config.epochs * steps);
+        let lr = schedule::factor(last, all, config.warm_up, config.final_lr);
+        record.lr_heads = Some(lr * config.lr_heads);
+        let trained = self.network.variables.vars();
+        let of_backbone = trained.keys().any(|name| name.starts_with("backbone."));
+        record.lr_backbone = of_backbone.then_some(lr * config.lr_backbone);
         (record.head_weights, record.gradients) = progress.balancing.end_epoch();
         progress.records.push(record);
         let heads = self.objective.tasks.heads();

@@ -5,6 +5,7 @@ pub use super::event::Event;
 use super::loss::Loss;
 use super::run::{Run, check};
 use super::run_folder::{Progress, RunFolder};
+use super::tensorboard::Board;
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::eval::score::ScoreReport;
@@ -158,14 +159,22 @@ impl<'a> Trainer<'a> {
             run.save()?;
             return Ok(ended(run, true, None));
         }
+        let mut board = Board::open(self.config, self.dataset, &self.out)?;
         while !run.finished() {
             if !run.epoch(stop, &mut on_event)? {
                 return Ok(ended(run, true, None));
             }
+            if let (Some(board), Some(record)) = (&mut board, run.progress.records.last()) {
+                board.epoch(record)?;
+            }
         }
+        let ended_before = run.progress.finished;
         run.progress.finished = true;
         run.save()?;
         let scores = run.validation.finish(&run.models.folder)?;
+        if let (Some(board), Some(scores), false) = (&mut board, &scores, ended_before) {
+            board.end(run.progress.epochs, scores)?;
+        }
         Ok(ended(run, false, scores))
     }
 }

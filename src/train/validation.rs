@@ -107,6 +107,8 @@ impl<'a> Validation<'a> {
             head_accuracy: none.clone(),
             head_macro_f1: none,
             head_weights: Vec::new(),
+            lr_backbone: None,
+            lr_heads: None,
             gradients: None,
         };
         if self.photos.is_empty() {

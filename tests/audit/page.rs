@@ -1,5 +1,6 @@
 //! The page to look at suspects: what is in it, that nothing in the data can break out of it, and the review in a browser.
 
+use crate::common::browser::{browse, data, output};
 use crate::common::runs;
 use crate::common::runs::HEADS;
 use hydranet::Result;
@@ -9,9 +10,7 @@ use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use hydranet::data::corrections::Corrections;
 use hydranet::data::dataset::Dataset;
 use hydranet::report::audit::{Page, PageConfig};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// A name that would run if it were taken for HTML, and one that would end the element that holds the data.
@@ -80,13 +79,6 @@ fn audited(shown: usize) -> (tempfile::TempDir, Dataset, String) {
     };
     let page = page.render(&shown).unwrap();
     (dir, dataset, page)
-}
-
-/// What the page is told.
-fn data(page: &str) -> Value {
-    let start = page.find("type=\"application/json\">").unwrap() + 24;
-    let end = start + page[start..].find("</script>").unwrap();
-    serde_json::from_str(&page[start..end]).unwrap()
 }
 
 #[test]
@@ -183,57 +175,6 @@ fn a_name_cannot_break_out_of_the_page() -> Result<()> {
     assert!(!dom.contains("<title>ran</title>"), "a name was run");
     assert!(dom.contains("&lt;img src=x onerror="), "and is shown");
     Ok(())
-}
-
-/// A browser, if there is one.
-fn chromium() -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    std::env::split_paths(&folders)
-        .flat_map(|folder| names.map(|n| folder.join(n)))
-        .find(|path| path.is_file())
-}
-
-/// The document after a page and a further script have run; `None`, and a word on it, without a browser.
-fn browse(page: &str, script: &str) -> Option<String> {
-    let Some(browser) = chromium() else {
-        eprintln!("skipped: there is no Chromium on this machine");
-        return None;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("page.html");
-    let script = format!("<script>{script}</script></body>");
-    std::fs::write(&path, page.replace("</body>", &script)).unwrap();
-    let result = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .arg(format!(
-            "--user-data-dir={}",
-            dir.path().join("profile").display()
-        ))
-        .args(["--virtual-time-budget=3000", "--dump-dom"])
-        .arg(format!("file://{}", path.display()))
-        .output()
-        .unwrap();
-    let dom = String::from_utf8(result.stdout).unwrap();
-    assert!(
-        dom.contains("</html>"),
-        "{}",
-        String::from_utf8_lossy(&result.stderr)
-    );
-    Some(dom)
-}
-
-/// The text of the element `out` that a script has added.
-fn output(dom: &str) -> String {
-    let start = dom.find("<pre id=\"out\">").unwrap() + 14;
-    let end = start + dom[start..].find("</pre>").unwrap();
-    let text = dom[start..end].replace("&lt;", "<").replace("&gt;", ">");
-    text.replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
 }
 
 /// Presses keys and shows the file of corrections.

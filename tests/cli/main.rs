@@ -17,6 +17,8 @@ mod portraits;
 #[cfg(unix)]
 mod reading;
 mod readme;
+mod report;
+mod report_browser;
 mod seen;
 #[cfg(target_os = "linux")]
 mod whole;

@@ -3,6 +3,8 @@
 // No room uses all of it.
 #![allow(dead_code)]
 
+#[cfg(feature = "cli")]
+pub mod browser;
 pub mod differences;
 #[cfg(feature = "cli")]
 pub mod drawn;

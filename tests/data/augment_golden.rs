@@ -100,7 +100,12 @@ fn what_a_jpeg_keeps_is_what_libjpeg_keeps() {
         };
         image.jpeg(quality.parse().unwrap()).unwrap();
         let expected = bytes(expected);
-        let differ = image.bytes.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        let differ = image
+            .bytes
+            .iter()
+            .zip(&expected)
+            .filter(|(a, b)| a != b)
+            .count();
         if differ > 0 {
             off.push(format!("{name}: {differ} of {} differ", expected.len()));
         }

@@ -11,6 +11,7 @@ mod multi_label;
 mod numbers;
 mod own;
 mod teacher;
+mod tensorboard;
 mod train;
 mod trust_resume;
 mod trust_runs;

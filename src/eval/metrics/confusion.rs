@@ -95,7 +95,7 @@ impl ConfusionMatrix {
         (0..self.num_classes()).map(|t| self.row(t)).collect()
     }
 
-    fn row(&self, truth: usize) -> Vec<u64> {
+    pub(crate) fn row(&self, truth: usize) -> Vec<u64> {
         let mut row = vec![0; self.num_classes()];
         for ((_, predicted), photos) in self.cells.range((truth, 0)..(truth + 1, 0)) {
             row[*predicted] = *photos;

@@ -16,6 +16,8 @@ pub use confusion::{ClassMetrics, ConfusionMatrix};
 pub use label_sets::{LabelSet, LabelSetMetrics};
 pub use numbers::{NumberMetrics, NumberPair};
 pub use probabilities::Probabilities;
+#[cfg(feature = "audit")]
+pub(crate) use probabilities::{CALIBRATION_BINS, calibration_bin};
 pub use ranking::{average_precision, roc_auc};
 pub use summary::{Metric, Metrics};
 pub(super) use summary::{curves, mean_of_known};

@@ -7,6 +7,12 @@ use crate::model::combine::argmax;
 /// Equal bins of the confidence that the calibration error is taken over.
 pub const CALIBRATION_BINS: usize = 15;
 
+/// The bin, from 0, of a confidence.
+pub(crate) fn calibration_bin(confidence: f64) -> usize {
+    let bin = (confidence * CALIBRATION_BINS as f64).ceil() as usize;
+    bin.clamp(1, CALIBRATION_BINS) - 1
+}
+
 /// Each photo's true class and the probability of every class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probabilities {
@@ -103,9 +109,7 @@ impl Probabilities {
         for (truth, row) in self.photos() {
             let best = argmax(row);
             let confidence = row[best];
-            let bin = (confidence * CALIBRATION_BINS as f64).ceil() as usize;
-            gaps[bin.clamp(1, CALIBRATION_BINS) - 1] +=
-                f64::from(u8::from(best == truth)) - confidence;
+            gaps[calibration_bin(confidence)] += f64::from(u8::from(best == truth)) - confidence;
         }
         let sum: f64 = gaps.iter().map(|gap| gap.abs()).sum();
         (!self.is_empty()).then(|| sum / self.len() as f64)

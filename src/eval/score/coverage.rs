@@ -69,16 +69,7 @@ impl Coverage {
 
     /// From the probability of each photo's prediction, and whether it was right.
     pub fn new(name: impl Into<String>, mut photos: Vec<(f64, bool)>) -> Self {
-        photos.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut right = 0usize;
-        let accuracy: Vec<f64> = photos
-            .iter()
-            .enumerate()
-            .map(|(i, (_, is_right))| {
-                right += usize::from(*is_right);
-                right as f64 / (i + 1) as f64
-            })
-            .collect();
+        let accuracy = accuracies(&mut photos);
         let count = photos.len();
         let point = |coverage: f64| {
             let last = ((coverage * count as f64).round() as usize).clamp(1, count) - 1;
@@ -100,6 +91,18 @@ impl Coverage {
             risk_area: known.then(|| accuracy.iter().map(|a| 1.0 - a).sum::<f64>() / count as f64),
         }
     }
+}
+
+/// Sorts photos by the probability of their prediction, the surest first, and gives the accuracy of the first of them, of the first
+/// two, and so on.
+pub(crate) fn accuracies(photos: &mut [(f64, bool)]) -> Vec<f64> {
+    photos.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut right = 0usize;
+    let accuracy = photos.iter().enumerate().map(|(i, (_, is_right))| {
+        right += usize::from(*is_right);
+        right as f64 / (i + 1) as f64
+    });
+    accuracy.collect()
 }
 
 /// A line a head, a column a share of the photos.

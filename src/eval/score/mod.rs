@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::model::combine::joint_log_probs;
 use crate::taxonomy::Taxonomy;
 pub use all::AllMetrics;
+#[cfg(feature = "audit")]
+pub(crate) use coverage::accuracies;
 pub use coverage::{Coverage, CoverageTable};
 pub use errors::ErrorSources;
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! Cards of suspects and persons.
 
-use super::thumbs::Thumbs;
+use super::shown::Shown;
 use super::{Card, Page, PageConfig, Tab};
 use crate::audit::health::nearest;
 use crate::audit::{Audit, Question};
@@ -59,7 +59,7 @@ impl<'a> Cards<'a> {
         &self,
         audit: &Audit,
         questions: &[Question],
-        thumbs: &mut Thumbs,
+        thumbs: &mut Shown,
     ) -> Result<Vec<Tab>> {
         let heads = self.page.taxonomy.heads();
         let mut tabs = Vec::new();
@@ -151,7 +151,7 @@ impl<'a> Cards<'a> {
     }
 
     /// Persons with a head whose label is likely wrong on all their photos.
-    pub(crate) fn persons(&self, audit: &Audit, thumbs: &mut Thumbs) -> Tab {
+    pub(crate) fn persons(&self, audit: &Audit, thumbs: &mut Shown) -> Tab {
         let heads = &self.page.dataset.heads;
         let suspects = || {
             audit.persons.iter().flat_map(|person| {

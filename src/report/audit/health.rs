@@ -1,11 +1,11 @@
 //! Cards of data health.
 
-use super::thumbs::Thumbs;
+use super::shown::Shown;
 use super::{Card, PageConfig, Tab};
 use crate::audit::health::HealthReport;
 use std::collections::BTreeMap;
 
-pub(crate) fn tab(report: &HealthReport, config: &PageConfig, thumbs: &mut Thumbs) -> Tab {
+pub(crate) fn tab(report: &HealthReport, config: &PageConfig, thumbs: &mut Shown) -> Tab {
     let mut cards = Vec::new();
     let mut of = report.findings.len();
     let mut shown: BTreeMap<&str, usize> = BTreeMap::new();

@@ -5,19 +5,20 @@
 
 mod cards;
 mod health;
-mod thumbs;
+mod shown;
 
 use crate::audit::health::HealthReport;
 use crate::audit::{Audit, Question};
 use crate::data::dataset::Dataset;
 use crate::data::targets::labels;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::write_atomically;
+use crate::report::page;
 use crate::taxonomy::Taxonomy;
 use cards::{Cards, Features};
 use serde::Serialize;
+use shown::Shown;
 use std::path::Path;
-use thumbs::Thumbs;
 
 /// How much the page holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub struct Page<'a> {
 /// All the page is told.
 #[derive(Serialize)]
 struct Data {
+    view: &'static str,
     /// Decisions are kept by it.
     key: String,
     heads: Vec<HeadData>,
@@ -133,17 +135,13 @@ struct Card {
     near: Vec<usize>,
 }
 
-const HTML: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
-
 impl Page<'_> {
     /// The page's text.
     ///
     /// # Errors
     /// What finding near photos and writing JSON give; a photo that cannot be read is shown without a picture.
     pub fn render(&self, config: &PageConfig) -> Result<String> {
-        let mut thumbs = Thumbs::default();
+        let mut thumbs = Shown::default();
         let mut tabs = Vec::new();
         if let Some((audit, questions)) = self.audit {
             let features = self.features.map(|rows| Features {
@@ -171,6 +169,7 @@ impl Page<'_> {
             }
         });
         let data = Data {
+            view: "audit",
             key: self.dataset.fingerprint(),
             heads: heads
                 .iter()
@@ -182,16 +181,15 @@ impl Page<'_> {
             photos: photos.collect(),
             tabs,
         };
-        let json = serde_json::to_string(&data).map_err(|e| Error::Config {
-            origin: "the page".into(),
-            message: "cannot be written as JSON".into(),
-            source: Some(e.into()),
-        })?;
-        Ok(HTML
-            .replace("/*STYLE*/", STYLE)
-            .replace("/*SCRIPT*/", SCRIPT)
-            // Last, so that nothing in the data is taken for a place to fill in; without `<` it cannot end its element.
-            .replace("/*DATA*/", &json.replace('<', "\\u003c")))
+        page::html(
+            &page::Shell {
+                title: "labels to look at",
+                body: page::AUDIT,
+                figures: &[],
+                live: false,
+            },
+            &data,
+        )
     }
 
     /// Writes the page.

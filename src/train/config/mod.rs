@@ -107,6 +107,9 @@ pub struct TrainConfig {
     /// backward pass a head; 0: none, or all with `balancing = "pc_grad"`.
     #[serde(skip_serializing_if = "is_zero")]
     pub report_gradients: usize,
+    /// Whether figures, pictures and settings are also written for TensorBoard, to the folder `tensorboard` of the run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
     /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
     pub accumulate: usize,
     /// How the backbone keeps what backward needs.
@@ -180,6 +183,7 @@ impl Default for TrainConfig {
             clip: 0.0,
             balancing: Balancing::Fixed,
             report_gradients: 0,
+            tensorboard: false,
             accumulate: 1,
             activations: SavedActivations::F32,
             ema: 0.0,

@@ -132,6 +132,7 @@ fn kept(config: &Config) -> Config {
     config.train.queue_mib = default.queue_mib;
     config.train.feature_cache = default.feature_cache;
     config.train.report_gradients = default.report_gradients;
+    config.train.tensorboard = default.tensorboard;
     config.train.patience = default.patience;
     config
 }

@@ -3,6 +3,15 @@
 use super::record::EpochRecord;
 use crate::train::balancing::pairs;
 
+/// A column, and what stands in it.
+type Rate = (&'static str, fn(&EpochRecord) -> Option<f64>);
+
+/// The learning rates.
+const RATES: [Rate; 2] = [
+    ("lr_backbone", |r| r.lr_backbone),
+    ("lr_heads", |r| r.lr_heads),
+];
+
 /// The titles; those of figures that no epoch has are left out.
 pub(super) fn titles(heads: &[String], records: &[EpochRecord]) -> Vec<String> {
     let mut titles: Vec<String> = ["epoch", "train_loss", "valid_loss", "macro_f1", "accuracy"]
@@ -12,6 +21,11 @@ pub(super) fn titles(heads: &[String], records: &[EpochRecord]) -> Vec<String> {
     let scored = records.first().map_or(0, |r| r.head_accuracy.len());
     for head in heads.iter().take(scored) {
         titles.extend([format!("{head}_accuracy"), format!("{head}_macro_f1")]);
+    }
+    for (title, of) in RATES {
+        if records.iter().any(|r| of(r).is_some()) {
+            titles.push(title.into());
+        }
     }
     if records.iter().any(|r| !r.head_weights.is_empty()) {
         titles.extend(heads.iter().map(|h| format!("{h}_weight")));
@@ -41,6 +55,12 @@ pub(super) fn cells(
     row.extend(whole.iter().map(cell));
     for (accuracy, f1) in record.head_accuracy.iter().zip(&record.head_macro_f1) {
         row.extend([cell(accuracy), cell(f1)]);
+    }
+    for (_, of) in RATES {
+        if records.iter().any(|r| of(r).is_some()) {
+            // They are small.
+            row.push(of(record).map(|f| format!("{f:e}")).unwrap_or_default());
+        }
     }
     let gradients = record.gradients.iter();
     let figures = gradients.flat_map(|g| g.norms.iter().chain(&g.cosines));

@@ -37,6 +37,7 @@ impl Models {
         let settings = TrainConfig {
             feature_cache: None,
             report_gradients: 0,
+            tensorboard: false,
             ..config.train.clone()
         };
         let mut training = json!({

@@ -26,6 +26,13 @@ pub struct EpochRecord {
     /// `weight`; `None` for a head that took part in none. Empty with `train.balancing = "fixed"`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub head_weights: Vec<Option<f64>>,
+    /// Learning rate of the backbone's last stage at the epoch's last step; `None` where nothing of it is trained, and in records
+    /// of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr_backbone: Option<f64>,
+    /// Learning rate of the heads at the epoch's last step; `None` in records of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr_heads: Option<f64>,
     /// The heads' gradients on the backbone, where they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradients: Option<GradientReport>,

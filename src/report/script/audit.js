@@ -1,15 +1,6 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+// The page of an audit and of health: cards to decide on.
 const storage = "hydranet " + data.key;
 const state = { tab: 0, at: 0, shown: [], decisions: {}, undo: [] };
-const el = (id) => document.getElementById(id);
-
-function make(name, className, text) {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 // A browser may refuse storage to a file; decisions then last as long as the page.
 function load() {
@@ -317,33 +308,35 @@ function open(index) {
   list();
 }
 
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (["INPUT", "SELECT"].includes(event.target.tagName)) return;
-  const key = event.key;
-  const steps = { ArrowRight: 1, ArrowLeft: -1 };
-  if (key in steps) move(steps[key]);
-  else if (key === "ArrowDown") move(columns());
-  else if (key === "ArrowUp") move(-columns());
-  else if (key === "r") act("relabel");
-  else if (key === "k") act("keep");
-  else if (key === "d") act("drop");
-  else if (key === "u") undo();
-  else if (key >= "1" && key <= "9" && key.length === 1) act("relabel", Number(key) - 1);
-  else return;
-  event.preventDefault();
-});
-
-load();
-data.tabs.forEach((t, i) => {
-  const b = make("button", "", t.title);
-  b.setAttribute("role", "tab");
-  b.addEventListener("click", () => {
-    b.blur();
-    open(i);
+function audit() {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (["INPUT", "SELECT"].includes(event.target.tagName)) return;
+    const key = event.key;
+    const steps = { ArrowRight: 1, ArrowLeft: -1 };
+    if (key in steps) move(steps[key]);
+    else if (key === "ArrowDown") move(columns());
+    else if (key === "ArrowUp") move(-columns());
+    else if (key === "r") act("relabel");
+    else if (key === "k") act("keep");
+    else if (key === "d") act("drop");
+    else if (key === "u") undo();
+    else if (key >= "1" && key <= "9" && key.length === 1) act("relabel", Number(key) - 1);
+    else return;
+    event.preventDefault();
   });
-  el("tabs").append(b);
-});
-for (const id of ["given", "suggested", "kind", "score", "reviewed", "sort"]) el(id).addEventListener("change", list);
-el("save").addEventListener("click", download);
-open(0);
+
+  load();
+  data.tabs.forEach((t, i) => {
+    const b = make("button", "", t.title);
+    b.setAttribute("role", "tab");
+    b.addEventListener("click", () => {
+      b.blur();
+      open(i);
+    });
+    el("tabs").append(b);
+  });
+  for (const id of ["given", "suggested", "kind", "score", "reviewed", "sort"]) el(id).addEventListener("change", list);
+  el("save").addEventListener("click", download);
+  open(0);
+}

@@ -1,5 +1,5 @@
 //! The wire format of protocol buffers (Google, "Encoding"): fields one after the other, each a key and a value. Of the kinds of
-//! values ONNX needs three: integers of variable length, four bytes, and bytes with their length.
+//! values ONNX and TensorBoard need four: integers of variable length, four bytes, eight bytes, and bytes with their length.
 
 /// The bytes of a message.
 #[derive(Default)]
@@ -7,6 +7,8 @@ pub(crate) struct Message(Vec<u8>);
 
 /// What a key says of the value behind it.
 const VARINT: u32 = 0;
+#[cfg(feature = "train")]
+const EIGHT_BYTES: u32 = 1;
 const LENGTH: u32 = 2;
 const FOUR_BYTES: u32 = 5;
 
@@ -45,6 +47,13 @@ impl Message {
 
     pub(crate) fn float(mut self, field: u32, value: f32) -> Self {
         self.key(field, FOUR_BYTES);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    #[cfg(feature = "train")]
+    pub(crate) fn double(mut self, field: u32, value: f64) -> Self {
+        self.key(field, EIGHT_BYTES);
         self.0.extend(value.to_le_bytes());
         self
     }

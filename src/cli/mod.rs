@@ -32,6 +32,7 @@ mod predict;
 mod report;
 mod run_data;
 mod sides;
+mod soup;
 mod stop;
 mod terminal;
 mod train;
@@ -89,6 +90,8 @@ enum Command {
     Predict(predict::Predict),
     /// Write the manifest of an ensemble of models.
     Ensemble(ensemble::EnsembleArgs),
+    /// Average the weights of several runs into one model.
+    Soup(soup::SoupArgs),
     /// Print what a model file says about itself.
     Inspect(model::Inspect),
     /// Write a model as a file for other programs.
@@ -173,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Decide(c) => c.run(),
         Command::Calibrate(c) => c.run(),
         Command::Ensemble(c) => c.run(),
+        Command::Soup(c) => c.run(),
         Command::Audit(c) => c.run(),
         Command::Label(c) => c.run(),
         Command::Explain(c) => c.run(),

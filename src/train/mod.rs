@@ -21,6 +21,7 @@ pub(crate) mod optim;
 pub(crate) mod preview;
 mod run;
 pub(crate) mod run_folder;
+pub(crate) mod soup;
 mod step;
 mod teacher;
 mod tensorboard;

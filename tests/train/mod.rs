@@ -10,6 +10,7 @@ mod mixing;
 mod multi_label;
 mod numbers;
 mod own;
+mod soup;
 mod teacher;
 mod tensorboard;
 mod train;

@@ -4,6 +4,7 @@
 //! templates. Nothing that comes from a file, a label or a person can become a part of the page.
 
 use crate::error::{Error, Result};
+use crate::escape::printable;
 use serde::Serialize;
 
 const HTML: &str = include_str!("page.html");
@@ -50,7 +51,7 @@ pub(super) fn html(shell: &Shell, data: &impl Serialize) -> Result<String> {
     let figures = figures.map(|(i, svg)| format!("<template id=\"figure{i}\">{svg}</template>"));
     let reload = "<meta http-equiv=\"refresh\" content=\"5\">";
     let (style, script) = (compact(STYLE), compact(SCRIPT));
-    let (json, title) = (harmless(&json), escaped(shell.title));
+    let (json, title) = (harmless(&json), escaped(&printable(shell.title)));
     let figures: String = figures.collect();
     Ok(filled(
         HTML,

@@ -7,8 +7,8 @@ use crate::input::InputSpec;
 use candle_core::Tensor;
 use std::path::PathBuf;
 
-/// The photos of these files in their order, `batch` at a time, by so many threads through the loader's queue; augmented, or as for
-/// prediction.
+/// The photos of these files in their order, `batch` at a time, by so many threads through the loader's queue; augmented, or as
+/// for prediction.
 ///
 /// # Errors
 /// As the loader's; each batch as its photos.

@@ -51,8 +51,8 @@ pub struct InputSpec {
 }
 
 /// What [`InputSpec::reduce`] does, in words.
-const REDUCED: &str = "JPEGs decoded at an eighth, a quarter or a half of their size (libjpeg's scaled decoding, Pillow's draft mode) \
-    where both sides of what is looked at keep twice as many pixels as the input, ";
+const REDUCED: &str = "JPEGs decoded at an eighth, a quarter or a half of their size (libjpeg's scaled decoding, Pillow's \
+    draft mode) where both sides of what is looked at keep twice as many pixels as the input, ";
 
 fn is_three(channels: &usize) -> bool {
     *channels == 3

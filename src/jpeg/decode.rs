@@ -48,8 +48,8 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Error> {
 /// Decodes a JPEG to its size divided by 1, 2, 4 or 8, a part of a pixel counting as one.
 ///
 /// Grey pictures have one channel, all others three; CMYK is converted as Pillow does it, which takes it for inverted. What
-/// follows the end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes. A smaller picture
-/// is read as strictly as the whole one: what is refused in one size is refused in every size.
+/// follows the end-of-image marker is not looked at. [`memory`](crate::memory) tells beforehand what this takes. A smaller
+/// picture is read as strictly as the whole one: what is refused in one size is refused in every size.
 ///
 /// # Errors
 ///

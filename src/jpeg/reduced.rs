@@ -1,13 +1,13 @@
 //! The reduced inverse transforms: a block as 4 × 4, 2 × 2 or one sample, as libjpeg's `jidctred` computes them.
 //!
-//! A sample is the mean of those of the whole transform that it stands for. In the scaling of [`crate::idct`] these are along a row
-//! `x₀ + √2 Σ xₖ cos((2i + 1) k π / 16)`, and the mean of two neighbours or of four is a sum of the same form:
+//! A sample is the mean of those of the whole transform that it stands for. In the scaling of [`crate::idct`] these are along a
+//! row `x₀ + √2 Σ xₖ cos((2i + 1) k π / 16)`, and the mean of two neighbours or of four is a sum of the same form:
 //!
 //! - of two: `x₀ + √2 Σ xₖ cos(k π / 16) cos((2i + 1) k π / 8)`, in which the fourth coefficient has no share;
 //! - of four: `x₀ + √2 Σ xₖ cos(k π / 16) cos(k π / 8) cos((2i + 1) k π / 4)`, in which only odd ones and the first have one.
 //!
-//! All is in integers: factors of 13 bits times two or four, columns first, two more bits between the passes, where values have 16
-//! bits and saturate.
+//! All is in integers: factors of 13 bits times two or four, columns first, two more bits between the passes, where values have
+//! 16 bits and saturate.
 
 type Lanes = [i16; 8];
 

@@ -31,8 +31,8 @@ impl Reduction {
 }
 
 impl Frame {
-    /// The frame of the smaller picture. A component that has fewer samples than pixels is reduced less, as long as it then has no
-    /// more than pixels: it need not be brought to the picture's size afterwards.
+    /// The frame of the smaller picture. A component that has fewer samples than pixels is reduced less, as long as it then has
+    /// no more than pixels: it need not be brought to the picture's size afterwards.
     pub(crate) fn reduced(mut self, reduction: Reduction) -> Self {
         self.block = 8 / reduction.by() as usize;
         for c in &mut self.components {

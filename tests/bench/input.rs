@@ -1,8 +1,9 @@
-//! Photos a second of the whole input path (read, decode, resize, normalise, stacked into batches through the loader's queue), for
-//! prediction and augmented as in training, beside torchvision v2 with Pillow, Pillow's draft mode and libjpeg-turbo, with as many
-//! worker processes as we have threads.
+//! Photos a second of the whole input path (read, decode, resize, normalise, stacked into batches through the loader's queue),
+//! for prediction and augmented as in training, beside torchvision v2 with Pillow, Pillow's draft mode and libjpeg-turbo, with as
+//! many worker processes as we have threads.
 //!
-//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large] [--step tf_efficientnet_lite0]`
+//! `cargo bench --bench input -- [--python PYTHON] [--workers 2] [--rounds 5] [--only small|large]
+//! [--step tf_efficientnet_lite0]`
 //!
 //! The photos are drawn: waves, discs and a sensor's noise, of 144 × 192 pixels for an input of 144 × 112 and of 12 megapixels
 //! for 224 × 176. With `--python`, Pillow stores them as cameras do (quality 90, 4:2:0); without, the crate `image` does (4:4:4).

@@ -180,23 +180,22 @@ impl Plan {
         known.bytes[0] = true;
         let mut steps = Vec::new();
         let mut row = None;
-        // Maps that are nowhere, since the step behind them is done with theirs.
-        let mut skipped = vec![false; maps];
+        // Steps that a convolution before them does with its own.
+        let mut done = vec![false; maps];
         for (i, step) in all.record.steps.iter().enumerate() {
             let y = i + 1;
             let is_map = |x: usize| known.bytes[x] && x > 0;
             match step {
-                // Done with the convolution before.
-                Step::Add { .. } | Step::Activation { .. } if known.bytes[y] || skipped[y] => {}
+                _ if done[i] => {}
                 Step::Conv { x, conv } if known.bytes[*x] => {
-                    let planned = all.conv(i, (*x, conv), &known, result)?;
-                    let Planned::Conv { y: of_result, .. } = &planned else {
-                        continue;
-                    };
-                    for between in y..*of_result {
-                        skipped[between] = all.is_between(between, i, *of_result);
+                    let (planned, result) = all.conv(i, (*x, conv), &known, result)?;
+                    let mut at = y;
+                    while at != result {
+                        let reader = all.readers[at][0];
+                        done[reader] = true;
+                        at = reader + 1;
                     }
-                    known.bytes[*of_result] = true;
+                    known.bytes[result] = true;
                     steps.push(planned);
                 }
                 Step::MaxPool {
@@ -266,27 +265,14 @@ impl Steps {
         [1, h, w, c]
     }
 
-    /// Whether a map is between the convolution of step `i` and its result: its own sums, or those with another map.
-    fn is_between(&self, map: usize, i: usize, result: usize) -> bool {
-        let read_by = |map: usize| self.readers[map].first().map(|step| step + 1);
-        let mut at = i + 1;
-        while at != map {
-            match read_by(at) {
-                Some(next) if next <= map => at = next,
-                _ => return false,
-            }
-        }
-        map != result
-    }
-
-    /// The convolution of step `i`, with what follows it.
+    /// The convolution of step `i`, with what follows it, and the place of the map that it gives.
     fn conv(
         &self,
         i: usize,
         (x, conv): (usize, &FusedConv),
         known: &Known,
         result: usize,
-    ) -> std::result::Result<Planned, String> {
+    ) -> std::result::Result<(Planned, usize), String> {
         let g = conv.geometry(self.one(x)).map_err(|e| e.to_string())?;
         let own = conv.epilogue.activation;
         let grouped = g.p.groups != 1 && !g.is_depthwise();
@@ -307,13 +293,14 @@ impl Steps {
         if added.is_some_and(|added| added == 0 || !known.bytes[added]) {
             return Err("it has a sum with a map that is not in eight bits".into());
         }
-        Ok(Planned::Conv {
+        let planned = Planned::Conv {
             x,
             y,
             added,
             conv: Box::new(conv.clone()),
             activation,
             g,
-        })
+        };
+        Ok((planned, y))
     }
 }

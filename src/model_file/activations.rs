@@ -146,7 +146,7 @@ impl ModelFile {
     /// # Errors
     /// [`Error::Checkpoint`] naming a tensor whose values eight bits cannot hold, [`Error::Invalid`] if there is no photo; as
     /// `batches`.
-    pub(crate) fn calibrated(&self, batches: impl Iterator<Item = Result<Tensor>>) -> Result<Self> {
+    pub fn calibrated(&self, batches: impl IntoIterator<Item = Result<Tensor>>) -> Result<Self> {
         let mut file = self.with_dtype(WeightDType::Int8)?;
         let model = file.build()?;
         let (backbone, ..) = model.parts();

@@ -5,6 +5,7 @@ mod dtype;
 mod ensemble;
 mod folders;
 mod hostile;
+mod int8;
 mod merge;
 mod old_files;
 mod onnx;

@@ -70,7 +70,7 @@ impl Depthwise {
                     let y = (group * WOVEN + woven).checked_sub(row * step);
                     y.map_or(0, |y| weight(c, y, x))
                 };
-                if path == Path::best_of_words() {
+                if path.has_words() {
                     for pair in [[0, 1], [2, 3]] {
                         let both = channels().flat_map(|c| pair.map(|w| i16::from(of(c, w))));
                         words.extend(both);
@@ -179,11 +179,11 @@ impl Depthwise {
 }
 
 impl Path {
-    /// The one that needs weights in 16 bits, if there is one; else plain loops, which have weights of their own.
-    fn best_of_words() -> Self {
+    /// Whether its products are of 16 bits.
+    fn has_words(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return Self::Avx2;
+        return self == Self::Avx2;
         #[cfg(not(target_arch = "x86_64"))]
-        Self::Portable
+        false
     }
 }

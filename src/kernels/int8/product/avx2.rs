@@ -1,4 +1,5 @@
-//! AVX2: `vpmaddubsw`, exact by the way weights are packed, and `vpmaddwd`. A tile is six rows of one block.
+//! AVX2: `vpmaddubsw`, exact by the way weights are packed, and `vpmaddwd`. A tile is five rows of one block: ten
+//! registers of sums, and of weights, a value and ones those that are left.
 
 use super::{BLOCK, Finish, Product, QUAD, Rows};
 use std::arch::x86_64::*;
@@ -7,7 +8,7 @@ use std::arch::x86_64::*;
 const CHUNK: usize = 16 << 10;
 
 /// Rows of a tile.
-const ROWS: usize = 6;
+const ROWS: usize = 5;
 
 /// # Safety
 /// The processor has the features; everything is as long as [`Product::run`] asserts.
@@ -93,9 +94,19 @@ unsafe fn tile_of<const M: usize>(
             }
             w = w.add(BLOCK * QUAD);
         }
+        // What follows is a loop, whose index would keep the sums in memory all the time.
+        let mut kept = [[[0i32; BLOCK / 2]; 2]; M];
         for (m, sums) in sums.iter().enumerate() {
+            for (half, sum) in sums.iter().enumerate() {
+                _mm256_storeu_si256(kept[m][half].as_mut_ptr().cast(), *sum);
+            }
+        }
+        for (m, kept) in kept.iter().enumerate() {
+            let sums = kept
+                .each_ref()
+                .map(|k| _mm256_loadu_si256(k.as_ptr().cast()));
             let added = added.map(|a| a.add(m * channels));
-            finish(f, at, *sums, added, out.add(m * channels));
+            finish(f, at, sums, added, out.add(m * channels));
         }
     }
 }

@@ -127,12 +127,20 @@ impl Tile<'_> {
                 x = x.add(QUAD);
                 w = w.add(BLOCK * QUAD);
             }
+            // What follows is a loop, whose index would keep the sums in memory all the time.
+            let mut kept = [[[0i32; BLOCK]; B]; M];
+            for (m, sums) in sums.iter().enumerate() {
+                for (b, sum) in sums.iter().enumerate() {
+                    _mm512_storeu_si512(kept[m][b].as_mut_ptr().cast(), *sum);
+                }
+            }
             for b in 0..B {
                 let at = self.at + b * BLOCK;
-                for (m, sums) in sums.iter().enumerate() {
+                for (m, kept) in kept.iter().enumerate() {
                     let place = (row + m) * self.channels + at;
                     let added = added.map(|a| a.add(place));
-                    finish(self.finish, at, sums[b], added, out.add(place));
+                    let sums = _mm512_loadu_si512(kept[b].as_ptr().cast());
+                    finish(self.finish, at, sums, added, out.add(place));
                 }
             }
         }

@@ -4,6 +4,7 @@ pub mod adapter;
 mod channels;
 mod convnext;
 mod efficientnet;
+pub(crate) mod eight_bits;
 mod fastvit;
 mod inverted;
 mod maps;

@@ -4,12 +4,15 @@ use super::columns::ColumnArgs;
 use super::folders::Folders;
 use super::output::{Progress, say};
 use super::sides::{DataArgs, SplitFiles};
+use crate::data::dataset::Split;
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::cost::{CostRow, compare_models};
+use crate::eval::eight_bits::in_eight_bits;
 use crate::io::lock::OutputLock;
 use crate::io::write_atomically;
+use crate::model_file::activations::Activations;
 use crate::onnx;
-use crate::{ModelFile, WeightDType};
+use crate::{Description, ModelFile, WeightDType};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,19 +27,21 @@ pub(crate) struct Export {
     /// Write it as ONNX.
     #[arg(long, group = "target", value_name = "OUT.onnx")]
     onnx: Option<PathBuf>,
-    /// Write a model file whose backbone is kept in f16, bf16, int8 or f32.
+    /// Write a model file whose backbone is kept in f16, bf16, int8 or f32; with int8 and --data it computes in int8 too, if its
+    /// network can.
     #[arg(long, group = "target", requires = "out", value_name = "NAME")]
     dtype: Option<String>,
     /// The model file to write.
     #[arg(long, requires = "dtype", value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Photos to measure on what the smaller file costs; may be given several times.
+    /// Photos to calibrate int8 on (up to 256 of those on the side train), and to measure on what the smaller file costs; may be
+    /// given several times.
     #[arg(long, requires = "dtype", value_name = "PATH")]
     data: Vec<PathBuf>,
     /// Corrections to apply to their labels, in TOML or CSV; may be given several times.
     #[arg(long, requires = "data", value_name = "FILE")]
     corrections: Vec<PathBuf>,
-    /// Their side: train, valid, test or all.
+    /// The side to measure on: train, valid, test or all.
     #[arg(long, default_value = "test", requires = "data", value_name = "NAME")]
     split: String,
     /// Name photos that cannot be read, and go on without them.
@@ -59,10 +64,9 @@ impl Export {
             to_onnx(&file, onnx)?;
         }
         if let (Some(dtype), Some(out)) = (dtype, &self.out) {
-            let smaller = file.with_dtype(dtype)?;
-            let bytes = smaller.to_bytes()?;
             // Measured before it is written: a fault in the data leaves no file that nobody looked at.
-            let rows = self.cost(&file, &smaller)?;
+            let (smaller, rows) = self.smaller(&file, dtype)?;
+            let bytes = smaller.to_bytes()?;
             write_atomically(out, &bytes)?;
             say(format!(
                 "{}: {} bytes in {}, {:.2} of {} in {}",
@@ -73,6 +77,9 @@ impl Export {
                 self.model.display(),
                 file.description.dtype.name()
             ));
+            if dtype == WeightDType::Int8 {
+                say(format!("computes {}", computing(&smaller.description)));
+            }
             match rows {
                 Some(rows) => table(&rows),
                 None => say("what it costs was not measured: give labelled photos with --data"),
@@ -81,9 +88,14 @@ impl Export {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn cost(&self, file: &ModelFile, smaller: &ModelFile) -> crate::Result<Option<Vec<CostRow>>> {
+    /// The model in a smaller type, and what that costs where there are photos to measure it on.
+    fn smaller(
+        &self,
+        file: &ModelFile,
+        dtype: WeightDType,
+    ) -> crate::Result<(ModelFile, Option<Vec<CostRow>>)> {
         if self.data.is_empty() {
-            return Ok(None);
+            return Ok((file.with_dtype(dtype)?, None));
         }
         let data = DataArgs {
             columns: ColumnArgs::default(),
@@ -93,12 +105,41 @@ impl Export {
             skip_broken: self.skip_broken,
         };
         let (dataset, indices, _) = data.select(&[&file.description], &self.split)?;
+        let loading = LoaderConfig::new(QUEUE_MIB);
+        let smaller = if dtype == WeightDType::Int8 {
+            // Not on the photos that it is measured on, if there are others.
+            let train = dataset.indices(Split::Train);
+            let of = if train.is_empty() { &indices } else { &train };
+            let mut progress = Progress::new("calibrate");
+            let mut tell = |done, all| progress.show(done, all);
+            let smaller = in_eight_bits(file, &dataset, of, loading, &mut tell)?;
+            progress.end();
+            smaller
+        } else {
+            file.with_dtype(dtype)?
+        };
         let mut progress = Progress::new("compare");
         let mut tell = |done| progress.show(done, 2 * indices.len());
-        let loading = LoaderConfig::new(QUEUE_MIB);
-        let rows = compare_models([file, smaller], &dataset, &indices, loading, &mut tell)?;
+        let rows = compare_models([file, &smaller], &dataset, &indices, loading, &mut tell)?;
         progress.end();
-        Ok(Some(rows))
+        Ok((smaller, Some(rows)))
+    }
+}
+
+/// How a model with weights of eight bits computes, in words.
+pub(super) fn computing(description: &Description) -> String {
+    match &description.activations {
+        None => "in f32: only its weights are kept in int8; photos given with --data calibrate it"
+            .into(),
+        Some(Activations {
+            in_f32_because: Some(why),
+            ..
+        }) => format!("in f32: {why}, which is not computed in int8"),
+        Some(activations) => format!(
+            "in int8: {} maps, calibrated on {} photos",
+            activations.maps.len(),
+            activations.photos
+        ),
     }
 }
 

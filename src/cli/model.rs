@@ -1,5 +1,6 @@
 //! `hydranet evaluate` and `inspect`: what is done with a finished model.
 
+use super::export::computing;
 use super::output::{Progress, say, say_json};
 use super::sides::DataArgs;
 use super::views::ViewArgs;
@@ -249,6 +250,9 @@ impl Inspect {
                 "weights   of the backbone kept in {}",
                 d.dtype.name()
             ));
+        }
+        if d.dtype == WeightDType::Int8 {
+            say(format!("computes  {}", computing(d)));
         }
         for (i, name) in d.classes.iter().enumerate() {
             say(format!("class {i:3} {name}"));

@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod cost;
 pub mod decide;
+pub(crate) mod eight_bits;
 pub mod evaluate;
 pub mod metrics;
 pub mod predictions;

@@ -34,7 +34,7 @@ impl Activation {
     }
 
     /// The interval values are clamped to.
-    pub(crate) fn bounds<T: Real>(self) -> (T, T) {
+    pub fn bounds<T: Real>(self) -> (T, T) {
         let (low, high) = match self {
             Self::Relu => (0.0, f64::INFINITY),
             Self::Relu6 => (0.0, 6.0),

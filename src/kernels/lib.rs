@@ -12,6 +12,7 @@ pub mod columns;
 pub mod conv;
 mod error;
 pub mod geometry;
+pub mod int8;
 pub mod linear;
 mod mapped;
 pub mod math;

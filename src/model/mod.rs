@@ -227,6 +227,17 @@ impl MultiTaskModel {
         self.backbone.set_momentum(momentum);
     }
 
+    /// The same model over what `change` makes of its backbone.
+    pub(crate) fn with_backbone(
+        self,
+        change: impl FnOnce(Box<dyn Backbone>) -> Result<Box<dyn Backbone>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            backbone: change(self.backbone)?,
+            ..self
+        })
+    }
+
     /// The backbone, the heads, and the joint head.
     pub(crate) fn parts(&self) -> (&dyn Backbone, &[Head], Option<&Head>) {
         (self.backbone.as_ref(), &self.heads, self.joint.as_ref())

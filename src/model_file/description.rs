@@ -1,5 +1,6 @@
 //! What a model file says about itself.
 
+use super::activations::Activations;
 use super::dtype::WeightDType;
 use super::seen::Seen;
 use crate::error::{Error, Result};
@@ -30,6 +31,9 @@ pub struct Description {
     /// How the backbone's weights are kept in the file.
     #[serde(default, skip_serializing_if = "WeightDType::is_f32")]
     pub dtype: WeightDType,
+    /// What it needs to compute in eight bits, if it was calibrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) activations: Option<Activations>,
     /// Statistics by which it is told how unlike the training photos a photo is, if the file has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) novelty: Option<NoveltySpec>,
@@ -59,6 +63,7 @@ impl Description {
             decision: Decision::default(),
             classes,
             dtype: WeightDType::F32,
+            activations: None,
             novelty: None,
             backbone_sha256: None,
             seen: Vec::new(),

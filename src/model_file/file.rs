@@ -1,5 +1,6 @@
 //! A model file in memory, from bytes and to bytes.
 
+use super::activations::{in_eight_bits, take_out};
 use super::description::{Description, FORMAT};
 use super::dtype::WeightDType;
 use crate::backbone::Architecture;
@@ -38,16 +39,22 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// The same model with its backbone's weights kept in `dtype`, and rounded to it.
+    /// The same model with its backbone's weights kept in `dtype`, and rounded to it. One that computes in eight bits stays so
+    /// with [`WeightDType::Int8`] only.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming a tensor whose values it cannot hold.
     pub fn with_dtype(&self, dtype: WeightDType) -> Result<Self> {
         let mut description = self.description.clone();
         description.dtype = dtype;
+        let mut tensors = dtype.rounded(&self.tensors)?;
+        if dtype != WeightDType::Int8 {
+            description.activations = None;
+            take_out(&mut tensors);
+        }
         Ok(Self {
             description,
-            tensors: dtype.rounded(&self.tensors)?,
+            tensors,
         })
     }
 
@@ -102,11 +109,20 @@ impl ModelFile {
         let spec = &self.description.model;
         let model = MultiTaskModel::new(spec, 0.0, &vb)?;
         let width = spec.backbone.num_features();
+        let activations = self.description.activations.as_ref();
+        let scales = activations.map(|a| a.tensors(&vb)).transpose()?;
         let novelty = self.description.novelty;
         let novelty = novelty.map(|n| Novelty::new(&n, width, &vb.pp(NOVELTY)));
         let novelty = novelty.transpose()?;
         source.check(origin)?;
         novelty.iter().try_for_each(|n| n.check(origin))?;
+        let model = match (activations, &scales) {
+            (Some(activations), Some(scales)) if !activations.maps.is_empty() => {
+                let scales = activations.scales(scales, origin)?;
+                in_eight_bits(model, self, scales, origin)?
+            }
+            _ => model,
+        };
         Ok((model, novelty))
     }
 }
@@ -181,6 +197,9 @@ pub(crate) fn read_described(
         .model
         .validate()
         .map_err(|e| because(INVALID.into(), e.into()))?;
+    let activations = description.activations.as_ref();
+    let activations = activations.map_or(Ok(()), |a| a.validate(description.dtype));
+    activations.map_err(|e| because(INVALID.into(), e.into()))?;
     let novelty = description.novelty.map_or(Ok(()), |n| n.validate());
     novelty.map_err(|e| because(INVALID.into(), e.into()))?;
     let taxonomy = description.model.taxonomy()?;

@@ -5,6 +5,7 @@
 //! follow from the head's labels and loss, see [`Head::new`](crate::Head::new). Those of a joint head are `joint.…` in the same
 //! way.
 
+pub(crate) mod activations;
 mod description;
 mod dtype;
 mod file;

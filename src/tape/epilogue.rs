@@ -11,6 +11,7 @@ use hydranet_kernels::geometry::{Conv2dParams, Geometry};
 use std::sync::Arc;
 
 /// A convolution with what follows it.
+#[derive(Clone)]
 pub struct FusedConv {
     /// `(O, C / groups, kh, kw)`, or `(O, C)` of a linear layer at every position.
     pub weight: Tensor,
@@ -42,7 +43,7 @@ impl FusedConv {
 }
 
 /// What follows a convolution's sums.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Epilogue {
     /// Added to the sums before the scale; only without a norm.
     pub(crate) bias: Option<Tensor>,

@@ -13,6 +13,7 @@ mod composition;
 mod engine;
 mod epilogue;
 mod graph;
+mod int8;
 mod linear;
 mod nodes;
 mod norm;
@@ -40,6 +41,7 @@ pub use weight::{ConvWeight, Kept, Weight};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::epilogue::{Epilogue, FusedConv};
+    pub use crate::int8::{Mapped, Observed, Path, Plan, Program, Scale, by_row};
     pub use crate::step::{NormStep, Record, Step};
     pub use crate::values::with_values;
     pub use hydranet_kernels::window_layout::WindowLayout;

@@ -3,6 +3,7 @@
 use crate::composition::Composition;
 use crate::engine::Engine;
 use crate::graph::input;
+use crate::int8::{Observed, Observer};
 use crate::record::Recorder;
 use crate::step::Interpreter;
 use crate::tape::{Map, Tape};
@@ -60,6 +61,19 @@ impl Tape {
         let mut composition = Composition::default();
         let token = composition.push(images.clone());
         Ok(Self::over(Box::new(composition), dims, token))
+    }
+
+    /// The same of images of type `f32` on the CPU, with a look at how often the values of each map occur.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[doc(hidden)]
+    pub fn observed(images: &Tensor, observed: &Observed) -> Result<(Self, Map)> {
+        let dims = dims(images)?;
+        let mut engine = Engine::<f32>::new(&images.detach());
+        let token = input(&mut engine, dims)?;
+        let observer = Observer::new(engine, observed)?;
+        Ok(Self::over(Box::new(observer), dims, token))
     }
 
     /// The same without computing: steps are written down, for [`into_record`](Self::into_record).

@@ -3,6 +3,7 @@
 use super::named::Tensors;
 use crate::error::{Error, Result};
 use candle_core::{Device, Tensor};
+use hydranet_kernels::int8::by_row;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::borrow::Cow;
@@ -56,7 +57,7 @@ impl safetensors::View for &Stored {
     }
 }
 
-/// A tensor as whole numbers, bytes of `i8`, and a scale for each place of its first axis.
+/// A tensor as whole numbers, bytes of `i8`, and a scale for each place of its first axis, see [`by_row`].
 pub(crate) struct Quantised {
     pub shape: Vec<usize>,
     pub q: Vec<u8>,
@@ -71,18 +72,8 @@ impl Quantised {
             return Err(unfit(name, "values that are not finite"));
         }
         let channel = shape[1..].iter().product::<usize>().max(1);
-        let (mut q, mut scale) = (Vec::with_capacity(values.len()), Vec::new());
-        for channel in values.chunks(channel) {
-            let greatest = channel.iter().fold(0f32, |m, v| m.max(v.abs()));
-            let s = sixteen_digits_up(greatest / 127.0);
-            // A channel of zeros has the scale 0.
-            let step = if s > 0.0 { 1.0 / f64::from(s) } else { 0.0 };
-            q.extend(channel.iter().map(|v| {
-                let whole = (f64::from(*v) * step).round_ties_even();
-                (whole.clamp(-127.0, 127.0) as i8) as u8
-            }));
-            scale.push(s);
-        }
+        let (q, scale) = by_row(&values, channel);
+        let q = q.into_iter().map(i8::cast_unsigned).collect();
         Ok(Self { shape, q, scale })
     }
 
@@ -97,11 +88,6 @@ fn values(q: &[u8], scale: &[f32]) -> Vec<f32> {
     channels
         .flat_map(|(q, s)| q.iter().map(move |q| f32::from(*q as i8) * s))
         .collect()
-}
-
-/// The least `f32` of 16 binary digits that is not below `v`, of a `v` ≥ 0.
-fn sixteen_digits_up(v: f32) -> f32 {
-    f32::from_bits((v.to_bits() + 0xFF) & !0xFF)
 }
 
 /// Makes the quantised tensors among `others` `f32`, with the scales that are taken out of `tensors`; those without fitting
@@ -137,21 +123,4 @@ pub(crate) fn dequantise(
         }
     }
     Ok(left)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scales_have_sixteen_digits_and_are_not_below() {
-        for v in [0.0f32, 1.0, 0.1, 1e-30, 3.402e38 / 128.0, 0.003_921_57] {
-            let s = sixteen_digits_up(v);
-            assert!(s >= v && s <= v * (1.0 + 1.0 / 32_768.0), "{v} {s}");
-            for q in 1..=127u8 {
-                let product = f32::from(q) * s;
-                assert_eq!(f64::from(product), f64::from(q) * f64::from(s));
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! EfficientNet-Lite0 out of candle's own layers.
 
-use super::{LABELS, cross_entropy};
+use super::training::{LABELS, cross_entropy};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Optimizer as _, VarBuilder, VarMap};
 

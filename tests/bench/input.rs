@@ -59,7 +59,6 @@ impl Work {
 fn augmented() -> AugmentConfig {
     AugmentConfig {
         flip: 0.5,
-        rotation: 0.0,
         random_resized_crop: Some(ResizedCrop {
             scale: [0.35, 1.0],
             ..ResizedCrop::default()
@@ -70,6 +69,7 @@ fn augmented() -> AugmentConfig {
             saturation: 0.2,
         },
         erasing: 0.25,
+        ..AugmentConfig::default()
     }
 }
 
@@ -176,7 +176,10 @@ fn compare(
         )?);
     }
     let reduced = ["hydranet", "hydranet, reduce"];
-    let all = files.repeat(work.times);
+    let all: Vec<_> = std::iter::repeat_n(files, work.times)
+        .flatten()
+        .cloned()
+        .collect();
     // The first round warms the system's file cache and is not counted.
     let mut rates: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for round in 0..=rounds {

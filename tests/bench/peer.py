@@ -68,8 +68,7 @@ def with_torch(args):
     return train if training else infer
 
 
-def with_onnxruntime(args):
-    import onnxruntime
+def onnx_bytes(args, images):
     import torch
 
     backbone, heads = network(args)
@@ -83,14 +82,60 @@ def with_onnxruntime(args):
             features = self.backbone(images)
             return tuple(head(features) for head in self.heads)
 
-    images = torch.randn(args.batch, 3, *args.size)
     file = io.BytesIO()
     torch.onnx.export(Whole().eval(), (images,), file, input_names=["images"], dynamo=False)
+    return file.getvalue()
+
+
+def session_options(args):
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    return options
+
+
+def with_onnxruntime(args):
+    import onnxruntime
+    import torch
+
+    images = torch.randn(args.batch, 3, *args.size)
+    model = onnx_bytes(args, images)
+    session = onnxruntime.InferenceSession(model, session_options(args), providers=["CPUExecutionProvider"])
     values = np.asarray(images.numpy())
+    return lambda: session.run(None, {"images": values})
+
+
+def quantised(args):
+    """Statically, weights by channel in i8, activations in u8, calibrated on random images; "qdq" or "qoperator"."""
+    import pathlib
+    import tempfile
+
+    import onnxruntime
+    import torch
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Images(CalibrationDataReader):
+        def __init__(self):
+            self.left = 2
+
+        def get_next(self):
+            self.left -= 1
+            return {"images": np.random.randn(args.batch, 3, *args.size).astype(np.float32)} if self.left >= 0 else None
+
+    form = QuantFormat.QDQ if "qdq" in args.contestant else QuantFormat.QOperator
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, small = (str(pathlib.Path(folder) / f"{name}.onnx") for name in ("plain", "prepared", "small"))
+        pathlib.Path(plain).write_bytes(onnx_bytes(args, torch.randn(args.batch, 3, *args.size)))
+        quant_pre_process(plain, prepared)
+        quantize_static(
+            prepared, small, Images(), quant_format=form, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )
+        session = onnxruntime.InferenceSession(small, session_options(args), providers=["CPUExecutionProvider"])
+    values = np.random.randn(args.batch, 3, *args.size).astype(np.float32)
     return lambda: session.run(None, {"images": values})
 
 
@@ -98,12 +143,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--contestant", required=True)
     parser.add_argument("--networks", required=True)
-    parser.add_argument("--modes", required=True, choices=["train", "infer"])
+    parser.add_argument("--modes", required=True, choices=["train", "infer", "int8"])
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--size", type=lambda s: tuple(int(n) for n in s.split("x")), required=True)
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
-    work = with_onnxruntime(args) if args.contestant == "onnxruntime" else with_torch(args)
+    if args.modes == "int8":
+        work = quantised(args)
+    else:
+        work = with_onnxruntime(args) if args.contestant == "onnxruntime" else with_torch(args)
     work()
     for line in sys.stdin:
         seconds, start, steps = float(line), time.perf_counter(), 0

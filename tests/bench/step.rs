@@ -8,6 +8,9 @@
 //! eight photos of its own size, and writes images a second for the guide's table; with `--networks`, those only, into the file
 //! there is.
 //!
+//! `--modes int8` compares inference in eight bits, calibrated on random images, with hydranet's own in `f32` and with ONNX
+//! Runtime's of the same network, statically quantised by channel, in the better of its two forms.
+//!
 //! `HYDRANET_ISA=avx2 cargo bench --bench step -- ...` compares with AVX2 alone on a processor that has more: PyTorch is limited
 //! too, ONNX Runtime cannot be.
 //!
@@ -19,13 +22,14 @@
 mod candle;
 mod training;
 
-use candle_core::{Device, Result, Tensor};
-use hydranet::{Architecture, Mode, SavedActivations};
+use candle_core::{Device, Tensor};
+use hydranet::train::Variables;
+use hydranet::{Architecture, Description, Mode, ModelFile, MultiTaskModel, SavedActivations};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
-use training::{Training, constant};
+use training::{Training, constant, spec};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -130,8 +134,12 @@ fn contest(name: &str, options: &Options) -> std::result::Result<(), Failure> {
                 }
                 Box::new(move || Ok(ours.step(&images)?))
             }
-            _ => {
-                let model = constant(architecture, (h, w))?;
+            (_, mode) => {
+                let model = if mode == "int8" && name == "hydranet" {
+                    eight_bits(architecture, (h, w))?
+                } else {
+                    constant(architecture, (h, w))?
+                };
                 Box::new(move || {
                     let features = model.features(&images, Mode::Eval)?;
                     model.logits(&features, Mode::Eval)?;
@@ -326,7 +334,7 @@ fn compare(options: &Options) -> std::result::Result<(), Failure> {
                 "  hydranet runs at {:.0} % of the matrix product's rate",
                 100.0 * flops / peak
             );
-            for group in ["pytorch", "onnxruntime", "candle"] {
+            for group in ["hydranet f32", "pytorch", "onnxruntime", "candle"] {
                 let theirs: Vec<&Player> = players
                     .iter()
                     .filter(|p| p.name.starts_with(group))
@@ -399,12 +407,16 @@ fn players(
         )
     };
     let mut players = vec![own("hydranet")?];
+    if mode == "int8" {
+        players.push(own("hydranet f32")?);
+    }
     if let Some(python) = options.0.get("--python") {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peer.py");
-        let mut peers = vec!["pytorch default", "pytorch channels_last"];
-        if mode == "infer" {
-            peers.push("onnxruntime");
-        }
+        let peers = match mode {
+            "int8" => vec!["onnxruntime qdq", "onnxruntime qoperator"],
+            "infer" => vec!["pytorch default", "pytorch channels_last", "onnxruntime"],
+            _ => vec!["pytorch default", "pytorch channels_last"],
+        };
         for peer in peers {
             let mut command = Command::new(python);
             command
@@ -428,4 +440,20 @@ fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The same in eight bits.
+fn eight_bits(
+    architecture: Architecture,
+    (h, w): (usize, usize),
+) -> hydranet::Result<MultiTaskModel> {
+    let variables = Variables::new(BTreeMap::new(), 0, |_| false, |_| true);
+    let spec = spec(architecture, (h, w));
+    MultiTaskModel::new(&spec, 0.0, &variables.builder())?;
+    let file = ModelFile {
+        description: Description::new(spec, serde_json::Value::Null)?,
+        tensors: variables.snapshot()?,
+    };
+    let images = Tensor::randn(0f32, 1.0, (8, 3, h, w), &Device::Cpu)?;
+    file.calibrated([Ok(images)])?.build()
 }

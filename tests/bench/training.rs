@@ -6,9 +6,9 @@ use hydranet::train::{Group, Optimizer, OptimizerKind, Variables};
 use hydranet::{Architecture, BatchNormMode, HeadSpec, InputSpec, Mode, ModelSpec, MultiTaskModel};
 use std::collections::BTreeMap;
 
-const LABELS: [usize; 3] = [3, 2, 3];
+pub const LABELS: [usize; 3] = [3, 2, 3];
 
-fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
+pub fn cross_entropy(logits: &Tensor) -> Result<Tensor> {
     let labels = Tensor::zeros((logits.dim(0)?, 1), DType::U32, logits.device())?;
     candle_nn::ops::log_softmax(logits, D::Minus1)?
         .gather(&labels, 1)?

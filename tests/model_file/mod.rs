@@ -6,6 +6,7 @@ mod ensemble;
 mod explain;
 mod folders;
 mod hostile;
+mod int8;
 mod merge;
 mod old_files;
 mod onnx;

@@ -10,6 +10,7 @@ mod golden_ops;
 mod golden_tokens;
 #[cfg(feature = "train")]
 mod gradients;
+mod int8;
 mod mixers;
 mod ops;
 mod ops_tokens;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::model_file::Tensors;
+use crate::model_file::activations::is_of_activations;
 use crate::tensors::hash::hexadecimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -16,10 +17,12 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Of the names, shapes and values of the tensors `backbone.…`.
+    /// Of the names, shapes and values of the tensors `backbone.…`, and of what it computes in eight bits with.
     pub(crate) fn of_backbone(tensors: &Tensors) -> Result<Self> {
+        let is_of_backbone =
+            |(n, _): &(&String, _)| n.starts_with("backbone.") || is_of_activations(n);
         let mut hash = Sha256::new();
-        for (name, tensor) in tensors.iter().filter(|(n, _)| n.starts_with("backbone.")) {
+        for (name, tensor) in tensors.iter().filter(is_of_backbone) {
             hash.update(format!("{name:?} {:?}\n", tensor.dims()));
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -29,7 +29,8 @@ use std::path::Path;
 pub struct HeadsFile {
     /// As that of the model, the kind and [`backbone_sha256`](Description::backbone_sha256) apart.
     pub description: Description,
-    /// `heads.…` and `joint.…`; in the folder of a model that has them also `novelty.…`.
+    /// `heads.…` and `joint.…`; in the folder of a model that has them also `novelty.…` and
+    /// `activations.…`.
     pub tensors: Tensors,
 }
 
@@ -41,6 +42,7 @@ pub fn heads_only(file: &ModelFile) -> Result<HeadsFile> {
     let mut heads = without_backbone(file)?;
     heads.description.dtype = Default::default();
     heads.description.novelty = None;
+    heads.description.activations = None;
     let of_heads = |name: &String| name.starts_with("heads.") || name.starts_with("joint.");
     heads.tensors.retain(|name, _| of_heads(name));
     Ok(heads)
@@ -105,11 +107,16 @@ impl HeadsFile {
         let spec = &description.model;
         let width = spec.backbone.num_features();
         heads(spec, &Layout::of(spec)?, &vb)?;
+        let activations = description.activations.as_ref();
+        let scales = activations.map(|a| a.tensors(&vb)).transpose()?;
         let novelty = description.novelty;
         let novelty = novelty.map(|n| Novelty::new(&n, width, &vb.pp(NOVELTY)));
         let novelty = novelty.transpose()?;
         source.check(origin)?;
         novelty.iter().try_for_each(|n| n.check(origin))?;
+        if let Some((activations, scales)) = activations.zip(scales) {
+            activations.scales(&scales, origin)?;
+        }
         Ok(Self {
             description,
             tensors,

@@ -266,6 +266,14 @@ pub fn merge(models: &[ModelFile]) -> Result<ModelFile> {
     let mut merged = first.clone();
     for (place, other) in others.iter().enumerate() {
         let new = &other.description.model.heads;
+        if let Some(tensor) = first_difference(&merged, other, "activations.")? {
+            return Err(Error::Invalid {
+                what: format!("the backbone of model {}", place + 2),
+                expected: "one that computes in int8 as that of the first, or in f32 as that"
+                    .into(),
+                found: format!("another `{tensor}`; calibrate the merged model instead"),
+            });
+        }
         for head in new {
             check_backbone((&merged, other), &head.name, false)?;
             if merged.description.model.head_index(&head.name).is_ok() {

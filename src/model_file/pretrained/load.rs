@@ -3,6 +3,7 @@
 use crate::backbone::Architecture;
 use crate::error::{Cause, Error, Result};
 use crate::model::ModelSpec;
+use crate::model_file::activations::take_out;
 use crate::model_file::file::ModelFile;
 use crate::tensors::{KEY, Tensors};
 use crate::weights::source::{Place, find};
@@ -52,6 +53,8 @@ pub(crate) fn load_described(
     let place = find(source, folders)?;
     match read(&place)? {
         (mut tensors, Origin::Ours(spec)) => {
+            // Of another network soon, when it learns.
+            take_out(&mut tensors);
             if channels != 3 {
                 for (name, shape) in architecture.shapes(channels)? {
                     if let Some(tensor) = tensors.get_mut(&format!("backbone.{name}")) {

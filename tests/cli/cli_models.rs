@@ -47,9 +47,26 @@ fn a_smaller_file_is_written_and_its_cost_measured() {
     let at = folder.path();
     let args = "export --model 1.safetensors --dtype int8 --out small --data portraits.csv";
     let said = works(at, args);
-    for word in ["in int8", "mask", "gender", "age", "class", "→", "changed"] {
+    for word in [
+        "in int8",
+        "computes in int8",
+        "calibrated on",
+        "mask",
+        "gender",
+        "age",
+        "class",
+        "→",
+        "changed",
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
+    let said = works(
+        at,
+        "export --model 1.safetensors --dtype int8 --out weights",
+    );
+    assert!(said.contains("computes in f32"), "{said}");
+    assert!(works(at, "inspect --model weights").contains("computes  in f32"));
+    assert!(works(at, "inspect --model small").contains("computes  in int8"));
     let size = |name: &str| std::fs::metadata(at.join(name)).unwrap().len();
     assert!(size("small") * 3 < size("1.safetensors"));
     assert!(works(at, "inspect --model small").contains("int8"));
@@ -57,7 +74,9 @@ fn a_smaller_file_is_written_and_its_cost_measured() {
     assert!(said.contains("not measured"), "{said}");
     assert_eq!(size("wide"), size("1.safetensors"));
     let predict = |model: &str| works(at, &format!("predict --model {model} images"));
-    assert_eq!(predict("small"), predict("wide"));
+    // The same weights; small ones that were calibrated compute otherwise.
+    assert_eq!(predict("weights"), predict("wide"));
+    assert_ne!(predict("small"), predict("wide"));
     fails(
         at,
         "export --model 1.safetensors --dtype int4 --out x",

@@ -118,7 +118,7 @@ fn convolve(
     let mut q = Vec::with_capacity(oh * ow * o);
     for place in 0..oh * ow {
         let (oy, ox) = (place / ow * p.stride.0, place % ow * p.stride.1);
-        for channel in 0..o {
+        for (channel, of_weights) in of_weights.iter().enumerate() {
             let first = channel / (o / p.groups) * per_group;
             let mut sum = 0i64;
             for k in 0..kh * kw {
@@ -136,7 +136,7 @@ fn convolve(
                     }
                 }
             }
-            let of_sums = f64::from(of_weights[channel]) * f64::from(x.scale.scale);
+            let of_sums = f64::from(*of_weights) * f64::from(x.scale.scale);
             let of_sums = of_sums * gamma.as_ref().map_or(1.0, |g| g[channel]) * step;
             let behind = added.map_or(0.0, |a| -f64::from(a.scale.zero) * factor);
             let shift = beta.as_ref().map_or(0.0, |b| b[channel]) * step;

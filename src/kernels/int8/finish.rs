@@ -56,10 +56,13 @@ impl Finish {
             }
             None => (0.0, 0.0),
         };
-        for c in 0..channels {
-            let of_sums = f64::from(scales[c]) * f64::from(input.scale) * following.scale[c];
+        let of_channels = scales
+            .iter()
+            .zip(following.scale.iter().zip(&following.shift));
+        for (c, (of_weights, (gamma, beta))) in of_channels.enumerate() {
+            let of_sums = f64::from(*of_weights) * f64::from(input.scale) * gamma;
             scale[c] = (of_sums * step) as f32;
-            shift[c] = (following.shift[c] * step + behind + f64::from(output.zero)) as f32;
+            shift[c] = (beta * step + behind + f64::from(output.zero)) as f32;
         }
         let byte = |v: f64| {
             let q = (v * step).round_ties_even() + f64::from(output.zero);

@@ -18,7 +18,7 @@ pub fn images(image: &[f32], channels: usize, scale: Scale, out: &mut [u8]) {
     for (c, values) in image.chunks_exact(plane.max(1)).enumerate() {
         for (i, values) in values.chunks(bytes.len()).enumerate() {
             for (byte, v) in bytes.iter_mut().zip(values) {
-                *byte = rounded((v * step + zero).max(0.0).min(255.0));
+                *byte = rounded((v * step + zero).clamp(0.0, 255.0));
             }
             let at = i * bytes.len() * channels + c;
             let places = out[at..].iter_mut().step_by(channels);

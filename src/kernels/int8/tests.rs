@@ -40,7 +40,7 @@ fn plain(
     let mut out = vec![0u8; g.out_plane() * filled];
     for (place, out) in out.chunks_exact_mut(filled).enumerate() {
         let (oy, ox) = (place / g.ow, place % g.ow);
-        for o in 0..g.o {
+        for (o, out) in out.iter_mut().take(g.o).enumerate() {
             let mut sum = 0i64;
             for ky in 0..g.kh {
                 for kx in 0..g.kw {
@@ -73,7 +73,7 @@ fn plain(
             let v = f64::from(v)
                 .max(low.clamp(0.0, 255.0))
                 .min(high.clamp(0.0, 255.0));
-            out[o] = v.round_ties_even() as u8;
+            *out = v.round_ties_even() as u8;
         }
     }
     out

@@ -171,8 +171,8 @@ impl Program {
             };
             let (from, sum) = (slots.get(x)?, added.map(|a| slots.get(a)).transpose()?);
             let to = slots.take(y, rows * row);
-            for map in 0..count {
-                if last[map] == Some(i)
+            for (map, last) in last.iter().enumerate() {
+                if *last == Some(i)
                     && let Some(slot) = slots.of[map].take()
                 {
                     slots.free.push(slot);

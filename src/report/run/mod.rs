@@ -14,7 +14,6 @@ mod parts;
 mod photos;
 
 pub(crate) use data::Source;
-pub(crate) use metrics::Epochs;
 
 use super::figure::Figure;
 use super::page;

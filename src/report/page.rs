@@ -82,9 +82,9 @@ fn harmless(json: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;")
+        .replace(['\u{2028}', '\u{2029}'], " ")
 }
 
 /// The template with each place, which come in this order, filled; what is filled in is not looked at again.

@@ -1,6 +1,5 @@
 //! Pages: how large they become, and what they do with much.
 
-use super::run::metrics::Epochs;
 use super::run::{ReportConfig, Source, render};
 use crate::common::browser::data;
 use crate::data::dataset::{Dataset, Sample, Value};
@@ -70,7 +69,7 @@ fn page(photos: usize) -> String {
         notes: Vec::new(),
         settings: String::new(),
         heads,
-        epochs: Epochs::default(),
+        epochs: Default::default(),
         side: "valid".into(),
         rows: parse_predictions(text.as_bytes(), Path::new("predictions"), &taxonomy).unwrap(),
         scores: None,

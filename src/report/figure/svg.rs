@@ -12,6 +12,8 @@ pub(super) fn escaped(text: &str) -> String {
             '\'' => out += "&#39;",
             // XML has no other characters below a space.
             c if c.is_control() && !matches!(c, '\n' | '\t') => out.push('\u{fffd}'),
+            // Ends of lines in scripts.
+            '\u{2028}' | '\u{2029}' => out.push(' '),
             c => out.push(c),
         }
     }

@@ -19,7 +19,7 @@
 mod candle;
 mod training;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Tensor};
 use hydranet::{Architecture, Mode, SavedActivations};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

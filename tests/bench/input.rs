@@ -164,7 +164,7 @@ fn compare(
 ) -> Outcome<()> {
     let folder = files[0].parent().ok_or("a folder")?;
     let mut peers = Vec::new();
-    for name in PEERS.iter().filter(|_| python.is_some()) {
+    for name in PEERS.into_iter().filter(|_| python.is_some()) {
         let python = python.unwrap_or_default();
         peers.push(Peer::start(
             python,

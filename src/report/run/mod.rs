@@ -8,7 +8,7 @@ mod curves;
 mod data;
 mod diagrams;
 mod folder;
-pub(super) mod metrics;
+mod metrics;
 mod model;
 mod parts;
 mod photos;

@@ -149,11 +149,11 @@ impl Board {
         let infos = settings
             .iter()
             .fold(Message::new(), |m, (name, (_, kind))| {
-                m.message(5, &Message::new().text(1, name).int(4, *kind))
+                m.message(4, &Message::new().text(1, name).int(4, *kind))
             });
         let scores = ["final/macro_f1/class", "final/accuracy/class"];
         let experiment = scores.iter().fold(infos, |m, tag| {
-            m.message(6, &Message::new().message(1, &Message::new().text(2, tag)))
+            m.message(5, &Message::new().message(1, &Message::new().text(2, tag)))
         });
         self.plugin("_hparams_/experiment", 2, &experiment)?;
         let session = settings

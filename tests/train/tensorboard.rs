@@ -129,6 +129,29 @@ fn a_run_writes_events_that_say_what_its_tables_say() {
     for part in ["experiment", "session_start_info", "session_end_info"] {
         assert_eq!(found[&format!("_hparams_/{part}")].len(), 1, "once");
     }
+    // As TensorBoard's own definitions number the fields: an experiment has settings (4) and metrics (5).
+    let content = |part: &str, number: u64| {
+        let metadata = field(&found[&format!("_hparams_/{part}")][0].1, 9).unwrap();
+        let plugin = field(&metadata, 1).unwrap();
+        assert_eq!(field(&plugin, 1).unwrap(), b"hparams");
+        field(&field(&plugin, 2).unwrap(), number).unwrap()
+    };
+    let experiment = content("experiment", 2);
+    let metric = field(&field(&experiment, 5).unwrap(), 1).unwrap();
+    assert_eq!(field(&metric, 2).unwrap(), b"final/macro_f1/class");
+    let of_experiment = fields(&experiment).into_iter().filter(|f| f.0 == 4);
+    let session = fields(&content("session_start_info", 3))
+        .into_iter()
+        .filter(|f| f.0 == 1);
+    let name = |f: (u64, Vec<u8>)| String::from_utf8(field(&f.1, 1).unwrap()).unwrap();
+    let names: Vec<String> = of_experiment.map(name).collect();
+    assert_eq!(names, session.map(name).collect::<Vec<_>>());
+    assert!(names.contains(&"train.lr_heads".into()) && names.contains(&"model.backbone".into()));
+    assert_eq!(
+        field(&content("session_end_info", 4), 1).unwrap()[0],
+        1,
+        "success"
+    );
     // Nothing else of the run is another.
     let plain = Bench::config(&["train.report_gradients=1"]).unwrap();
     bench.train(&plain, "plain", false, None).unwrap();

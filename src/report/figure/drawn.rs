@@ -45,7 +45,7 @@ pub(crate) fn differences(comparison: &Comparison) -> Option<Figure> {
     let bars = rows.filter_map(|(row, variant)| {
         let d = row.difference?;
         let (low, high) = (d.low.unwrap_or(d.mean), d.high.unwrap_or(d.mean));
-        Some((&variant.title, low, d.mean, high))
+        Some((&variant.title, low, d.mean, high, d.is_distinguishable()))
     });
     let bars: Vec<_> = bars.collect();
     let ends = bars.iter().flat_map(|b| [b.1, b.3]).chain([0.0]);
@@ -54,11 +54,11 @@ pub(crate) fn differences(comparison: &Comparison) -> Option<Figure> {
     let intervals = bars
         .iter()
         .enumerate()
-        .map(|(place, (title, low, mean, high))| Mark::Interval {
+        .map(|(place, (title, low, mean, high, strong))| Mark::Interval {
             y: count - place as f64 - 0.5,
             ends: (*low, *high),
             middle: *mean,
-            strong: *low > 0.0 || *high < 0.0,
+            strong: *strong,
             label: (*title).clone(),
         });
     marks.extend(intervals);

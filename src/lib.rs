@@ -140,7 +140,7 @@ pub use model_file::{
     read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, HeadPrediction, Manifest, NumberPrediction, Predict, Prediction, Predictor,
+    Average, Ensemble, GroupPrediction, HeadPrediction, Manifest, NumberPrediction, Predict, Prediction, Predictor,
     Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};

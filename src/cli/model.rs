@@ -172,6 +172,9 @@ impl Inspect {
                     borders.collect::<Vec<_>>().join(", ")
                 ));
             }
+            for (group, inside) in &head.labels.groups {
+                say(format!("          group {group}: {}", inside.join(", ")));
+            }
             if let Some(words) = own_design(&head.layers) {
                 say(format!("          {words}"));
             }

@@ -19,7 +19,7 @@ const MAX_VALUES: usize = 1 << 28;
 pub(crate) fn check_layers<'a>(heads: impl Iterator<Item = (&'a HeadSpec, usize)>) -> Result<()> {
     let mut sum = 0usize;
     for (head, num_features) in heads {
-        let outputs = head.num_targets();
+        let outputs = head.num_scores();
         let values = match head.layers.hidden {
             0 => num_features.saturating_mul(outputs),
             hidden => hidden.saturating_mul(num_features.saturating_add(outputs)),
@@ -209,7 +209,7 @@ impl Head {
                 (Some(hidden), width)
             }
         };
-        let fc = Last::new(&spec.loss.kind, inputs, spec.num_targets(), vb.pp("fc"))?;
+        let fc = Last::new(&spec.loss.kind, inputs, spec.num_scores(), vb.pp("fc"))?;
         let pool = Pool::new(spec.layers.pool, &reads.channels(), &vb.pp("pool"))?;
         Ok(Self {
             inputs: reads,
@@ -250,7 +250,7 @@ impl Head {
     ///
     /// # Shapes
     /// - `features` `(batch, num_features)`
-    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`] of [`HeadSpec::num_targets`]
+    /// - result `(batch, num_outputs)`, see [`LossKind::num_outputs`] of its labels, or of the bins of a number
     ///
     /// # Errors
     /// [`Error::Shape`] if the features are others.

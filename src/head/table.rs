@@ -35,6 +35,8 @@ pub(super) struct Table {
     none: Vec<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     when: Labels,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    groups: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     thresholds: Vec<f64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -169,6 +171,7 @@ impl From<HeadSpec> for Table {
             unknown: labels.unknown,
             none: multi_label.none,
             when: labels.when,
+            groups: labels.groups,
             thresholds: [labels.thresholds, multi_label.thresholds].concat(),
             ordered: labels.ordered,
             drop: labels.drop,
@@ -193,9 +196,12 @@ impl TryFrom<Table> for HeadSpec {
     fn try_from(mut table: Table) -> Result<Self, String> {
         let number = table.number()?;
         let multi_label = table.multi_label()?;
-        let usual = match multi_label {
-            Some(_) => LossKind::BinaryCrossEntropy,
-            None => LossKind::default(),
+        let usual = if multi_label.is_some() {
+            LossKind::BinaryCrossEntropy
+        } else if !table.groups.is_empty() {
+            LossKind::hierarchical()
+        } else {
+            LossKind::default()
         };
         Ok(Self {
             name: table.name,
@@ -204,6 +210,7 @@ impl TryFrom<Table> for HeadSpec {
                 column: table.column,
                 unknown: table.unknown,
                 when: table.when,
+                groups: table.groups,
                 thresholds: table.thresholds,
                 ordered: table.ordered,
                 drop: table.drop,

@@ -163,7 +163,9 @@ impl ModelSpec {
         let several = self.heads.iter().map(HeadSpec::is_multi_label).collect();
         let labels = |h: &HeadSpec| (h.name.clone(), h.labels.names.clone());
         let heads = self.heads.iter().map(labels);
-        Taxonomy::of(heads, several, &when, &self.impossible)
+        let groups = self.heads.iter().map(|h| h.labels.tree());
+        let groups = groups.collect::<Result<_>>()?;
+        Taxonomy::of(heads, several, groups, &when, &self.impossible)
     }
 
     /// Checks every part.

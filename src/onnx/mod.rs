@@ -4,7 +4,8 @@
 //! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each
 //! head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the
 //! model's [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and
-//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; those of a head of several labels at once do not sum to 1, and
+//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; of one whose labels are in groups `<head>_groups`,
+//! `(batch, groups)`, those of the groups in the order of their names; those of a head of several labels at once do not sum to 1, and
 //! from which on a label is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is
 //! decided on. Metadata: `hydranet`, the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the
 //! final classes as a JSON list.
@@ -61,6 +62,8 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let numbers = spec.heads.iter().filter(|h| h.labels.number.is_some());
     let mut taken = [IMAGES, JOINT, FINAL_CLASS].map(String::from).to_vec();
     taken.extend(numbers.flat_map(number_outputs));
+    let grouped = spec.heads.iter().filter(|h| !h.labels.groups.is_empty());
+    taken.extend(grouped.map(groups_output));
     if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name)) {
         return Err(invalid(
             "the name of a head of an export to ONNX",
@@ -102,6 +105,11 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
             heads::mean(&mut graph, number, bins, &mean);
             graph.named("Identity", &[bins], &[&all], &[]);
             outputs[*place].extend([(mean, vec![]), (all, vec![number.bins])]);
+        }
+        if let Some(groups) = taxonomy.groups(*place) {
+            let name = groups_output(spec);
+            heads::groups(&mut graph, groups, &spec.name, &name);
+            outputs[*place].push((name, vec![groups.names().len()]));
         }
         all[*place] = Some(written);
     }
@@ -153,6 +161,11 @@ fn normalised(graph: &mut Graph, input: &InputSpec) -> String {
 /// The names of the outputs that a head has which predicts a number: its mean, and the probabilities of its bins.
 pub(crate) fn number_outputs(head: &HeadSpec) -> [String; 2] {
     ["mean", "bins"].map(|what| format!("{}_{what}", head.name))
+}
+
+/// The name of the output that a head has whose labels are in groups: the probabilities of its groups.
+pub(crate) fn groups_output(head: &HeadSpec) -> String {
+    format!("{}_groups", head.name)
 }
 
 fn invalid(what: &str, expected: &str, found: String) -> Error {

@@ -97,6 +97,13 @@ impl Ensemble {
                         found: words(n),
                     });
                 }
+                if of_own.groups != of_first.groups {
+                    return Err(Error::Invalid {
+                        what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
+                        expected: format!("the groups of model 1, {:?}", of_first.groups),
+                        found: format!("{:?}", of_own.groups),
+                    });
+                }
                 let both = !of_own.thresholds.is_empty() && !of_first.thresholds.is_empty();
                 if of_own.names != of_first.names
                     || both && of_own.thresholds != of_first.thresholds

@@ -24,7 +24,7 @@ use calls::{BATCH, Engine, Prepared, stack};
 pub use ensemble::Ensemble;
 pub use manifest::{Manifest, Views};
 use methods::methods_of;
-pub use prediction::{HeadPrediction, NumberPrediction, Prediction};
+pub use prediction::{GroupPrediction, HeadPrediction, NumberPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
 

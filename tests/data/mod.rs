@@ -3,6 +3,7 @@
 mod augment;
 mod corrections;
 mod data;
+mod groups;
 mod layouts;
 mod multi_label;
 mod trust_data;

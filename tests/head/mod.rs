@@ -1,6 +1,7 @@
 //! Labels, final classes, heads and their losses.
 
 mod combine;
+mod groups;
 mod head;
 mod loss_kinds;
 mod losses;

@@ -4,6 +4,7 @@ mod balancing;
 mod features;
 mod fine_tuning;
 mod golden_balancing;
+mod groups;
 mod hostile;
 mod library;
 mod mixing;

@@ -17,7 +17,7 @@ pub use label_sets::{LabelSet, LabelSetMetrics};
 pub use numbers::{NumberMetrics, NumberPair};
 pub use probabilities::Probabilities;
 pub use ranking::{average_precision, roc_auc};
-pub use summary::{Metric, Metrics};
+pub use summary::{GroupMetrics, Metric, Metrics};
 pub(super) use summary::{curves, mean_of_known};
 
 /// `part / whole`; 0 for an empty whole.

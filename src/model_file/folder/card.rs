@@ -102,6 +102,11 @@ fn labels(head: &HeadSpec) -> String {
     if head.is_multi_label() {
         return names + " (any of them at once)";
     }
+    if !head.labels.groups.is_empty() {
+        let groups = head.labels.groups.iter();
+        let groups = groups.map(|(name, of)| format!("{name}: {}", of.join(" and ")));
+        return format!("{names} (in groups, {})", groups.collect::<Vec<_>>().join("; "));
+    }
     let borders: Vec<String> = head.labels.thresholds.iter().map(f64::to_string).collect();
     if borders.is_empty() {
         return names;

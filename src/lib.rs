@@ -140,8 +140,8 @@ pub use model_file::{
     read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, GroupPrediction, HeadPrediction, Manifest, NumberPrediction, Predict, Prediction, Predictor,
-    Views,
+    Average, Ensemble, GroupPrediction, HeadPrediction, Manifest, NumberPrediction, Predict,
+    Prediction, Predictor, Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
 

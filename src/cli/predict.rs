@@ -7,7 +7,9 @@ use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
 use crate::escape::printable_json;
-use crate::eval::predictions::{group_cells, group_header, label_cell, number_cells, number_header};
+use crate::eval::predictions::{
+    group_cells, group_header, label_cell, number_cells, number_header,
+};
 use crate::input::find_images;
 use crate::io::table::to_csv;
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};

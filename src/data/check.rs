@@ -191,7 +191,12 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
                 continue;
             };
             if let Value::Group(group) = value {
-                counts.groups.iter_mut().skip(*group).take(1).for_each(|(_, n)| *n += 1);
+                counts
+                    .groups
+                    .iter_mut()
+                    .skip(*group)
+                    .take(1)
+                    .for_each(|(_, n)| *n += 1);
                 continue;
             }
             let of_photo = targets::labels_of(&dataset.heads[h], value);

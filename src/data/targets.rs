@@ -227,7 +227,10 @@ pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
     let mut row = vec![0.0; head.num_targets()];
     if let Value::Group(group) = value {
         // A head that does not learn from groups has no place for it.
-        row.iter_mut().skip(last + 1 + group).take(1).for_each(|v| *v = 1.0);
+        row.iter_mut()
+            .skip(last + 1 + group)
+            .take(1)
+            .for_each(|v| *v = 1.0);
         return row;
     }
     labels.for_each(|label| row[label] = 1.0);

@@ -179,9 +179,10 @@ fn groups(sample: &Sample) -> Vec<Option<usize>> {
         _ => None,
     };
     let all: Vec<Option<usize>> = sample.values.iter().map(of_head).collect();
-    match all.iter().any(Option::is_some) {
-        true => all,
-        false => Vec::new(),
+    if all.iter().any(Option::is_some) {
+        all
+    } else {
+        Vec::new()
     }
 }
 

@@ -54,7 +54,11 @@ impl LabelSpec {
 
     /// What a cell of the data may say: the labels, and the groups.
     pub(crate) fn words(&self) -> Vec<String> {
-        self.names.iter().chain(self.groups.keys()).cloned().collect()
+        self.names
+            .iter()
+            .chain(self.groups.keys())
+            .cloned()
+            .collect()
     }
 
     /// Whether a label, or a group around it, is one of `words`.

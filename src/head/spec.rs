@@ -149,9 +149,10 @@ impl HeadSpec {
     /// Values of a row that it is taught by: one a label and behind them one a group, in the order of their names, if it has any
     /// and its loss learns from them; or where it predicts a number one a bin.
     pub fn num_targets(&self) -> usize {
-        let groups = match self.loss.kind.learns_from_groups() {
-            true => self.labels.groups.len(),
-            false => 0,
+        let groups = if self.loss.kind.learns_from_groups() {
+            self.labels.groups.len()
+        } else {
+            0
         };
         self.num_scores() + groups
     }

@@ -65,6 +65,10 @@ pub(super) struct Table {
     from_stage: Option<Stages>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     after: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    own_stages: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crop: Option<[f64; 4]>,
 }
 
 /// What a head predicts.
@@ -142,6 +146,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 fn is_zero(v: &f64) -> bool {
     *v == 0.0
 }
@@ -186,6 +194,8 @@ impl From<HeadSpec> for Table {
             pool: layers.pool,
             from_stage: (!layers.from_stage.is_empty()).then_some(Stages(layers.from_stage)),
             after: layers.after,
+            own_stages: layers.own_stages,
+            crop: layers.crop,
         }
     }
 }
@@ -231,6 +241,8 @@ impl TryFrom<Table> for HeadSpec {
                 pool: table.pool,
                 from_stage: table.from_stage.map_or_else(Vec::new, |stages| stages.0),
                 after: table.after,
+                own_stages: table.own_stages,
+                crop: table.crop,
             },
         })
     }

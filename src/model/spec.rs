@@ -188,6 +188,11 @@ impl ModelSpec {
         check_names(&self.heads)
     }
 
+    /// Whether heads have stages for themselves, which are trained whatever of the backbone is.
+    pub(crate) fn has_own_stages(&self) -> bool {
+        self.heads.iter().any(|head| head.layers.own_stages > 0)
+    }
+
     /// The place of the head named `name`.
     ///
     /// # Errors

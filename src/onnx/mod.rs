@@ -25,10 +25,11 @@ mod wire;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
-use crate::model::Outputs;
+use crate::model::{Outputs, sampled};
 use crate::model_file::ModelFile;
 use crate::tape::Tape;
 use candle_core::TensorId;
+use graph::Attribute::Int;
 use graph::Graph;
 use heads::Written;
 use std::collections::HashMap;
@@ -88,8 +89,23 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         .map(|(name, tensor)| (tensor.id(), name.clone()))
         .collect();
     let images = normalised(&mut graph, &spec.input);
-    let features = steps::write(&mut graph, images, &record, result, &names)?;
-    let features = graph.node("Flatten", &[&features], &[]);
+    let mut rows = Vec::new();
+    let parts = model.crops().iter().map(|crop| Some(*crop));
+    for crop in std::iter::once(None).chain(parts) {
+        let seen = match crop {
+            None => images.clone(),
+            Some(crop) => cropped(&mut graph, &images, crop, spec.input.size),
+        };
+        let row = steps::write(&mut graph, seen, &record, result, &names)?;
+        rows.push(graph.node("Flatten", &[&row], &[]));
+    }
+    let features = match rows.as_slice() {
+        [one] => one.clone(),
+        all => {
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            graph.node("Concat", &all, &[("axis", Int(1))])
+        }
+    };
     let taxonomy = spec.taxonomy()?;
     let mut all: Vec<Option<Written>> = vec![None; heads.len()];
     let mut outputs: Vec<Vec<(String, Vec<usize>)>> = vec![Vec::new(); heads.len()];
@@ -127,7 +143,7 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let of_classes = classes::log_probs(&mut graph, &taxonomy, decision, &log_probs)?;
     graph.named("Exp", &[&of_classes], &[JOINT], &[]);
     graph.output(JOINT, &[taxonomy.num_classes()]);
-    classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);
+    classes::decide(&mut graph, &taxonomy, decision, &of_classes, FINAL_CLASS)?;
     graph.integers(FINAL_CLASS);
 
     let description = file.description.to_json()?;
@@ -156,6 +172,21 @@ fn normalised(graph: &mut Graph, input: &InputSpec) -> String {
     let (mean, scale) = (graph.floats(&shape, &mean), graph.floats(&shape, &scale));
     let x = graph.node("Sub", &[IMAGES, &mean], &[]);
     graph.node("Mul", &[&x, &scale], &[])
+}
+
+/// A part of images, in the size of the whole, as `model/crop.rs` has it.
+fn cropped(
+    graph: &mut Graph,
+    images: &str,
+    [top, left, bottom, right]: [f64; 4],
+    [h, w]: [usize; 2],
+) -> String {
+    let across = sampled(w, [left, right]);
+    let turned: Vec<f32> = (0..w * w).map(|i| across[i % w * w + i / w]).collect();
+    let across = graph.floats(&[w, w], &turned);
+    let down = graph.floats(&[h, h], &sampled(h, [top, bottom]));
+    let x = graph.node("MatMul", &[images, &across], &[]);
+    graph.node("MatMul", &[&down, &x], &[])
 }
 
 /// The names of the outputs that a head has which predicts a number: its mean, and the probabilities of its bins.

@@ -163,7 +163,7 @@ impl Scores {
         }
         let classes = decision.log_probs(taxonomy, &log_probs)?;
         Ok(Self {
-            class: decision.decide(&classes),
+            class: decision.decide(taxonomy, &classes),
             classes,
             heads: log_probs.heads,
             novelty: None,
@@ -172,8 +172,12 @@ impl Scores {
         })
     }
 
-    /// The scores of several models as one's; there is at least one.
-    pub fn pooled(members: Vec<Self>, how: Average, offsets: &[f64]) -> Self {
+    /// The scores of several models as one's, decided by rule and offsets of `decision`; there is at least one.
+    pub fn pooled(
+        members: Vec<Self>,
+        how: Average,
+        (taxonomy, decision): (&Taxonomy, &Decision),
+    ) -> Self {
         let Some((first, rest)) = members.split_first() else {
             unreachable!("an ensemble has members");
         };
@@ -210,11 +214,7 @@ impl Scores {
                 };
                 (0..classes.len()).fold(0, better)
             }
-            _ if offsets.is_empty() => argmax(&classes),
-            _ => {
-                let moved: Vec<f64> = classes.iter().zip(offsets).map(|(p, o)| p + o).collect();
-                argmax(&moved)
-            }
+            _ => decision.decide(taxonomy, &classes),
         };
         let numbers = (0..first.numbers.len()).map(|head| {
             let all: Vec<&Distribution> = members

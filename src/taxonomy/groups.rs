@@ -72,7 +72,11 @@ impl Groups {
         if let Some(none) = of_group.iter().position(Vec::is_empty) {
             // Groups with something in them and no label are a circle.
             let what = format!("groups, {}", names[none]);
-            return Err(invalid(&what, "a group with labels in it", "itself in itself"));
+            return Err(invalid(
+                &what,
+                "a group with labels in it",
+                "itself in itself",
+            ));
         }
         let depth = chains.iter().map(Vec::len).max().unwrap_or(0);
         let levels = (0..depth).map(|level| Level::new(level, &chains, &names, &of_group));
@@ -127,6 +131,34 @@ impl Groups {
         }
         self.heights[self.names.len()]
     }
+
+    /// The distance that is expected of each label from what a photo has, by the probabilities of the labels, in parts of the
+    /// greatest distance there is; what the probabilities lack to 1 is left out.
+    pub(crate) fn expected_distances(&self, probs: &[f64]) -> Vec<f64> {
+        let count = self.parents.len() - self.names.len();
+        let of_group = |labels: &Vec<usize>| labels.iter().map(|l| probs[*l]).sum();
+        let sums: Vec<f64> = self.labels.iter().map(of_group).collect();
+        let (all, greatest) = (
+            probs.iter().sum::<f64>(),
+            self.heights[self.names.len()] as f64,
+        );
+        let of_label = |label: usize| {
+            let (mut cost, mut inside) = (0.0, probs[label]);
+            let mut at = self.parents[label];
+            while let Some(group) = at {
+                cost += self.heights[group] as f64 * (sums[group] - inside);
+                inside = sums[group];
+                at = self.parents[count + group];
+            }
+            cost / greatest + (all - inside)
+        };
+        (0..count).map(of_label).collect()
+    }
+
+    /// [`distance`](Self::distance) in parts of the greatest there is.
+    pub(crate) fn share_of_distance(&self, a: usize, b: usize) -> f64 {
+        self.distance(a, b) as f64 / self.heights[self.names.len()] as f64
+    }
 }
 
 impl Level {
@@ -175,7 +207,11 @@ fn parents(labels: &[String], names: &[String], groups: &Labels) -> Result<Vec<O
         let what = format!("groups, {name}");
         if name.is_empty() || name.trim() != name {
             let found = format!("`{name}`");
-            return Err(invalid("groups", "names without spaces around them", &found));
+            return Err(invalid(
+                "groups",
+                "names without spaces around them",
+                &found,
+            ));
         }
         if places.insert(name.as_str(), place).is_some() {
             let expected = "another name than that of a label";
@@ -201,9 +237,10 @@ fn parents(labels: &[String], names: &[String], groups: &Labels) -> Result<Vec<O
             }
             if let Some(other) = parents[*place].replace(group) {
                 let expected = "each label and each group in one group, once";
-                let found = match other == group {
-                    true => format!("`{member}` twice"),
-                    false => format!("`{member}`, which is in `{}` too", names[other]),
+                let found = if other == group {
+                    format!("`{member}` twice")
+                } else {
+                    format!("`{member}`, which is in `{}` too", names[other])
                 };
                 return Err(invalid(&what, expected, &found));
             }
@@ -233,7 +270,9 @@ mod tests {
     }
 
     fn groups(groups: &[(&str, &[&str])]) -> Labels {
-        let owned = groups.iter().map(|(name, of)| (name.to_string(), words(of)));
+        let owned = groups
+            .iter()
+            .map(|(name, of)| (name.to_string(), words(of)));
         owned.collect()
     }
 
@@ -284,17 +323,35 @@ mod tests {
             (&[("citrus", &["orange", "lemon"])], "`apple` in none"),
             (&[("a", &["orange", "lemon"]), ("b", &[])], "groups, b: "),
             (&[("a", &["orange", "kiwi"])], "`kiwi`, which is neither"),
-            (&[("a", &["orange", "lemon"]), ("b", &["lemon", "apple"])], "`lemon`, which is in `a` too"),
+            (
+                &[("a", &["orange", "lemon"]), ("b", &["lemon", "apple"])],
+                "`lemon`, which is in `a` too",
+            ),
             (&[("a", &["orange", "orange"])], "`orange` twice"),
-            (&[("lemon", &["orange"]), ("b", &["lemon", "apple"])], "name than that of a label"),
+            (
+                &[("lemon", &["orange"]), ("b", &["lemon", "apple"])],
+                "name than that of a label",
+            ),
             (&[("a", &["a"])], "`a` in itself"),
-            (&[("a", &["b"]), ("b", &["a"]), ("c", &["orange", "lemon", "apple"])], "itself in itself"),
+            (
+                &[
+                    ("a", &["b"]),
+                    ("b", &["a"]),
+                    ("c", &["orange", "lemon", "apple"]),
+                ],
+                "itself in itself",
+            ),
             (&[("a", &["orange", "lemon", "apple"])], "one, `a`"),
-            (&[("a", &["orange", "b"]), ("b", &["lemon", "apple"])], "one, `a`"),
+            (
+                &[("a", &["orange", "b"]), ("b", &["lemon", "apple"])],
+                "one, `a`",
+            ),
             (&[(" a", &["orange", "lemon"]), ("b", &["apple"])], "` a`"),
         ];
         for (wrong, message) in cases {
-            let error = Groups::new(&labels, &groups(wrong)).unwrap_err().to_string();
+            let error = Groups::new(&labels, &groups(wrong))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(message), "{error}");
         }
         assert!(Groups::new(&labels, &Labels::new()).unwrap().is_none());

@@ -40,7 +40,11 @@ const TEXT: &str = "path,fruit,peel\na.jpg,lemon,thin\nb.jpg,citrus,thick\nc.jpg
 fn a_cell_names_a_label_or_a_group_and_a_group_of_one_label_is_that_label() {
     let (_folder, path) = listing(TEXT);
     let (dataset, faults) = Dataset::read(&[path], &heads()).unwrap();
-    let found: Vec<Option<Value>> = dataset.samples.iter().map(|s| s.values[0].clone()).collect();
+    let found: Vec<Option<Value>> = dataset
+        .samples
+        .iter()
+        .map(|s| s.values[0].clone())
+        .collect();
     let expected = [
         Some(Value::Label(1)),
         Some(Value::Group(0)),
@@ -55,7 +59,10 @@ fn a_cell_names_a_label_or_a_group_and_a_group_of_one_label_is_that_label() {
     let (_folder, path) = listing("path,fruit,peel\na.jpg,citron,thin\n");
     let (_, faults) = Dataset::read(&[path], &heads()).unwrap();
     let text = &faults[0].message;
-    assert!(text.contains("`citron`") && text.contains("orange") && text.contains("citrus"), "{text}");
+    assert!(
+        text.contains("`citron`") && text.contains("orange") && text.contains("citrus"),
+        "{text}"
+    );
     let (_folder, path) = listing("path,fruit,peel\na.jpg,carrot,none\n");
     let (_, faults) = Dataset::read(&[path], &heads()).unwrap();
     assert!(faults.is_empty(), "{faults:?}");
@@ -68,7 +75,10 @@ fn the_check_counts_photos_of_which_no_more_than_the_group_is_known() {
     let report = check(&[path], &none, &spec(), &Corrections::default(), &|_, _| ()).unwrap();
     let fruit = &report.heads[0];
     let counts: Vec<usize> = fruit.labels.iter().map(|(_, n)| *n).collect();
-    assert_eq!((counts, fruit.none, fruit.missing), (vec![0, 1, 1, 0, 0], 0, 1));
+    assert_eq!(
+        (counts, fruit.none, fruit.missing),
+        (vec![0, 1, 1, 0, 0], 0, 1)
+    );
     let groups = [("citrus".to_string(), 1), ("fruit".to_string(), 1)];
     assert_eq!(fruit.groups, groups);
     let text = report.to_string();
@@ -88,8 +98,15 @@ fn a_correction_names_groups_as_listings_do() {
         1,c.jpg,fruit,relabel,apple,root\n";
     std::fs::write(&file, rows).unwrap();
     let mut dataset = Dataset::open(&[path], &heads()).unwrap();
-    let report = Corrections::read(&[file]).unwrap().apply(&mut dataset).unwrap();
-    let found: Vec<Option<Value>> = dataset.samples.iter().map(|s| s.values[0].clone()).collect();
+    let report = Corrections::read(&[file])
+        .unwrap()
+        .apply(&mut dataset)
+        .unwrap();
+    let found: Vec<Option<Value>> = dataset
+        .samples
+        .iter()
+        .map(|s| s.values[0].clone())
+        .collect();
     let group = Some(Value::Group(0));
     assert_eq!(found, [group.clone(), Some(Value::Label(0)), group]);
     assert_eq!(report.relabelled, 2);

@@ -9,9 +9,10 @@ use hydranet::eval::score::{ScoreReport, Scored};
 use hydranet::train::loss::HeadLoss;
 use hydranet::train::targets;
 use hydranet::{
-    Architecture, ClassWeightRule, ClassWeights, Decision, Error, HeadSpec, JointSpec, Labels,
-    LossKind, LossTerm, ModelSpec, Outputs, Prediction,
+    Architecture, ClassWeightRule, ClassWeights, Decision, DecisionRule, Error, HeadSpec,
+    JointSpec, Labels, LossKind, LossTerm, ModelSpec, Outputs, Prediction,
 };
+use proptest::prelude::*;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -130,8 +131,14 @@ fn losses_and_gradients_are_pytorchs() {
 #[test]
 fn the_gradient_of_a_sum_is_that_of_central_differences() {
     let kind = LossKind::Sum(vec![
-        LossTerm { kind: hierarchical(0.7), factor: 1.5 },
-        LossTerm { kind: LossKind::focal(2.0), factor: 0.5 },
+        LossTerm {
+            kind: hierarchical(0.7),
+            factor: 1.5,
+        },
+        LossTerm {
+            kind: LossKind::focal(2.0),
+            factor: 0.5,
+        },
     ]);
     let step = 1e-5;
     for case in golden().losses.iter().filter(|case| case.alpha == 0.5) {
@@ -162,7 +169,10 @@ fn losses_are_finite_however_sure_the_logits() {
                 let mut row = [0.0; 5];
                 row[target] = 1.0;
                 let logits = Var::new(&[[z, -z, z / 2.0]], &Device::Cpu).unwrap();
-                let (row, one) = (Tensor::new(&[row], &Device::Cpu), Tensor::new(&[1f64], &Device::Cpu));
+                let (row, one) = (
+                    Tensor::new(&[row], &Device::Cpu),
+                    Tensor::new(&[1f64], &Device::Cpu),
+                );
                 let value = loss.loss(logits.as_tensor(), &row.unwrap(), &one.unwrap());
                 let value = value.unwrap().unwrap();
                 let grads = value.backward().unwrap();
@@ -189,7 +199,10 @@ fn groups_that_are_no_tree_are_refused_by_a_loss() {
     ] {
         let width = parents.len().max(3);
         let rows = Tensor::ones((1, width), DType::F64, &Device::Cpu).unwrap();
-        let loss = HeadLoss { parents, ..HeadLoss::new(hierarchical(0.5), 3) };
+        let loss = HeadLoss {
+            parents,
+            ..HeadLoss::new(hierarchical(0.5), 3)
+        };
         let error = loss.loss(&logits, &rows, &one).unwrap_err();
         assert!(error.to_string().contains("parents"), "{error}");
     }
@@ -221,7 +234,10 @@ fn scores_of_every_level_are_scikit_learns() {
         close(found.accuracy, case.accuracy);
         close(found.macro_f1, case.macro_f1);
         close(found.get(Metric::TreeDistance).unwrap(), case.tree_distance);
-        assert_eq!(found.get(Metric::MistakeDistance).is_some(), case.mistake_distance.is_some());
+        assert_eq!(
+            found.get(Metric::MistakeDistance).is_some(),
+            case.mistake_distance.is_some()
+        );
         if let Some(expected) = case.mistake_distance {
             close(found.get(Metric::MistakeDistance).unwrap(), expected);
         }
@@ -236,13 +252,19 @@ fn scores_of_every_level_are_scikit_learns() {
             close(level.more.balanced_accuracy, expected.balanced_accuracy);
         }
         let text = report.to_string();
-        assert!(text.contains("fruit, level 1") && text.contains("of mistakes"), "{text}");
+        assert!(
+            text.contains("fruit, level 1") && text.contains("of mistakes"),
+            "{text}"
+        );
         let json = serde_json::to_value(&report).unwrap();
         let of_level = &json["heads"][0]["levels"][0];
         assert!(of_level["macro_f1"].is_number(), "{of_level}");
         assert!(json["class"].get("levels").is_none());
         assert!(json["class"].get("tree_distance").is_none());
-        let wrong = Scored { groups: vec![Some(9)], ..photos[0].clone() };
+        let wrong = Scored {
+            groups: vec![Some(9)],
+            ..photos[0].clone()
+        };
         assert!(matches!(
             ScoreReport::new(&taxonomy, &[], &[wrong]),
             Err(Error::OutOfRange { .. })
@@ -278,17 +300,35 @@ fn groups_that_a_head_cannot_have_are_refused_by_name() {
         let error = head.validate().unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }));
         let text = error.to_string();
-        assert!(text.contains("head `fruit`") && text.contains(words), "{text}");
+        assert!(
+            text.contains("head `fruit`") && text.contains(words),
+            "{text}"
+        );
     };
     let one = |name: &str, of: &[&str]| {
-        (name.to_string(), of.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+        (
+            name.to_string(),
+            of.iter().map(|s| s.to_string()).collect::<Vec<_>>(),
+        )
     };
     refused(&|h| h.labels.groups.clear(), "hierarchical");
     refused(&|h| h.labels.names.push("kiwi".into()), "`kiwi` in none");
-    refused(&|h| h.labels.groups.extend([one("more", &["citrus", "plum"])]), "`plum`");
-    refused(&|h| h.labels.groups.extend([one("more", &["apple"])]), "`apple`");
-    refused(&|h| h.labels.groups.extend([one("more", &[])]), "groups, more");
-    refused(&|h| h.labels.groups.extend([one("apple", &["pome"])]), "groups, apple");
+    refused(
+        &|h| h.labels.groups.extend([one("more", &["citrus", "plum"])]),
+        "`plum`",
+    );
+    refused(
+        &|h| h.labels.groups.extend([one("more", &["apple"])]),
+        "`apple`",
+    );
+    refused(
+        &|h| h.labels.groups.extend([one("more", &[])]),
+        "groups, more",
+    );
+    refused(
+        &|h| h.labels.groups.extend([one("apple", &["pome"])]),
+        "groups, apple",
+    );
     refused(&|h| h.labels.unknown = vec!["citrus".into()], "unknown");
     refused(&|h| h.labels.thresholds = vec![1.0, 2.0], "thresholds");
     refused(&|h| h.loss.kind = hierarchical(-1.0), "alpha");
@@ -307,7 +347,10 @@ fn groups_that_a_head_cannot_have_are_refused_by_name() {
     other.name = "other".into();
     model(vec![fruit(), other]).validate().unwrap();
     let mut spec = model(vec![fruit()]);
-    spec.joint = Some(JointSpec { loss: hierarchical(0.5), ..JointSpec::default() });
+    spec.joint = Some(JointSpec {
+        loss: hierarchical(0.5),
+        ..JointSpec::default()
+    });
     assert!(spec.validate().is_err());
 }
 
@@ -338,12 +381,18 @@ fn conditions_and_impossible_combinations_may_name_groups() {
     ];
     let found = targets(&spec, &values).unwrap();
     assert_eq!(found[0].num_labels, 5);
-    assert_eq!(found[0].rows[..10], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(
+        found[0].rows[..10],
+        [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    );
     assert_eq!(found[0].weights, [1.0; 3]);
     // Only citrus fruits have a peel to be told; pome is the apple alone, so the final class is known.
     assert_eq!(found[1].weights, [1.0, 0.0, 0.0]);
     assert_eq!(found[3].weights, [0.0, 1.0, 0.0]);
-    assert_eq!(found[3].rows[9..18], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(
+        found[3].rows[9..18],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    );
 
     // A loss that does not know groups passes such photos over.
     spec.heads[0].loss.kind = LossKind::SoftF1;
@@ -370,4 +419,59 @@ fn the_likeliest_group_is_not_always_that_of_the_likeliest_label() {
     assert!((groups[0].prob - 0.55).abs() < 1e-6);
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["heads"][0]["groups"][0]["group"], "citrus");
+}
+
+fn of_peels() -> ModelSpec {
+    let mut peel = HeadSpec::new("peel", ["thick", "thin"]);
+    peel.labels.when = [("fruit".to_string(), vec!["citrus".to_string()])].into();
+    model(vec![fruit(), peel])
+}
+
+#[test]
+fn the_class_that_is_least_far_need_not_be_the_likeliest() {
+    let spec = model(vec![fruit()]);
+    let taxonomy = spec.taxonomy().unwrap();
+    let decide = |probs: [f32; 3], rule| {
+        let logits = Outputs::from(vec![probs.map(f32::ln).to_vec()]);
+        let decision = Decision {
+            rule,
+            ..Decision::default()
+        };
+        let found = Prediction::from_logits(&taxonomy, &decision, &logits).unwrap();
+        (found.name, found.prob)
+    };
+    let (name, prob) = decide([0.35, 0.25, 0.4], DecisionRule::LeastDistance);
+    // Of an orange 0.25 · 1 + 0.4 · 2 are expected, of an apple 0.6 · 2.
+    assert_eq!(name, "orange");
+    assert!((prob - 0.35).abs() < 1e-6);
+    assert_eq!(decide([0.35, 0.25, 0.4], DecisionRule::Product).0, "apple");
+    assert_eq!(
+        decide([0.1, 0.1, 0.8], DecisionRule::LeastDistance).0,
+        "apple"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_class_is_expected_to_be_less_far(logits in prop::array::uniform5(-3.0..3.0f32)) {
+        let spec = of_peels();
+        let taxonomy = spec.taxonomy().unwrap();
+        let outputs = Outputs::from(vec![logits[..3].to_vec(), logits[3..].to_vec()]);
+        let decision = Decision { rule: DecisionRule::LeastDistance, ..Decision::default() };
+        let found = Prediction::from_logits(&taxonomy, &decision, &outputs).unwrap();
+        let tree = spec.heads[0].labels.tree().unwrap().unwrap();
+        let expected = |class: usize| -> f64 {
+            let own = taxonomy.decode(class).unwrap();
+            let of = |(other, p): (usize, &f64)| {
+                let labels = taxonomy.decode(other).unwrap();
+                let fruit = tree.distance(own[0].unwrap(), labels[0].unwrap()) as f64 / 2.0;
+                p * (fruit + if own[1] == labels[1] { 0.0 } else { 1.0 })
+            };
+            found.class_probs.iter().enumerate().map(of).sum()
+        };
+        let least = expected(found.class);
+        for class in 0..taxonomy.num_classes() {
+            prop_assert!(least <= expected(class) + 1e-9, "{} {}", found.class, class);
+        }
+    }
 }

@@ -9,5 +9,6 @@ mod multi_label;
 mod numbers;
 mod ordered;
 mod own;
+mod private;
 mod rows;
 mod taxonomy;

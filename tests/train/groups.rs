@@ -2,9 +2,7 @@
 
 use crate::common::runs::Bench;
 use hydranet::heads::{HeadsFile, graft, heads_only, rename};
-use hydranet::{
-    Average, Ensemble, ModelFile, Photo, Prediction, Predictor, Views, onnx,
-};
+use hydranet::{Average, Ensemble, ModelFile, Photo, Prediction, Predictor, Views, onnx};
 
 const TRADES: [&str; 5] = [
     "heads.who={name='who',labels=['boy','man','girl','woman'],groups={male=['boy','man'],female=['girl','woman']}}",
@@ -39,7 +37,11 @@ fn sorted(bench: &mut Bench) {
 
 fn photo(bench: &Bench) -> Photo {
     let folder = bench.data.parent().unwrap().join("images");
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     paths.sort();
     Photo::open(&paths[0]).unwrap()
 }
@@ -59,7 +61,12 @@ fn labels_in_groups_are_trained_measured_and_predicted_at_every_level() {
     // Stopped and resumed it is the same model.
     bench.train(&config, "parts", false, Some(3)).unwrap();
     bench.train(&config, "parts", true, None).unwrap();
-    for name in ["last.safetensors", "metrics.csv", "valid_predictions.csv", "scores.json"] {
+    for name in [
+        "last.safetensors",
+        "metrics.csv",
+        "valid_predictions.csv",
+        "scores.json",
+    ] {
         let same = bench.bytes("run", name) == bench.bytes("parts", name);
         assert!(same, "{name}");
     }
@@ -81,7 +88,10 @@ fn labels_in_groups_are_trained_measured_and_predicted_at_every_level() {
     let wanted = "who,who_truth,who_boy,who_man,who_girl,who_woman,who_level_1,who_level_1_prob,";
     assert!(header.contains(wanted), "{header}");
     let truth = header.split(',').position(|c| c == "who_truth").unwrap();
-    let mut truths = csv.lines().skip(1).map(|line| line.split(',').nth(truth).unwrap());
+    let mut truths = csv
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(truth).unwrap());
     assert!(truths.any(|t| t == "male" || t == "female"), "{csv}");
 
     files(&bench, &file);
@@ -107,7 +117,10 @@ fn files(bench: &Bench, file: &ModelFile) {
     assert!(read.to_bytes().unwrap() == bytes);
     let apart = heads_only(file).unwrap().to_bytes().unwrap();
     let apart = HeadsFile::from_bytes(&apart, "heads").unwrap();
-    assert_eq!(predict(&apart.attach(&file.tensors).unwrap(), &photo), found);
+    assert_eq!(
+        predict(&apart.attach(&file.tensors).unwrap(), &photo),
+        found
+    );
     let renamed = rename(file, "who", "person_kind").unwrap();
     assert_eq!(predict(&renamed, &photo).heads[1].groups, who.groups);
     let both = graft(file, &renamed, "person_kind", &Default::default()).unwrap();
@@ -153,7 +166,12 @@ fn a_head_of_groups_is_trained_with_class_weights_mixing_and_a_joint_head() {
         "groups=",
         "class_weights='balanced',smoothing=0.1,loss={sum=[{kind={hierarchical={alpha=0.3}}},{kind='soft_f1'}]},groups=",
     );
-    let settings = [who.as_str(), "model.heads=['mask','who']", "model.joint={}", "train.epochs=1"];
+    let settings = [
+        who.as_str(),
+        "model.heads=['mask','who']",
+        "model.joint={}",
+        "train.epochs=1",
+    ];
     let config = Bench::config(&settings).unwrap();
     let outcome = bench.train(&config, "joint", false, None).unwrap();
     assert!(outcome.progress.records[0].valid_loss.unwrap().is_finite());

@@ -11,6 +11,7 @@ mod mixing;
 mod multi_label;
 mod numbers;
 mod own;
+mod private;
 mod train;
 mod trust_resume;
 mod trust_runs;

@@ -1,6 +1,7 @@
 //! SHA-256 as a value: in memory 32 bytes, in files hexadecimal.
 
 use crate::error::Result;
+use crate::model::OWN_STAGES;
 use crate::model_file::Tensors;
 use crate::tensors::hash::hexadecimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,10 +17,15 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Of the names, shapes and values of the tensors `backbone.…`.
-    pub(crate) fn of_backbone(tensors: &Tensors) -> Result<Self> {
+    /// Of the names, shapes and values of the tensors `backbone.…`, and of the stages that some heads have for themselves.
+    pub(crate) fn of_network(tensors: &Tensors, owners: &[&str]) -> Result<Self> {
+        let own = owners
+            .iter()
+            .map(|head| format!("heads.{head}.{OWN_STAGES}."));
+        let prefixes: Vec<String> = own.chain(["backbone.".into()]).collect();
+        let of_network = |name: &str| prefixes.iter().any(|p| name.starts_with(p.as_str()));
         let mut hash = Sha256::new();
-        for (name, tensor) in tensors.iter().filter(|(n, _)| n.starts_with("backbone.")) {
+        for (name, tensor) in tensors.iter().filter(|(n, _)| of_network(n)) {
             hash.update(format!("{name:?} {:?}\n", tensor.dims()));
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

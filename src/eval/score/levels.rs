@@ -39,7 +39,13 @@ pub(super) fn of_head(
             probs.add(truth, &sums)?;
         }
         let name = format!("{}, level {}", taxonomy.heads()[head], place + 1);
-        Ok(NamedScore::new(&name, &level.names, counts, Some(&probs), false))
+        Ok(NamedScore::new(
+            &name,
+            &level.names,
+            counts,
+            Some(&probs),
+            false,
+        ))
     });
     of_level.collect()
 }

@@ -85,9 +85,10 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         return Err(empty_split(dataset, Split::Train, &reason));
     }
     let of_groups = counts.split_off(labels);
-    let tree = match of_groups.is_empty() {
-        true => None,
-        false => head.labels.tree()?,
+    let tree = if of_groups.is_empty() {
+        None
+    } else {
+        head.labels.tree()?
     };
     let mut of_labels = match head.sums() {
         Some(sums) => sums.of_labels(&counts),

@@ -186,7 +186,10 @@ impl HeadLoss {
         check_loss(&self.kind, labels)?;
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
-        for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels + groups)] {
+        for (what, tensor, width) in [
+            ("logits", logits, outputs),
+            ("targets", targets, labels + groups),
+        ] {
             if tensor.dims() != [photos, width] {
                 return Err(crate::error::Error::Shape {
                     what: format!("the loss, {what}"),
@@ -234,9 +237,10 @@ fn check_parents(kind: &LossKind, parents: &[Option<usize>], labels: usize) -> R
         })
     };
     if parents.is_empty() {
-        return match kind.needs_groups() {
-            true => fail("one a label and one a group", "none".into()),
-            false => Ok(()),
+        return if kind.needs_groups() {
+            fail("one a label and one a group", "none".into())
+        } else {
+            Ok(())
         };
     }
     let groups = parents.len().saturating_sub(labels);
@@ -256,8 +260,12 @@ fn check_parents(kind: &LossKind, parents: &[Option<usize>], labels: usize) -> R
         false
     };
     let mut inside = vec![false; groups];
-    (0..labels).filter_map(|label| parents[label]).for_each(|g| inside[g] = true);
-    (0..groups).filter_map(|g| parents[labels + g]).for_each(|g| inside[g] = true);
+    (0..labels)
+        .filter_map(|label| parents[label])
+        .for_each(|g| inside[g] = true);
+    (0..groups)
+        .filter_map(|g| parents[labels + g])
+        .for_each(|g| inside[g] = true);
     if !(0..parents.len()).all(rises) || inside.contains(&false) {
         let expected = "groups with something in them, none of which is in itself";
         return fail(expected, format!("{parents:?}"));

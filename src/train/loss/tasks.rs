@@ -165,11 +165,7 @@ impl Tasks {
 
 impl Joint {
     /// The target over the final classes; `None` if it rests on one that is missing.
-    fn target(
-        &self,
-        known: &[Option<Vec<f32>>],
-        open: &[Option<&[usize]>],
-    ) -> Option<Vec<f32>> {
+    fn target(&self, known: &[Option<Vec<f32>>], open: &[Option<&[usize]>]) -> Option<Vec<f32>> {
         let of_leaf = |leaf: &Vec<Option<usize>>| {
             let mut share = Some(1f32);
             for ((label, target), open) in leaf.iter().zip(known).zip(open) {

@@ -139,8 +139,8 @@ pub use model_file::{
     Description, ModelFile, Tensors, WeightDType, heads, pretrained, read_tensors, to_bytes,
 };
 pub use predict::{
-    Average, Ensemble, ExplainMethod, Explanation, HeadPrediction, NumberPrediction, Predict,
-    Prediction, Predictor, Views,
+    Average, Ensemble, ExplainMethod, Explanation, GroupPrediction, HeadPrediction,
+    NumberPrediction, Predict, Prediction, Predictor, Views,
 };
 pub use taxonomy::{Labels, MAX_CLASSES, Taxonomy};
 

@@ -381,7 +381,7 @@ mod tests {
         let labels = heads
             .iter()
             .map(|h| (h.name.clone(), h.labels.names.clone()));
-        let taxonomy = Taxonomy::of(labels, vec![false, true], &[], &[]).unwrap();
+        let taxonomy = Taxonomy::of(labels, vec![false, true], Vec::new(), &[], &[]).unwrap();
         let dataset = Dataset::new(heads, Vec::new()).unwrap();
         let said = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();

@@ -243,6 +243,7 @@ fn reports(
             class_probs: Vec::new(),
             numbers: Vec::new(),
             sets: Vec::new(),
+            groups: Vec::new(),
         }
     };
     (0..folds)

@@ -230,10 +230,19 @@ impl ConvNextBlock {
 }
 
 impl Network for ConvNext {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let mut x = images.clone();
-        for (s, stage) in self.stages.iter().enumerate() {
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        let stages = self.stages.iter().enumerate();
+        for (s, stage) in stages.skip(start.saturating_sub(1)) {
             x = match s {
+                // The stem is a stage of its own.
+                0 if start == 1 => x,
                 0 => {
                     let x = stage.smaller.forward(tape, &x)?;
                     let mut x = stage.norm.forward(tape, &x)?;

@@ -235,13 +235,21 @@ impl RepMixer {
 }
 
 impl Network for FastVit {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let mut x = images.clone();
-        for block in &self.stem {
-            x = block.forward(tape, &x, mode)?;
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        if start == 0 {
+            for block in &self.stem {
+                x = block.forward(tape, &x, mode)?;
+            }
+            each(tape, &mut x)?;
         }
-        each(tape, &mut x)?;
-        for stage in &self.stages {
+        for stage in self.stages.iter().skip(start.saturating_sub(1)) {
             for block in &stage.smaller {
                 x = block.forward(tape, &x, mode)?;
             }

@@ -1,5 +1,6 @@
 //! The maps that a network shows to heads beside its features: of which stages, and of which size.
 
+use super::branch::OwnStages;
 use super::{Architecture, Behind, Each, Known, Network, shapes};
 use crate::error::{Error, Result};
 use crate::layers::Mode;
@@ -87,7 +88,7 @@ impl Architecture {
 fn outputs(network: &dyn Network, [h, w]: [usize; 2]) -> candle_core::Result<Vec<[usize; 4]>> {
     let (mut tape, images) = Tape::recorded(3, (h, w))?;
     let mut found = Vec::new();
-    network.run(&mut tape, &images, Mode::Eval, &mut |tape, map| {
+    network.run(&mut tape, (&images, 0), Mode::Eval, &mut |tape, map| {
         let map = network.shown(tape, map, false)?;
         let (height, width) = map.size();
         found.push([1, height, width, map.channels()]);
@@ -96,43 +97,50 @@ fn outputs(network: &dyn Network, [h, w]: [usize; 2]) -> candle_core::Result<Vec
     Ok(found)
 }
 
-/// Runs a network; behind its features, in one row, are what `readings` name.
+/// Runs a network; behind its features, in one row, are what `readings` name, and what the private stages of heads make.
 pub(super) fn run(
     network: &dyn Network,
-    readings: &[Reading],
+    (readings, branches): (&[Reading], &[OwnStages]),
     (tape, images): (&mut Tape, &Map),
     mode: Mode,
     each: &mut Each,
 ) -> candle_core::Result<Map> {
-    if readings.is_empty() {
-        return network.run(tape, images, mode, each);
+    if readings.is_empty() && branches.is_empty() {
+        return network.run(tape, (images, 0), mode, each);
     }
-    let mut kept: Vec<Option<Map>> = vec![None; readings.len()];
+    // Stages are counted from 1, places of outputs from 0.
+    let starts = branches.iter().map(|branch| branch.start - 1);
+    let places: Vec<usize> = readings.iter().map(|r| r.place).chain(starts).collect();
+    let mut kept: Vec<Option<Map>> = vec![None; places.len()];
     let mut place = 0;
-    let features = network.run(tape, images, mode, &mut |tape, map| {
+    let features = network.run(tape, (images, 0), mode, &mut |tape, map| {
         each(tape, map)?;
-        for (reading, kept) in readings.iter().zip(&mut kept) {
-            if reading.place == place {
+        for (wanted, kept) in places.iter().zip(&mut kept) {
+            if *wanted == place {
                 *kept = Some(map.clone());
             }
         }
         place += 1;
         Ok(())
     })?;
+    let found = places.iter().zip(kept).map(|(wanted, map)| {
+        let problem = || format!("the network has {place} outputs of stages, not {wanted}");
+        map.ok_or_else(|| candle_core::Error::Msg(problem()))
+    });
+    let mut found = found
+        .collect::<candle_core::Result<Vec<Map>>>()?
+        .into_iter();
     let mut row = vec![features];
-    for (reading, map) in readings.iter().zip(kept) {
-        let Some(map) = map else {
-            candle_core::bail!(
-                "the network has {place} outputs of stages, not {}",
-                reading.place
-            )
-        };
+    for (reading, map) in readings.iter().zip(found.by_ref()) {
         let map = network.shown(tape, &map, reading.last)?;
         if reading.mean {
             row.push(tape.global_avg_pool(&map)?);
         } else {
             row.push(map);
         }
+    }
+    for (branch, map) in branches.iter().zip(found) {
+        row.push(branch.run(tape, &map, mode, each)?);
     }
     tape.row(&row)
 }

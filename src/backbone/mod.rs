@@ -1,6 +1,7 @@
 //! Image backbones: from pixels to features. One file a family, tensors named as in timm; and an [adapter] for candle's networks.
 
 pub mod adapter;
+mod branch;
 mod channels;
 mod convnext;
 mod efficientnet;
@@ -21,6 +22,8 @@ use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
 use crate::tape::{Map, Tape};
 use adapter::Entry;
+pub(crate) use branch::Branch;
+use branch::OwnStages;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use hydranet_kernels::tasks::in_pool;
@@ -104,11 +107,12 @@ pub(crate) type Each<'a> = dyn FnMut(&mut Tape, &mut Map) -> candle_core::Result
 
 /// A network recorded on a tape.
 pub(crate) trait Network: Send + Sync {
-    /// From images to features, a map of 1 × 1; `each` sees the output of each stage.
+    /// From images to features, a map of 1 × 1; `each` sees the output of each stage. With a `start` above 0 from the output of
+    /// stage `start`, counted from 1, in place of images: the stages up to there are left out.
     fn run(
         &self,
         tape: &mut Tape,
-        images: &Map,
+        from: (&Map, usize),
         mode: Mode,
         each: &mut Each,
     ) -> candle_core::Result<Map>;
@@ -116,6 +120,14 @@ pub(crate) trait Network: Send + Sync {
     /// What comes behind its stages before the features are pooled.
     fn behind(&self) -> Behind {
         Behind::Nothing
+    }
+
+    /// The place of the map that it pools among the outputs of so many stages.
+    fn last_map(&self, stages: usize) -> usize {
+        match self.behind() {
+            Behind::Nothing | Behind::Conv => stages - 1,
+            Behind::Pooling => stages - 2,
+        }
     }
 
     /// An output of a stage as heads read it: without tokens of its own, and the `last` behind the norm that the network has
@@ -142,10 +154,12 @@ struct OnTape {
     num_features: usize,
     /// What stands behind the features in their rows.
     readings: Vec<Reading>,
+    /// What stands behind those: private copies of the last stages.
+    branches: Vec<OwnStages>,
     activations: SavedActivations,
     momentum: Option<f64>,
     /// [`Tape::new`], or [`Tape::composed`].
-    tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
+    tape: NewTape,
 }
 
 impl Backbone for OnTape {
@@ -163,7 +177,7 @@ impl Backbone for OnTape {
             let on = (&mut tape, &x);
             let x = maps::run(
                 self.network.as_ref(),
-                &self.readings,
+                (&self.readings, &self.branches),
                 on,
                 mode,
                 &mut |tape, _| {
@@ -192,7 +206,8 @@ impl Backbone for OnTape {
                 stage += 1;
                 Ok(())
             };
-            let x = maps::run(self.network.as_ref(), &self.readings, on, Mode::Eval, each)?;
+            let beside = (self.readings.as_slice(), self.branches.as_slice());
+            let x = maps::run(self.network.as_ref(), beside, on, Mode::Eval, each)?;
             tape.finish(&x)?.flatten_from(1)
         })
     }
@@ -200,7 +215,8 @@ impl Backbone for OnTape {
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {
         let on = (tape, images);
         let none = &mut |_: &mut Tape, _: &mut Map| Ok(());
-        maps::run(self.network.as_ref(), &self.readings, on, Mode::Eval, none)
+        let beside = (self.readings.as_slice(), self.branches.as_slice());
+        maps::run(self.network.as_ref(), beside, on, Mode::Eval, none)
     }
 
     fn set_activations(&mut self, activations: SavedActivations) {
@@ -214,14 +230,21 @@ impl Backbone for OnTape {
     fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
         let (mut tape, x) = (self.tape)(images)?;
         let mut maps = Vec::new();
-        self.network.run(&mut tape, &x, mode, &mut |tape, map| {
-            maps.push(tape.tensor(map)?);
-            tape.stage_done();
-            Ok(())
-        })?;
+        self.network
+            .run(&mut tape, (&x, 0), mode, &mut |tape, map| {
+                maps.push(tape.tensor(map)?);
+                tape.stage_done();
+                Ok(())
+            })?;
         Ok(maps)
     }
 }
+
+/// What stands behind the features in their rows: maps, and private copies of the last stages.
+type Beside<'a> = (&'a [Reading], &'a [(Branch, VarBuilder<'a>)]);
+
+/// A tape over images.
+type NewTape = fn(&Tensor) -> candle_core::Result<(Tape, Map)>;
 
 /// One architecture: what is known of it without building it, and how it is built.
 pub(crate) struct Variant {
@@ -431,16 +454,17 @@ impl Architecture {
         vb: VarBuilder,
         drop_path: f32,
     ) -> Result<Box<dyn Backbone>> {
-        self.build_reading(channels, vb, drop_path, &[])
+        self.build_reading(channels, vb, drop_path, (&[], &[]))
     }
 
-    /// The same with maps behind the features in their rows; without any they are what [`build_for`](Self::build_for) gives.
+    /// The same with maps behind the features in their rows, and behind those what private copies of the last stages make, whose
+    /// tensors are of the `VarBuilder`s beside them; without any they are what [`build_for`](Self::build_for) gives.
     pub(crate) fn build_reading(
         self,
         channels: usize,
         vb: VarBuilder,
         drop_path: f32,
-        readings: &[Reading],
+        beside: Beside,
     ) -> Result<Box<dyn Backbone>> {
         let fail = |what: &str, expected: &str, found: String| {
             Err(Error::Invalid {
@@ -456,21 +480,21 @@ impl Architecture {
             let expected = "a number from 0 to below 1";
             return fail("drop_path", expected, drop_path.to_string());
         }
-        Ok(self.build_on((channels, readings), vb, drop_path, Tape::new)?)
+        Ok(self.build_on(channels, vb, drop_path, (beside, Tape::new))?)
     }
 
     /// [`build`](Self::build) without own kernels, as it runs on devices that hydranet has none for.
     #[doc(hidden)]
     pub fn build_composed(self, vb: VarBuilder, drop_path: f32) -> Result<Box<dyn Backbone>> {
-        Ok(self.build_on((3, &[]), vb, drop_path, Tape::composed)?)
+        Ok(self.build_on(3, vb, drop_path, ((&[], &[]), Tape::composed))?)
     }
 
     fn build_on(
         self,
-        (channels, readings): (usize, &[Reading]),
+        channels: usize,
         vb: VarBuilder,
         drop_path: f32,
-        tape: fn(&Tensor) -> candle_core::Result<(Tape, Map)>,
+        ((readings, branches), tape): (Beside, NewTape),
     ) -> candle_core::Result<Box<dyn Backbone>> {
         let vb = channels::of_images(vb, channels);
         match self.0 {
@@ -478,6 +502,10 @@ impl Architecture {
                 network: (variant.build)(&vb, drop_path)?,
                 num_features: variant.num_features,
                 readings: readings.to_vec(),
+                branches: branches
+                    .iter()
+                    .map(|(branch, own)| OwnStages::new(variant, branch, (&vb, own), drop_path))
+                    .collect::<candle_core::Result<_>>()?,
                 activations: SavedActivations::default(),
                 momentum: None,
                 tape,

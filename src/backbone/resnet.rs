@@ -238,14 +238,22 @@ impl ResNetBlock {
 }
 
 impl Network for ResNet {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let mut x = images.clone();
-        for conv in &self.stem {
-            x = conv.forward(tape, &x, mode)?;
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        if start == 0 {
+            for conv in &self.stem {
+                x = conv.forward(tape, &x, mode)?;
+            }
+            x = tape.max_pool(&x, 3, 2, 1)?;
+            each(tape, &mut x)?;
         }
-        let mut x = tape.max_pool(&x, 3, 2, 1)?;
-        each(tape, &mut x)?;
-        for stage in &self.stages {
+        for stage in self.stages.iter().skip(start.saturating_sub(1)) {
             for block in stage {
                 x = block.forward(tape, &x, mode)?;
             }

@@ -106,10 +106,9 @@ impl Swin {
             last: LayerNorm::new(width, EPS, vb.pp("norm"))?,
         })
     }
-}
 
-impl Network for Swin {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+    /// From images to patches.
+    fn stem(&self, tape: &mut Tape, images: &Map) -> Result<Map> {
         let (h, w) = images.size();
         if h % PATCH != 0 || w % PATCH != 0 {
             bail!(
@@ -117,9 +116,24 @@ impl Network for Swin {
             )
         }
         let x = self.patches.forward(tape, images)?;
-        let mut x = self.norm.forward(tape, &x)?;
-        each(tape, &mut x)?;
-        for stage in &self.stages {
+        self.norm.forward(tape, &x)
+    }
+}
+
+impl Network for Swin {
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        if start == 0 {
+            x = self.stem(tape, from)?;
+            each(tape, &mut x)?;
+        }
+        for stage in self.stages.iter().skip(start.saturating_sub(1)) {
             if let Some((norm, weight)) = &stage.smaller {
                 let y = tape.merge(&x)?;
                 let y = norm.forward(tape, &y)?;

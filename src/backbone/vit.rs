@@ -160,10 +160,9 @@ impl VisionTransformer {
         let positions = resample_pos_embed(&self.positions, of_class, (from, from), grid)?;
         Ok((prefix, positions))
     }
-}
 
-impl Network for VisionTransformer {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
+    /// From images to tokens.
+    fn stem(&self, tape: &mut Tape, images: &Map) -> Result<Map> {
         let ((h, w), patch) = (images.size(), self.shape.patch);
         if h % patch != 0 || w % patch != 0 {
             bail!(
@@ -172,9 +171,24 @@ impl Network for VisionTransformer {
         }
         let (prefix, positions) = self.prefix_and_positions((h / patch, w / patch))?;
         let x = self.patches.forward(tape, images)?;
-        let mut x = tape.tokens(&x, &prefix, &positions)?;
-        each(tape, &mut x)?;
-        for block in &self.blocks {
+        tape.tokens(&x, &prefix, &positions)
+    }
+}
+
+impl Network for VisionTransformer {
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        if start == 0 {
+            x = self.stem(tape, from)?;
+            each(tape, &mut x)?;
+        }
+        for block in self.blocks.iter().skip(start.saturating_sub(1)) {
             x = block.forward(tape, &x, mode)?;
             each(tape, &mut x)?;
         }

@@ -27,7 +27,8 @@ pub(crate) struct Decide {
     model: PathBuf,
     #[command(flatten)]
     data: DataArgs,
-    /// The rule to write into --out: product, prior, joint, fused, class_offsets or label_offsets.
+    /// The rule to write into --out: product, prior, joint, fused, class_offsets,
+    /// label_offsets or, of heads with groups of labels, least_distance.
     #[arg(long, requires = "out", value_name = "NAME")]
     rule: Option<String>,
     /// Tune the probability from which on each label is said, of heads of several labels at once, for the greatest F1 of the
@@ -111,9 +112,12 @@ impl Decide {
             return Ok(ExitCode::SUCCESS);
         }
         let mut decided = Vec::new();
+        // Without groups it is the class with the fewest wrong heads to be expected, which nobody asked for.
+        let grouped = spec.heads.iter().any(|h| !h.labels.groups.is_empty());
         for rule in DecisionRule::ALL {
             let no_valid = truth.iter().all(Option::is_none);
-            if (rule.needs_joint() && share.is_none()) || (rule.is_tuned() && no_valid) {
+            let far = rule != DecisionRule::LeastDistance || grouped;
+            if !far || (rule.needs_joint() && share.is_none()) || (rule.is_tuned() && no_valid) {
                 continue;
             }
             let decision = make(rule)?;

@@ -181,6 +181,10 @@ fn to_onnx(file: &ModelFile, out: &Path) -> crate::Result<()> {
             head.name,
             head.num_labels()
         ));
+        if !head.labels.groups.is_empty() {
+            let (name, groups) = (onnx::groups_output(head), head.labels.groups.len());
+            say(format!("output  {name} (batch, {groups})"));
+        }
         if let Some(number) = &head.labels.number {
             let [mean, bins] = onnx::number_outputs(head);
             say(format!("output  {mean} (batch)"));

@@ -210,6 +210,9 @@ impl Inspect {
                     borders.collect::<Vec<_>>().join(", ")
                 ));
             }
+            for (group, inside) in &head.labels.groups {
+                say(format!("          group {group}: {}", inside.join(", ")));
+            }
             if let Some(words) = own_design(&head.layers) {
                 say(format!("          {words}"));
             }
@@ -279,7 +282,11 @@ fn own_design(layers: &LayerSpec) -> Option<String> {
     let stages = (!stages.is_empty()).then(|| format!("reads stage {}", stages.join(" and ")));
     let after = &layers.after;
     let after = (!after.is_empty()).then(|| format!("sees {}", after.join(" and ")));
-    let words: Vec<String> = [pool, stages, after].into_iter().flatten().collect();
+    let own =
+        (layers.own_stages > 0).then(|| format!("has its own last {} stages", layers.own_stages));
+    let crop = layers.crop.map(|crop| format!("sees the part {crop:?}"));
+    let all = [pool, stages, after, own, crop];
+    let words: Vec<String> = all.into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 

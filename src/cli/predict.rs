@@ -7,7 +7,9 @@ use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
 use crate::escape::printable_json;
-use crate::eval::predictions::{label_cell, number_cells, number_header};
+use crate::eval::predictions::{
+    group_cells, group_header, label_cell, number_cells, number_header,
+};
 use crate::input::find_images;
 use crate::io::table::to_csv;
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};
@@ -194,6 +196,7 @@ impl More {
             if numbers[i] {
                 cells.extend(number_header(head));
             }
+            cells.extend(group_header(taxonomy, i));
         }
         for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
             if has {
@@ -210,6 +213,7 @@ impl More {
             cells.push(label_cell(head));
             cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
             cells.extend(number_cells(head));
+            cells.extend(group_cells(head));
         }
         if self.abstains {
             cells.push(p.abstains.to_string());

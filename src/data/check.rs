@@ -2,7 +2,7 @@
 
 use super::columns::{ColumnNames, Naming};
 use super::corrections::{Corrections, CorrectionsReport};
-use super::dataset::{Dataset, Fault, Sample, person_key};
+use super::dataset::{Dataset, Fault, Sample, Value, person_key};
 use super::faults::by_kind;
 use super::named_photo::NamedPhoto;
 use super::seen::{Content, copies};
@@ -25,6 +25,9 @@ pub struct HeadCounts {
     pub head: String,
     /// Its labels and their numbers of photos, in order.
     pub labels: Vec<(String, usize)>,
+    /// Its groups, and the photos of which no more than the group is known, in order; those of no photo are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<(String, usize)>,
     /// Photos whose label is not known although the head may apply.
     pub missing: usize,
     /// Photos that have none of the labels, of a head of several at once.
@@ -172,6 +175,7 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
         .map(|head| HeadCounts {
             head: head.name.clone(),
             labels: head.labels.names.iter().map(|l| (l.clone(), 0)).collect(),
+            groups: head.labels.groups.keys().map(|g| (g.clone(), 0)).collect(),
             missing: 0,
             none: 0,
         })
@@ -186,6 +190,15 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
                 counts.missing += 1;
                 continue;
             };
+            if let Value::Group(group) = value {
+                counts
+                    .groups
+                    .iter_mut()
+                    .skip(*group)
+                    .take(1)
+                    .for_each(|(_, n)| *n += 1);
+                continue;
+            }
             let of_photo = targets::labels_of(&dataset.heads[h], value);
             counts.none += usize::from(of_photo.is_empty());
             for label in of_photo {
@@ -194,6 +207,9 @@ fn count(dataset: &Dataset, taxonomy: &Taxonomy) -> Vec<HeadCounts> {
                 }
             }
         }
+    }
+    for of_head in &mut counts {
+        of_head.groups.retain(|(_, photos)| *photos > 0);
     }
     counts
 }
@@ -236,6 +252,9 @@ impl fmt::Display for CheckReport {
                 .map(|(l, n)| format!("{l} {n}"))
                 .collect();
             write!(f, "{}: {}", head.head, labels.join(", "))?;
+            for (group, photos) in &head.groups {
+                write!(f, ", of {group} without a label {photos}")?;
+            }
             if head.none > 0 {
                 write!(f, ", none of them {}", head.none)?;
             }

@@ -5,7 +5,7 @@ use super::sample::{Split, Value};
 use super::table::{Row, Table, quoted};
 use super::template::Template;
 use crate::error::{Error, Result};
-use crate::head::{HeadSpec, MultiLabelSpec};
+use crate::head::{HeadSpec, LabelSpec, MultiLabelSpec};
 use std::collections::BTreeMap;
 
 /// What columns are called by listings: under `path`, `person` or `group`, `split` or the name of a head the name of the column
@@ -233,8 +233,8 @@ impl Columns {
             let of_column = of_column.filter(|(_, c)| c.is_some() && *c == column);
             let is_others = |cell: &str| {
                 let others = of_column.clone().filter(|(h, _)| h.name != head.name);
-                let mut labels = others.flat_map(|(other, _)| &other.labels.names);
-                labels.any(|label| label == cell)
+                let mut others = others.map(|(other, _)| &other.labels);
+                others.any(|of| of.names.iter().any(|l| l == cell) || of.groups.contains_key(cell))
             };
             // Of several labels at once each word is asked for.
             let is_all_others = |cell: &str| {
@@ -246,7 +246,7 @@ impl Columns {
             let says_other = |(of, allowed): (&String, &Vec<String>)| {
                 let earlier = heads.iter().zip(&values).find(|(h, _)| h.name == *of);
                 earlier.is_some_and(|(h, value)| match value {
-                    Some(Value::Label(label)) => !allowed.contains(&h.labels.names[*label]),
+                    Some(Value::Label(label)) => !h.labels.is_under(*label, allowed),
                     _ => false,
                 })
             };
@@ -288,7 +288,7 @@ pub(crate) fn parse_value(
     let unknown = |word: &str| {
         let unknown = Error::UnknownLabel {
             head: head.name.clone(),
-            expected: head.labels.names.clone(),
+            expected: head.labels.words(),
             found: word.into(),
         };
         format!("column `{column}`: {unknown}")
@@ -306,10 +306,8 @@ pub(crate) fn parse_value(
             });
     }
     if head.labels.thresholds.is_empty() {
-        let label = head.labels.names.iter().position(|l| l == cell);
-        return label
-            .map(|l| Some(Value::Label(l)))
-            .ok_or_else(|| unknown(cell));
+        let found = named(&head.labels, cell);
+        return found.map(Some).ok_or_else(|| unknown(cell));
     }
     match cell.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Some(Value::Number(number))),
@@ -317,4 +315,20 @@ pub(crate) fn parse_value(
             "column `{column}`: a number is needed, found `{cell}`"
         )),
     }
+}
+
+/// The label of this name, or the group: one with a single label is that label.
+pub(crate) fn named(labels: &LabelSpec, word: &str) -> Option<Value> {
+    if let Some(label) = labels.names.iter().position(|l| l == word) {
+        return Some(Value::Label(label));
+    }
+    let group = labels.groups.keys().position(|g| g == word)?;
+    let mut inside = labels.groups.get(word);
+    while let Some([only]) = inside.map(Vec::as_slice) {
+        if let Some(label) = labels.names.iter().position(|l| l == only) {
+            return Some(Value::Label(label));
+        }
+        inside = labels.groups.get(only);
+    }
+    Some(Value::Group(group))
 }

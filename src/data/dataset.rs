@@ -132,6 +132,9 @@ impl Dataset {
                 if head.is_multi_label() {
                     words += ", several at once";
                 }
+                if !head.labels.groups.is_empty() {
+                    words += &format!(" in groups {:?}", head.labels.groups);
+                }
                 if let Some(number) = head.labels.number {
                     words += &format!(" of a number in {} bins of {:?}", number.bins, number.range);
                 }
@@ -141,6 +144,7 @@ impl Dataset {
             let scales = |labels: &LabelSpec| labels.number.map(|n| (n.range, n.bins));
             if has.names != needed.names
                 || has.thresholds != needed.thresholds
+                || has.groups != needed.groups
                 || scales(has) != scales(needed)
                 || has.multi_label.is_some() != needed.multi_label.is_some()
             {
@@ -210,6 +214,9 @@ impl Dataset {
         let mut hash = Sha256::new();
         for head in &self.heads {
             hash.update(format!("{:?} {:?}\n", head.name, head.labels.names));
+            if !head.labels.groups.is_empty() {
+                hash.update(format!("{:?}\n", head.labels.groups));
+            }
         }
         lines.iter().for_each(|line| hash.update(line));
         hexadecimal(hash.finalize())

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 pub enum Value {
     /// The index of a label.
     Label(usize),
+    /// One of the labels of a group, not known which: the group's place in the order of the names of
+    /// [`LabelSpec::groups`](crate::LabelSpec::groups).
+    Group(usize),
     /// A finite number, for a head with thresholds.
     Number(f64),
     /// The indices of all labels that the photo has, ascending, for a head of several labels at once; none: it has none of them.

@@ -6,14 +6,19 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
-/// The label of a value, `None` of a head of several labels at once: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft
+/// The label of a value, `None` of a head of several labels at once and where only a group is known: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft
 /// borders and dropped bands play no part, so measurements stay comparable whatever was trained.
 pub(crate) fn label(head: &HeadSpec, value: &Value) -> Option<usize> {
     match value {
         Value::Label(label) => Some(*label),
         Value::Number(number) => Some(head.labels.thresholds.partition_point(|t| t <= number)),
-        Value::Labels(_) => None,
+        Value::Labels(_) | Value::Group(_) => None,
     }
+}
+
+/// The name of a group of a head, if there is one in this place.
+pub(crate) fn group_name(head: &HeadSpec, group: usize) -> Option<&str> {
+    head.labels.groups.keys().nth(group).map(String::as_str)
 }
 
 /// The labels that a value says a photo has: one, or of a head of several at once any number.
@@ -75,6 +80,13 @@ pub(crate) fn check_values(
                 let needed = format!("labels of head `{name}`, of which a photo may have several");
                 return Err((needed, format!("{value:?}")));
             }
+            Some(Value::Group(group)) if *group >= head.labels.groups.len() => {
+                let needed = match head.labels.groups.len() {
+                    0 => format!("a label of head `{name}`, which has no groups"),
+                    groups => format!("a group of head `{name}`, from 0 to {}", groups - 1),
+                };
+                return Err((needed, format!("group {group}")));
+            }
             Some(Value::Label(label)) if *label >= labels => {
                 let needed = format!("a label of head `{name}`, from 0 to {}", labels - 1);
                 return Err((needed, format!("label {label}")));
@@ -105,12 +117,12 @@ pub(crate) fn classes(
 /// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
-    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`; each row sums to 1, or is 0
-    /// where the label is missing. Of a head of several labels at once each value is from 0 to 1, whatever the others are.
+    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`, of one with groups that learns from
+    /// them `(batch, num_labels + groups)`; each row sums to 1, or is 0 where the label is missing. Of a head of several labels at once each value is from 0 to 1, whatever the others are.
     pub rows: Vec<f32>,
     /// `(batch)`.
     pub weights: Vec<f32>,
-    /// Labels a row; of a number its bins, see [`HeadSpec::num_targets`].
+    /// Labels a row, and groups behind them; of a number its bins, see [`HeadSpec::num_targets`].
     pub num_labels: usize,
 }
 
@@ -151,17 +163,24 @@ impl Targets {
 }
 
 /// The training target over the labels: one weight a label, together 1, or of a head of several labels at once 1 for each that
-/// the photo has. `None` if the number lies in a dropped band of the head,
-/// both ends included, or the label is none of the head's.
+/// the photo has; behind them one a group where the head learns from groups. `None` if the number lies in a dropped band of the
+/// head, both ends included, the label is none of the head's, or only a group is known to a head that does not learn from it.
 ///
 /// Across the `soft_width` around a threshold the weight moves linearly from one label to the next, half and half at the
 /// threshold itself. Smoothing is the loss's business. A head that predicts a number is taught by rows over its bins in place of
 /// this; what hangs on its labels goes by this.
 pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
+    let groups = head.num_targets() - head.num_scores();
     match value {
         Value::Label(label) => {
             let mut weights = vec![0.0; head.num_labels()];
             *weights.get_mut(*label)? = 1.0;
+            weights.resize(weights.len() + groups, 0.0);
+            Some(weights)
+        }
+        Value::Group(group) => {
+            let mut weights = vec![0.0; head.num_labels() + groups];
+            *weights.get_mut(head.num_labels() + group)? = 1.0;
             Some(weights)
         }
         Value::Labels(labels) => {
@@ -194,7 +213,8 @@ pub(crate) fn target(head: &HeadSpec, value: &Value) -> Option<Vec<f32>> {
 }
 
 /// What a measurement holds a head's outputs against, and a number is taught by: all weight on the label; of a number the row
-/// over its bins, where only its label is known the bins of that alike; of several labels at once all weight on each.
+/// over its bins, where only its label is known the bins of that alike; of several labels at once all weight on each; behind the
+/// labels one value a group where the head learns from groups.
 pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
     if let (Some(number), Value::Number(value)) = (&head.labels.number, value) {
         return number.row(*value);
@@ -204,7 +224,15 @@ pub(crate) fn row(head: &HeadSpec, value: &Value) -> Vec<f32> {
     if let Some(sums) = head.sums() {
         return sums.row_of_label(labels.max().unwrap_or(0));
     }
-    let mut row = vec![0.0; head.num_labels()];
+    let mut row = vec![0.0; head.num_targets()];
+    if let Value::Group(group) = value {
+        // A head that does not learn from groups has no place for it.
+        row.iter_mut()
+            .skip(last + 1 + group)
+            .take(1)
+            .for_each(|v| *v = 1.0);
+        return row;
+    }
     labels.for_each(|label| row[label] = 1.0);
     row
 }

@@ -172,6 +172,20 @@ fn numbers(sample: &Sample, scores: &Scores) -> Vec<Option<NumberPair>> {
     pairs.map(of_head).collect()
 }
 
+/// Of each head the group that is known in place of a label; no list where there is none.
+fn groups(sample: &Sample) -> Vec<Option<usize>> {
+    let of_head = |value: &Option<Value>| match value {
+        Some(Value::Group(group)) => Some(*group),
+        _ => None,
+    };
+    let all: Vec<Option<usize>> = sample.values.iter().map(of_head).collect();
+    if all.iter().any(Option::is_some) {
+        all
+    } else {
+        Vec::new()
+    }
+}
+
 /// Of each head of several labels at once, those of the photo and what is said of them; no list where there is no such head.
 fn sets(heads: &[HeadSpec], sample: &Sample, scores: &Scores, kept: Kept) -> Vec<Option<LabelSet>> {
     let of_head = |(head, thresholds): (usize, &Option<Vec<f64>>)| {
@@ -231,6 +245,7 @@ fn report_of(
             class: scores.class,
             numbers: numbers(&dataset.samples[*i], scores),
             sets: sets(&dataset.heads, &dataset.samples[*i], scores, kept),
+            groups: groups(&dataset.samples[*i]),
             probs: match kept {
                 Kept::Nothing => Vec::new(),
                 _ => scores.heads.iter().map(exp).collect(),

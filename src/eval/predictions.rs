@@ -1,10 +1,10 @@
 //! Predictions as a table.
 
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Value};
 use crate::data::label_cell::written;
-use crate::data::targets::{labels_of, labels_that_apply};
+use crate::data::targets::{group_name, labels_of, labels_that_apply};
 use crate::error::Result;
-use crate::head::NUMBER_COLUMNS;
+use crate::head::{NUMBER_COLUMNS, level_columns};
 use crate::io::table::to_csv;
 use crate::io::write_atomically;
 use crate::predict::{HeadPrediction, Prediction};
@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Writes predictions as CSV: path, final class, name, probability, then each head's label (of a head of several at once all that
 /// are said, with `;` between them, or `-`), its truth where known, the
-/// probability of each of its labels, and the number with its interval where it predicts one; of several listings also which
+/// probability of each of its labels, the number with its interval where it predicts one, and the likeliest group of each level with
+/// its probability where its labels are in groups; the truth may be a group then. Of several listings also which
 /// one the photo is of, last.
 ///
 /// # Errors
@@ -46,6 +47,7 @@ pub(crate) fn predictions_csv(
         if predictions.iter().any(|p| p.heads[i].number.is_some()) {
             header.extend(number_header(head));
         }
+        header.extend(group_header(taxonomy, i));
     }
     header.extend(dataset.listing_title());
     let rows = indices.iter().zip(predictions).map(|(i, p)| {
@@ -65,11 +67,16 @@ pub(crate) fn predictions_csv(
                     let of_photo = labels_of(&dataset.heads[head], value);
                     written(of_photo.into_iter().map(name))
                 }
+                Some(Value::Group(group)) if applies[head] != Some(false) => {
+                    let group = group_name(&dataset.heads[head], *group);
+                    group.unwrap_or_default().into()
+                }
                 _ => known[head].map_or(String::new(), |t| name(t).into()),
             };
             row.extend([label_cell(h), truth]);
             row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
             row.extend(number_cells(h));
+            row.extend(group_cells(h));
         }
         row.extend(dataset.listing(sample));
         row
@@ -95,4 +102,17 @@ pub(crate) fn number_header(head: &str) -> impl Iterator<Item = String> {
 pub(crate) fn number_cells(head: &HeadPrediction) -> impl Iterator<Item = String> {
     let number = head.number.map(|n| [n.mean, n.low, n.high]);
     number.into_iter().flatten().map(|v| format!("{v:.6}"))
+}
+
+/// The columns of the groups of a head, two a level: the group, and its probability.
+pub(crate) fn group_header(taxonomy: &Taxonomy, head: usize) -> impl Iterator<Item = String> {
+    let levels = taxonomy.groups(head).map_or(0, |g| g.levels().len());
+    let name = &taxonomy.heads()[head];
+    (1..=levels).flat_map(move |level| level_columns(name, level))
+}
+
+/// What stands in them; nothing of a head without groups.
+pub(crate) fn group_cells(head: &HeadPrediction) -> impl Iterator<Item = String> {
+    let groups = head.groups.iter();
+    groups.flat_map(|g| [g.group.clone(), format!("{:.6}", g.prob)])
 }

@@ -367,6 +367,8 @@ fn check_metrics(metrics: &[Figure], variants: &[Variant]) -> Result<()> {
             "a head whose labels have an order: one with `thresholds` or `ordered = true`"
         } else if figure.metric.needs_number() && !heads().any(|h| h.labels.number.is_some()) {
             "a head that predicts a number: one with `kind = \"number\"`"
+        } else if figure.metric.needs_groups() && !heads().any(|h| !h.labels.groups.is_empty()) {
+            "a head whose labels are in groups: one with `groups`"
         } else {
             continue;
         };

@@ -3,7 +3,8 @@
 use super::fault::{Fault, fault};
 use super::multi_label::MultiLabelSpec;
 use super::number::NumberSpec;
-use crate::taxonomy::{Labels, MAX_CLASSES};
+use crate::error::{Error, Result as Outcome};
+use crate::taxonomy::{Groups, Labels, MAX_CLASSES};
 
 /// The labels of a head, and how one of them is told from a cell of the data.
 ///
@@ -21,6 +22,10 @@ pub struct LabelSpec {
     /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class
     /// leave it out.
     pub when: Labels,
+    /// Groups of labels, and of groups, by their names: `groups = { citrus = ["orange", "lemon"], pome = ["apple"] }`. Every label
+    /// is in one group. The head learns and tells the labels; groups have the sum of their labels' probabilities, are scored and
+    /// decided on level by level, and a cell of the data may name one where the label is not known. Empty: none.
+    pub groups: Labels,
     /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
     pub thresholds: Vec<f64>,
     /// Whether the labels have an order, so that a prediction two labels off is worse than one that is one off. Labels made by
@@ -45,6 +50,42 @@ impl LabelSpec {
             names: names.into_iter().map(Into::into).collect(),
             ..Self::default()
         }
+    }
+
+    /// What a cell of the data may say: the labels, and the groups.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.names
+            .iter()
+            .chain(self.groups.keys())
+            .cloned()
+            .collect()
+    }
+
+    /// Whether a label, or a group around it, is one of `words`.
+    pub(crate) fn is_under(&self, label: usize, words: &[String]) -> bool {
+        let Some(mut name) = self.names.get(label) else {
+            return false;
+        };
+        // No deeper than there are groups, whatever they hold.
+        for _ in 0..=self.groups.len() {
+            if words.contains(name) {
+                return true;
+            }
+            let around = self.groups.iter().find(|(_, of)| of.contains(name));
+            match around {
+                Some((group, _)) => name = group,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// The groups as a tree, if there are any.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if they are none over these labels.
+    pub(crate) fn tree(&self) -> Outcome<Option<Groups>> {
+        Groups::new(&self.names, &self.groups)
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
@@ -75,12 +116,41 @@ impl LabelSpec {
             multi_label.check(&self.names, &self.unknown)?;
             self.check_without_order()?;
         }
+        self.check_groups()?;
         let wrong = |[from, to]: &&[f64; 2]| from.is_nan() || to.is_nan() || from > to;
         if let Some(band) = self.drop.iter().find(wrong) {
             let expected = "bands [from, to] with from ≤ to";
             return fault("drop", expected, format!("{band:?}"));
         }
         Ok(())
+    }
+
+    /// Groups are of labels by name, of which a photo has one.
+    fn check_groups(&self) -> Result<(), Fault> {
+        if let Err(Error::Invalid {
+            what,
+            expected,
+            found,
+        }) = self.tree()
+        {
+            return fault(what, expected, found);
+        }
+        let found = if self.groups.is_empty() {
+            return Ok(());
+        } else if self.number.is_some() {
+            "`kind = \"number\"`"
+        } else if self.multi_label.is_some() {
+            "`kind = \"multi_label\"`"
+        } else if !self.thresholds.is_empty() {
+            "`thresholds`"
+        } else if let Some(word) = self.unknown.iter().find(|w| self.groups.contains_key(*w)) {
+            let expected = "words that are no groups of labels";
+            return fault("unknown", expected, format!("`{word}`"));
+        } else {
+            return Ok(());
+        };
+        let expected = "labels by their names, of which a photo has one, beside `groups`";
+        fault("groups", expected, found)
     }
 
     /// Labels of which a photo may have several have neither an order nor a number.

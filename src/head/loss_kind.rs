@@ -119,6 +119,17 @@ pub enum LossKind {
         #[serde(default = "twentieth")]
         clip: f64,
     },
+    /// For labels in groups ([`LabelSpec::groups`](crate::LabelSpec::groups)), hierarchical cross-entropy (Bertinetto et al. 2020,
+    /// "Making Better Mistakes"): −Σ exp(−α d) · log (P(C) / P(parent of C)) over the photo's label and the groups C around it, P
+    /// the sum of p over the labels of C, 1 of all, and d the groups around C, 0 of an outermost one, as in the authors' program
+    /// but for a factor. It is a sum of cross-entropies of every level, the label's own with exp(−α d), and with α = 0
+    /// cross-entropy itself. Of a photo whose group alone is known it begins at the group: with α = 0 that is −log Σ p over the
+    /// labels of the group.
+    Hierarchical {
+        /// α ≥ 0: the greater, the less does telling labels of one group apart count beside telling groups apart.
+        #[serde(default = "half")]
+        alpha: f64,
+    },
     /// The sum of some of these, each times its factor. Not for `coral` and `corn`, whose outputs mean something else, and not of
     /// both losses of one label a photo and of several.
     Sum(Vec<LossTerm>),
@@ -174,6 +185,29 @@ impl LossKind {
         Self::Focal {
             gamma,
             alpha: Vec::new(),
+        }
+    }
+
+    /// Hierarchical cross-entropy as a head of groups has it that says nothing else.
+    pub(crate) fn hierarchical() -> Self {
+        Self::Hierarchical { alpha: half() }
+    }
+
+    /// Whether it is for labels in groups and no others.
+    pub(crate) fn needs_groups(&self) -> bool {
+        match self {
+            Self::Hierarchical { .. } => true,
+            Self::Sum(terms) => terms.iter().any(|t| t.kind.needs_groups()),
+            _ => false,
+        }
+    }
+
+    /// Whether a photo of which a group is known and not the label says anything to it.
+    pub(crate) fn learns_from_groups(&self) -> bool {
+        match self {
+            Self::CrossEntropy | Self::Hierarchical { .. } => true,
+            Self::Sum(terms) => terms.iter().any(|t| t.kind.learns_from_groups()),
+            _ => false,
         }
     }
 
@@ -233,6 +267,9 @@ impl LossKind {
                     "from 0 to below 1",
                 ),
             ],
+            Self::Hierarchical { alpha } => {
+                vec![("hierarchical.alpha", *alpha, at_least_0(*alpha), FROM_0)]
+            }
             Self::MeanVariance { mean, variance } => vec![
                 ("mean_variance.mean", *mean, at_least_0(*mean), FROM_0),
                 (

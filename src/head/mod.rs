@@ -28,7 +28,7 @@ pub use loss::LossSpec;
 pub(crate) use loss_kind::GREATEST;
 pub use loss_kind::{LossKind, LossTerm};
 pub use multi_label::MultiLabelSpec;
-pub(crate) use names::{NUMBER_COLUMNS, check_names};
+pub(crate) use names::{NUMBER_COLUMNS, check_names, level_columns};
 pub use network::Head;
 #[cfg(feature = "train")]
 pub(crate) use network::Readout;

@@ -15,10 +15,18 @@ const RESERVED: [&str; 10] = [
 /// What the columns of a number are called behind `<head>_`.
 pub(crate) const NUMBER_COLUMNS: [&str; 3] = ["mean", "low", "high"];
 
+/// What the columns of a level of groups of a head are called, from 1: its group, and the probability of that.
+pub(crate) fn level_columns(head: &str, level: usize) -> [String; 2] {
+    [
+        format!("{head}_level_{level}"),
+        format!("{head}_level_{level}_prob"),
+    ]
+}
+
 /// Checks the names of the heads of one model.
 ///
 /// Tables of predictions have for each head the columns `<head>`, `<head>_truth` and, for each label, `<head>_<label>`, of a
-/// number [`NUMBER_COLUMNS`] too, beside [`RESERVED`] ones.
+/// number [`NUMBER_COLUMNS`] too, of groups [`level_columns`], beside [`RESERVED`] ones.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the head or label, and with what it collides.
@@ -35,6 +43,13 @@ pub(crate) fn check_names(heads: &[HeadSpec]) -> Result<()> {
                 let column = format!("{name}_{part}");
                 take_column(&mut columns, name, column, what, name)?;
             }
+        }
+        let levels = head.labels.tree()?.map_or(0, |tree| tree.levels().len());
+        for column in (1..=levels).flat_map(|level| level_columns(name, level)) {
+            take_column(&mut columns, name, column, what, name)?;
+        }
+        for group in head.labels.groups.keys() {
+            check_text(&format!("head `{name}`, groups"), group)?;
         }
         let what = format!("head `{name}`, labels");
         for label in &head.labels.names {

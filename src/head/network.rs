@@ -19,7 +19,7 @@ const MAX_VALUES: usize = 1 << 28;
 pub(crate) fn check_layers<'a>(heads: impl Iterator<Item = (&'a HeadSpec, usize)>) -> Result<()> {
     let mut sum = 0usize;
     for (head, num_features) in heads {
-        let outputs = head.num_targets();
+        let outputs = head.num_scores();
         let values = match head.layers.hidden {
             0 => num_features.saturating_mul(outputs),
             hidden => hidden.saturating_mul(num_features.saturating_add(outputs)),
@@ -163,14 +163,14 @@ impl Head {
     ///   output k is w·x + bias_k + (num_labels − 2) − 2k.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the specification is not valid, the head reads more than features (`pool`, `from_stage` or
-    /// `after`: such a head is part of a model, see [`MultiTaskModel::new`](crate::MultiTaskModel::new)), or the layers would be
+    /// [`Error::Invalid`] if the specification is not valid, the head reads more than features (`pool`, `from_stage`, `after`,
+    /// `own_stages` or `crop`: such a head is part of a model, see [`MultiTaskModel::new`](crate::MultiTaskModel::new)), or the layers would be
     /// empty or take more than 1 GiB; [`Error::Candle`] if `vb` lacks a tensor.
     pub fn new(spec: &HeadSpec, num_features: usize, index: usize, vb: VarBuilder) -> Result<Self> {
         if !spec.layers.reads_features() {
             return Err(Error::Invalid {
                 what: format!("head `{}`, built over features alone", spec.name),
-                expected: "neither pool, from_stage nor after, which are of a model's heads".into(),
+                expected: "neither pool, from_stage, after, own_stages nor crop, which are of a model's heads".into(),
                 found: "one of them".into(),
             });
         }
@@ -209,7 +209,7 @@ impl Head {
                 (Some(hidden), width)
             }
         };
-        let fc = Last::new(&spec.loss.kind, inputs, spec.num_targets(), vb.pp("fc"))?;
+        let fc = Last::new(&spec.loss.kind, inputs, spec.num_scores(), vb.pp("fc"))?;
         let pool = Pool::new(spec.layers.pool, &reads.channels(), &vb.pp("pool"))?;
         Ok(Self {
             inputs: reads,

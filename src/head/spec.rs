@@ -90,6 +90,30 @@ impl HeadSpec {
         head
     }
 
+    /// With groups of its labels, see [`LabelSpec::groups`], and hierarchical cross-entropy.
+    ///
+    /// ```
+    /// use hydranet::{HeadSpec, LossKind};
+    /// let fruit = HeadSpec::new("fruit", ["orange", "lemon", "apple"])
+    ///     .with_groups([("citrus", vec!["orange", "lemon"]), ("pome", vec!["apple"])]);
+    /// fruit.validate()?;
+    /// let read: HeadSpec = serde_json::from_str(
+    ///     r#"{"name": "fruit", "labels": ["orange", "lemon", "apple"], "groups": {"citrus": ["orange", "lemon"], "pome": ["apple"]}}"#,
+    /// ).unwrap();
+    /// assert_eq!(read, fruit);
+    /// # Ok::<(), hydranet::Error>(())
+    /// ```
+    pub fn with_groups<N: Into<String>, L: Into<String>>(
+        self,
+        groups: impl IntoIterator<Item = (N, Vec<L>)>,
+    ) -> Self {
+        let mut head = self.with_loss(LossKind::hierarchical());
+        let groups = groups.into_iter();
+        let groups = groups.map(|(n, of)| (n.into(), of.into_iter().map(Into::into).collect()));
+        head.labels.groups = groups.collect();
+        head
+    }
+
     /// With another loss.
     pub fn with_loss(mut self, kind: LossKind) -> Self {
         self.loss.kind = kind;
@@ -122,8 +146,19 @@ impl HeadSpec {
         self.labels.names.len()
     }
 
-    /// Values of a row that it is taught by: one a label, or where it predicts a number one a bin.
+    /// Values of a row that it is taught by: one a label and behind them one a group, in the order of their names, if it has any
+    /// and its loss learns from them; or where it predicts a number one a bin.
     pub fn num_targets(&self) -> usize {
+        let groups = if self.loss.kind.learns_from_groups() {
+            self.labels.groups.len()
+        } else {
+            0
+        };
+        self.num_scores() + groups
+    }
+
+    /// What its layers tell apart: labels, or where it predicts a number bins.
+    pub(crate) fn num_scores(&self) -> usize {
         let number = self.labels.number.as_ref();
         number.map_or(self.num_labels(), |n| n.bins)
     }
@@ -153,7 +188,7 @@ impl HeadSpec {
             return fault("name", "letters, digits, `_` and `-`", found);
         }
         self.labels.check()?;
-        self.loss.check(self.num_labels(), self.num_targets())?;
+        self.loss.check(self.num_labels(), self.num_scores())?;
         if self.labels.number.is_some() && self.loss.kind.is_cumulative() {
             let expected =
                 "a loss of one output a bin beside `kind = \"number\"`: neither coral nor corn";
@@ -177,6 +212,10 @@ impl HeadSpec {
             let expected = "a loss of labels of which a photo has one, or `kind = \"multi_label\"`";
             let found = "a loss of labels of which it may have several";
             return fault("loss", expected, found);
+        }
+        if self.loss.kind.needs_groups() && self.labels.groups.is_empty() {
+            let expected = "`groups` of labels beside the loss `hierarchical`";
+            return fault("loss", expected, "none");
         }
         if of_head && matches!(self.loss.class_weights, ClassWeights::Rule(_)) {
             let expected = "a list of numbers, one a label, beside `kind = \"multi_label\"`";

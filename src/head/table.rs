@@ -35,6 +35,8 @@ pub(super) struct Table {
     none: Vec<String>,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     when: Labels,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    groups: Labels,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     thresholds: Vec<f64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,6 +66,10 @@ pub(super) struct Table {
     from_stage: Option<Stages>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     after: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    own_stages: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crop: Option<[f64; 4]>,
 }
 
 /// What a head predicts.
@@ -141,6 +147,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 fn is_zero(v: &f64) -> bool {
     *v == 0.0
 }
@@ -170,6 +180,7 @@ impl From<HeadSpec> for Table {
             unknown: labels.unknown,
             none: multi_label.none,
             when: labels.when,
+            groups: labels.groups,
             thresholds: [labels.thresholds, multi_label.thresholds].concat(),
             ordered: labels.ordered,
             drop: labels.drop,
@@ -184,6 +195,8 @@ impl From<HeadSpec> for Table {
             pool: layers.pool,
             from_stage: (!layers.from_stage.is_empty()).then_some(Stages(layers.from_stage)),
             after: layers.after,
+            own_stages: layers.own_stages,
+            crop: layers.crop,
         }
     }
 }
@@ -194,9 +207,12 @@ impl TryFrom<Table> for HeadSpec {
     fn try_from(mut table: Table) -> Result<Self, String> {
         let number = table.number()?;
         let multi_label = table.multi_label()?;
-        let usual = match multi_label {
-            Some(_) => LossKind::BinaryCrossEntropy,
-            None => LossKind::default(),
+        let usual = if multi_label.is_some() {
+            LossKind::BinaryCrossEntropy
+        } else if !table.groups.is_empty() {
+            LossKind::hierarchical()
+        } else {
+            LossKind::default()
         };
         Ok(Self {
             name: table.name,
@@ -205,6 +221,7 @@ impl TryFrom<Table> for HeadSpec {
                 column: table.column,
                 unknown: table.unknown,
                 when: table.when,
+                groups: table.groups,
                 thresholds: table.thresholds,
                 ordered: table.ordered,
                 drop: table.drop,
@@ -225,6 +242,8 @@ impl TryFrom<Table> for HeadSpec {
                 pool: table.pool,
                 from_stage: table.from_stage.map_or_else(Vec::new, |stages| stages.0),
                 after: table.after,
+                own_stages: table.own_stages,
+                crop: table.crop,
             },
         })
     }

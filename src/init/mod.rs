@@ -241,7 +241,7 @@ fn asked(plan: &Plan) -> Result<Vec<String>> {
         let impossible: Vec<_> = entries.cloned().collect();
         let is_single = |spec: &&HeadSpec| !spec.is_multi_label();
         let is_last = kept.iter().copied().filter(|s| is_single(s)).count() <= 1;
-        match Taxonomy::of(labels, several, &when, &impossible) {
+        match Taxonomy::of(labels, several, Vec::new(), &when, &impossible) {
             Ok(taxonomy) if taxonomy.num_classes() <= CLASSES || is_last => return Ok(names),
             Err(error) if is_last => return Err(error),
             _ => {

@@ -1,5 +1,6 @@
 //! From the heads' logits to the final class: the joint probability, and the decision by it.
 
+use super::distance::least_distance;
 use super::outputs::{Logits, Outputs};
 use crate::error::{Error, Result};
 use crate::head::log_sigmoid;
@@ -65,6 +66,9 @@ pub enum DecisionRule {
     ClassOffsets,
     /// An offset for each label of each head, found in the same way.
     LabelOffsets,
+    /// Not the likeliest class but the one that is expected to be least far from the right one, head by head in the tree of its
+    /// groups of labels (Karthik et al. 2021); the probabilities stay those of the product, or with a joint head of both.
+    LeastDistance,
 }
 
 named!(DecisionRule, "decision", {
@@ -74,6 +78,7 @@ named!(DecisionRule, "decision", {
     Fused => "fused",
     ClassOffsets => "class_offsets",
     LabelOffsets => "label_offsets",
+    LeastDistance => "least_distance",
 });
 
 impl DecisionRule {
@@ -235,7 +240,10 @@ impl Decision {
     }
 
     /// The final class, from the log-probabilities of all.
-    pub(crate) fn decide(&self, log_probs: &[f64]) -> usize {
+    pub(crate) fn decide(&self, taxonomy: &Taxonomy, log_probs: &[f64]) -> usize {
+        if self.rule == DecisionRule::LeastDistance {
+            return least_distance(taxonomy, log_probs);
+        }
         if self.offsets.is_empty() {
             return argmax(log_probs);
         }

@@ -1,17 +1,21 @@
 //! What the rows of features of a model hold, what each head reads of them, and in which order the heads are computed.
 
 use super::ModelSpec;
-use crate::backbone::{Architecture, Reading, ShownMap};
+use crate::backbone::{Architecture, Branch, Reading, ShownMap};
 use crate::error::{Error, Result};
 use crate::head::{HeadSpec, Inputs, Segment};
 
 /// The rows of features of a model: the backbone's own features first, then what heads read beside them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
     /// Values of a row.
     pub width: usize,
     /// What stands behind the features.
     pub readings: Vec<Reading>,
+    /// What stands behind that: what heads have stages of their own for.
+    pub branches: Vec<Branch>,
+    /// The parts of the image whose rows stand behind the row of the whole, each as wide as that.
+    pub crops: Vec<[f64; 4]>,
     /// What each head reads.
     pub heads: Vec<Inputs>,
     /// What the joint head reads.
@@ -34,8 +38,12 @@ impl Layout {
         };
         let mut shown = None;
         let mut segments = Vec::new();
+        let mut branches = Vec::new();
         for head in &spec.heads {
             let layers = &head.layers;
+            if layers.own_stages > 0 {
+                branches.push(branch(spec, head)?);
+            }
             if layers.pool.is_average() && layers.from_stage.is_empty() {
                 segments.push(Inputs::features(features, 0).segments);
                 continue;
@@ -45,11 +53,36 @@ impl Layout {
                 None => shown.insert(maps(spec, head)?),
             };
             let wanted = wanted(head, maps, spec.backbone)?;
-            let own = wanted
-                .iter()
-                .map(|map| row.place(map, layers.pool.is_average()));
+            let own = wanted.iter().map(|map| match layers.own_stages {
+                0 => row.place(map, layers.pool.is_average()),
+                // Its own last map is of the same size.
+                _ => Segment {
+                    start: 0,
+                    channels: map.channels,
+                    positions: map.positions,
+                },
+            });
             segments.push(own.collect());
         }
+        // A head with stages of its own reads what they make, which no other does.
+        for branch in &branches {
+            let of_head = spec.heads.iter().zip(&mut segments);
+            for (_, segments) in of_head.filter(|(head, _)| head.name == branch.head) {
+                let reads: &mut Vec<Segment> = segments;
+                for segment in reads {
+                    segment.start = row.width;
+                    row.width += segment.channels * segment.positions;
+                }
+            }
+        }
+        let crops = crops(&spec.heads);
+        for (head, segments) in spec.heads.iter().zip(&mut segments) {
+            let place = crops.iter().position(|c| Some(*c) == head.layers.crop);
+            for segment in segments.iter_mut() {
+                segment.start += place.map_or(0, |place| (place + 1) * row.width);
+            }
+        }
+        row.width *= 1 + crops.len();
         let heads = spec
             .heads
             .iter()
@@ -64,13 +97,15 @@ impl Layout {
             heads: heads.collect(),
             joint: Inputs::features(features, row.width),
             order,
+            branches,
+            crops,
             readings: row.parts.into_iter().map(|(reading, _)| reading).collect(),
         })
     }
 
     /// Whether rows hold whole maps, which are as long as images of one size make them.
     pub(crate) fn has_maps(&self) -> bool {
-        self.readings.iter().any(|r| !r.mean)
+        self.readings.iter().any(|r| !r.mean) || self.branches.iter().any(|b| b.map)
     }
 }
 
@@ -100,6 +135,36 @@ impl Row {
         self.parts.push((reading, segment));
         segment
     }
+}
+
+/// The parts of the image that heads see for themselves, each once.
+fn crops(heads: &[HeadSpec]) -> Vec<[f64; 4]> {
+    let mut all = Vec::new();
+    for crop in heads.iter().filter_map(|head| head.layers.crop) {
+        if !all.contains(&crop) {
+            all.push(crop);
+        }
+    }
+    all
+}
+
+/// The stages that a head has for itself.
+fn branch(spec: &ModelSpec, head: &HeadSpec) -> Result<Branch> {
+    let stages = head.layers.own_stages;
+    let found = spec.backbone.own_prefixes(stages);
+    found.map_err(|error| match error {
+        Error::Invalid {
+            what,
+            expected,
+            found,
+        } => invalid(head, &what, expected, found),
+        other => other,
+    })?;
+    Ok(Branch {
+        head: head.name.clone(),
+        stages,
+        map: !head.layers.pool.is_average(),
+    })
 }
 
 fn invalid(head: &HeadSpec, what: &str, expected: String, found: String) -> Error {

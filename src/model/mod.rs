@@ -1,26 +1,75 @@
 //! The model: one backbone, several heads.
 
 pub mod combine;
+mod crop;
+pub(crate) mod distance;
 mod layout;
 pub mod novelty;
 mod outputs;
 mod spec;
 
+use crop::cropped;
+pub(crate) use crop::sampled;
 pub(crate) use layout::Layout;
 pub use outputs::{Logits, Outputs};
 pub(crate) use spec::JOINT;
 pub use spec::{JointSpec, ModelSpec};
 
-use crate::backbone::{Architecture, Backbone, SavedActivations};
+use crate::backbone::{Architecture, Backbone, Branch, SavedActivations};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::layers::Mode;
+use crate::tensors::Tensors;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use std::fmt;
 
 /// Photos whose whole maps heads pool at once.
 const ROWS: usize = 256;
+
+/// The stages that a head has for itself, over `heads.<name>.stages.…` of `vb`.
+fn own_stages<'a>(vb: &VarBuilder<'a>, head: &str) -> VarBuilder<'a> {
+    vb.pp("heads").pp(head).pp(OWN_STAGES)
+}
+
+/// Asks `vb` for the tensors of all stages that heads have for themselves.
+///
+/// # Errors
+/// If the specification is not valid, or `vb` lacks one.
+pub(crate) fn ask_own_stages(spec: &ModelSpec, layout: &Layout, vb: &VarBuilder) -> Result<()> {
+    for branch in &layout.branches {
+        let prefixes = spec.backbone.own_prefixes(branch.stages)?;
+        let vb = own_stages(vb, &branch.head);
+        for (name, shape) in spec.backbone.shapes(spec.input.channels)? {
+            if prefixes.iter().any(|p| name.starts_with(p.as_str())) {
+                vb.get(shape, &name)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives every head that has stages for itself and lacks their tensors the backbone's own.
+///
+/// # Errors
+/// If the specification is not valid.
+pub(crate) fn copy_own_stages(spec: &ModelSpec, tensors: &mut Tensors) -> Result<()> {
+    for head in spec.heads.iter().filter(|h| h.layers.own_stages > 0) {
+        let prefixes = spec.backbone.own_prefixes(head.layers.own_stages)?;
+        let is_own = |name: &str| prefixes.iter().any(|p| name.starts_with(p.as_str()));
+        let copies = tensors.iter().filter_map(|(name, tensor)| {
+            let name = name.strip_prefix("backbone.").filter(|n| is_own(n))?;
+            let name = format!("heads.{}.{OWN_STAGES}.{name}", head.name);
+            (!tensors.contains_key(&name)).then(|| (name, tensor.clone()))
+        });
+        let copies: Vec<(String, Tensor)> = copies.collect();
+        tensors.extend(copies);
+    }
+    Ok(())
+}
+
+/// What the names of tensors of stages of a head's own start with, behind `heads.<name>.`.
+pub(crate) const OWN_STAGES: &str = "stages";
 
 /// The heads and the joint head over `heads.<name>.…` and `joint.…` of `vb`.
 pub(crate) fn heads(
@@ -76,6 +125,8 @@ pub struct MultiTaskModel {
     images: Option<(usize, Architecture)>,
     /// The one size of images it is for, if heads read whole maps.
     size: Option<[usize; 2]>,
+    /// The parts of images that heads see for themselves.
+    crops: Vec<[f64; 4]>,
 }
 
 impl fmt::Debug for MultiTaskModel {
@@ -121,15 +172,18 @@ impl MultiTaskModel {
         vb: &VarBuilder,
     ) -> Result<Self> {
         let (channels, layout) = (spec.input.channels, Layout::of(spec)?);
-        let readings = &layout.readings;
+        let own = |branch: &Branch| (branch.clone(), own_stages(vb, &branch.head));
+        let branches: Vec<(Branch, VarBuilder)> = layout.branches.iter().map(own).collect();
+        let beside = (layout.readings.as_slice(), branches.as_slice());
         let backbone = spec
             .backbone
-            .build_reading(channels, backbone, drop_path, readings)?;
+            .build_reading(channels, backbone, drop_path, beside)?;
         let (heads, joint) = heads(spec, &layout, vb)?;
         Ok(Self {
             images: Some((channels, spec.backbone)),
             size: layout.has_maps().then_some(spec.input.size),
             order: layout.order,
+            crops: layout.crops,
             ..Self::of_width(backbone, heads, joint, layout.width)?
         })
     }
@@ -214,6 +268,7 @@ impl MultiTaskModel {
             joint,
             images: None,
             size: None,
+            crops: Vec::new(),
         })
     }
 
@@ -243,6 +298,11 @@ impl MultiTaskModel {
         (self.backbone.as_ref(), &self.heads, self.joint.as_ref())
     }
 
+    /// The parts of images that heads see for themselves; their rows of features stand behind that of the whole.
+    pub(crate) fn crops(&self) -> &[[f64; 4]] {
+        &self.crops
+    }
+
     /// The heads' places, each behind those it comes after.
     pub(crate) fn order(&self) -> &[usize] {
         &self.order
@@ -250,7 +310,8 @@ impl MultiTaskModel {
 
     /// The backbone's features, and behind them in the same row what heads read beside them
     /// ([`LayerSpec::pool`](crate::LayerSpec::pool), [`LayerSpec::from_stage`](crate::LayerSpec::from_stage)): means of maps
-    /// `(channels)`, and whole maps `(channels, H, W)`, each once.
+    /// `(channels)`, and whole maps `(channels, H, W)`, each once; what stages of a head's own make
+    /// ([`LayerSpec::own_stages`](crate::LayerSpec::own_stages)); and such a row for each [`LayerSpec::crop`](crate::LayerSpec::crop).
     ///
     /// # Shapes
     /// - `images` `(batch, channels, H, W)`, normalised; where heads read whole maps, of the model's input size
@@ -275,7 +336,15 @@ impl MultiTaskModel {
                 if let Some((_, architecture)) = self.images {
                     architecture.check_size([h, w])?;
                 }
-                Ok(self.backbone.features(images, mode)?)
+                let whole = self.backbone.features(images, mode)?;
+                if self.crops.is_empty() {
+                    return Ok(whole);
+                }
+                let part = |crop: &[f64; 4]| self.backbone.features(&cropped(images, *crop)?, mode);
+                let parts = self.crops.iter().map(part);
+                let rows = std::iter::once(Ok(whole)).chain(parts);
+                let rows = rows.collect::<candle_core::Result<Vec<_>>>()?;
+                Ok(Tensor::cat(&rows, 1)?)
             }
             _ => Err(Error::Shape {
                 what: "images".into(),

@@ -164,7 +164,9 @@ impl ModelSpec {
         let several = self.heads.iter().map(HeadSpec::is_multi_label).collect();
         let labels = |h: &HeadSpec| (h.name.clone(), h.labels.names.clone());
         let heads = self.heads.iter().map(labels);
-        Taxonomy::of(heads, several, &when, &self.impossible)
+        let groups = self.heads.iter().map(|h| h.labels.tree());
+        let groups = groups.collect::<Result<_>>()?;
+        Taxonomy::of(heads, several, groups, &when, &self.impossible)
     }
 
     /// Checks every part.
@@ -185,6 +187,11 @@ impl ModelSpec {
         let heads = self.heads.iter().chain(&joint);
         check_layers(heads.zip(widths.map(Inputs::width)))?;
         check_names(&self.heads)
+    }
+
+    /// Whether heads have stages for themselves, which are trained whatever of the backbone is.
+    pub(crate) fn has_own_stages(&self) -> bool {
+        self.heads.iter().any(|head| head.layers.own_stages > 0)
     }
 
     /// The place of the head named `name`.

@@ -3,9 +3,10 @@
 use super::graph::Attribute::Int;
 use super::graph::Graph;
 use super::heads::padded;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Outputs;
-use crate::model::combine::Decision;
+use crate::model::combine::{Decision, DecisionRule};
+use crate::model::distance::apart;
 use crate::taxonomy::Taxonomy;
 
 /// The log-probabilities `(batch, num_classes)`, as [`Decision::log_probs`], from the names of those of each head's labels and,
@@ -41,13 +42,75 @@ pub(crate) fn log_probs(
 }
 
 /// The final class `(batch)`, as [`Decision::decide`], under the name `output`.
-pub(crate) fn decide(graph: &mut Graph, decision: &Decision, log_probs: &str, output: &str) {
+///
+/// # Errors
+/// [`Error::Invalid`] if the tables of distances would be too large.
+pub(crate) fn decide(
+    graph: &mut Graph,
+    taxonomy: &Taxonomy,
+    decision: &Decision,
+    log_probs: &str,
+    output: &str,
+) -> Result<()> {
+    if decision.rule == DecisionRule::LeastDistance {
+        return least_distance(graph, taxonomy, log_probs, output);
+    }
     let mut all = log_probs.to_string();
     if !decision.offsets.is_empty() {
         all = moved(graph, &all, &decision.offsets);
     }
     let attributes = [("axis", Int(1)), ("keepdims", Int(0))];
     graph.named("ArgMax", &[&all], &[output], &attributes);
+    Ok(())
+}
+
+/// Values that a table of distances has at most.
+const MAX_TABLE: usize = 1 << 26;
+
+/// As `model/distance.rs` has it: the distance that is expected of each label of each head, and of the head not to apply, and the
+/// sum of those of each class.
+fn least_distance(
+    graph: &mut Graph,
+    taxonomy: &Taxonomy,
+    log_probs: &str,
+    output: &str,
+) -> Result<()> {
+    let leaves = taxonomy.leaves();
+    let heads = taxonomy.heads().len();
+    let slots = |head: usize| (0..taxonomy.labels(head).len()).map(Some).chain([None]);
+    let width: usize = (0..heads).map(|head| slots(head).count()).sum();
+    if leaves.len().saturating_mul(width) > MAX_TABLE {
+        return Err(Error::Invalid {
+            what: "the decision `least_distance` in an export to ONNX".into(),
+            expected: format!("a table of at most {MAX_TABLE} distances"),
+            found: format!("{} final classes by {width} labels", leaves.len()),
+        });
+    }
+    let mut table = Vec::with_capacity(leaves.len() * width);
+    for leaf in &leaves {
+        for (head, own) in leaf.iter().enumerate() {
+            let groups = taxonomy.groups(head);
+            table.extend(slots(head).map(|slot| apart(groups, *own, slot) as f32));
+        }
+    }
+    let mut places = Vec::with_capacity(heads * leaves.len());
+    let mut first = 0;
+    for head in 0..heads {
+        let labels = taxonomy.labels(head).len();
+        let place = |leaf: &Vec<Option<usize>>| (first + leaf[head].unwrap_or(labels)) as i64;
+        places.extend(leaves.iter().map(place));
+        first += labels + 1;
+    }
+    let probs = graph.node("Exp", &[log_probs], &[]);
+    let table = graph.floats(&[leaves.len(), width], &table);
+    let expected = graph.node("MatMul", &[&probs, &table], &[]);
+    let places = graph.table(&[heads, leaves.len()], &places);
+    let of_classes = graph.node("Gather", &[&expected, &places], &[("axis", Int(1))]);
+    let axis = graph.ints(&[1]);
+    let sum = graph.node("ReduceSum", &[&of_classes, &axis], &[("keepdims", Int(0))]);
+    let attributes = [("axis", Int(1)), ("keepdims", Int(0))];
+    graph.named("ArgMin", &[&sum], &[output], &attributes);
+    Ok(())
 }
 
 /// Something added to each class.

@@ -1,7 +1,7 @@
 //! An ONNX graph while it is made: nodes, constants, inputs and outputs. Fields are numbered as in `onnx.proto3`.
 
 use crate::io::wire::Message;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A setting of a node.
 pub(crate) enum Attribute<'a> {
@@ -28,6 +28,8 @@ pub(crate) struct Graph {
     outputs: Vec<Message>,
     /// Constants without a name of their own, by shape and bytes.
     known: HashMap<(Vec<usize>, Vec<u8>), String>,
+    /// The names of weights that are there.
+    weights: HashSet<String>,
     count: usize,
 }
 
@@ -107,6 +109,10 @@ impl Graph {
 
     /// A constant of a name of its own: a weight.
     pub(crate) fn weight(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        // Where the network runs twice its weights are there once.
+        if !self.weights.insert(name.into()) {
+            return;
+        }
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constants.push(tensor(name, FLOAT, shape, &bytes));
     }

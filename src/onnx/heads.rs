@@ -4,6 +4,7 @@ use super::graph::Attribute::{Int, Ints};
 use super::graph::Graph;
 use crate::error::Result;
 use crate::head::{Head, HeadSpec, LEAST, LossKind, NumberSpec};
+use crate::taxonomy::Groups;
 use candle_core::Tensor;
 
 /// What is known of a head: names of nodes.
@@ -39,7 +40,7 @@ pub(crate) fn write(
     if let Some(sums) = spec.sums() {
         let bins = graph.node("Softmax", &[&x], &[("axis", Int(-1))]);
         let shares: Vec<f32> = sums.shares().into_iter().map(|s| s as f32).collect();
-        let shares = graph.floats(&[spec.num_targets(), spec.num_labels()], &shares);
+        let shares = graph.floats(&[spec.num_scores(), spec.num_labels()], &shares);
         let labels = graph.node("MatMul", &[&bins, &shares], &[]);
         let labels = graph.node("Log", &[&labels], &[]);
         let labels = bounded(graph, &labels);
@@ -77,6 +78,16 @@ pub(crate) fn mean(graph: &mut Graph, number: &NumberSpec, bins: &str, output: &
     let centres: Vec<f32> = number.centres().map(|c| c as f32).collect();
     let centres = graph.floats(&[centres.len()], &centres);
     graph.named("MatMul", &[bins, &centres], &[output], &[]);
+}
+
+/// The probabilities `(batch, groups)` of groups, in the order of their names, from those of the labels, under the name `output`.
+pub(crate) fn groups(graph: &mut Graph, groups: &Groups, labels: &str, output: &str) {
+    let (count, inside) = (groups.names().len(), groups.labels());
+    let labels_in_all = groups.parents().len() - count;
+    let is_in = |label: usize, group: usize| f32::from(u8::from(inside[group].contains(&label)));
+    let table = triangle(labels_in_all, count, is_in);
+    let table = graph.floats(&[labels_in_all, count], &table);
+    graph.named("MatMul", &[labels, &table], &[output], &[]);
 }
 
 /// A linear layer; a weight `(1, inputs)` is that of all outputs.

@@ -4,7 +4,8 @@
 //! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each
 //! head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the
 //! model's [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and
-//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; those of a head of several labels at once do not sum to 1, and
+//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; of one whose labels are in groups `<head>_groups`,
+//! `(batch, groups)`, those of the groups in the order of their names; those of a head of several labels at once do not sum to 1, and
 //! from which on a label is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is
 //! decided on. Metadata: `hydranet`, the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the
 //! final classes as a JSON list.
@@ -23,10 +24,11 @@ mod tokens;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
-use crate::model::Outputs;
+use crate::model::{Outputs, sampled};
 use crate::model_file::ModelFile;
 use crate::tape::Tape;
 use candle_core::TensorId;
+use graph::Attribute::Int;
 use graph::Graph;
 use heads::Written;
 use std::collections::HashMap;
@@ -60,6 +62,8 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let numbers = spec.heads.iter().filter(|h| h.labels.number.is_some());
     let mut taken = [IMAGES, JOINT, FINAL_CLASS].map(String::from).to_vec();
     taken.extend(numbers.flat_map(number_outputs));
+    let grouped = spec.heads.iter().filter(|h| !h.labels.groups.is_empty());
+    taken.extend(grouped.map(groups_output));
     if let Some(head) = spec.heads.iter().find(|h| taken.contains(&h.name)) {
         return Err(invalid(
             "the name of a head of an export to ONNX",
@@ -84,8 +88,23 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
         .map(|(name, tensor)| (tensor.id(), name.clone()))
         .collect();
     let images = normalised(&mut graph, &spec.input);
-    let features = steps::write(&mut graph, images, &record, result, &names)?;
-    let features = graph.node("Flatten", &[&features], &[]);
+    let mut rows = Vec::new();
+    let parts = model.crops().iter().map(|crop| Some(*crop));
+    for crop in std::iter::once(None).chain(parts) {
+        let seen = match crop {
+            None => images.clone(),
+            Some(crop) => cropped(&mut graph, &images, crop, spec.input.size),
+        };
+        let row = steps::write(&mut graph, seen, &record, result, &names)?;
+        rows.push(graph.node("Flatten", &[&row], &[]));
+    }
+    let features = match rows.as_slice() {
+        [one] => one.clone(),
+        all => {
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            graph.node("Concat", &all, &[("axis", Int(1))])
+        }
+    };
     let taxonomy = spec.taxonomy()?;
     let mut all: Vec<Option<Written>> = vec![None; heads.len()];
     let mut outputs: Vec<Vec<(String, Vec<usize>)>> = vec![Vec::new(); heads.len()];
@@ -101,6 +120,11 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
             heads::mean(&mut graph, number, bins, &mean);
             graph.named("Identity", &[bins], &[&all], &[]);
             outputs[*place].extend([(mean, vec![]), (all, vec![number.bins])]);
+        }
+        if let Some(groups) = taxonomy.groups(*place) {
+            let name = groups_output(spec);
+            heads::groups(&mut graph, groups, &spec.name, &name);
+            outputs[*place].push((name, vec![groups.names().len()]));
         }
         all[*place] = Some(written);
     }
@@ -118,7 +142,7 @@ pub fn to_bytes(file: &ModelFile) -> Result<Vec<u8>> {
     let of_classes = classes::log_probs(&mut graph, &taxonomy, decision, &log_probs)?;
     graph.named("Exp", &[&of_classes], &[JOINT], &[]);
     graph.output(JOINT, &[taxonomy.num_classes()]);
-    classes::decide(&mut graph, decision, &of_classes, FINAL_CLASS);
+    classes::decide(&mut graph, &taxonomy, decision, &of_classes, FINAL_CLASS)?;
     graph.integers(FINAL_CLASS);
 
     let description = file.description.to_json()?;
@@ -149,9 +173,29 @@ fn normalised(graph: &mut Graph, input: &InputSpec) -> String {
     graph.node("Mul", &[&x, &scale], &[])
 }
 
+/// A part of images, in the size of the whole, as `model/crop.rs` has it.
+fn cropped(
+    graph: &mut Graph,
+    images: &str,
+    [top, left, bottom, right]: [f64; 4],
+    [h, w]: [usize; 2],
+) -> String {
+    let across = sampled(w, [left, right]);
+    let turned: Vec<f32> = (0..w * w).map(|i| across[i % w * w + i / w]).collect();
+    let across = graph.floats(&[w, w], &turned);
+    let down = graph.floats(&[h, h], &sampled(h, [top, bottom]));
+    let x = graph.node("MatMul", &[images, &across], &[]);
+    graph.node("MatMul", &[&down, &x], &[])
+}
+
 /// The names of the outputs that a head has which predicts a number: its mean, and the probabilities of its bins.
 pub(crate) fn number_outputs(head: &HeadSpec) -> [String; 2] {
     ["mean", "bins"].map(|what| format!("{}_{what}", head.name))
+}
+
+/// The name of the output that a head has whose labels are in groups: the probabilities of its groups.
+pub(crate) fn groups_output(head: &HeadSpec) -> String {
+    format!("{}_groups", head.name)
 }
 
 fn invalid(what: &str, expected: &str, found: String) -> Error {

@@ -8,6 +8,7 @@ use super::scores::{Average, Scores};
 use crate::error::{Error, Result};
 use crate::head::{LabelSpec, NumberSpec};
 use crate::input::{InputSpec, Photo};
+use crate::model::combine::{Decision, DecisionRule};
 use crate::taxonomy::Taxonomy;
 use candle_core::Tensor;
 use std::io::Read;
@@ -44,8 +45,8 @@ pub struct Ensemble {
     pub(super) members: Vec<Predictor>,
     average: Average,
     pub(super) views: Views,
-    /// Added to the pooled log-probabilities when the class is chosen: the mean of the members' own.
-    offsets: Vec<f64>,
+    /// How the class is chosen by pooled log-probabilities: by the members' rule and the mean of their offsets.
+    decision: Decision,
 }
 
 impl Ensemble {
@@ -97,6 +98,13 @@ impl Ensemble {
                         found: words(n),
                     });
                 }
+                if of_own.groups != of_first.groups {
+                    return Err(Error::Invalid {
+                        what: format!("head `{}` of model {} of the ensemble", own.name, place + 1),
+                        expected: format!("the groups of model 1, {:?}", of_first.groups),
+                        found: format!("{:?}", of_own.groups),
+                    });
+                }
                 let both = !of_own.thresholds.is_empty() && !of_first.thresholds.is_empty();
                 if of_own.names != of_first.names
                     || both && of_own.thresholds != of_first.thresholds
@@ -125,11 +133,21 @@ impl Ensemble {
                     .for_each(|(o, m)| *o += share * m);
             }
         }
+        // All of one mind, or as the product.
+        let rule = members[0].description().decision.rule;
+        let alike = members
+            .iter()
+            .all(|m| m.description().decision.rule == rule);
+        let rule = if alike { rule } else { DecisionRule::Product };
         Ok(Self {
             members,
             average,
             views,
-            offsets,
+            decision: Decision {
+                rule,
+                offsets,
+                ..Decision::default()
+            },
         })
     }
 
@@ -216,7 +234,11 @@ impl Ensemble {
             // All are taken, so that the next photo's stand first.
             let of_photo: Vec<_> = lists.iter_mut().filter_map(Iterator::next).collect();
             let of_photo = of_photo.into_iter().collect::<Result<_>>()?;
-            Ok(Scores::pooled(of_photo, self.average, &self.offsets))
+            Ok(Scores::pooled(
+                of_photo,
+                self.average,
+                (self.taxonomy(), &self.decision),
+            ))
         };
         (0..photos).map(|_| pool()).collect()
     }

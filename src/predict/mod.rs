@@ -27,7 +27,7 @@ pub use explain::{ExplainMethod, Explanation};
 pub(crate) use manifest::Manifest;
 pub use manifest::Views;
 use methods::methods_of;
-pub use prediction::{HeadPrediction, NumberPrediction, Prediction};
+pub use prediction::{GroupPrediction, HeadPrediction, NumberPrediction, Prediction};
 pub use scores::Average;
 pub(crate) use scores::Scores;
 

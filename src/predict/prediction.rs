@@ -27,6 +27,20 @@ pub struct HeadPrediction {
     /// final class. Its `index` and `label` are `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
+    /// The likeliest group of each level, from the outermost to the innermost, of a head whose labels are in groups
+    /// ([`LabelSpec::groups`](crate::LabelSpec::groups)), each decided by itself; empty of other heads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupPrediction>,
+}
+
+/// A group of labels, and what a head gives it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct GroupPrediction {
+    /// The group.
+    pub group: String,
+    /// The sum of the probabilities of its labels.
+    pub prob: f64,
 }
 
 /// What a head says of a number, in the unit of the data.

@@ -1,12 +1,12 @@
 //! What a model says of one photo, and what several say together.
 
-use super::prediction::{HeadPrediction, NumberPrediction, Prediction};
+use super::prediction::{GroupPrediction, HeadPrediction, NumberPrediction, Prediction};
 use crate::error::{Error, Result};
 use crate::head::{Distribution, HeadSpec, log_sigmoid};
 use crate::model::Logits;
 use crate::model::combine::{Decision, argmax, label_log_probs, normalise};
 use crate::names::named;
-use crate::taxonomy::Taxonomy;
+use crate::taxonomy::{Groups, Taxonomy};
 use serde::{Deserialize, Serialize};
 
 /// How the scores that several models give one photo become one. Each head's labels and the final classes are pooled each for
@@ -163,7 +163,7 @@ impl Scores {
         }
         let classes = decision.log_probs(taxonomy, &log_probs)?;
         Ok(Self {
-            class: decision.decide(&classes),
+            class: decision.decide(taxonomy, &classes),
             classes,
             heads: log_probs.heads,
             novelty: None,
@@ -172,8 +172,12 @@ impl Scores {
         })
     }
 
-    /// The scores of several models as one's; there is at least one.
-    pub fn pooled(members: Vec<Self>, how: Average, offsets: &[f64]) -> Self {
+    /// The scores of several models as one's, decided by rule and offsets of `decision`; there is at least one.
+    pub fn pooled(
+        members: Vec<Self>,
+        how: Average,
+        (taxonomy, decision): (&Taxonomy, &Decision),
+    ) -> Self {
         let Some((first, rest)) = members.split_first() else {
             unreachable!("an ensemble has members");
         };
@@ -210,11 +214,7 @@ impl Scores {
                 };
                 (0..classes.len()).fold(0, better)
             }
-            _ if offsets.is_empty() => argmax(&classes),
-            _ => {
-                let moved: Vec<f64> = classes.iter().zip(offsets).map(|(p, o)| p + o).collect();
-                argmax(&moved)
-            }
+            _ => decision.decide(taxonomy, &classes),
         };
         let numbers = (0..first.numbers.len()).map(|head| {
             let all: Vec<&Distribution> = members
@@ -258,6 +258,19 @@ impl Scores {
             let said = said.zip(taxonomy.labels(head)).filter(|(said, _)| *said);
             (applies[head] != Some(false)).then(|| said.map(|(_, label)| label.clone()).collect())
         };
+        let groups = |head: usize| {
+            let probs: Vec<f64> = self.heads[head].iter().map(|p| p.exp()).collect();
+            let levels = taxonomy.groups(head).into_iter().flat_map(Groups::levels);
+            let likeliest = levels.map(|level| {
+                let sums = level.sums(&probs);
+                let best = argmax(&sums);
+                GroupPrediction {
+                    group: level.names[best].clone(),
+                    prob: sums[best],
+                }
+            });
+            likeliest.collect()
+        };
         let heads = heads.into_iter().enumerate().map(|(i, index)| {
             let best = argmax(&self.heads[i]);
             HeadPrediction {
@@ -273,6 +286,7 @@ impl Scores {
                     NumberPrediction { mean, low, high }
                 }),
                 labels: sets(i),
+                groups: groups(i),
             }
         });
         let prob = self.classes[self.class].exp();

@@ -5,9 +5,11 @@
 //! Where some heads apply only under labels of others, or some combinations are impossible, the classes are the leaves that
 //! remain, in the same order. A head of several labels at once stands beside the final class: no class has a label of it.
 
+mod groups;
 mod tree;
 
 use crate::error::{Error, Result};
+pub(crate) use groups::Groups;
 use std::collections::BTreeMap;
 use tree::Tree;
 
@@ -35,6 +37,8 @@ pub struct Taxonomy {
     labels: Vec<Vec<String>>,
     /// Whether a photo may have several of a head's labels at once.
     several: Vec<bool>,
+    /// Of each head the groups of its labels, if there are any.
+    groups: Vec<Option<Groups>>,
     /// None: every head always applies and is part of the final class.
     tree: Option<Tree>,
 }
@@ -52,7 +56,60 @@ impl Taxonomy {
         heads: impl IntoIterator<Item = (N, Vec<L>)>,
     ) -> Result<Self> {
         let taxonomy = Self::of_any_size(heads)?;
-        let sizes = taxonomy.labels.iter().map(Vec::len);
+        taxonomy.check_size()?;
+        Ok(taxonomy)
+    }
+
+    /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted. `several`
+    /// says of each head whether a photo may have several of its labels at once, `groups` has those of its labels, which conditions
+    /// and combinations may name in place of them.
+    ///
+    /// # Errors
+    /// As these.
+    pub(crate) fn of<N: Into<String>, L: Into<String>>(
+        heads: impl IntoIterator<Item = (N, Vec<L>)>,
+        several: Vec<bool>,
+        groups: Vec<Option<Groups>>,
+        when: &[Labels],
+        impossible: &[Labels],
+    ) -> Result<Self> {
+        let all = Self::of_any_size(heads)?;
+        let all = Self {
+            several,
+            groups,
+            ..all
+        };
+        let labels = |list: &[Labels]| -> Vec<Labels> {
+            list.iter().map(|names| all.without_groups(names)).collect()
+        };
+        let (when, impossible) = (labels(when), labels(impossible));
+        let taxonomy = all.with_tree(&when, &impossible)?;
+        if taxonomy.tree.is_none() {
+            taxonomy.check_size()?;
+        }
+        Ok(taxonomy)
+    }
+
+    /// The same labels of heads, with those of a group in place of its name.
+    fn without_groups(&self, names: &Labels) -> Labels {
+        let of_head = |(head, names): (&String, &Vec<String>)| {
+            let place = self.heads.iter().position(|h| h == head);
+            let groups = place.and_then(|place| Some((place, self.groups(place)?)));
+            let labels = names.iter().flat_map(|name| {
+                let group = groups.and_then(|(place, groups)| {
+                    let group = groups.names().iter().position(|g| g == name)?;
+                    let labels = groups.labels()[group].iter();
+                    Some(labels.map(|l| self.labels[place][*l].clone()).collect())
+                });
+                group.unwrap_or_else(|| vec![name.clone()])
+            });
+            (head.clone(), labels.collect())
+        };
+        names.iter().map(of_head).collect()
+    }
+
+    fn check_size(&self) -> Result<()> {
+        let sizes = self.labels.iter().map(Vec::len);
         let combinations = sizes.fold(1usize, usize::saturating_mul);
         if combinations > MAX_CLASSES {
             return Err(invalid(
@@ -61,26 +118,7 @@ impl Taxonomy {
                 &combinations.to_string(),
             ));
         }
-        Ok(taxonomy)
-    }
-
-    /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted. `several`
-    /// says of each head whether a photo may have several of its labels at once.
-    ///
-    /// # Errors
-    /// As these.
-    pub(crate) fn of<N: Into<String>, L: Into<String>>(
-        heads: impl IntoIterator<Item = (N, Vec<L>)>,
-        several: Vec<bool>,
-        when: &[Labels],
-        impossible: &[Labels],
-    ) -> Result<Self> {
-        let all = Self::of_any_size(heads)?;
-        let taxonomy = Self { several, ..all }.with_tree(when, impossible)?;
-        match &taxonomy.tree {
-            Some(_) => Ok(taxonomy),
-            None => Self::new(taxonomy.heads.into_iter().zip(taxonomy.labels)),
-        }
+        Ok(())
     }
 
     fn of_any_size<N: Into<String>, L: Into<String>>(
@@ -108,6 +146,7 @@ impl Taxonomy {
         }
         Ok(Self {
             several: vec![false; heads.len()],
+            groups: vec![None; heads.len()],
             heads,
             labels,
             tree: None,
@@ -170,6 +209,11 @@ impl Taxonomy {
     /// there is no such head.
     pub fn is_multi_label(&self, head: usize) -> bool {
         self.several.get(head).copied().unwrap_or(false)
+    }
+
+    /// The groups of the labels of head number `head`, if there are any.
+    pub(crate) fn groups(&self, head: usize) -> Option<&Groups> {
+        self.groups.get(head)?.as_ref()
     }
 
     /// Whether there is anything that tells final classes apart: some head is part of them.

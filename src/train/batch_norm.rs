@@ -21,7 +21,7 @@ pub(super) fn with_new_statistics(
 ) -> Result<Tensors> {
     let config = &network.config.train;
     let none = config.batch_norm == BatchNormMode::Frozen
-        || config.stays_frozen()
+        || config.stays_frozen() && !network.spec.has_own_stages()
         || batches.kept.is_some()
         || !averaged.keys().any(|name| is_buffer(name));
     if none {

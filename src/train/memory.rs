@@ -26,7 +26,9 @@ pub(super) fn check(
     }
     let [height, width] = input.size;
     let photo = 4 * (input.channels * height * width) as u64;
+    let passes = 1 + model.crops().len() as u64;
     let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
+    let bytes = bytes.saturating_mul(passes);
     let most = of_machine().unwrap_or(USUAL);
     let photos = batch.div_ceil(config.accumulate.clamp(1, (batch / 2).max(1)));
     // The pixels of the others wait beside.

@@ -7,7 +7,7 @@ use super::optim::groups::ParamGroups;
 use super::optim::variables::Variables;
 use crate::error::Result;
 use crate::layers::{BatchNormMode, Mode};
-use crate::model::{ModelSpec, MultiTaskModel};
+use crate::model::{ModelSpec, MultiTaskModel, copy_own_stages};
 use crate::model_file::Tensors;
 use candle_core::Tensor;
 
@@ -35,6 +35,8 @@ impl<'a> Network<'a> {
         epoch: usize,
         steps: usize,
     ) -> Result<Self> {
+        let mut given = given;
+        copy_own_stages(&spec, &mut given)?;
         let groups = ParamGroups::new(config);
         let of_backbone = |name: &String| name.starts_with("backbone.");
         let random_backbone = config.model.weights.is_none() && !given.keys().any(of_backbone);

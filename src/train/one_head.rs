@@ -94,6 +94,13 @@ pub fn train_head(
                 found: format!("after `{before}`"),
             });
         }
+        if head.layers.own_stages > 0 {
+            return Err(Error::Invalid {
+                what: format!("head `{name}`, which is trained alone"),
+                expected: "one without stages of its own (`own_stages`); such a head is trained with its model".into(),
+                found: format!("own_stages = {}", head.layers.own_stages),
+            });
+        }
         // Whether the model can have it is seen before it is trained.
         let fresh = NewTensors::Fresh { seed: 0 };
         if spec.heads.iter().any(|h| h.name == *name) {

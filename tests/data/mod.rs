@@ -4,6 +4,7 @@ mod augment;
 mod augment_golden;
 mod corrections;
 mod data;
+mod groups;
 mod layouts;
 mod multi_label;
 mod trust_data;

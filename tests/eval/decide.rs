@@ -167,9 +167,11 @@ fn macro_f1(classes: usize, log_probs: &[Vec<f64>], truth: &[usize], offsets: &[
         offsets: offsets.to_vec(),
         ..Decision::default()
     };
+    let names: Vec<String> = (0..classes).map(|c| c.to_string()).collect();
+    let taxonomy = Taxonomy::new([("c", names)]).unwrap();
     let mut matrix = ConfusionMatrix::new(classes);
     for (row, truth) in log_probs.iter().zip(truth) {
-        matrix.add(*truth, decision.decide(row)).unwrap();
+        matrix.add(*truth, decision.decide(&taxonomy, row)).unwrap();
     }
     matrix.macro_f1()
 }

@@ -23,6 +23,7 @@ fn photo(truth: [Option<usize>; 3], predicted: [usize; 3]) -> Scored {
         class_probs: Vec::new(),
         numbers: Vec::new(),
         sets: Vec::new(),
+        groups: Vec::new(),
     }
 }
 
@@ -255,6 +256,7 @@ fn more_than_twenty_classes_show_no_matrix_and_long_names_are_shortened() {
         class_probs: Vec::new(),
         numbers: Vec::new(),
         sets: Vec::new(),
+        groups: Vec::new(),
     };
     let text = ScoreReport::new(&t, &[], &[p]).unwrap().to_string();
     assert_eq!(text.matches("rows: truth").count(), 1, "{text}");
@@ -312,6 +314,7 @@ fn heads_that_do_not_apply_are_not_scored_and_putting_a_head_right_lets_others_a
         class_probs: Vec::new(),
         numbers: Vec::new(),
         sets: Vec::new(),
+        groups: Vec::new(),
     };
     let photos = [
         photo([Some(0), Some(1)], [0, 1], 1),
@@ -344,6 +347,7 @@ fn what_no_photo_tells_is_not_in_the_errors() {
         class_probs: Vec::new(),
         numbers: Vec::new(),
         sets: Vec::new(),
+        groups: Vec::new(),
     };
     let r = ScoreReport::new(&t, &[], &[photo]).unwrap();
     assert!(r.errors.heads.is_empty());
@@ -363,6 +367,7 @@ fn probabilities_of_classes_that_are_given_are_the_ones_measured() {
         class_probs,
         numbers: Vec::new(),
         sets: Vec::new(),
+        groups: Vec::new(),
     };
     let brier = |probs| {
         ScoreReport::new(&t, &[], &[photo(probs)])

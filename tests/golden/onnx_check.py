@@ -51,8 +51,11 @@ def check(path):
     several = {h["name"] for h in about["hydranet"]["model"]["heads"] if h.get("kind") == "multi_label"}
     for head in about["hydranet"]["model"]["heads"]:
         number = ["mean", "bins"] if head.get("kind") == "number" else []
+        number += ["groups"] if head.get("groups") else []
         expected_names += [head["name"], *(f"{head['name']}_{what}" for what in number)]
-        if number:
+        if head.get("groups"):  # groups in groups: together more than 1
+            several.add(f"{head['name']}_groups")
+        if head.get("kind") == "number":
             widths[f"{head['name']}_mean"] = head["range"][1] - head["range"][0]
     assert names == expected_names + ["joint", "final_class"]
     assert sorted(names) == sorted(golden)

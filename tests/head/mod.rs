@@ -1,6 +1,7 @@
 //! Labels, final classes, heads and their losses.
 
 mod combine;
+mod groups;
 mod head;
 mod loss_kinds;
 mod losses;
@@ -8,5 +9,6 @@ mod multi_label;
 mod numbers;
 mod ordered;
 mod own;
+mod private;
 mod rows;
 mod taxonomy;

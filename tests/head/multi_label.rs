@@ -424,6 +424,7 @@ fn sets_of_labels_are_scored_where_their_head_applies() {
                 probs: Vec::new(),
             }),
         ],
+        groups: Vec::new(),
     };
     let photos = [
         photo(0, [true, false, false], [true, false, false]),

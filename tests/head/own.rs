@@ -373,8 +373,8 @@ fn keys_that_make_no_sense_are_named() {
         ("after = ['mask']", &["head `mask`, after", "than itself"]),
         ("after = ['age', 'age']", &["head `mask`, after", "each head once", "`age` twice"]),
         ("after = 'age'", &["after", "sequence"]),
-        ("own_stages = 1", &["unknown field `own_stages`", "`from_stage`"]),
-        ("crop = [1, 2]", &["unknown field `crop`"]),
+        ("own_stage = 1", &["unknown field `own_stage`", "`from_stage`"]),
+        ("cropped = [1, 2]", &["unknown field `cropped`"]),
     ];
     for (text, words) in cases {
         let error = read(text).unwrap_err();

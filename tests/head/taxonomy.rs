@@ -290,14 +290,27 @@ fn a_tree_counts_the_classes_that_remain_and_not_all_combinations() {
         heads.push((family.clone(), species));
         when.push(Labels::from([("family".into(), vec![family.clone()])]));
     }
-    let taxonomy = Taxonomy::of(heads.clone(), vec![false; heads.len()], &when, &[]).unwrap();
+    let taxonomy = Taxonomy::of(
+        heads.clone(),
+        vec![false; heads.len()],
+        Vec::new(),
+        &when,
+        &[],
+    )
+    .unwrap();
     assert_eq!(taxonomy.num_classes(), 60);
     // Without the conditions there are too many, be it that nearly all are impossible.
     let none = vec![Labels::new(); heads.len()];
     let both = labels(&[("family", &["family0"]), ("family0", &["family0-0"])]);
     for impossible in [vec![], vec![both]] {
-        let error =
-            Taxonomy::of(heads.clone(), vec![false; heads.len()], &none, &impossible).unwrap_err();
+        let error = Taxonomy::of(
+            heads.clone(),
+            vec![false; heads.len()],
+            Vec::new(),
+            &none,
+            &impossible,
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("final classes"), "{error}");
     }
 }

@@ -9,7 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use hydranet::heads::{NewTensors, add};
 use hydranet::onnx::to_bytes;
 use hydranet::{
-    Architecture, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec, NumberSpec,
+    Architecture, DecisionRule, Description, Error, HeadSpec, InputSpec, ModelFile, ModelSpec,
+    NumberSpec,
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,6 +55,46 @@ fn several() -> ModelFile {
             let drawn = crate::common::drawn::tensor(&name, file.tensors[&name].dims(), DType::F32);
             file.tensors.insert(name, (drawn * factor).unwrap());
         }
+    }
+    file
+}
+
+/// The first with a head whose labels are in groups, and in groups of groups, that decides by the distance in their tree.
+fn grouped() -> ModelFile {
+    let groups = [
+        ("citrus", vec!["orange", "lemon"]),
+        ("pome", vec!["apple"]),
+        ("root", vec!["carrot"]),
+        ("sweet", vec!["citrus", "pome"]),
+    ];
+    let fruit = HeadSpec::new("fruit", ["orange", "carrot", "lemon", "apple"]).with_groups(groups);
+    let mut file = add(&lite0(), fruit, Some(1), NewTensors::Fresh { seed: 1 }).unwrap();
+    for what in ["weight", "bias"] {
+        let name = format!("heads.fruit.fc.{what}");
+        let drawn = crate::common::drawn::tensor(&name, file.tensors[&name].dims(), DType::F32);
+        file.tensors.insert(name, (drawn * 2.0).unwrap());
+    }
+    file.description.decision.rule = DecisionRule::LeastDistance;
+    file
+}
+
+/// A head with stages of its own, and one that sees a part of the image.
+fn private() -> ModelFile {
+    let mut near = HeadSpec::new("near", ["yes", "no"]);
+    near.layers.own_stages = 2;
+    near.layers.pool = hydranet::PoolKind::Gem;
+    let mut part = HeadSpec::new("part", ["a", "b", "c"]);
+    part.layers.crop = Some([0.1, 0.3, 0.9, 0.8]);
+    let mut file = add(&lite0(), near, None, NewTensors::Fresh { seed: 1 }).unwrap();
+    file = add(&file, part, None, NewTensors::Fresh { seed: 1 }).unwrap();
+    let own = |name: &&String| {
+        let last = name.starts_with("heads.near.stages.conv_head") || name.ends_with("fc.weight");
+        last && (name.starts_with("heads.near.") || name.starts_with("heads.part."))
+    };
+    let names: Vec<String> = file.tensors.keys().filter(own).cloned().collect();
+    for name in names {
+        let drawn = crate::common::drawn::tensor(&name, file.tensors[&name].dims(), DType::F32);
+        file.tensors.insert(name, (drawn * 2.0).unwrap());
     }
     file
 }
@@ -205,7 +246,12 @@ fn the_graphs_are_those_that_onnx_runtime_was_asked_about() {
         }
         assert!(checked[&label(case)]["difference"].as_f64().unwrap() < 1e-4);
     }
-    for (name, file) in [("numbers", numbers()), ("several", several())] {
+    for (name, file) in [
+        ("numbers", numbers()),
+        ("several", several()),
+        ("groups", grouped()),
+        ("private", private()),
+    ] {
         let now = digest(&to_bytes(&file).unwrap());
         if checked[name]["sha256"] != now.as_str() {
             changed.push(name.into());
@@ -411,12 +457,21 @@ fn models_are_written_for_the_script() {
         }
         write_case(&folder, &label(case), &file, &photos);
     }
-    for (name, file) in [("numbers", numbers()), ("several", several())] {
+    for (name, file) in [
+        ("numbers", numbers()),
+        ("several", several()),
+        ("groups", grouped()),
+    ] {
         let [h, w] = file.description.model.input.size;
         let photos = photos(5, h, w, file.description.model.input.channels);
         digests.insert(name.into(), digest(&to_bytes(&file).unwrap()));
         write_case(&folder, name, &adapted(file, &photos), &photos);
     }
+    // Its heads do not read the row of features that others are adapted to.
+    let file = private();
+    let [h, w] = file.description.model.input.size;
+    digests.insert("private".into(), digest(&to_bytes(&file).unwrap()));
+    write_case(&folder, "private", &file, &self::photos(5, h, w, 3));
     let file = learnt();
     digests.insert("own".into(), digest(&to_bytes(&file).unwrap()));
     write_case(&folder, "own", &file, &self::photos(5, 32, 32, 3));

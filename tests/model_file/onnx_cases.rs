@@ -206,13 +206,22 @@ pub fn outputs(file: &ModelFile, photos: &Tensor) -> BTreeMap<String, Tensor> {
             }
         }
         let classes = decision.log_probs(taxonomy, &log_probs).unwrap();
-        let class = decision.decide(&classes) as f64;
+        let class = decision.decide(taxonomy, &classes) as f64;
         let names = heads.iter().map(String::as_str).chain(["joint"]);
         for (name, log_probs) in names.zip(log_probs.heads.iter().chain([&classes])) {
             let row = rows.entry(name.into()).or_default();
             row.extend(log_probs.iter().map(|p| p.exp()));
         }
         rows.entry("final_class".into()).or_default().push(class);
+        for (head, spec) in file.description.model.heads.iter().enumerate() {
+            let Some(groups) = taxonomy.groups(head) else {
+                continue;
+            };
+            let row = rows.entry(hydranet::onnx::groups_output(spec)).or_default();
+            for labels in groups.labels() {
+                row.push(labels.iter().map(|l| log_probs.heads[head][*l].exp()).sum());
+            }
+        }
         for (head, bins) in file.description.model.heads.iter().zip(&log_probs.bins) {
             let Some((number, bins)) = head.labels.number.as_ref().zip(bins.as_ref()) else {
                 continue;

@@ -266,10 +266,19 @@ impl InvertedBlock {
 }
 
 impl Network for Inverted {
-    fn run(&self, tape: &mut Tape, images: &Map, mode: Mode, each: &mut Each) -> Result<Map> {
-        let mut x = self.stem.forward(tape, images, mode)?;
-        each(tape, &mut x)?;
-        for stage in &self.stages {
+    fn run(
+        &self,
+        tape: &mut Tape,
+        (from, start): (&Map, usize),
+        mode: Mode,
+        each: &mut Each,
+    ) -> Result<Map> {
+        let mut x = from.clone();
+        if start == 0 {
+            x = self.stem.forward(tape, &x, mode)?;
+            each(tape, &mut x)?;
+        }
+        for stage in self.stages.iter().skip(start.saturating_sub(1)) {
             for block in stage {
                 x = block.forward(tape, &x, mode)?;
             }

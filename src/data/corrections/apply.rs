@@ -4,7 +4,7 @@ use super::slots::{Meant, Places, Slots};
 use super::{Action, Corrections, CorrectionsReport, NoteKind};
 use crate::data::dataset::{Dataset, Sample, Value};
 use crate::data::label_cell::written;
-use crate::data::targets::{label, labels_of};
+use crate::data::targets::{group_name, label, labels_of};
 use crate::error::Result;
 use crate::head::HeadSpec;
 
@@ -170,6 +170,7 @@ fn same(head: &HeadSpec, named: &Value, value: &Value) -> bool {
 fn shown(head: &HeadSpec, value: &Value) -> String {
     match value {
         Value::Label(label) => head.labels.names.get(*label).cloned().unwrap_or_default(),
+        Value::Group(group) => group_name(head, *group).unwrap_or_default().into(),
         Value::Number(number) => number.to_string(),
         Value::Labels(labels) => {
             let names = labels.iter().filter_map(|l| head.labels.names.get(*l));

@@ -2,7 +2,7 @@
 
 use super::report::Note;
 use super::{Action, Corrections, Entry, NoteKind, Subject};
-use crate::data::columns::parse_value;
+use crate::data::columns::{named, parse_value};
 use crate::data::dataset::{Dataset, Value};
 use crate::data::table::misspelt;
 use crate::error::{Error, Result};
@@ -188,15 +188,15 @@ fn parse_label(head: &HeadSpec, text: &str) -> std::result::Result<Value, String
     }
     let number =
         !head.labels.thresholds.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
-    let found = match head.labels.names.iter().position(|l| l == text) {
-        Some(label) if !number => Some(Value::Label(label)),
-        _ if number => parse_value(head, head.column(), text)?,
-        _ => None,
+    let found = if number {
+        parse_value(head, head.column(), text)?
+    } else {
+        named(&head.labels, text)
     };
     found.ok_or_else(|| {
         let unknown = Error::UnknownLabel {
             head: head.name.clone(),
-            expected: head.labels.names.clone(),
+            expected: head.labels.words(),
             found: text.into(),
         };
         if head.labels.thresholds.is_empty() {

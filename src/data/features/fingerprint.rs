@@ -1,6 +1,7 @@
 //! SHA-256 as a value: in memory 32 bytes, in files hexadecimal.
 
 use crate::error::Result;
+use crate::model::OWN_STAGES;
 use crate::model_file::Tensors;
 use crate::model_file::activations::is_of_activations;
 use crate::tensors::hash::hexadecimal;
@@ -17,12 +18,18 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Of the names, shapes and values of the tensors `backbone.…`, and of what it computes in eight bits with.
-    pub(crate) fn of_backbone(tensors: &Tensors) -> Result<Self> {
-        let is_of_backbone =
-            |(n, _): &(&String, _)| n.starts_with("backbone.") || is_of_activations(n);
+    /// Of the names, shapes and values of the tensors `backbone.…`, of what it computes in eight bits with, and of the stages that
+    /// some heads have for themselves.
+    pub(crate) fn of_network(tensors: &Tensors, owners: &[&str]) -> Result<Self> {
+        let own = owners
+            .iter()
+            .map(|head| format!("heads.{head}.{OWN_STAGES}."));
+        let prefixes: Vec<String> = own.chain(["backbone.".into()]).collect();
+        let of_network = |name: &str| {
+            is_of_activations(name) || prefixes.iter().any(|p| name.starts_with(p.as_str()))
+        };
         let mut hash = Sha256::new();
-        for (name, tensor) in tensors.iter().filter(is_of_backbone) {
+        for (name, tensor) in tensors.iter().filter(|(n, _)| of_network(n)) {
             hash.update(format!("{name:?} {:?}\n", tensor.dims()));
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -5,7 +5,7 @@ mod file;
 mod fingerprint;
 mod photos;
 
-use crate::backbone::Reading;
+use crate::backbone::{Branch, Reading};
 use crate::data::augment::AugmentConfig;
 use crate::error::{Error, Result};
 use crate::input::InputSpec;
@@ -51,6 +51,12 @@ pub(crate) struct Extractor {
     /// What stands behind the features in a row, for heads that read more than them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     readings: Vec<Reading>,
+    /// Stages that heads have for themselves, whose tensors are told with the backbone's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    branches: Vec<Branch>,
+    /// Parts of photos that heads see for themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    crops: Vec<[f64; 4]>,
     /// The program's version, and [`PIXELS`]: another one may prepare photos or round differently.
     hydranet: String,
 }
@@ -58,11 +64,15 @@ pub(crate) struct Extractor {
 impl Extractor {
     /// The backbone of a model of these tensors.
     pub(crate) fn new(spec: &ModelSpec, tensors: &Tensors) -> Result<Self> {
+        let layout = Layout::of(spec)?;
+        let owners: Vec<&str> = layout.branches.iter().map(|b| b.head.as_str()).collect();
         Ok(Self {
             backbone: spec.backbone.name().into(),
-            weights: Fingerprint::of_backbone(tensors)?,
+            weights: Fingerprint::of_network(tensors, &owners)?,
             input: spec.input.clone(),
-            readings: Layout::of(spec)?.readings,
+            readings: layout.readings,
+            branches: layout.branches,
+            crops: layout.crops,
             hydranet: format!("{}, {PIXELS}", env!("CARGO_PKG_VERSION")),
         })
     }

@@ -76,7 +76,10 @@ pub fn compare(
         let mut of_rule = Vec::with_capacity(known.len());
         for i in &known {
             let log_probs = all_log_probs(&one.decision, taxonomy, &logits[*i])?;
-            of_rule.push((truth[*i].unwrap_or(0), one.decision.decide(&log_probs)));
+            of_rule.push((
+                truth[*i].unwrap_or(0),
+                one.decision.decide(taxonomy, &log_probs),
+            ));
         }
         pairs.push(of_rule);
     }

@@ -19,7 +19,7 @@ pub use probabilities::Probabilities;
 #[cfg(feature = "audit")]
 pub(crate) use probabilities::{CALIBRATION_BINS, calibration_bin};
 pub use ranking::{average_precision, roc_auc};
-pub use summary::{Metric, Metrics};
+pub use summary::{GroupMetrics, Metric, Metrics};
 pub(super) use summary::{curves, mean_of_known};
 
 /// `part / whole`; 0 for an empty whole.

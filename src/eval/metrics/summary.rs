@@ -47,6 +47,23 @@ pub struct Metrics {
     /// [`NumberMetrics::coverage`], of the interval of 90 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_coverage: Option<f64>,
+    /// [`GroupMetrics::tree_distance`]; this and the one below only of heads with groups of labels, and only there written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree_distance: Option<f64>,
+    /// [`GroupMetrics::mistake_distance`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mistake_distance: Option<f64>,
+}
+
+/// How far apart predicted and true labels are in the tree of their groups: the height of the least group that both are in above
+/// its labels, of all labels together if they share none; 1 for two of one innermost group (Bertinetto et al. 2020, "Making Better
+/// Mistakes"). `None` where there are no such photos.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupMetrics {
+    /// The mean over all photos, 0 for those that are right.
+    pub tree_distance: Option<f64>,
+    /// The mean over those that are wrong.
+    pub mistake_distance: Option<f64>,
 }
 
 impl Metrics {
@@ -86,6 +103,17 @@ impl Metrics {
             number_mae: None,
             number_r2: None,
             number_coverage: None,
+            tree_distance: None,
+            mistake_distance: None,
+        }
+    }
+
+    /// With what is measured of labels in groups.
+    pub(in crate::eval) fn with_groups(self, groups: GroupMetrics) -> Self {
+        Self {
+            tree_distance: groups.tree_distance,
+            mistake_distance: groups.mistake_distance,
+            ..self
         }
     }
 
@@ -155,6 +183,10 @@ pub enum Metric {
     NumberR2,
     /// [`Metrics::number_coverage`].
     NumberCoverage,
+    /// [`Metrics::tree_distance`].
+    TreeDistance,
+    /// [`Metrics::mistake_distance`].
+    MistakeDistance,
 }
 
 named!(Metric, "metric", {
@@ -177,6 +209,8 @@ named!(Metric, "metric", {
     NumberMae => "number_mae",
     NumberR2 => "number_r2",
     NumberCoverage => "number_coverage",
+    TreeDistance => "tree_distance",
+    MistakeDistance => "mistake_distance",
 });
 
 impl Metric {
@@ -184,13 +218,23 @@ impl Metric {
     pub fn is_error(self) -> bool {
         matches!(
             self,
-            Self::MeanAbsoluteError | Self::CalibrationError | Self::Brier | Self::NumberMae
+            Self::MeanAbsoluteError
+                | Self::CalibrationError
+                | Self::Brier
+                | Self::NumberMae
+                | Self::TreeDistance
+                | Self::MistakeDistance
         )
     }
 
     /// Whether it is only for labels in order.
     pub fn needs_order(self) -> bool {
         matches!(self, Self::QuadraticKappa | Self::MeanAbsoluteError)
+    }
+
+    /// Whether it is only for heads with groups of labels.
+    pub fn needs_groups(self) -> bool {
+        matches!(self, Self::TreeDistance | Self::MistakeDistance)
     }
 
     /// Whether it is only for heads that predict a number.

@@ -15,7 +15,8 @@ pub struct AllMetrics<'a>(pub &'a ScoreReport);
 
 impl Display for AllMetrics<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let scores: Vec<&NamedScore> = self.0.heads.iter().chain([&self.0.class]).collect();
+        let scores = self.0.heads.iter().chain([&self.0.class]);
+        let scores: Vec<&NamedScore> = scores.flat_map(NamedScore::with_levels).collect();
         for (i, part) in scores.chunks((WIDTH - NAME) / CELL).enumerate() {
             if i > 0 {
                 writeln!(f)?;
@@ -55,9 +56,11 @@ fn table(f: &mut Formatter<'_>, scores: &[&NamedScore]) -> Result {
     row(f, "", names.collect())?;
     let photos = scores.iter().map(|s| s.photos.to_string());
     row(f, "photos", photos.collect())?;
-    // Rows of numbers only where there are any.
-    let any =
-        |metric: &Metric| !metric.needs_number() || scores.iter().any(|s| s.get(*metric).is_some());
+    // Rows of numbers and groups only where there are any.
+    let any = |metric: &Metric| {
+        let of_some = metric.needs_number() || metric.needs_groups();
+        !of_some || scores.iter().any(|s| s.get(*metric).is_some())
+    };
     for metric in Metric::ALL.into_iter().filter(any) {
         let cells = scores.iter().map(|s| match s.get(metric) {
             Some(v) => format!("{v:.4}"),

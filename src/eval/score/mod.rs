@@ -3,6 +3,7 @@
 mod all;
 mod coverage;
 mod errors;
+mod levels;
 mod sets;
 mod table;
 mod written;
@@ -43,6 +44,9 @@ pub struct Scored {
     pub numbers: Vec<Option<NumberPair>>,
     /// Of each head of several labels at once, those it has and what is said of them; no list where there is no such head.
     pub sets: Vec<Option<LabelSet>>,
+    /// Of each head the place of the group that is known where the label is not, in the order of the groups' names; no list where
+    /// there is none.
+    pub groups: Vec<Option<usize>>,
 }
 
 /// What a model scores on a set of photos.
@@ -77,6 +81,9 @@ pub struct NamedScore {
     /// Counts, row = truth, column = prediction. Not serialised above [`MAX_CONFUSION`] labels; of a head of several labels at
     /// once over no classes, and not serialised.
     pub confusion: ConfusionMatrix,
+    /// Of a head with groups of labels the scores of the groups, level by level from the outermost on, each on the photos whose
+    /// group is known; none where the probabilities are not known.
+    pub levels: Vec<NamedScore>,
 }
 
 /// The scores of one label.
@@ -162,6 +169,11 @@ impl ScoreReport {
                     let (probs, ordered) = (probs.heads.get(h), ordered.contains(&h));
                     let mut score = NamedScore::new(name, labels, matrix, probs, ordered);
                     score.more = score.more.with_numbers(NumberMetrics::new(&numbers[h]));
+                    if let Some(groups) = taxonomy.groups(h) {
+                        let distances = levels::distances(groups, &score.confusion);
+                        score.more = score.more.with_groups(distances);
+                        score.levels = levels::of_head(taxonomy, photos, h)?;
+                    }
                     Ok(score)
                 })
                 .collect::<Result<_>>()?,
@@ -211,7 +223,13 @@ impl NamedScore {
                 })
                 .collect(),
             confusion,
+            levels: Vec::new(),
         }
+    }
+
+    /// These scores, and behind them those of the levels of groups.
+    fn with_levels(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.levels)
     }
 
     /// One metric; `None` where it is not defined or not known.
@@ -240,6 +258,8 @@ impl NamedScore {
             Metric::NumberMae => more.number_mae,
             Metric::NumberR2 => more.number_r2,
             Metric::NumberCoverage => more.number_coverage,
+            Metric::TreeDistance => more.tree_distance,
+            Metric::MistakeDistance => more.mistake_distance,
         }
     }
 }
@@ -316,6 +336,11 @@ fn check(taxonomy: &Taxonomy, photo: &Scored, place: usize) -> Result<()> {
     };
     for (head, name) in names.iter().enumerate() {
         let limit = taxonomy.labels(head).len();
+        let group = photo.groups.get(head).copied().flatten();
+        let groups = taxonomy.groups(head).map_or(0, |g| g.names().len());
+        if let Some(group) = group.filter(|group| *group >= groups) {
+            return out_of_range(format!("group of head `{name}`"), groups, group);
+        }
         for found in photo.truth[head].into_iter().chain([photo.predicted[head]]) {
             if found >= limit {
                 return out_of_range(format!("label of head `{name}`"), limit, found);

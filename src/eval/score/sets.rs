@@ -49,6 +49,7 @@ impl NamedScore {
                 })
                 .collect(),
             confusion: ConfusionMatrix::new(0),
+            levels: Vec::new(),
         })
     }
 

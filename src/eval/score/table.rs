@@ -23,7 +23,11 @@ impl Display for ScoreReport {
             "{:<24}{:>8}{:>11}{:>11}{:>14}{:>16}",
             "", "photos", "accuracy", "macro F1", "labels seen", "their macro F1"
         )?;
-        for score in self.heads.iter().chain([&self.class]) {
+        let all = || {
+            let scores = self.heads.iter().chain([&self.class]);
+            scores.flat_map(NamedScore::with_levels)
+        };
+        for score in all() {
             let name = shortened(&score.name, 23);
             let (photos, accuracy, f1) = (score.photos, score.accuracy, score.macro_f1);
             let (seen, all) = (score.more.present, score.labels.len());
@@ -37,7 +41,7 @@ impl Display for ScoreReport {
             }
         }
         let measured = |score: &&NamedScore| score.photos > 0;
-        for score in self.heads.iter().chain([&self.class]).filter(measured) {
+        for score in all().filter(measured) {
             writeln!(f)?;
             score.fmt(f)?;
         }
@@ -121,6 +125,14 @@ impl Display for NamedScore {
                 f,
                 "      number: mean absolute error {mae:.4}, R² {r2}, {:.1} % in the interval of 90 %",
                 100.0 * inside
+            )?;
+        }
+        if let Some(distance) = self.more.tree_distance {
+            let mistakes = self.more.mistake_distance;
+            let mistakes = mistakes.map_or("–".into(), |d| format!("{d:.4}"));
+            writeln!(
+                f,
+                "      in the tree of groups: mean distance {distance:.4}, of mistakes {mistakes}"
             )?;
         }
         if self.is_of_sets() {

@@ -17,6 +17,8 @@ struct Written<'a> {
     labels: &'a [LabelScore],
     #[serde(skip_serializing_if = "is_left_out")]
     confusion: &'a ConfusionMatrix,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    levels: &'a [NamedScore],
 }
 
 impl Serialize for NamedScore {
@@ -30,6 +32,7 @@ impl Serialize for NamedScore {
             more: measured.then_some(&self.more),
             labels: if measured { &self.labels } else { &[] },
             confusion: &self.confusion,
+            levels: &self.levels,
         }
         .serialize(serializer)
     }

@@ -102,6 +102,14 @@ fn labels(head: &HeadSpec) -> String {
     if head.is_multi_label() {
         return names + " (any of them at once)";
     }
+    if !head.labels.groups.is_empty() {
+        let groups = head.labels.groups.iter();
+        let groups = groups.map(|(name, of)| format!("{name}: {}", of.join(" and ")));
+        return format!(
+            "{names} (in groups, {})",
+            groups.collect::<Vec<_>>().join("; ")
+        );
+    }
     let borders: Vec<String> = head.labels.thresholds.iter().map(f64::to_string).collect();
     if borders.is_empty() {
         return names;
@@ -238,8 +246,7 @@ fn usage(file: &ModelFile) -> String {
         text += " Heads that predict a number have one output a bin of `range`.";
     }
     if heads.iter().any(|h| !h.layers.reads_features()) {
-        text +=
-            " Some do not read the features alone (`pool`, `from_stage`, `after` in the metadata).";
+        text += " Some do not read the features alone (`pool`, `from_stage`, `after`, `own_stages`, `crop` in the metadata).";
     }
     if heads.iter().any(HeadSpec::is_multi_label) {
         text +=

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::io::write_atomically;
 use crate::model::novelty::{NOVELTY, Novelty};
-use crate::model::{Layout, ModelSpec, heads};
+use crate::model::{Layout, ModelSpec, ask_own_stages, heads};
 use crate::model_file::description::Description;
 use crate::model_file::file::{ModelFile, Parts, read_described};
 use crate::tensors::hash::of_tensors;
@@ -106,7 +106,9 @@ impl HeadsFile {
         let vb = VarBuilder::from_backend(Box::new(source.clone()), DType::F32, Device::Cpu);
         let spec = &description.model;
         let width = spec.backbone.num_features();
-        heads(spec, &Layout::of(spec)?, &vb)?;
+        let layout = Layout::of(spec)?;
+        heads(spec, &layout, &vb)?;
+        ask_own_stages(spec, &layout, &vb)?;
         let activations = description.activations.as_ref();
         let scales = activations.map(|a| a.tensors(&vb)).transpose()?;
         let novelty = description.novelty;

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::head::{Head, HeadSpec, Inputs};
-use crate::model::Layout;
 use crate::model::combine::Decision;
+use crate::model::{Layout, copy_own_stages};
 use crate::model_file::file::ModelFile;
 use crate::random::init::init_tensor;
 use crate::tensors::Tensors;
@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[non_exhaustive]
 pub enum NewTensors {
     /// Weights drawn from ±1/√inputs, biases 0, poolings at their first values; the same seed, head name and shape give the
-    /// same values. To be trained.
+    /// same values; stages of the head's own are the backbone's. To be trained.
     Fresh {
         /// The seed.
         seed: u64,
     },
     /// Trained ones, named `fc.weight`, `fc.bias`, with a hidden layer `hidden.weight`, `hidden.bias`, and with a pooling that
-    /// learns `pool.p` or `pool.query`; as [`head_tensors`](super::head_tensors) gives them.
+    /// learns `pool.p` or `pool.query`, with stages of its own `stages.…`; as [`head_tensors`](super::head_tensors) gives them.
     Given(Tensors),
 }
 
@@ -75,6 +75,7 @@ impl Edit {
     }
 
     pub(crate) fn with(mut self, spec: &HeadSpec, tensors: NewTensors) -> Result<Self> {
+        let fresh = matches!(tensors, NewTensors::Fresh { .. });
         let own = match tensors {
             NewTensors::Fresh { seed } => {
                 let model = &self.0.description.model;
@@ -97,6 +98,9 @@ impl Edit {
                 });
             }
             self.0.tensors.insert(key, tensor.to_dtype(DType::F32)?);
+        }
+        if fresh {
+            copy_own_stages(&self.0.description.model, &mut self.0.tensors)?;
         }
         Ok(self)
     }

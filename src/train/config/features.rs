@@ -3,6 +3,7 @@
 use super::{FineTune, TrainConfig};
 use crate::data::augment::AugmentConfig;
 use crate::error::{Error, Result};
+use crate::model::ModelSpec;
 
 impl TrainConfig {
     /// Whether features are computed once and kept: the backbone is frozen, photos are not mixed (features may be), and either
@@ -15,6 +16,21 @@ impl TrainConfig {
     /// Whether nothing of the backbone is ever trained.
     pub(crate) fn stays_frozen(&self) -> bool {
         self.fine_tune == FineTune::Frozen && self.unfreeze_every == 0 && self.lora.is_none()
+    }
+
+    /// Stages that a head has for itself see photos at every step.
+    pub(super) fn validate_own_stages(&self, spec: &ModelSpec) -> Result<()> {
+        let own = spec.heads.iter().find(|h| h.layers.own_stages > 0);
+        match own.filter(|_| self.keeps_features()) {
+            Some(head) => Err(Error::Invalid {
+                what: format!("head `{}`, own_stages beside train.fine_tune=frozen", head.name),
+                expected: "photos that pass through its stages at every step: train.augment.flip=0.5 with \
+                           train.feature_views=1, or train.mix_up above 0"
+                    .into(),
+                found: "features that are computed once and kept".into(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Settings about kept features are of use only where features are kept.

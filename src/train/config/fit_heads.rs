@@ -62,10 +62,12 @@ fn check_inputs(
             .map(|name| format!("`{name}` with {}", words(&labels(of, name))))
             .collect();
         format!(
-            "pool {}, from_stage {:?}, after [{}]",
+            "pool {}, from_stage {:?}, after [{}], own_stages {}, crop {:?}",
             format!("{:?}", head.layers.pool).to_lowercase(),
             head.layers.from_stage,
-            after.join("; ")
+            after.join("; "),
+            head.layers.own_stages,
+            head.layers.crop.unwrap_or([0.0, 0.0, 1.0, 1.0])
         )
     };
     let (found, expected) = (words(own, given), words(head, wanted));

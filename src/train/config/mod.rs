@@ -382,6 +382,7 @@ impl Config {
         }
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
+        self.train.validate_own_stages(&spec)?;
         self.train.validate_mixes(&spec)
     }
 }

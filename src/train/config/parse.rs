@@ -26,6 +26,12 @@ pub(super) fn parse(table: &toml::Table, origin: &str) -> Result<Config> {
 /// What `[train]` does not say of a backbone that stays frozen suits features that are computed once: of each photo and of its
 /// mirror image, and more epochs, since they take no time.
 fn suit_frozen(table: &mut toml::Table) {
+    // Stages of a head's own are trained: then no features are kept.
+    let heads = table.get("heads").and_then(toml::Value::as_table);
+    let own = |head: &toml::Value| head.get("own_stages").and_then(toml::Value::as_integer);
+    if heads.is_some_and(|heads| heads.values().any(|head| own(head).is_some_and(|n| n > 0))) {
+        return;
+    }
     let Some(toml::Value::Table(train)) = table.get_mut("train") else {
         return;
     };

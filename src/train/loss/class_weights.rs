@@ -6,6 +6,7 @@ use crate::data::dataset::{Dataset, Split, empty_split};
 use crate::data::targets::Targets;
 use crate::error::Result;
 use crate::head::{ClassWeightRule, ClassWeights, HeadSpec};
+use crate::taxonomy::Groups;
 
 /// "balanced" class weights: photos / (labels · photos with the label), as scikit-learn; 0 for a label no photo has.
 pub fn balanced_weights(counts: &[f64]) -> Vec<f64> {
@@ -55,6 +56,7 @@ pub(super) fn head_losses(
 /// each label by its target, and as much as it counts for the head. A number counts for the likeliest of its bins: by the
 /// others, which the distribution it is taught as brushes, labels would have photos that none is of.
 fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<HeadLoss> {
+    let labels = head.num_scores();
     let mut counts = vec![0.0; targets.num_labels];
     let rows = targets.rows.chunks_exact(targets.num_labels);
     for (row, weight) in rows.zip(&targets.weights) {
@@ -83,10 +85,22 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         );
         return Err(empty_split(dataset, Split::Train, &reason));
     }
-    let of_labels = match head.sums() {
+    let of_groups = counts.split_off(labels);
+    let tree = if of_groups.is_empty() {
+        None
+    } else {
+        head.labels.tree()?
+    };
+    let mut of_labels = match head.sums() {
         Some(sums) => sums.of_labels(&counts),
         None => counts.clone(),
     };
+    // For the rules a photo of a group is in equal parts one of each of its labels.
+    for (photos, inside) in of_groups.iter().zip(tree.iter().flat_map(Groups::labels)) {
+        for label in inside {
+            of_labels[*label] += photos / inside.len() as f64;
+        }
+    }
     let class_weights = match &head.loss.class_weights {
         ClassWeights::Equal => vec![1.0; of_labels.len()],
         ClassWeights::Given(w) => w.clone(),
@@ -106,6 +120,7 @@ fn head_loss(head: &HeadSpec, dataset: &Dataset, targets: &Targets) -> Result<He
         reweight_after: head.loss.reweight_after,
         smoothing: head.loss.smoothing,
         counts,
+        parents: tree.map_or_else(Vec::new, |tree| tree.parents().to_vec()),
     })
 }
 

@@ -1,11 +1,11 @@
 //! Every kind of loss and its gradient by the logits, over the rows of a batch.
 
 use super::batch::{Batch, Valued};
-use super::{binary, cumulative};
+use super::{binary, cumulative, hierarchical};
 use crate::head::LossKind;
 
 /// log p of a row of logits.
-fn log_softmax(z: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+pub(super) fn log_softmax(z: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
     let max = z.clone().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = z.clone().map(|z| (z - max).exp()).sum();
     z.map(|z| z - max - sum.ln()).collect()
@@ -23,6 +23,10 @@ impl Batch<'_> {
     /// The loss; there is a photo with a label of weight.
     pub(super) fn loss(&self, kind: &LossKind) -> Valued {
         match kind {
+            LossKind::CrossEntropy if !self.parents.is_empty() => {
+                hierarchical::cross_entropy(self, 0.0)
+            }
+            LossKind::Hierarchical { alpha } => hierarchical::cross_entropy(self, *alpha),
             LossKind::CrossEntropy => self.of_log_probs(&[], |_, u| (-u, -1.0)),
             LossKind::Focal { gamma, alpha } => self.of_log_probs(&[], |c, u| {
                 let alpha = alpha.get(c).copied().unwrap_or(1.0);

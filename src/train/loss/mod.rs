@@ -6,6 +6,7 @@ mod binary;
 pub mod class_weights;
 mod consistency;
 mod cumulative;
+mod hierarchical;
 pub(crate) mod imbalance;
 pub(super) mod joint;
 mod kinds;
@@ -15,7 +16,7 @@ pub(crate) mod unseen;
 
 use crate::error::Result;
 use crate::head::{LossKind, check_loss};
-use batch::Batch;
+use batch::{Batch, group_weights};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
 pub use consistency::Consistency;
 use std::borrow::Cow;
@@ -50,7 +51,7 @@ pub trait Loss {
     /// # Shapes
     /// - `outputs` `(photos, num_outputs)`, see [`Head::outputs`](crate::Head::outputs)
     /// - `targets` `(photos, num_labels)`, soft rows of the mixed photos, without label smoothing; over the bins of a number
-    ///   `(photos, bins)`
+    ///   `(photos, bins)`, with groups that the head's own loss learns from `(photos, num_labels + groups)`
     /// - `weights` `(photos)`, 0 where the label is missing
     /// - result a scalar
     ///
@@ -78,11 +79,14 @@ pub struct HeadLoss {
     /// Training photos of each label, by their targets; `ldam` and `logit_adjusted` need them. A label without photos counts as
     /// one with one.
     pub counts: Vec<f64>,
+    /// Of each label, and behind them of each group, the place of the group it stands in among the groups; empty without groups.
+    /// Rows of targets then have a value a group behind those of the labels.
+    pub parents: Vec<Option<usize>>,
 }
 
 impl HeadLoss {
-    /// A loss in which all labels count and occur alike, without smoothing; `num_labels` are a head's
-    /// [`num_targets`](crate::HeadSpec::num_targets).
+    /// A loss in which all labels count and occur alike, without groups and smoothing; `num_labels` are a head's labels, or the
+    /// bins of a number.
     pub fn new(kind: LossKind, num_labels: usize) -> Self {
         Self {
             kind,
@@ -90,7 +94,13 @@ impl HeadLoss {
             reweight_after: 0.0,
             smoothing: 0.0,
             counts: vec![1.0; num_labels],
+            parents: Vec::new(),
         }
+    }
+
+    /// Values of a row behind those of the labels.
+    fn num_groups(&self) -> usize {
+        self.parents.len().saturating_sub(self.class_weights.len())
     }
 
     /// The loss in epoch `epoch` (from 0) of `epochs`: without class weights until they count.
@@ -122,16 +132,19 @@ impl HeadLoss {
             return weights.iter().map(|s| f64::from(*s)).sum();
         }
         let labels = self.class_weights.len();
+        let groups = group_weights(&self.class_weights, &self.parents);
         let terms = |c| match self.kind {
             LossKind::Corn => cumulative::tasks(c, labels) as f64,
             _ => 1.0,
         };
         let row = |row: &[f32]| -> f64 {
             let each = row.iter().zip(&self.class_weights).enumerate();
-            each.map(|(c, (t, w))| self.smoothed(f64::from(*t)) * w * terms(c))
-                .sum()
+            let of_labels = each.map(|(c, (t, w))| self.smoothed(f64::from(*t)) * w * terms(c));
+            let of_groups = row[labels..].iter().zip(&groups);
+            let of_groups = of_groups.map(|(t, w)| (1.0 - self.smoothing) * f64::from(*t) * w);
+            of_labels.sum::<f64>() + of_groups.sum::<f64>()
         };
-        let rows = targets.chunks_exact(labels).zip(weights);
+        let rows = targets.chunks_exact(labels + groups.len()).zip(weights);
         rows.map(|(r, s)| f64::from(*s) * row(r)).sum()
     }
 
@@ -140,7 +153,8 @@ impl HeadLoss {
     /// PyTorch's `CrossEntropyLoss(weight)`, which divides by the weights of the labels met. The earth mover's distance and
     /// those of means have no parts that belong to a label: a photo's has the factor Σ_c t_c w_c. Soft F1 is one of the whole
     /// batch. Of K labels of which a photo may have several it is Σᵢ sᵢ Σ_c w_c ℓᵢ_c / (K · Σᵢ sᵢ), PyTorch's
-    /// `BCEWithLogitsLoss(weight)`.
+    /// `BCEWithLogitsLoss(weight)`. With groups the sums are over labels and groups, a group's weight is the mean of its labels',
+    /// and cross-entropy is hierarchical cross-entropy with α = 0; smoothing moves what is known of a group to the labels too.
     ///
     /// Value and gradient are computed together, in `f64`, on the CPU; a gradient's own gradient is not to be had.
     ///
@@ -148,7 +162,7 @@ impl HeadLoss {
     ///
     /// # Shapes
     /// `logits` `(batch, num_outputs)`, which are `num_labels` or, with `coral` and `corn`, one fewer; `targets`
-    /// `(batch, num_labels)`, `weights` `(batch)`; result a scalar.
+    /// `(batch, num_labels)` or `(batch, num_labels + groups)`, `weights` `(batch)`; result a scalar.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if shapes do not fit, [`Error::Invalid`](crate::Error::Invalid) if there are not as
@@ -167,10 +181,15 @@ impl HeadLoss {
                 found: format!("{labels} and {}", self.counts.len()),
             });
         }
+        let groups = self.num_groups();
+        check_parents(&self.kind, &self.parents, labels)?;
         check_loss(&self.kind, labels)?;
         let outputs = self.kind.num_outputs(labels);
         let photos = weights.elem_count();
-        for (what, tensor, width) in [("logits", logits, outputs), ("targets", targets, labels)] {
+        for (what, tensor, width) in [
+            ("logits", logits, outputs),
+            ("targets", targets, labels + groups),
+        ] {
             if tensor.dims() != [photos, width] {
                 return Err(crate::error::Error::Shape {
                     what: format!("the loss, {what}"),
@@ -179,10 +198,17 @@ impl HeadLoss {
                 });
             }
         }
-        let smoothed = values(targets)?.into_iter().map(|t| self.smoothed(t));
+        let (mut of_labels, mut of_groups) = (Vec::new(), Vec::new());
+        for row in values(targets)?.chunks_exact(labels + groups) {
+            let (labels, groups) = row.split_at(labels);
+            of_labels.extend(labels.iter().map(|t| self.smoothed(*t)));
+            of_groups.extend(groups.iter().map(|t| (1.0 - self.smoothing) * t));
+        }
         let batch = Batch {
             logits: &values(logits)?,
-            targets: &smoothed.collect::<Vec<_>>(),
+            targets: &of_labels,
+            group_targets: &of_groups,
+            parents: &self.parents,
             weights: &values(weights)?,
             class_weights: &self.class_weights,
             counts: &self.counts,
@@ -199,6 +225,52 @@ impl HeadLoss {
         let logits = logits.to_device(&Device::Cpu)?.contiguous()?;
         Ok(Some(logits.apply_op1(Known { value, gradient })?))
     }
+}
+
+/// Refuses groups that are no tree over so many labels, and none where the loss is of groups.
+fn check_parents(kind: &LossKind, parents: &[Option<usize>], labels: usize) -> Result<()> {
+    let fail = |expected: &str, found: String| {
+        Err(crate::error::Error::Invalid {
+            what: "the loss, parents".into(),
+            expected: expected.into(),
+            found,
+        })
+    };
+    if parents.is_empty() {
+        return if kind.needs_groups() {
+            fail("one a label and one a group", "none".into())
+        } else {
+            Ok(())
+        };
+    }
+    let groups = parents.len().saturating_sub(labels);
+    let known = |parent: &Option<usize>| parent.is_none_or(|group| group < groups);
+    if groups == 0 || !parents.iter().all(known) {
+        let expected = "one a label and one a group, each the place of a group or none";
+        return fail(expected, format!("{parents:?}"));
+    }
+    let rises = |label: usize| {
+        let mut at = parents[label];
+        for _ in 0..=groups {
+            match at {
+                Some(group) => at = parents[labels + group],
+                None => return true,
+            }
+        }
+        false
+    };
+    let mut inside = vec![false; groups];
+    (0..labels)
+        .filter_map(|label| parents[label])
+        .for_each(|g| inside[g] = true);
+    (0..groups)
+        .filter_map(|g| parents[labels + g])
+        .for_each(|g| inside[g] = true);
+    if !(0..parents.len()).all(rises) || inside.contains(&false) {
+        let expected = "groups with something in them, none of which is in itself";
+        return fail(expected, format!("{parents:?}"));
+    }
+    Ok(())
 }
 
 fn values(t: &Tensor) -> candle_core::Result<Vec<f64>> {

@@ -199,6 +199,11 @@ impl<'a> Objective<'a> {
                 let value = match known[i] {
                     Some(label) => Some(value.unwrap_or(Value::Label(label))),
                     None if head.is_multi_label() && self.tasks.applies(sample, i) => value,
+                    // A head that does not learn from groups is not measured by them either.
+                    None if head.num_targets() > head.num_scores() => {
+                        let group = value.filter(|v| matches!(v, Value::Group(_)));
+                        group.filter(|_| self.tasks.applies(sample, i))
+                    }
                     None => None,
                 };
                 match value {

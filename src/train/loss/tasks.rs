@@ -45,6 +45,7 @@ pub fn targets(spec: &ModelSpec, values: &[impl AsRef<[Option<Value>]>]) -> Resu
 
 /// The heads, and the joint head, if there is one, as one more.
 pub(crate) struct Tasks {
+    /// With the groups of labels.
     pub(crate) taxonomy: Taxonomy,
     heads: Vec<HeadSpec>,
     joint: Option<Joint>,
@@ -119,9 +120,18 @@ impl Tasks {
                     }
                 })
                 .collect();
+            // The labels that a photo may have of a head, where its group alone is known.
+            let open = |head: usize| match values.get(head)? {
+                Some(Value::Group(group)) => {
+                    let groups = self.taxonomy.groups(head)?;
+                    groups.labels().get(*group).map(Vec::as_slice)
+                }
+                _ => None,
+            };
+            let open: Vec<Option<&[usize]>> = (0..known.len()).map(open).collect();
             let mut reached: Vec<f32> = Vec::with_capacity(known.len());
             for (head, own) in known.iter().enumerate() {
-                let reach = self.reach(head, &known, &reached);
+                let reach = self.reach(head, (&known, &open), &reached);
                 reached.push(reach);
                 match (&self.heads[head].labels.number, &values[head]) {
                     (Some(_), Some(value)) if own.is_some() => {
@@ -131,7 +141,7 @@ impl Tasks {
                 }
             }
             if let Some((joint, targets)) = &mut of_joint {
-                targets.push(joint.target(&known).as_deref(), 1.0);
+                targets.push(joint.target(&known, &open).as_deref(), 1.0);
             }
         }
         all.extend(of_joint.map(|(_, targets)| targets));
@@ -139,11 +149,21 @@ impl Tasks {
     }
 
     /// How much a head applies, from 0 to 1; `reached` is that of the heads before it.
-    fn reach(&self, head: usize, known: &[Option<Vec<f32>>], reached: &[f32]) -> f32 {
+    fn reach(
+        &self,
+        head: usize,
+        (known, open): (&[Option<Vec<f32>>], &[Option<&[usize]>]),
+        reached: &[f32],
+    ) -> f32 {
         let mut all = 1f32;
         let mut below = 1f32;
         for (other, labels) in self.taxonomy.conditions(head) {
-            if let Some(target) = &known[*other] {
+            if let Some(open) = open[*other] {
+                // As far as the group tells: a label that may be one that is asked for is as one that is missing.
+                if !open.iter().any(|label| labels.contains(label)) {
+                    all = 0.0;
+                }
+            } else if let Some(target) = &known[*other] {
                 all *= labels.iter().map(|l| target[*l]).sum::<f32>();
             }
             below = below.min(reached[*other]);
@@ -167,16 +187,23 @@ fn mixed(own: Option<Vec<f32>>, said: &[f32], share: f32) -> Vec<f32> {
 
 impl Joint {
     /// The target over the final classes; `None` if it rests on one that is missing.
-    fn target(&self, known: &[Option<Vec<f32>>]) -> Option<Vec<f32>> {
+    fn target(&self, known: &[Option<Vec<f32>>], open: &[Option<&[usize]>]) -> Option<Vec<f32>> {
         let of_leaf = |leaf: &Vec<Option<usize>>| {
             let mut share = Some(1f32);
-            for (label, target) in leaf.iter().zip(known) {
+            for ((label, target), open) in leaf.iter().zip(known).zip(open) {
                 let Some(label) = label else { continue };
-                share = match (share, target) {
+                // The label's share, if it is known: of a group alone only that it is none outside of it.
+                let own = match (open, target) {
+                    (Some(open), _) if !open.contains(label) => Some(0.0),
+                    (Some([_]), _) => Some(1.0),
+                    (Some(_), _) | (None, None) => None,
+                    (None, Some(target)) => Some(target[*label]),
+                };
+                share = match (share, own) {
                     (Some(0.0), _) => Some(0.0),
-                    (Some(s), Some(t)) => Some(s * t[*label]),
+                    (Some(s), Some(t)) => Some(s * t),
                     // A later head may still say that it is none of this class.
-                    (None, Some(t)) if t[*label] == 0.0 => Some(0.0),
+                    (None, Some(0.0)) => Some(0.0),
                     _ => None,
                 };
             }

@@ -4,6 +4,7 @@ use super::Group;
 use super::pattern::matches;
 use super::variables::{Variables, is_buffer};
 use crate::error::{Error, Result};
+use crate::model::OWN_STAGES;
 use crate::train::config::{Config, FineTune, SHARED, TrainConfig};
 
 /// Matrices that are not decayed, as in timm: tokens and positions are not weights of a sum.
@@ -54,6 +55,8 @@ impl ParamGroups {
     /// # Errors
     /// [`Error::Invalid`] naming the setting, the pattern, and how names start.
     pub(crate) fn check(&self, names: &[String]) -> Result<()> {
+        let own = names.iter().filter(|n| own_stage(n).is_some());
+        let own: Vec<&str> = own.map(String::as_str).collect();
         let names = names.iter().filter_map(|n| n.strip_prefix("backbone."));
         let names: Vec<&str> = names.collect();
         let matching = match &self.fine_tune {
@@ -65,7 +68,13 @@ impl ParamGroups {
             ("train.freeze", &self.freeze),
             ("train.lora.weights", &self.lora),
         ] {
-            let misses = |p: &&String| !names.iter().any(|name| matches(p, name));
+            // A stage of a head's own may be frozen by its whole name.
+            let beside: &[&str] = if what == "train.freeze" {
+                own.as_slice()
+            } else {
+                &[]
+            };
+            let misses = |p: &&String| !names.iter().chain(beside).any(|name| matches(p, name));
             if let Some(pattern) = patterns.iter().find(misses) {
                 return Err(Error::Invalid {
                     what: what.into(),
@@ -126,7 +135,8 @@ impl ParamGroups {
     /// Whether a tensor, `backbone.…` or `heads.…`, is trained in `epoch`, counted from 0.
     pub fn is_trained(&self, name: &str, epoch: usize) -> bool {
         let Some(name) = name.strip_prefix("backbone.") else {
-            return true;
+            let frozen = |p: &String| matches(p, name);
+            return own_stage(name).is_none() || !self.freeze.iter().any(frozen);
         };
         if self.freeze.iter().any(|p| matches(p, name)) {
             return false;
@@ -145,7 +155,8 @@ impl ParamGroups {
     /// Learning rate and weight decay of a variable of `rank` axes trained in `epoch`, of epochs of `steps` steps.
     pub fn group(&self, name: &str, rank: usize, epoch: usize, steps: usize) -> Group {
         let first = (0..=epoch).find(|e| self.is_trained(name, *e));
-        let lr = match name.strip_prefix("backbone.") {
+        let of_network = name.strip_prefix("backbone.").or(own_stage(name));
+        let lr = match of_network {
             Some(name) => {
                 let below = self.stages.len() - 1 - self.stage(name);
                 self.lr_backbone * self.lr_decay.powi(below as i32)
@@ -161,4 +172,10 @@ impl ParamGroups {
             since: (first.unwrap_or(0) * steps) as u64,
         }
     }
+}
+
+/// The backbone's name of a tensor of a stage that a head has for itself.
+fn own_stage(name: &str) -> Option<&str> {
+    let (_, of_head) = name.strip_prefix("heads.")?.split_once('.')?;
+    of_head.strip_prefix(OWN_STAGES)?.strip_prefix('.')
 }

@@ -75,9 +75,13 @@ impl Maps {
     ) -> Result<Vec<f32>> {
         let logits = self.logits[head].narrow(1, label, 1)?;
         let gradients = logits.sum_all()?.backward()?;
-        let Some(gradient) = gradients.get(self.offset.as_tensor()) else {
-            let name = &predictor.description().model.heads[head].name;
-            return Err(unexplained(&format!("a map that head `{name}` depends on")));
+        // Of heads with stages or a part of the image of their own the map says nothing.
+        let own = &predictor.description().model.heads[head];
+        let beside = own.layers.own_stages > 0 || own.layers.crop.is_some();
+        let gradient = gradients.get(self.offset.as_tensor()).filter(|_| !beside);
+        let Some(gradient) = gradient else {
+            let expected = format!("a map that head `{}` reads", own.name);
+            return Err(unexplained(&expected));
         };
         let (channels, positions) = self.map.dims2()?;
         let gradient = gradient.reshape(((), channels))?.t()?;

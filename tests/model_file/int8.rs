@@ -237,7 +237,7 @@ fn by_the_guide(file: &ModelFile, image: &Tensor) -> Vec<f32> {
                     });
                     inside.max().unwrap()
                 };
-                let q = (0..dims.iter().product()).map(most).collect();
+                let q = (0..dims.iter().product::<usize>()).map(most).collect();
                 let scale = *scale;
                 maps.insert(place, Bytes { dims, q, scale });
             }

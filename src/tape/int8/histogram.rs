@@ -153,6 +153,10 @@ mod tests {
             (kept.scale * 255.0 - 1.0).abs() < 0.02 && kept.zero == 0,
             "{kept:?}"
         );
+        // One of two million; what it costs is the square of its distance.
+        for _ in 0..19 {
+            histogram.add(&even);
+        }
         histogram.add(&[3.0]);
         let clamped = histogram.scale();
         assert!(clamped.scale * 255.0 < 1.5, "{clamped:?}");

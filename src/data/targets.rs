@@ -6,8 +6,9 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use candle_core::{Device, Tensor};
 
-/// The label of a value, `None` of a head of several labels at once and where only a group is known: label i is `thresholds[i-1] <= number < thresholds[i]`. Soft
-/// borders and dropped bands play no part, so measurements stay comparable whatever was trained.
+/// The label of a value, `None` of a head of several labels at once and where only a group is known: label i is
+/// `thresholds[i-1] <= number < thresholds[i]`. Soft borders and dropped bands play no part, so measurements stay comparable
+/// whatever was trained.
 pub(crate) fn label(head: &HeadSpec, value: &Value) -> Option<usize> {
     match value {
         Value::Label(label) => Some(*label),
@@ -117,8 +118,9 @@ pub(crate) fn classes(
 /// One head's targets of a batch: soft rows, and the weight of each row (0: the label is missing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
-    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`, of one with groups that learns from
-    /// them `(batch, num_labels + groups)`; each row sums to 1, or is 0 where the label is missing. Of a head of several labels at once each value is from 0 to 1, whatever the others are.
+    /// `(batch, num_labels)`, row after row, of a head that predicts a number `(batch, bins)`, of one with groups that learns
+    /// from them `(batch, num_labels + groups)`; each row sums to 1, or is 0 where the label is missing. Of a head of several
+    /// labels at once each value is from 0 to 1, whatever the others are.
     pub rows: Vec<f32>,
     /// `(batch)`.
     pub weights: Vec<f32>,

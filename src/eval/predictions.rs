@@ -12,10 +12,9 @@ use crate::taxonomy::Taxonomy;
 use std::path::Path;
 
 /// Writes predictions as CSV: path, final class, name, probability, then each head's label (of a head of several at once all that
-/// are said, with `;` between them, or `-`), its truth where known, the
-/// probability of each of its labels, the number with its interval where it predicts one, and the likeliest group of each level with
-/// its probability where its labels are in groups; the truth may be a group then. Of several listings also which
-/// one the photo is of, last.
+/// are said, with `;` between them, or `-`), its truth where known, the probability of each of its labels, the number with its
+/// interval where it predicts one, and the likeliest group of each level with its probability where its labels are in groups; the
+/// truth may be a group then. Of several listings also which one the photo is of, last.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io).

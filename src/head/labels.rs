@@ -22,9 +22,9 @@ pub struct LabelSpec {
     /// `when = { mask = ["worn", "incorrect"] }`. Empty: it always applies. Elsewhere its loss, its scores and the final class
     /// leave it out.
     pub when: Labels,
-    /// Groups of labels, and of groups, by their names: `groups = { citrus = ["orange", "lemon"], pome = ["apple"] }`. Every label
-    /// is in one group. The head learns and tells the labels; groups have the sum of their labels' probabilities, are scored and
-    /// decided on level by level, and a cell of the data may name one where the label is not known. Empty: none.
+    /// Groups of labels, and of groups, by their names: `groups = { citrus = ["orange", "lemon"], pome = ["apple"] }`. Every
+    /// label is in one group. The head learns and tells the labels; groups have the sum of their labels' probabilities, are
+    /// scored and decided on level by level, and a cell of the data may name one where the label is not known. Empty: none.
     pub groups: Labels,
     /// Ascending borders that turn a number into a label; one fewer than there are labels. Empty: the column holds names.
     pub thresholds: Vec<f64>,

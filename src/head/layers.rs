@@ -20,11 +20,11 @@ pub struct LayerSpec {
     /// Heads whose probabilities it sees behind its features, in this order: a chain of classifiers (Read et al. 2009). No
     /// gradient flows through them: the heads named learn from their own labels alone.
     pub after: Vec<String>,
-    /// How many of the backbone's last stages the head has a copy of for itself, counted as `train.fine_tune` counts them. They begin
-    /// as the backbone's own and are trained with the head; their tensors are `heads.<name>.stages.…`. 0: none.
+    /// How many of the backbone's last stages the head has a copy of for itself, counted as `train.fine_tune` counts them. They
+    /// begin as the backbone's own and are trained with the head; their tensors are `heads.<name>.stages.…`. 0: none.
     pub own_stages: usize,
-    /// The part of the image that the head sees, `[top, left, bottom, right]` in shares of its sides, in the size of the whole and
-    /// through the same backbone: a second view for this head. `None`: the whole.
+    /// The part of the image that the head sees, `[top, left, bottom, right]` in shares of its sides, in the size of the whole
+    /// and through the same backbone: a second view for this head. `None`: the whole.
     pub crop: Option<[f64; 4]>,
 }
 

@@ -119,10 +119,10 @@ pub enum LossKind {
         #[serde(default = "twentieth")]
         clip: f64,
     },
-    /// For labels in groups ([`LabelSpec::groups`](crate::LabelSpec::groups)), hierarchical cross-entropy (Bertinetto et al. 2020,
-    /// "Making Better Mistakes"): −Σ exp(−α d) · log (P(C) / P(parent of C)) over the photo's label and the groups C around it, P
-    /// the sum of p over the labels of C, 1 of all, and d the groups around C, 0 of an outermost one, as in the authors' program
-    /// but for a factor. It is a sum of cross-entropies of every level, the label's own with exp(−α d), and with α = 0
+    /// For labels in groups ([`LabelSpec::groups`](crate::LabelSpec::groups)), hierarchical cross-entropy (Bertinetto et al.
+    /// 2020, "Making Better Mistakes"): −Σ exp(−α d) · log (P(C) / P(parent of C)) over the photo's label and the groups C around
+    /// it, P the sum of p over the labels of C, 1 of all, and d the groups around C, 0 of an outermost one, as in the authors'
+    /// program but for a factor. It is a sum of cross-entropies of every level, the label's own with exp(−α d), and with α = 0
     /// cross-entropy itself. Of a photo whose group alone is known it begins at the group: with α = 0 that is −log Σ p over the
     /// labels of the group.
     Hierarchical {

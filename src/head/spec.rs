@@ -98,7 +98,8 @@ impl HeadSpec {
     ///     .with_groups([("citrus", vec!["orange", "lemon"]), ("pome", vec!["apple"])]);
     /// fruit.validate()?;
     /// let read: HeadSpec = serde_json::from_str(
-    ///     r#"{"name": "fruit", "labels": ["orange", "lemon", "apple"], "groups": {"citrus": ["orange", "lemon"], "pome": ["apple"]}}"#,
+    ///     r#"{"name": "fruit", "labels": ["orange", "lemon", "apple"],
+    ///         "groups": {"citrus": ["orange", "lemon"], "pome": ["apple"]}}"#,
     /// ).unwrap();
     /// assert_eq!(read, fruit);
     /// # Ok::<(), hydranet::Error>(())

@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-/// For each of `size` pixels across a part of so many shares `from` to `to` of a side of `size` pixels, how much of each pixel of the
-/// side it is: linear interpolation between the centres of pixels, as PyTorch's `grid_sample` without `align_corners` and with the
-/// border's values beyond it. Row after row `(size, size)`.
+/// For each of `size` pixels across a part of so many shares `from` to `to` of a side of `size` pixels, how much of each pixel of
+/// the side it is: linear interpolation between the centres of pixels, as PyTorch's `grid_sample` without `align_corners` and
+/// with the border's values beyond it. Row after row `(size, size)`.
 pub(crate) fn sampled(size: usize, [from, to]: [f64; 2]) -> Vec<f32> {
     let mut rows = vec![0f32; size * size];
     let last = size.saturating_sub(1);

@@ -2,8 +2,8 @@
 
 use crate::taxonomy::{Groups, Taxonomy};
 
-/// How far apart two labels of a head are, from 0 to 1: in the tree of its groups, or without groups 1 if they are two; 1 too where
-/// the head applies to one of two final classes only.
+/// How far apart two labels of a head are, from 0 to 1: in the tree of its groups, or without groups 1 if they are two; 1 too
+/// where the head applies to one of two final classes only.
 pub(crate) fn apart(groups: Option<&Groups>, a: Option<usize>, b: Option<usize>) -> f64 {
     match (a, b, groups) {
         (Some(a), Some(b), Some(groups)) => groups.share_of_distance(a, b),
@@ -13,8 +13,8 @@ pub(crate) fn apart(groups: Option<&Groups>, a: Option<usize>, b: Option<usize>)
 }
 
 /// The class of the least sum, over the heads, of the distance that is expected of its label from the right one, by the
-/// probabilities of all classes: conditional risk minimisation (Karthik et al. 2021, "No Cost Likelihood Manipulation at Test Time
-/// for Making Better Mistakes") with [`apart`] as the cost; ties go to the lower class.
+/// probabilities of all classes: conditional risk minimisation (Karthik et al. 2021, "No Cost Likelihood Manipulation at Test
+/// Time for Making Better Mistakes") with [`apart`] as the cost; ties go to the lower class.
 pub(super) fn least_distance(taxonomy: &Taxonomy, log_probs: &[f64]) -> usize {
     let leaves = taxonomy.leaves();
     let mut costs = vec![0.0; leaves.len()];

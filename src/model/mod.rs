@@ -311,7 +311,8 @@ impl MultiTaskModel {
     /// The backbone's features, and behind them in the same row what heads read beside them
     /// ([`LayerSpec::pool`](crate::LayerSpec::pool), [`LayerSpec::from_stage`](crate::LayerSpec::from_stage)): means of maps
     /// `(channels)`, and whole maps `(channels, H, W)`, each once; what stages of a head's own make
-    /// ([`LayerSpec::own_stages`](crate::LayerSpec::own_stages)); and such a row for each [`LayerSpec::crop`](crate::LayerSpec::crop).
+    /// ([`LayerSpec::own_stages`](crate::LayerSpec::own_stages)); and such a row for each
+    /// [`LayerSpec::crop`](crate::LayerSpec::crop).
     ///
     /// # Shapes
     /// - `images` `(batch, channels, H, W)`, normalised; where heads read whole maps, of the model's input size

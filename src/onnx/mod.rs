@@ -1,14 +1,13 @@
 //! ONNX: one file that any program with an ONNX runtime can predict with.
 //!
-//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's
-//! [`InputSpec`] says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each
-//! head, named as the head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the
-//! model's [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and
-//! `<head>_bins`, `(batch, bins)`, the probabilities of its bins; of one whose labels are in groups `<head>_groups`,
-//! `(batch, groups)`, those of the groups in the order of their names; those of a head of several labels at once do not sum to 1, and
-//! from which on a label is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is
-//! decided on. Metadata: `hydranet`, the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the
-//! final classes as a JSON list.
+//! The model has one input, `images`, `(batch, channels, H, W)`: photos decoded, cropped and resized as the model's [`InputSpec`]
+//! says, values from 0 to 255; the normalisation is in the file. Its outputs are probabilities, one for each head, named as the
+//! head, `(batch, num_labels)`, and `joint`, `(batch, num_classes)`, those of the final classes by the model's
+//! [`Decision`](crate::Decision); of a head that predicts a number `<head>_mean`, `(batch)`, the number, and `<head>_bins`,
+//! `(batch, bins)`, the probabilities of its bins; of one whose labels are in groups `<head>_groups`, `(batch, groups)`, those of
+//! the groups in the order of their names; those of a head of several labels at once do not sum to 1, and from which on a label
+//! is said stands in the metadata; and `final_class`, `(batch)`, integers, the class that is decided on. Metadata: `hydranet`,
+//! the model's [`Description`](crate::Description) as JSON, and `classes`, the names of the final classes as a JSON list.
 //!
 //! The network is written down by its own forward pass over a tape that does not compute. Opset 17.
 

@@ -61,8 +61,8 @@ impl Taxonomy {
     }
 
     /// [`new`](Self::new) and [`with_tree`](Self::with_tree) at once: only the final classes that remain are counted. `several`
-    /// says of each head whether a photo may have several of its labels at once, `groups` has those of its labels, which conditions
-    /// and combinations may name in place of them.
+    /// says of each head whether a photo may have several of its labels at once, `groups` has those of its labels, which
+    /// conditions and combinations may name in place of them.
     ///
     /// # Errors
     /// As these.

@@ -56,8 +56,8 @@ pub struct Metrics {
 }
 
 /// How far apart predicted and true labels are in the tree of their groups: the height of the least group that both are in above
-/// its labels, of all labels together if they share none; 1 for two of one innermost group (Bertinetto et al. 2020, "Making Better
-/// Mistakes"). `None` where there are no such photos.
+/// its labels, of all labels together if they share none; 1 for two of one innermost group (Bertinetto et al. 2020, "Making
+/// Better Mistakes"). `None` where there are no such photos.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupMetrics {
     /// The mean over all photos, 0 for those that are right.

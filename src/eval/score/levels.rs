@@ -6,9 +6,9 @@ use crate::eval::metrics::{ConfusionMatrix, GroupMetrics, Probabilities};
 use crate::model::combine::argmax;
 use crate::taxonomy::{Groups, Taxonomy};
 
-/// The scores of each level of a head's groups, the outermost first: of the group that is likeliest, by the sums of what its labels
-/// have, held against the group of the photo's label or the group that alone is known of it. None where photos come without
-/// probabilities.
+/// The scores of each level of a head's groups, the outermost first: of the group that is likeliest, by the sums of what its
+/// labels have, held against the group of the photo's label or the group that alone is known of it. None where photos come
+/// without probabilities.
 pub(super) fn of_head(
     taxonomy: &Taxonomy,
     photos: &[Scored],

@@ -38,8 +38,8 @@ impl<'a> Nodes<'a> {
     }
 }
 
-/// Σ s Σ_n t_n w_n ℓ_n / total over labels and groups n, ℓ_n = −Σ e^(−α d) (log P(C) − log P(parent of C)) over n and the groups C
-/// around it. A group's w is the mean of its labels'.
+/// Σ s Σ_n t_n w_n ℓ_n / total over labels and groups n, ℓ_n = −Σ e^(−α d) (log P(C) − log P(parent of C)) over n and the groups
+/// C around it. A group's w is the mean of its labels'.
 pub(super) fn cross_entropy(batch: &Batch, alpha: f64) -> Valued {
     let (labels, total) = (batch.labels(), batch.total());
     let nodes = Nodes::new(batch, alpha);

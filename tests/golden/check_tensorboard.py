@@ -4,6 +4,10 @@
 
 It reads the file with `EventAccumulator` of the PyPI package `tensorboard`, lists the tags, and parses the settings with the plugin
 `hparams` as the program TensorBoard does.
+
+With tensorboard 2.21.0 and a run on the demo's portraits with `train.report_gradients`: 26 scalars (loss, macro F1 and accuracy of the
+final class and of three heads, learning rates, gradients, cosines, final scores), 20 images (16 photos, 4 confusions), 28 settings,
+two metrics, and a status of 1, success.
 """
 
 import sys

@@ -30,6 +30,8 @@ mod plot;
 pub mod portraits;
 mod predict;
 mod run_data;
+#[cfg(feature = "serve")]
+mod serve;
 mod sides;
 mod stop;
 mod terminal;
@@ -84,6 +86,9 @@ enum Command {
     Explain(explain::Explain),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
+    /// Answer over HTTP: photos in, predictions as JSON out.
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
     /// Write the manifest of an ensemble of models.
     Ensemble(ensemble::EnsembleArgs),
     /// Print what a model file says about itself.
@@ -173,6 +178,8 @@ pub fn main() -> ExitCode {
         Command::Label(c) => c.run(),
         Command::Explain(c) => c.run(),
         Command::Predict(c) => c.run(),
+        #[cfg(feature = "serve")]
+        Command::Serve(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),
         Command::Push(c) => c.run(),

@@ -30,7 +30,7 @@ impl Histogram {
     pub(super) fn write(&self, text: &mut String, name: &str, labels: &str) -> fmt::Result {
         let mut below = 0;
         let bounds = self.bounds.iter().map(|b| b as &dyn Display);
-        for (bound, count) in bounds.chain([&"+Inf" as _]).zip(&self.counts) {
+        for (bound, count) in bounds.chain([&"+Inf" as &dyn Display]).zip(&self.counts) {
             below += count;
             writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}")?;
         }

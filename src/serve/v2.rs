@@ -4,7 +4,7 @@ use super::answer::json;
 use super::app::Shared;
 use super::failure::Failure;
 use crate::eval::predictions::label_cell;
-use crate::predict::{Ensemble, Predict as _, Prediction};
+use crate::predict::{Ensemble, Prediction};
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;

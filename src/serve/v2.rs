@@ -112,7 +112,11 @@ pub(super) fn tensors(predictions: &[Prediction]) -> Vec<Value> {
         return Vec::new();
     };
     let n = predictions.len();
-    let tensor = |name: &str, datatype: &str, shape: &[usize], data: Vec<Value>| json!({"name": name, "datatype": datatype, "shape": shape, "data": data});
+    let tensor = |name: &str, datatype: &str, shape: &[usize], data: Vec<Value>| {
+        let mut tensor = json!({"name": name, "datatype": datatype, "shape": shape});
+        tensor["data"] = data.into();
+        tensor
+    };
     let one = |name: &str, datatype: &str, of: &dyn Fn(&Prediction) -> Value| {
         tensor(name, datatype, &[n], predictions.iter().map(of).collect())
     };

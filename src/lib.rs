@@ -44,6 +44,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cli` | the command: arguments in, library calls, text out |
+//! | `serve` | models asked over HTTP, with the feature `serve` |
 //! | `init` | heads and a listing out of photos as they are |
 //! | `report` | what people look at: the pages of a run, of an audit and of health, figures, heat over photos |
 //! | `audit` | wrong labels, persons, health of a collection |
@@ -68,8 +69,9 @@
 //! # Features
 //!
 //! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with `train`) finds wrong
-//! labels, `transformers` has networks of candle-transformers as backbones, `cli` (with all, on by default) is the command. An
-//! application that only predicts takes `default-features = false, features = ["image"]`.
+//! labels, `transformers` has networks of candle-transformers as backbones, `cli` (with all of these, on by default) is the command,
+//! and `serve` (with `cli`) its HTTP server. An application that only predicts takes
+//! `default-features = false, features = ["image"]`.
 // What only the command uses is not used without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 #![deny(missing_debug_implementations, missing_docs)]
@@ -117,6 +119,8 @@ mod predict;
 mod random;
 #[cfg(feature = "audit")]
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 pub mod tape;
 mod taxonomy;
 mod tensors;

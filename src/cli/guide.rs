@@ -52,7 +52,11 @@ fn commands() -> String {
         "# Commands\n\nMade by `hydranet guide --generate` from the program's own definitions. Every command also takes `--threads N` and `--help`.\n",
     );
     let program = Cli::command();
-    for command in program.get_subcommands() {
+    // Not every build has `serve`, whose own chapter has its options.
+    for command in program
+        .get_subcommands()
+        .filter(|c| c.get_name() != "serve")
+    {
         describe(&mut text, "hydranet", command);
     }
     text

@@ -31,6 +31,8 @@ pub mod portraits;
 mod predict;
 mod report;
 mod run_data;
+#[cfg(feature = "serve")]
+mod serve;
 mod sides;
 mod soup;
 mod stop;
@@ -88,6 +90,9 @@ enum Command {
     Explain(explain::Explain),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
+    /// Answer over HTTP: photos in, predictions as JSON out.
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
     /// Write the manifest of an ensemble of models.
     Ensemble(ensemble::EnsembleArgs),
     /// Average the weights of several runs into one model.
@@ -181,6 +186,8 @@ pub fn main() -> ExitCode {
         Command::Label(c) => c.run(),
         Command::Explain(c) => c.run(),
         Command::Predict(c) => c.run(),
+        #[cfg(feature = "serve")]
+        Command::Serve(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Export(c) => c.run(),
         Command::Push(c) => c.run(),

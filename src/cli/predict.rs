@@ -6,7 +6,6 @@ use super::sides::list;
 use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
-use crate::escape::printable_json;
 use crate::eval::predictions::{
     group_cells, group_header, label_cell, number_cells, number_header,
 };
@@ -132,11 +131,7 @@ impl Predict {
             for (path, outcome) in part.iter().zip(models.predict_all(part)?) {
                 let path = path.display().to_string();
                 match outcome {
-                    Ok(p) if self.json => {
-                        let mut value = serde_json::to_value(&p).unwrap_or_default();
-                        value["path"] = path.into();
-                        say(printable_json(&value.to_string()));
-                    }
+                    Ok(p) if self.json => say(p.to_json(Some(&path))),
                     Ok(p) => say_data(&more.row(&path, &p)?),
                     Err(e) => {
                         faults += 1;

@@ -95,6 +95,18 @@ impl Prediction {
         all
     }
 
+    /// The prediction as a JSON object in one line, with the photo's path or name where it has one, ready to be shown: what
+    /// `hydranet predict --json` prints and `hydranet serve` answers.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_json(&self, path: Option<&str>) -> String {
+        // Numbers and texts alone always are JSON.
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(path) = path {
+            value["path"] = path.into();
+        }
+        crate::escape::printable_json(&value.to_string()).into_owned()
+    }
+
     /// The label of the head named `head`, if there is one and it applies.
     pub fn label(&self, head: &str) -> Option<&str> {
         let head = self.heads.iter().find(|h| h.head == head)?;

@@ -58,8 +58,10 @@ fn commands() -> Vec<Vec<String>> {
 
 #[test]
 fn every_command_of_the_readme_is_one_the_program_knows() {
-    let commands = commands();
+    let mut commands = commands();
     assert!(commands.len() >= 10, "{commands:?}");
+    // It is not in every build; where it is, its own tests send what its chapter says.
+    commands.retain(|words| words[0] != "serve");
     let mut wrong = Vec::new();
     for words in &commands {
         let names = if words[0] == "heads" { 2 } else { 1 };

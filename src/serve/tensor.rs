@@ -246,7 +246,7 @@ mod tests {
             ),
         ] {
             let found = photos(&format!("{head}, {data}}}"), binary).unwrap();
-            assert_eq!(found, [expected.clone()]);
+            assert_eq!(found, std::slice::from_ref(&expected));
         }
     }
 

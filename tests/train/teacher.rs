@@ -96,7 +96,12 @@ fn photos_without_labels_are_learnt_from_where_the_teacher_is_sure_and_count_for
         let photo = image::open(sample.path()).unwrap().fliph();
         photo.save(folder.join(format!("deep/{i}.png"))).unwrap();
     }
-    assert_eq!(dataset.add_unlabelled(&[folder.clone()]).unwrap(), 3);
+    assert_eq!(
+        dataset
+            .add_unlabelled(std::slice::from_ref(&folder))
+            .unwrap(),
+        3
+    );
     let added: Vec<&str> = dataset.samples[known..]
         .iter()
         .map(|s| s.name.as_str())

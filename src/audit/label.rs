@@ -30,7 +30,7 @@ pub(crate) struct LabelConfig {
 /// What a model says of a fold rests on no label of that fold: the photos without labels that it learns from in later rounds were
 /// labelled by models that had not seen the fold either.
 ///
-/// `runs` holds the trainings until all is done, and they are gone on with if it is started again.
+/// `runs` holds the trainings, and they are gone on with if it is started again.
 ///
 /// # Errors
 /// [`Error::Invalid`] for folds, rounds and threshold; anything from reading, training and writing.
@@ -150,7 +150,6 @@ pub(crate) fn label(
         let rows = row.into_iter().map(|row| row.map(mean));
         found.insert(names[*place].clone(), rows.collect());
     }
-    std::fs::remove_dir_all(runs).map_err(|e| Error::io("remove", runs, e))?;
     Ok(Some(found))
 }
 

@@ -88,6 +88,9 @@ pub fn run(
         seen: seen_by_weights(config, heads)?,
         ..dataset.clone()
     };
+    if let Some(teacher) = &config.train.teacher {
+        teacher.check_no_table("an audit")?;
+    }
     let seed = config.train.seed;
     if let Some(injection) = options.inject {
         injection.validate()?;

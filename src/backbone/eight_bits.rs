@@ -126,7 +126,8 @@ impl Backbone for EightBits {
 
     fn features(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         let fits = images.device().is_cpu() && images.dtype() == DType::F32;
-        if mode != Mode::Eval || !fits {
+        // What has gradients is computed in f32.
+        if mode != Mode::Eval || !fits || images.track_op() {
             return self.inner.features(images, mode);
         }
         let (_, c, h, w) = images.dims4()?;
@@ -135,6 +136,10 @@ impl Backbone for EightBits {
 
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> Result<Map> {
         self.inner.on_tape(tape, images)
+    }
+
+    fn features_from(&self, images: &Tensor, place: usize, offset: &Tensor) -> Result<Tensor> {
+        self.inner.features_from(images, place, offset)
     }
 
     fn feature_maps(&self, images: &Tensor, mode: Mode) -> Result<Vec<Tensor>> {

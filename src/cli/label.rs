@@ -7,6 +7,7 @@ use super::output::{Progress, say, show_training, stop_on_ctrl_c};
 use super::run_data::RunData;
 use super::sides::SplitFiles;
 use super::train::prepare;
+use crate::Error;
 use crate::audit::Event;
 use crate::audit::label::{LabelConfig, label};
 use crate::data::dataset::Split;
@@ -66,11 +67,12 @@ impl Label {
             ..RunData::default()
         };
         let mut dataset = prepare(&config, &from.heads, &data)?;
-        let given = dataset.samples.len();
-        dataset.samples.retain(|s| s.split == Some(Split::Train));
-        let held_out = given - dataset.samples.len();
-        check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
+        // While all are there: a photo that is held out is none without a label.
         dataset.add_unlabelled(&self.unlabelled)?;
+        let all = dataset.samples.len();
+        dataset.samples.retain(|s| s.split == Some(Split::Train));
+        let held_out = all - dataset.samples.len();
+        check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
         let stop = stop_on_ctrl_c();
         let stopped = || {
             say("stopped; start the same command again to go on");
@@ -116,6 +118,7 @@ impl Label {
             return stopped();
         };
         found.write(&self.out)?;
+        std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, e))?;
         say(format!(
             "{}: {labelled} photos by models that have not seen their persons, {} without labels; {held_out} of the validation and test sides were left out",
             self.out.display(),

@@ -345,8 +345,10 @@ pub(crate) fn run(
         .run();
     progress.end();
     let outcome = outcome?;
-    if !outcome.stopped {
-        write_page(out, &dataset, false)?;
+    if !outcome.stopped
+        && let Err(e) = write_page(out, &dataset, false)
+    {
+        note(format!("warning: the page was not written: {e:#}"));
     }
     Ok(outcome)
 }

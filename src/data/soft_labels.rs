@@ -47,6 +47,11 @@ impl SoftLabels {
         self.rows.insert(photo, rows);
     }
 
+    /// Of what stands in the table under this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&SoftRows> {
+        self.rows.get(name)
+    }
+
     /// Of a photo by one of [`names`]; where others have had the same name, by its path.
     pub(crate) fn of(&self, name: &str, sample: &Sample) -> Option<&SoftRows> {
         let by_path = || self.rows.get(&sample.path().display().to_string());

@@ -1,10 +1,11 @@
 //! Predictions, read back from the table that [`write_predictions`](super::predictions::write_predictions) wrote.
 
+use super::predictions::group_header;
 use crate::data::label_cell::{self, Word};
 use crate::data::photo_names::LISTING;
 use crate::error::{Error, Result};
 use crate::head::{MultiLabelSpec, NUMBER_COLUMNS};
-use crate::taxonomy::Taxonomy;
+use crate::taxonomy::{Groups, Taxonomy};
 use std::path::Path;
 
 /// What a table of predictions says of a photo.
@@ -84,6 +85,7 @@ pub(crate) fn parse_predictions(
         if numbers[i] {
             expected.extend(NUMBER_COLUMNS.iter().map(|c| format!("{head}_{c}")));
         }
+        expected.extend(group_header(taxonomy, i));
     }
     let listed = titles.len() == expected.len() + 1 && titles.last().is_some_and(|t| t == LISTING);
     if listed {
@@ -140,7 +142,7 @@ impl<'a> Cells<'a> {
             let several = taxonomy.is_multi_label(i);
             heads.push(HeadRow {
                 said: self.labels(labels, several)?,
-                truth: self.labels(labels, several)?,
+                truth: self.truth(taxonomy, i)?,
                 probs: labels
                     .iter()
                     .map(|_| self.number())
@@ -150,6 +152,8 @@ impl<'a> Cells<'a> {
                     false => None,
                 },
             });
+            // The likeliest groups follow from the probabilities.
+            self.at += group_header(taxonomy, i).count();
         }
         Ok(PredictionRow {
             name,
@@ -177,6 +181,21 @@ impl<'a> Cells<'a> {
     fn number(&mut self) -> std::result::Result<f64, String> {
         let value = self.next().parse().ok().filter(|v: &f64| v.is_finite());
         value.ok_or_else(|| self.wrong("a number"))
+    }
+
+    /// The true labels of a head; of a photo whose group alone is known none.
+    fn truth(
+        &mut self,
+        taxonomy: &Taxonomy,
+        head: usize,
+    ) -> std::result::Result<Option<Vec<usize>>, String> {
+        let cell = self.record.get(self.at).unwrap_or_default();
+        let of_group = |groups: &Groups| groups.names().iter().any(|name| name == cell);
+        if taxonomy.groups(head).is_some_and(of_group) {
+            self.at += 1;
+            return Ok(None);
+        }
+        self.labels(taxonomy.labels(head), taxonomy.is_multi_label(head))
     }
 
     fn labels(

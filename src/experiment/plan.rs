@@ -111,7 +111,12 @@ impl Plan {
         }
         let mut looked_at = BTreeSet::new();
         for variant in &variants {
-            if looked_at.insert(&variant.config.model.weights) {
+            let teacher = variant.config.train.teacher.as_ref();
+            if let Some(teacher) = teacher {
+                teacher.check_no_table("an experiment")?;
+            }
+            let teacher = teacher.map(|t| &t.model);
+            if looked_at.insert((&variant.config.model.weights, teacher)) {
                 let seen = seen_by_weights(&variant.config, &file.heads)?;
                 check_held_out(&variant.dataset, seen)?;
             }
@@ -320,6 +325,13 @@ fn fingerprint(
             found
         }
     };
+    let of_teacher = match &config.train.teacher {
+        Some(teacher) => {
+            let bytes = crate::io::read::bytes(&teacher.model, u64::MAX)?;
+            hexadecimal(Sha256::digest(bytes))
+        }
+        None => String::new(),
+    };
     let config = serde_json::to_string(&comparable(config)?).map_err(|e| Error::Config {
         origin: "the configuration".into(),
         message: "cannot be written as JSON".into(),
@@ -330,7 +342,7 @@ fn fingerprint(
     let [order, persons] = Beginning::rows(dataset);
     let mut hash = Sha256::new();
     hash.update(format!(
-        "{config}\n{seed}\n{of_weights}\n{data}\n{order}\n{persons}\n"
+        "{config}\n{seed}\n{of_weights}\n{data}\n{order}\n{persons}\n{of_teacher}"
     ));
     Ok(hexadecimal(hash.finalize()))
 }

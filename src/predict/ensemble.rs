@@ -263,7 +263,13 @@ impl Engine for Ensemble {
     }
 
     fn inputs(&self) -> Vec<InputSpec> {
-        self.members.iter().map(|m| m.input().clone()).collect()
+        // Of a part of a photo there would be too few pixels left.
+        let parts = self.views.five_crops.is_some();
+        let input = |m: &Predictor| InputSpec {
+            reduce: m.input().reduce && !parts,
+            ..m.input().clone()
+        };
+        self.members.iter().map(input).collect()
     }
 
     fn predict_prepared(&self, photos: Vec<Prepared>) -> Result<Vec<Result<Prediction>>> {

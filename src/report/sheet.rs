@@ -55,7 +55,12 @@ fn of_row(head: &HeadSpec, row: &[(usize, f32)]) -> String {
     }
     let mut row = row.to_vec();
     row.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let part = |(label, weight): &(usize, f32)| match head.labels.names.get(*label) {
+    let groups = || head.labels.groups.keys();
+    let name = |place: usize| match place.checked_sub(head.num_labels()) {
+        Some(group) => groups().nth(group),
+        None => head.labels.names.get(place),
+    };
+    let part = |(label, weight): &(usize, f32)| match name(*label) {
         Some(name) if *weight >= 0.9995 => name.clone(),
         Some(name) => format!("{name} {weight:.2}"),
         None => String::new(),

@@ -100,5 +100,10 @@ fn wanted(all: Vec<Value>, names: Option<Vec<Wanted>>) -> Result<Vec<Value>, Fai
             Failure::request(words)
         })
     };
+    let mut once = std::collections::HashSet::new();
+    if let Some(twice) = names.iter().find(|w| !once.insert(&w.name)) {
+        let words = format!("output `{}` is asked for twice", twice.name);
+        return Err(Failure::request(words));
+    }
     names.into_iter().map(of).collect()
 }

@@ -127,6 +127,8 @@ pub(crate) fn run(settings: Settings) -> Result<()> {
         std::io::Result::Ok(())
     });
     for model in state.models.values() {
+        // All connections are done or given up.
+        model.queue.clear();
         model.queue.close();
     }
     for worker in workers {

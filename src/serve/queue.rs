@@ -79,6 +79,13 @@ impl<T: Photos> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// Takes out what waits, for which nobody waits any more.
+    pub(super) fn clear(&self) {
+        let mut waiting = self.lock();
+        waiting.jobs.clear();
+        waiting.photos = 0;
+    }
+
     /// No more is taken in; what waits is still given out.
     pub(super) fn close(&self) {
         self.lock().closed = true;

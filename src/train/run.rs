@@ -46,6 +46,8 @@ pub(super) struct Run<'a> {
     pub(super) models: Models,
     /// Where it stands.
     pub(super) progress: Progress,
+    /// Whether it began before.
+    goes_on: bool,
 }
 
 impl<'a> Run<'a> {
@@ -71,22 +73,18 @@ impl<'a> Run<'a> {
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train, losses)?;
         let heads = tasks.heads().count();
         let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
-        let teacher = folder.path(TEACHER);
+        if let Some(teacher) = &config.train.teacher {
+            teacher.check_apart(&folder.path(TEACHER))?;
+        }
         let resumed = if resume {
             Start::resume(&folder, config, dataset, &own_losses)?
         } else {
             None
         };
+        let goes_on = resumed.is_some();
         let start = match resumed {
             Some(start) => start,
-            None => {
-                // Of a run that did not get as far as its first step.
-                if teacher.is_file() {
-                    let fail = |e| Error::io("remove", &teacher, e);
-                    std::fs::remove_file(&teacher).map_err(fail)?;
-                }
-                Start::begin(&folder, config, dataset, weights, heads, &own_losses)?
-            }
+            None => Start::begin(&folder, config, dataset, weights, heads, &own_losses)?,
         };
         let mut progress = start.progress;
         let models = Models::new(
@@ -126,6 +124,7 @@ impl<'a> Run<'a> {
             validation,
             models,
             progress,
+            goes_on,
         })
     }
 
@@ -139,8 +138,9 @@ impl<'a> Run<'a> {
         if let Some(teacher) = &config.teacher {
             let photos = self.batches.train.iter().map(|i| &dataset.samples[*i]);
             let photos: Vec<_> = photos.collect();
-            let (heads, file) = (&self.network.spec.heads, self.models.folder.path(TEACHER));
-            let said = Soft::new(teacher, heads, &photos, &file, stop, on_event)?;
+            let (spec, file) = (&self.network.spec, self.models.folder.path(TEACHER));
+            let kept = (file.as_path(), self.goes_on);
+            let said = Soft::new(teacher, spec, &photos, kept, stop, on_event)?;
             self.batches.soft = said;
             if self.batches.soft.is_none() {
                 return Ok(false);

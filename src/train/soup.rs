@@ -8,12 +8,15 @@ use super::loss::tasks::Tasks;
 use super::network::Network;
 use crate::data::dataset::{Dataset, Split, empty_split};
 use crate::data::loader::LoaderConfig;
+use crate::data::seen::{Known, contents};
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{counts, features, logits};
+use crate::model_file::activations::is_of_activations;
 use crate::model_file::{Description, ModelFile, Tensors, WeightDType};
 use candle_core::Tensor;
 use serde_json::json;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 
 /// A model of averaged weights.
 pub(crate) struct Soup {
@@ -56,6 +59,9 @@ pub(crate) fn soup(
         }
     }
     let kitchen = Kitchen::new(config, first, dataset)?;
+    for (i, model) in models.iter().enumerate() {
+        kitchen.check_unseen(model, i + 1)?;
+    }
     let mut alone = Vec::with_capacity(models.len());
     for (i, model) in models.iter().enumerate() {
         alone.push(kitchen.score(&weights(model))?);
@@ -98,10 +104,11 @@ pub(crate) fn soup(
     let training = json!({
         "soup": { "models": used.len(), "of": models.len(), "greedy": greedy },
         "valid": { "macro_f1": together },
-        "first": first.description.training,
+        "first": models[used[0]].description.training,
     });
     let mut description = Description::new(spec.clone(), training)?;
-    description.decision = first.description.decision.clone();
+    // That of the best; offsets were tuned to it.
+    description.decision = models[used[0]].description.decision.clone();
     description.dtype = WeightDType::F32;
     // Whoever any of them has seen.
     for seen in used.iter().flat_map(|i| &models[*i].description.seen) {
@@ -128,10 +135,10 @@ fn few(found: usize) -> Error {
     }
 }
 
-/// What of a model is averaged: all but the statistics of novelty, which are of its own features.
+/// What of a model is averaged: all but the statistics of novelty and the scales of its maps, which are of its own features.
 fn weights(model: &ModelFile) -> Tensors {
     let all = model.tensors.iter();
-    let weights = all.filter(|(name, _)| !name.starts_with("novelty."));
+    let weights = all.filter(|(name, _)| !name.starts_with("novelty.") && !is_of_activations(name));
     weights.map(|(name, t)| (name.clone(), t.clone())).collect()
 }
 
@@ -184,6 +191,26 @@ impl<'a> Kitchen<'a> {
         })
     }
 
+    /// Refuses a model that has learnt from photos of the validation side: it would be chosen for knowing them.
+    fn check_unseen(&self, model: &ModelFile, number: usize) -> Result<()> {
+        let known = Known::new(&model.description.seen)?;
+        let contents = contents(self.dataset, &AtomicBool::new(false), &|_, _| ());
+        let contents = contents.unwrap_or_default();
+        let learnt = |i: &&usize| {
+            let content = contents.get(**i).and_then(Option::as_ref);
+            content.is_some_and(|content| known.photo_was_on(content, Split::Train))
+        };
+        let seen = self.valid.iter().filter(learnt).count();
+        if seen == 0 {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: format!("model {number} to average"),
+            expected: "one that has not learnt from the validation side of the first: runs with the same train.seed, or sides given in the data".into(),
+            found: format!("one that has learnt from {seen} of its {} photos", self.valid.len()),
+        })
+    }
+
     /// Averaged weights with the statistics that go with them.
     fn settled(&self, averaged: Tensors) -> Result<Tensors> {
         let last = self.network.config.train.epochs.saturating_sub(1);
@@ -194,6 +221,7 @@ impl<'a> Kitchen<'a> {
     fn score(&self, tensors: &Tensors) -> Result<f64> {
         let mut description = self.description.clone();
         description.novelty = None;
+        description.activations = None;
         let file = ModelFile {
             description,
             tensors: tensors.clone(),

@@ -3,12 +3,15 @@
 
 use super::config::TeacherConfig;
 use super::event::Event;
-use crate::data::dataset::Sample;
+use crate::data::dataset::{Sample, Value};
 use crate::data::soft_labels::{SoftLabels, SoftRows, names};
+use crate::data::targets::target;
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
+use crate::model::ModelSpec;
 use crate::predict::{Ensemble, Predict, Prediction};
 use crate::taxonomy::Taxonomy;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,33 +32,65 @@ impl Soft {
     /// If the teacher cannot be read, or does not know the heads.
     pub(super) fn new(
         config: &TeacherConfig,
-        heads: &[HeadSpec],
+        spec: &ModelSpec,
         samples: &[&Sample],
-        file: &Path,
+        (file, goes_on): (&Path, bool),
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Option<Self>> {
-        let found = if file.is_file() {
-            SoftLabels::read(file, heads)?
+        let (heads, keys) = (&spec.heads, keys(samples));
+        let none = || vec![None; heads.len()];
+        let said: Vec<SoftRows> = if goes_on && file.is_file() {
+            let found = SoftLabels::read(file, heads)?;
+            let of = |key: &String| found.named(key).cloned().unwrap_or_else(none);
+            keys.iter().map(of).collect()
         } else {
-            let found = if config.is_table() {
-                Some(SoftLabels::read(&config.model, heads)?)
+            let said = if config.is_table() {
+                let found = SoftLabels::read(&config.model, heads)?;
+                let named = names(samples).into_iter().zip(samples);
+                let of = |(name, sample): (String, &&Sample)| found.of(&name, sample).cloned();
+                Some(named.map(|one| of(one).unwrap_or_else(none)).collect())
             } else {
                 ask(config, heads, samples, stop, on_event)?
             };
-            let Some(found) = found else { return Ok(None) };
-            found.write(file)?;
-            found
+            let Some(said): Option<Vec<SoftRows>> = said else {
+                return Ok(None);
+            };
+            // Under names that are the same from wherever the run goes on.
+            let mut kept = SoftLabels::new(heads);
+            for (key, rows) in keys.iter().zip(&said) {
+                if rows.iter().any(Option::is_some) {
+                    kept.insert(key.clone(), rows.clone());
+                }
+            }
+            kept.write(file)?;
+            said
         };
-        let none = || vec![None; heads.len()];
+        let silent = said.iter().filter(|rows| rows.iter().all(Option::is_none));
+        let silent = silent.count();
+        if silent > 0 && silent < said.len() {
+            on_event(&Event::Warning(&format!(
+                "the teacher says nothing of {silent} of {} photos in training",
+                said.len()
+            )));
+        }
+        let taxonomy = spec.taxonomy()?;
         let mut rows = Vec::new();
-        for (sample, name) in samples.iter().zip(names(samples)) {
-            let mut own = found.of(&name, sample).cloned().unwrap_or_else(none);
-            for (row, (head, given)) in own.iter_mut().zip(heads.iter().zip(&sample.values)) {
+        for (sample, mut own) in samples.iter().zip(said) {
+            let of_heads = heads.iter().zip(&sample.values).enumerate();
+            for (row, (place, (head, given))) in own.iter_mut().zip(of_heads) {
+                // A number in a band that is dropped is to teach nothing.
+                let dropped = matches!(given, Some(Value::Number(_)));
+                let known = given.as_ref().and_then(|value| target(head, value));
+                if let (Some(Value::Group(group)), Some(groups)) = (given, taxonomy.groups(place)) {
+                    *row = row
+                        .take()
+                        .and_then(|row| within(row, &groups.labels()[*group]));
+                }
                 // Bins have no probabilities here; and of a photo without a label only what is sure enough is believed.
                 let sure = |row: &Vec<f32>| row.iter().any(|p| f64::from(*p) >= config.threshold);
                 if head.labels.number.is_some()
-                    || given.is_none() && !row.as_ref().is_some_and(sure)
+                    || known.is_none() && (dropped || !row.as_ref().is_some_and(sure))
                 {
                     *row = None;
                 }
@@ -81,6 +116,34 @@ impl Soft {
     }
 }
 
+/// What is said of labels among which the photo's is known to be; none if that is nothing.
+fn within(mut row: Vec<f32>, labels: &[usize]) -> Option<Vec<f32>> {
+    let sum: f32 = labels.iter().map(|l| row[*l]).sum();
+    for (label, p) in row.iter_mut().enumerate() {
+        *p = if labels.contains(&label) {
+            *p / sum
+        } else {
+            0.0
+        };
+    }
+    (sum > 0.0).then_some(row)
+}
+
+/// What the run's own table calls photos: their names, the second of a name and those after it with their number.
+fn keys(samples: &[&Sample]) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut keys = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let count = counts.entry(&sample.name).or_default();
+        *count += 1;
+        keys.push(match *count {
+            1 => sample.name.clone(),
+            n => format!("{} #{n}", sample.name),
+        });
+    }
+    keys
+}
+
 /// Asks a model, or an ensemble, about every photo of the training split, as it is for prediction.
 fn ask(
     config: &TeacherConfig,
@@ -88,20 +151,17 @@ fn ask(
     samples: &[&Sample],
     stop: &AtomicBool,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<Option<SoftLabels>> {
+) -> Result<Option<Vec<SoftRows>>> {
     let teacher = Ensemble::from_file(&config.model)?;
     let places = known(config, heads, teacher.taxonomy())?;
-    let mut found = SoftLabels::new(heads);
-    let mut names = names(samples).into_iter();
+    let mut found = Vec::with_capacity(samples.len());
     for (chunk, photos) in samples.chunks(AT_ONCE).enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let sources: Vec<_> = photos.iter().map(|s| s.photo.clone()).collect();
-        let names = names.by_ref();
-        for (said, name) in teacher.predict_all(&sources)?.into_iter().zip(names) {
-            let said = rows(&said?, &places, heads, config.temperature);
-            found.insert(name, said);
+        for said in teacher.predict_all(&sources)? {
+            found.push(rows(&said?, &places, heads, config.temperature));
         }
         on_event(&Event::Teacher {
             done: chunk * AT_ONCE + photos.len(),
@@ -117,6 +177,10 @@ type Places = Vec<Option<(usize, Vec<usize>)>>;
 fn known(config: &TeacherConfig, heads: &[HeadSpec], teacher: &Taxonomy) -> Result<Places> {
     let mut places = Places::new();
     for head in heads {
+        if head.labels.number.is_some() {
+            places.push(None);
+            continue;
+        }
         let Some(theirs) = teacher.heads().iter().position(|name| *name == head.name) else {
             places.push(None);
             continue;

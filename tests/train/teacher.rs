@@ -202,3 +202,30 @@ fn a_teacher_of_other_heads_or_labels_and_tables_of_other_photos_are_refused() {
         }
     }
 }
+
+#[test]
+fn a_teacher_of_labels_in_groups_teaches_within_the_group_that_is_known() {
+    let backbone = Architecture::from_name("resnet18").unwrap();
+    let mut fruit = HeadSpec::new("fruit", ["orange", "lemon", "apple"]);
+    let citrus = ["orange", "lemon"].map(String::from).to_vec();
+    fruit.labels.groups = [("citrus".to_string(), citrus)].into();
+    let spec = ModelSpec::new(backbone, vec![fruit], backbone.input());
+    spec.validate().unwrap();
+    let tasks = Tasks::new(&spec).unwrap();
+    let said = vec![Some(vec![0.5, 0.25, 0.25])];
+    let values = [
+        [Some(Value::Label(2))],
+        [Some(Value::Group(0))],
+        [None],
+        [Some(Value::Label(0))],
+    ];
+    let photos = values.iter().map(|v| (v.as_slice(), Some((&said, 0.5))));
+    let targets = tasks.targets(photos);
+    let width = targets[0].num_labels;
+    assert_eq!(targets[0].rows.len(), 4 * width);
+    assert_eq!(targets[0].rows[..3], [0.25, 0.125, 0.625]);
+    // Behind the labels stand the groups.
+    assert_eq!(targets[0].rows[width + 3], 0.5);
+    assert_eq!(targets[0].rows[2 * width..2 * width + 3], [0.5, 0.25, 0.25]);
+    assert_eq!(targets[0].weights, [1.0; 4]);
+}

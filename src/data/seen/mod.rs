@@ -97,7 +97,7 @@ impl Known {
     }
 
     /// Whether a photo stood on this side, among others.
-    fn photo_was_on(&self, content: &Content, side: Split) -> bool {
+    pub(crate) fn photo_was_on(&self, content: &Content, side: Split) -> bool {
         self.stood(|sets| (&sets.photos, hash(&sets.salt, Of::Photo, content)))
             .any(|s| s == side)
     }

@@ -23,6 +23,13 @@ impl Maps {
     /// Of one image.
     pub(super) fn of(predictor: &Predictor, image: &Tensor) -> Result<Self> {
         let (spec, model) = (&predictor.description().model, predictor.model());
+        if let Some(head) = spec.heads.iter().find(|h| h.layers.crop.is_some()) {
+            let expected = format!(
+                "a model without heads such as `{}`, which has a `crop`",
+                head.name
+            );
+            return Err(unexplained(&expected));
+        }
         let shown = spec.backbone.shown_maps(spec.input.size)?;
         let maps = model.parts().0.feature_maps(image, Mode::Eval)?;
         // The last map that the network pools. Of a transformer that takes its class token, what leaves the last block says

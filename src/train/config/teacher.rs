@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model_file::Seen;
 use crate::predict::Ensemble;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A model, an ensemble, or a table of what models say, whose probabilities are targets beside the given labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,37 @@ impl TeacherConfig {
     pub(crate) fn is_table(&self) -> bool {
         let ending = self.model.extension().and_then(|e| e.to_str());
         ending.is_some_and(|e| ["csv", "tsv", "txt"].contains(&e.to_ascii_lowercase().as_str()))
+    }
+
+    /// Refuses the file that a run writes what its teacher says into.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn check_apart(&self, written: &Path) -> Result<()> {
+        let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+        if same(&self.model, written) != Some(true) {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: "train.teacher.model".into(),
+            expected: "another file than the run writes itself".into(),
+            found: self.model.display().to_string(),
+        })
+    }
+
+    /// Refuses a table where photos change sides: it does not say whose labels those who made it had seen.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn check_no_table(&self, of: &str) -> Result<()> {
+        if !self.is_table() {
+            return Ok(());
+        }
+        Err(Error::Invalid {
+            what: format!("train.teacher.model of {of}"),
+            expected: "a model or an ensemble, whose file says whom it has seen".into(),
+            found: format!("{}, a table, which does not", self.model.display()),
+        })
     }
 
     pub(super) fn validate(&self) -> Result<()> {

@@ -115,7 +115,13 @@ impl Tasks {
                 .map(|(i, (head, value))| {
                     let own = value.as_ref().and_then(|value| target(head, value));
                     match said.and_then(|(rows, share)| Some((rows[i].as_ref()?, share))) {
-                        Some((said, share)) => Some(mixed(own, said, share)),
+                        Some((said, share)) => {
+                            // A teacher says nothing of groups for themselves.
+                            let mut said = said.clone();
+                            let groups = head.num_targets() - head.num_scores();
+                            said.resize(said.len() + groups, 0.0);
+                            Some(mixed(own, &said, share))
+                        }
                         None => own,
                     }
                 })

@@ -135,6 +135,8 @@ fn a_labelling_that_was_stopped_goes_on_and_ends_alike() {
     let dataset = bench.dataset();
     let data = (&dataset, dataset.samples.len());
     let whole = bench.label(data, [3, 1], None).unwrap().unwrap();
+    // As the command does once it has written the table.
+    std::fs::remove_dir_all(bench.dir.path().join("labels.runs")).unwrap();
     assert!(bench.label(data, [3, 1], Some(12)).unwrap().is_none());
     let again = bench.label(data, [3, 1], None).unwrap().unwrap();
     let written = |labels: &SoftLabels, name: &str| {

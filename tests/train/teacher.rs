@@ -206,13 +206,19 @@ fn a_teacher_of_other_heads_or_labels_and_tables_of_other_photos_are_refused() {
 #[test]
 fn a_teacher_of_labels_in_groups_teaches_within_the_group_that_is_known() {
     let backbone = Architecture::from_name("resnet18").unwrap();
-    let mut fruit = HeadSpec::new("fruit", ["orange", "lemon", "apple"]);
-    let citrus = ["orange", "lemon"].map(String::from).to_vec();
-    fruit.labels.groups = [("citrus".to_string(), citrus)].into();
+    let mut fruit = HeadSpec::new("fruit", ["orange", "lemon", "apple", "pear"]);
+    let of = |names: [&str; 2]| names.map(String::from).to_vec();
+    let groups = [
+        ("citrus", of(["orange", "lemon"])),
+        ("pome", of(["apple", "pear"])),
+    ];
+    fruit.labels.groups = groups
+        .map(|(name, labels)| (name.to_string(), labels))
+        .into();
     let spec = ModelSpec::new(backbone, vec![fruit], backbone.input());
     spec.validate().unwrap();
     let tasks = Tasks::new(&spec).unwrap();
-    let said = vec![Some(vec![0.5, 0.25, 0.25])];
+    let said = vec![Some(vec![0.5, 0.25, 0.125, 0.125])];
     let values = [
         [Some(Value::Label(2))],
         [Some(Value::Group(0))],
@@ -223,9 +229,10 @@ fn a_teacher_of_labels_in_groups_teaches_within_the_group_that_is_known() {
     let targets = tasks.targets(photos);
     let width = targets[0].num_labels;
     assert_eq!(targets[0].rows.len(), 4 * width);
-    assert_eq!(targets[0].rows[..3], [0.25, 0.125, 0.625]);
+    assert_eq!(targets[0].rows[..4], [0.25, 0.125, 0.5625, 0.0625]);
     // Behind the labels stand the groups.
-    assert_eq!(targets[0].rows[width + 3], 0.5);
-    assert_eq!(targets[0].rows[2 * width..2 * width + 3], [0.5, 0.25, 0.25]);
+    assert_eq!(targets[0].rows[width + 4], 0.5);
+    let said = [0.5, 0.25, 0.125, 0.125];
+    assert_eq!(targets[0].rows[2 * width..2 * width + 4], said);
     assert_eq!(targets[0].weights, [1.0; 4]);
 }

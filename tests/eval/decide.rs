@@ -361,10 +361,10 @@ fn offsets_are_tuned_when_training_has_ended_and_stand_in_the_file() {
         serde_json::from_slice(&bench.bytes("run", "scores.json")).unwrap();
     let tuned = scores["class"]["macro_f1"].as_f64().unwrap();
     let record = String::from_utf8(bench.bytes("run", "metrics.csv")).unwrap();
-    let best = record
-        .lines()
-        .skip(1)
-        .map(|l| l.split(',').nth(3).unwrap().parse::<f64>().unwrap());
+    let titles = record.lines().next().unwrap().split(',');
+    let column = titles.into_iter().position(|t| t == "macro_f1").unwrap();
+    let cell = |line: &str| line.split(',').nth(column).unwrap().parse::<f64>().unwrap();
+    let best = record.lines().skip(1).map(cell);
     assert!(tuned >= best.fold(0.0, f64::max) - 1e-6, "{tuned}");
     let text = String::from_utf8(bench.bytes("run", "valid_predictions.csv")).unwrap();
     let row: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();

@@ -103,12 +103,13 @@ impl Maps {
                 // Where the gradient is 0, so is this.
                 squares
                     .div(&below)?
-                    .mul(&gradient.relu()?)?
+                    .mul(&gradient.maximum(0.0)?)?
                     .sum_keepdim(D::Minus1)?
             }
             _ => gradient.mean_keepdim(D::Minus1)?,
         };
-        let heat = self.map.broadcast_mul(&weights)?.sum_keepdim(0)?.relu()?;
+        let heat = self.map.broadcast_mul(&weights)?.sum_keepdim(0)?;
+        let heat = heat.maximum(0.0)?;
         Ok(numbers(&heat)?)
     }
 }

@@ -26,7 +26,7 @@ fn spelt(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// As [`one_line`], but ends of lines and tabs stay.
-#[cfg(any(feature = "cli", test))]
+#[cfg(any(feature = "audit", test))]
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     spelt(text, |c| matches!(c, '\n' | '\t'))
 }

@@ -208,7 +208,7 @@ fn a_part_of_an_image_is_sampled_between_the_centres_of_pixels() {
         );
     }
     let whole = sampled(size, [0.0, 1.0]);
-    let diagonal = |i: usize| if i % (size + 1) == 0 { 1.0 } else { 0.0 };
+    let diagonal = |i: usize| if i.is_multiple_of(size + 1) { 1.0 } else { 0.0 };
     assert!((0..size * size).all(|i| (whole[i] - diagonal(i)).abs() < 1e-6));
     let edge = sampled(size, [0.0, 0.5]);
     assert_eq!(edge[..2], [1.0, 0.0]);

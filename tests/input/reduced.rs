@@ -241,7 +241,7 @@ fn several_models_see_a_photo_as_large_as_one_of_them_needs_it() {
     let source = PhotoSource::File(path.clone());
     let side = |inputs: &[InputSpec]| source.hold(&path, 3, inputs).unwrap().height;
     let (small, large) = (spec([32, 32]), spec([64, 64]));
-    assert_eq!(side(&[small.clone()]), 64);
+    assert_eq!(side(std::slice::from_ref(&small)), 64);
     assert_eq!(side(&[small.clone(), large.clone()]), 128);
     assert_eq!(side(&[small.clone(), whole(&large)]), 512);
     let cropped = |side| InputSpec {

@@ -133,6 +133,18 @@ impl Server {
         );
     }
 
+    /// Sends a signal again and again until the log has these words: one that comes close behind another may be one with it.
+    pub fn signal_until(&self, name: &str, words: &str) {
+        let id = self.child.id().to_string();
+        let start = Instant::now();
+        let said = || self.log.lock().unwrap().iter().any(|l| l.contains(words));
+        while !said() && start.elapsed() < PATIENCE / 4 {
+            let _ = Command::new("kill").args([name, &id]).status();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.says(words);
+    }
+
     /// How it ended.
     pub fn ended(&mut self) -> ExitStatus {
         let start = Instant::now();

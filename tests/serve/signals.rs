@@ -45,8 +45,7 @@ fn asked_twice_it_ends_at_once() {
     assert_eq!(server.get("/v2/health/ready").status, 200);
     server.signal("-TERM");
     server.says("ending");
-    server.signal("-TERM");
-    server.says("ended at once");
+    server.signal_until("-TERM", "ended at once");
     assert!(server.ended().success());
 }
 

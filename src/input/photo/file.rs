@@ -2,7 +2,7 @@
 
 use super::budget::Room;
 use super::decode::Header;
-#[cfg(feature = "cli")]
+#[cfg(feature = "audit")]
 use super::jpeg;
 use super::limits::{MAX_BYTES, refused};
 use super::pixels::Photo;
@@ -75,7 +75,7 @@ impl<'a> PhotoFile<'a> {
     }
 
     /// Whether it is a JPEG, by its first bytes.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "audit")]
     pub(crate) fn is_jpeg(&self) -> bool {
         self.bytes.starts_with(jpeg::SIGNATURE)
     }

@@ -27,7 +27,7 @@ pub(super) fn reduction(inputs: &[InputSpec], [height, width]: [usize; 2]) -> Re
     fitting.next().unwrap_or(Reduction::Whole)
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "audit")]
 impl InputSpec {
     /// Whether a JPEG of these sides, upright, is decoded smaller than it is.
     pub(crate) fn reduces(&self, sides: [usize; 2]) -> bool {

@@ -43,6 +43,9 @@ pub fn targets(spec: &ModelSpec, values: &[impl AsRef<[Option<Value>]>]) -> Resu
     Ok(tasks.targets(values.iter().map(|v| (v.as_ref(), None))))
 }
 
+/// The labels that a photo may have of a head, where its group alone is known.
+type Open<'a> = Option<&'a [usize]>;
+
 /// The heads, and the joint head, if there is one, as one more.
 pub(crate) struct Tasks {
     /// With the groups of labels.
@@ -158,7 +161,7 @@ impl Tasks {
     fn reach(
         &self,
         head: usize,
-        (known, open): (&[Option<Vec<f32>>], &[Option<&[usize]>]),
+        (known, open): (&[Option<Vec<f32>>], &[Open]),
         reached: &[f32],
     ) -> f32 {
         let mut all = 1f32;

@@ -62,7 +62,7 @@ impl Dataset {
     /// another side.
     ///
     /// # Errors
-    /// If the splits do not fit the photos, and as [`Corrections::read`] and [`Corrections::apply`].
+    /// If the splits do not fit the photos, and as [`Corrections::read`], or if a correction does not fit.
     pub fn put_on_sides(
         &mut self,
         split: &SplitConfig,

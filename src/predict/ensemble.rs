@@ -154,7 +154,7 @@ impl Ensemble {
     /// From a manifest, or from a model file, which becomes an ensemble of one.
     ///
     /// # Errors
-    /// As [`Manifest::read`], [`Predictor::from_file`] and [`new`](Self::new).
+    /// If the file is none of an ensemble, and as [`Predictor::from_file`] and [`new`](Self::new).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if !is_text(path)? {

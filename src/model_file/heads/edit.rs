@@ -24,7 +24,7 @@ pub enum NewTensors {
         seed: u64,
     },
     /// Trained ones, named `fc.weight`, `fc.bias`, with a hidden layer `hidden.weight`, `hidden.bias`, and with a pooling that
-    /// learns `pool.p` or `pool.query`, with stages of its own `stages.…`; as [`head_tensors`](super::head_tensors) gives them.
+    /// learns `pool.p` or `pool.query`, with stages of its own `stages.…`.
     Given(Tensors),
 }
 

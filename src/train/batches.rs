@@ -113,22 +113,24 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// If the loader cannot be started.
     pub(super) fn epoch(&self, epoch: usize, first: usize) -> Result<EpochBatches<'_>> {
-        let draw = |photos: &[usize], step| self.mixer.draw(photos, Draw { epoch, step });
-        self.drawn(epoch, first, &draw)
+        let size = self.config.size_of_epoch(self.input.size, epoch);
+        let draw = |photos: &[usize], step| self.mixer.draw(photos, Draw { epoch, step, size });
+        self.drawn(epoch, first, size, &draw)
     }
 
-    /// The same photos, none of them mixed.
+    /// The same photos, none of them mixed, and whole.
     ///
     /// # Errors
     /// As [`epoch`](Self::epoch).
     pub(super) fn unmixed(&self, epoch: usize) -> Result<EpochBatches<'_>> {
-        self.drawn(epoch, 0, &|_, _| None)
+        self.drawn(epoch, 0, self.input.size, &|_, _| None)
     }
 
     fn drawn(
         &self,
         epoch: usize,
         first: usize,
+        size: [usize; 2],
         mix: &dyn Fn(&[usize], usize) -> Option<StepMix>,
     ) -> Result<EpochBatches<'_>> {
         let order = self.sampler.order(self.config.seed, epoch);
@@ -141,16 +143,22 @@ impl<'a> Batches<'a> {
         Ok(EpochBatches {
             source: match &self.kept {
                 Some(kept) => Source::Kept(kept),
-                None => Source::Photos(self.loader(epoch, &steps, first)?),
+                None => Source::Photos(self.loader(epoch, &steps, (first, size))?),
             },
             batches: self,
             epoch,
+            size,
             steps,
         })
     }
 
-    /// Loads the photos of steps ahead, from step `first` on.
-    fn loader(&self, epoch: usize, steps: &[Step], first: usize) -> Result<Loader> {
+    /// Loads the photos of steps ahead, from step `first` on, in this size.
+    fn loader(
+        &self,
+        epoch: usize,
+        steps: &[Step],
+        (first, size): (usize, [usize; 2]),
+    ) -> Result<Loader> {
         let mut drawn = BTreeMap::new();
         let mut jobs = Vec::new();
         for (number, step) in steps.iter().enumerate() {
@@ -168,9 +176,13 @@ impl<'a> Batches<'a> {
             }
         }
         let config = self.config;
+        let input = InputSpec {
+            size,
+            ..self.input.clone()
+        };
         Loader::start(
             jobs,
-            &self.input,
+            &input,
             Some(config.augment),
             config.seed,
             epoch,
@@ -211,6 +223,8 @@ enum Source<'a> {
 pub(super) struct EpochBatches<'a> {
     batches: &'a Batches<'a>,
     epoch: usize,
+    /// Height and width of the photos.
+    size: [usize; 2],
     steps: Vec<Step>,
     source: Source<'a>,
 }
@@ -227,7 +241,7 @@ impl EpochBatches<'_> {
     /// # Errors
     /// If a photo cannot be read.
     pub(super) fn load(&mut self, number: usize) -> Result<Batch> {
-        let (batches, epoch) = (self.batches, self.epoch);
+        let (batches, epoch, size) = (self.batches, self.epoch, self.size);
         let step = &self.steps[number];
         let mut targets = batches.targets(&step.photos);
         let other_targets = batches.targets(step.partners());
@@ -235,6 +249,7 @@ impl EpochBatches<'_> {
             let at = Draw {
                 epoch,
                 step: number,
+                size,
             };
             let Some(mix) = &step.mix else {
                 return Ok(());
@@ -256,7 +271,7 @@ impl EpochBatches<'_> {
                 Inputs::Features(Tensor::from_vec(values, features.shape(), &Device::Cpu)?)
             }
             Source::Photos(loader) => {
-                let InputSpec { channels, size, .. } = batches.input;
+                let channels = batches.input.channels;
                 let shape = (n, channels, size[0], size[1]);
                 let mut pixels = Vec::with_capacity(n * channels * size[0] * size[1]);
                 for photo in loader.by_ref().take(n) {
@@ -413,7 +428,8 @@ mod tests {
             mix,
             &["train.epochs=60", "train.mix_off=10"],
             |batches, _| {
-                let draw = |epoch, step| batches.mixer.draw(&[0, 1], Draw { epoch, step });
+                let size = batches.input.size;
+                let draw = |epoch, step| batches.mixer.draw(&[0, 1], Draw { epoch, step, size });
                 let mut counts = [0f64; 3];
                 for epoch in 0..50 {
                     for step in 0..40 {

@@ -30,6 +30,8 @@ pub(crate) fn preview(config: &Config, dataset: &Dataset, count: usize) -> Resul
     config.validate()?;
     let spec = config.model_spec()?;
     let mut train = config.train.clone();
+    // Those of the last epochs, which say more.
+    train.first_size = 1.0;
     if train.keeps_features() {
         // The network sees each photo once, as it is; what is mixed are features.
         train.augment = AugmentConfig::off();

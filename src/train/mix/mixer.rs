@@ -15,8 +15,6 @@ pub(in crate::train) struct Mixer {
     seed: u64,
     /// The first epoch in which nothing is mixed.
     end: usize,
-    /// Height and width of a photo.
-    size: [usize; 2],
 }
 
 /// Where a rule finds partners. Photos are places in the training split.
@@ -36,6 +34,8 @@ pub(in crate::train) struct Draw {
     pub epoch: usize,
     /// Step within the epoch, from 0.
     pub step: usize,
+    /// Height and width of its photos.
+    pub size: [usize; 2],
 }
 
 /// What one step does: the place of its rule, and the photos that are loaded as partners, one for each of the batch, or none.
@@ -92,7 +92,6 @@ impl Mixer {
                 .collect::<Result<_>>()?,
             seed,
             end,
-            size: spec.input.size,
         })
     }
 
@@ -172,10 +171,10 @@ impl Mixer {
         Ok(match kind {
             MixKind::MixUp { .. } | MixKind::FeatureMixUp { .. } => Mixing::Blend(lambda),
             MixKind::CutMix { .. } => {
-                let centre = self.size.map(|side| rng.random_range(0..side));
-                Mixing::Paste(Patch::around(centre, lambda, self.size))
+                let centre = at.size.map(|side| rng.random_range(0..side));
+                Mixing::Paste(Patch::around(centre, lambda, at.size))
             }
-            MixKind::HalfPaste => Mixing::Paste(Patch::half(rng.random_range(0..4), self.size)),
+            MixKind::HalfPaste => Mixing::Paste(Patch::half(rng.random_range(0..4), at.size)),
         })
     }
 }

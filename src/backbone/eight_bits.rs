@@ -2,7 +2,7 @@
 
 use super::Backbone;
 use crate::layers::Mode;
-use crate::tape::internal::{Path, Plan, Program, Scale};
+use crate::tape::internal::{Attended, Path, Plan, Program, Scale};
 use crate::tape::{Map, Tape};
 use candle_core::{DType, Result, Tensor, TensorId, bail};
 use std::collections::{BTreeMap, HashMap};
@@ -136,6 +136,10 @@ impl Backbone for EightBits {
 
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> Result<Map> {
         self.inner.on_tape(tape, images)
+    }
+
+    fn features_attended(&self, images: &Tensor) -> Result<(Tensor, Vec<Attended>)> {
+        self.inner.features_attended(images)
     }
 
     fn features_from(&self, images: &Tensor, place: usize, offset: &Tensor) -> Result<Tensor> {

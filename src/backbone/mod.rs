@@ -20,6 +20,7 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
+use crate::tape::internal::Attended;
 use crate::tape::{Map, Tape};
 use adapter::Entry;
 pub(crate) use branch::Branch;
@@ -74,6 +75,13 @@ pub trait Backbone: Send + Sync {
         _offset: &Tensor,
     ) -> candle_core::Result<Tensor> {
         candle_core::bail!("this backbone does not show its stages")
+    }
+
+    /// Features, and what each attention was that they depend on, in order; none of a backbone without attention of all
+    /// positions to each other.
+    #[doc(hidden)]
+    fn features_attended(&self, _images: &Tensor) -> candle_core::Result<(Tensor, Vec<Attended>)> {
+        candle_core::bail!("this backbone does not show its attention")
     }
 
     /// The outputs of its stages, in order, without history: one a stage.
@@ -209,6 +217,16 @@ impl Backbone for OnTape {
             let beside = (self.readings.as_slice(), self.branches.as_slice());
             let x = maps::run(self.network.as_ref(), beside, on, Mode::Eval, each)?;
             tape.finish(&x)?.flatten_from(1)
+        })
+    }
+
+    fn features_attended(&self, images: &Tensor) -> candle_core::Result<(Tensor, Vec<Attended>)> {
+        in_pool(|| {
+            let (mut tape, x) = (self.tape)(images)?;
+            tape.watch_attention();
+            let x = self.on_tape(&mut tape, &x)?;
+            let attended = tape.attended();
+            Ok((tape.finish(&x)?.flatten_from(1)?, attended))
         })
     }
 

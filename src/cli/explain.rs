@@ -4,6 +4,7 @@ use super::output::{Progress, say};
 use super::terminal::note;
 use crate::input::find_images;
 use crate::io::lock::FolderLock;
+use crate::io::png::png;
 use crate::io::table::write_json;
 use crate::io::write_atomically;
 use crate::model_file::Tensors;
@@ -30,7 +31,7 @@ pub(crate) struct Explain {
     /// The folder to write to.
     #[arg(long, value_name = "DIR", required_unless_present = "measure")]
     out: Option<PathBuf>,
-    /// How: grad_cam, grad_cam_plus_plus, occlusion or integrated_gradients.
+    /// How: grad_cam, grad_cam_plus_plus, attention_rollout, occlusion or integrated_gradients.
     #[arg(long, default_value = "grad_cam", value_name = "NAME")]
     method: ExplainMethod,
     /// Explain this label of a head and not its likeliest; may be given several times.
@@ -133,7 +134,7 @@ impl Explain {
             let rgb = overlay(&pixels, predictor.input().channels, &e.heat);
             // A head's name may be any text.
             let file = out.join(format!("{name}.{}.png", e.head.replace(['/', '\\'], "_")));
-            write_atomically(&file, &png(&rgb, [height, width], &file)?)?;
+            write_atomically(&file, &png(&rgb, [height, width]))?;
             said.push(format!("{} {} ({:.2})", e.head, e.label, e.prob));
             tensors.insert(
                 e.head,
@@ -168,15 +169,4 @@ impl Explain {
             None => Ok(()),
         }
     }
-}
-
-/// A picture as the bytes of a PNG.
-fn png(rgb: &[u8], [height, width]: [usize; 2], file: &Path) -> crate::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-    let (width, height) = (width as u32, height as u32);
-    let color = image::ExtendedColorType::Rgb8;
-    image::ImageEncoder::write_image(encoder, rgb, width, height, color)
-        .map_err(|e| Error::io("write", file, std::io::Error::other(e)))?;
-    Ok(bytes)
 }

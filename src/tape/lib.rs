@@ -43,6 +43,7 @@ pub mod internal {
     pub use crate::epilogue::{Epilogue, FusedConv};
     pub use crate::int8::{Mapped, Observed, Path, Plan, Program, Scale, by_row};
     pub use crate::step::{NormStep, Record, Step};
+    pub use crate::tape::Attended;
     pub use crate::values::with_values;
     pub use hydranet_kernels::window_layout::WindowLayout;
 }

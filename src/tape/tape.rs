@@ -5,7 +5,7 @@ use crate::norm::{BatchMoments, Norm};
 use crate::step::{Interpreter, NormStep, Output, Record, Step};
 use crate::values::fits;
 use crate::weight::ConvWeight;
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use hydranet_kernels::activation::Activation;
 use hydranet_kernels::geometry::Conv2dParams;
 use hydranet_kernels::pool::AvgPool2dParams;
@@ -80,6 +80,20 @@ pub struct Tape {
     stage: usize,
     /// The share of a batch in running statistics, if it is not each layer's own.
     pub momentum: Option<f64>,
+    /// What each attention was, where that is asked for.
+    attended: Option<Vec<Attended>>,
+}
+
+/// What an attention was computed from, and what its result depends on.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// Queries, keys and values, each head after head: `(batch, 3 · heads · dim, 1, tokens)`.
+    pub qkv: Tensor,
+    /// The number of heads.
+    pub heads: usize,
+    /// Zeros `(batch, 1, tokens, heads · dim)` that were added to the result: their gradient is that at the result.
+    pub offset: Var,
 }
 
 impl fmt::Debug for ConvStep<'_> {
@@ -113,6 +127,7 @@ impl Tape {
             dims: Vec::new(),
             stage: 0,
             momentum: None,
+            attended: None,
         };
         let map = tape.map(dims, token);
         (tape, map)
@@ -132,6 +147,18 @@ impl Tape {
     /// attention; gradients are off by about as much as the rounding, 2⁻⁹. Of no effect where candle's graph keeps the values.
     pub fn round_kept_values(&mut self) {
         self.interpreter.round_kept_values();
+    }
+
+    /// From now on keeps what each attention of all positions to each other was.
+    #[doc(hidden)]
+    pub fn watch_attention(&mut self) {
+        self.attended = Some(Vec::new());
+    }
+
+    /// What each attention was since it is kept, in their order.
+    #[doc(hidden)]
+    pub fn attended(&mut self) -> Vec<Attended> {
+        self.attended.take().unwrap_or_default()
     }
 
     /// Stages of the network that are done.
@@ -360,8 +387,18 @@ impl Tape {
     /// # Errors
     /// If the channels cannot be split so.
     pub fn attention(&mut self, x: &Map, heads: usize) -> Result<Map> {
-        let x = self.place(x)?;
-        self.run(Step::Attention { x, heads })
+        let place = self.place(x)?;
+        let y = self.run(Step::Attention { x: place, heads })?;
+        if self.attended.is_none() {
+            return Ok(y);
+        }
+        let qkv = self.tensor(x)?;
+        let offset = Var::zeros(&y.dims, qkv.dtype(), qkv.device())?;
+        let y = self.offset(&y, offset.as_tensor())?;
+        self.attended
+            .get_or_insert_default()
+            .push(Attended { qkv, heads, offset });
+        Ok(y)
     }
 
     /// [`attention`](Self::attention) among the positions of each window of a map (Liu et al. 2021), with a bias for each

@@ -1,6 +1,6 @@
-"""Golden values of explanations: Grad-CAM and Grad-CAM++ by pytorch-grad-cam over timm's networks.
+"""Golden values of explanations: Grad-CAM and Grad-CAM++ by pytorch-grad-cam over timm's networks, attention rollout by its formula.
 
-    pip install torch timm numpy safetensors grad-cam
+    pip install torch timm numpy safetensors grad-cam opencv-python-headless
     python tests/golden/make_explain.py
 
 writes explain.safetensors: `<network>.<method>.<label>`, every fourth row and column of (H, W), the heat for a label of a linear head of three labels. Weights and
@@ -10,6 +10,7 @@ transformer that takes its class token the output of the block before the last.
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import timm
 import torch
@@ -32,6 +33,33 @@ def tokens(height, width):
 
 def last(x):
     return x.permute(0, 3, 1, 2)
+
+
+def rollout(model, network, images, label):
+    """Chefer, Gur and Wolf 2021 (arXiv 2103.15679), equations 5 and 6 for self-attention: R <- R + mean over heads of the positive part
+    of gradient times attention, times R; the row of the class token."""
+    seen = []
+    for block in network.blocks:
+        block.attn.fused_attn = False
+        block.attn.attn_drop = Seen(seen)
+    logits = model(images)
+    attentions = seen[-len(network.blocks) :]
+    gradients = torch.autograd.grad(logits[0, label], attentions)
+    reaches = torch.eye(attentions[0].shape[-1])
+    for attention, gradient in zip(attentions, gradients):
+        reaches = reaches + (attention * gradient).clamp(min=0)[0].mean(0) @ reaches
+    patches = network.patch_embed.num_patches
+    return reaches[0, -patches:].reshape(network.patch_embed.grid_size).detach().numpy()
+
+
+class Seen(torch.nn.Module):
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, x):
+        self.seen.append(x)
+        return x
 
 
 CASES = {
@@ -61,6 +89,12 @@ for name, (size, layer, reshape, options) in CASES.items():
             for label in range(3):
                 heat = cam(input_tensor=images, targets=[ClassifierOutputTarget(label)])
                 found[f"{name}.{method}.{label}"] = np.ascontiguousarray(heat[0, ::4, ::4].astype(np.float32))
+    if hasattr(network, "cls_token"):
+        for label in range(3):
+            heat = rollout(model, network, images, label)
+            heat = cv2.resize((heat - heat.min()) / (heat.max() - heat.min()), (size[1], size[0]))
+            heat = (heat - heat.min()) / (heat.max() - heat.min())
+            found[f"{name}.attention_rollout.{label}"] = np.ascontiguousarray(heat[::4, ::4].astype(np.float32))
 save_file(found, OUT)
 for key, heat in found.items():
     print(key, heat.shape, heat.min(), heat.mean(), heat.max())

@@ -2,6 +2,7 @@
 
 mod cam;
 mod occlusion;
+mod rollout;
 mod scale;
 
 use super::Predictor;
@@ -23,6 +24,8 @@ pub enum ExplainMethod {
     GradCam,
     /// Grad-CAM++ (Chattopadhay et al. 2018): weighed by their positive gradients, more where few positions speak for the label.
     GradCamPlusPlus,
+    /// Attention rollout weighed by gradients (Chefer, Gur, Wolf 2021): of vision transformers with a class token.
+    AttentionRollout,
     /// Occlusion (Zeiler, Fergus 2014): how far the label's probability falls where the photo is covered in the mean colour. It
     /// asks the model alone, whatever it is made of.
     Occlusion,
@@ -33,6 +36,7 @@ pub enum ExplainMethod {
 named!(ExplainMethod, "way of explaining", {
     GradCam => "grad_cam",
     GradCamPlusPlus => "grad_cam_plus_plus",
+    AttentionRollout => "attention_rollout",
     Occlusion => "occlusion",
     IntegratedGradients => "integrated_gradients",
 });
@@ -100,6 +104,15 @@ impl Predictor {
                 let heat = |(head, label): (usize, &usize)| {
                     let heat = maps.heat(self, head, *label, method)?;
                     Ok(scale::resized(&heat, maps.grid, size))
+                };
+                let heats = wanted.iter().enumerate().map(heat);
+                heats.collect::<Result<Vec<_>>>()?
+            }
+            ExplainMethod::AttentionRollout => {
+                let attentions = rollout::Attentions::of(self, image)?;
+                let heat = |(head, label): (usize, &usize)| {
+                    let heat = attentions.heat(head, *label)?;
+                    Ok(scale::resized(&heat, attentions.grid, size))
                 };
                 let heats = wanted.iter().enumerate().map(heat);
                 heats.collect::<Result<Vec<_>>>()?

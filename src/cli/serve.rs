@@ -40,7 +40,8 @@ pub(crate) struct Serve {
     /// The most pixels of a photo.
     #[arg(long, default_value_t = 50_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
-    /// Seconds in which a request's head must have arrived, and those in which its body must.
+    /// Seconds in which a request's head must have arrived, those in which its body must, and those in which some of an answer must
+    /// have been taken.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3600))]
     read_timeout_seconds: u16,
     /// Connections at once; more wait until one ends.

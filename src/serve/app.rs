@@ -1,7 +1,7 @@
 //! Where requests go, and what is done to each of them.
 
 use super::failure::{Failure, Kind};
-use super::{State, answer, body, infer, metrics, openapi, predict, v2};
+use super::{State, answer, body, explain, infer, metrics, openapi, predict, v2};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{self, DefaultBodyLimit, MatchedPath, Request};
@@ -27,6 +27,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/predict", post(predict::predict))
+        .route("/explain", post(explain::explain))
         .route("/v2", get(v2::server))
         .route("/v2/health/live", get(v2::live))
         .route("/v2/health/ready", get(v2::ready))

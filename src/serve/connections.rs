@@ -1,4 +1,4 @@
-//! Connections: taken up to a bound, cut off when they send nothing, and ended when what is under way is done.
+//! Connections: taken up to a bound, cut off when they send nothing or do not take what they are sent, and ended when what is under way is done.
 
 use super::signals::{Asked, Signals};
 use super::{State, app};
@@ -12,6 +12,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 
 /// How long what is under way may take once the end is asked for, beside the time a request may take to arrive.
 const GRACE: Duration = Duration::from_secs(30);
@@ -44,10 +45,13 @@ pub(super) async fn serve(
         };
         // An answer is one piece: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
+        // Else who reads nothing would hold a connection, and the answers that wait in it, as long as it likes.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(timeout));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(timeout)
-            .serve_connection(TokioIo::new(stream), service.clone());
+            .serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
         let connection = connections.watch(connection);
         let metrics = Arc::clone(&state.metrics);
         metrics.connections.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ mod answer;
 mod app;
 mod body;
 mod connections;
+mod explain;
 mod failure;
 mod histogram;
 mod infer;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Where lines go that say what happens: to people.
 pub(crate) type Log = fn(String);
@@ -66,6 +68,8 @@ pub(crate) struct State {
     metrics: Arc<metrics::Metrics>,
     /// Bytes of bodies that all requests together may hold.
     memory: body::Memory,
+    /// Whose turn it is to be explained.
+    explaining: Arc<Semaphore>,
     /// Whether it has been asked to end.
     ending: AtomicBool,
 }
@@ -111,6 +115,7 @@ pub(crate) fn run(settings: Settings) -> Result<()> {
         .map_err(|e| Error::io("start", "the server's threads", e))?;
     let state = Arc::new(State {
         memory: body::Memory::new(settings.max_body),
+        explaining: Arc::new(Semaphore::new(1)),
         settings,
         models,
         metrics,

@@ -174,7 +174,13 @@ impl Model {
     fn outcomes(&self, ensemble: &Ensemble, photos: &[&(PhotoSource, PathBuf)]) -> Vec<Outcome> {
         let too_large: Vec<Option<Failure>> = photos
             .par_iter()
-            .map(|(photo, name)| too_large(photo, name, self.max_pixels))
+            .map(|(photo, name)| match photo {
+                PhotoSource::Encoded(bytes) => too_large(bytes, name, self.max_pixels),
+                PhotoSource::Decoded(photo) => {
+                    refused(Ok([photo.height, photo.width]), name, self.max_pixels)
+                }
+                PhotoSource::File(_) => None,
+            })
             .collect();
         let fit = photos.iter().zip(&too_large).filter(|(_, no)| no.is_none());
         let fit: Vec<_> = fit
@@ -198,12 +204,12 @@ impl Model {
 }
 
 /// What refuses a photo of more pixels, by its header.
-fn too_large(photo: &PhotoSource, name: &Path, most: u64) -> Option<Failure> {
-    let sides = match photo {
-        PhotoSource::Encoded(bytes) => PhotoFile::given(name, bytes).and_then(|f| f.sides()),
-        PhotoSource::Decoded(photo) => Ok([photo.height, photo.width]),
-        PhotoSource::File(_) => return None,
-    };
+pub(super) fn too_large(photo: &[u8], name: &Path, most: u64) -> Option<Failure> {
+    let sides = PhotoFile::given(name, photo).and_then(|f| f.sides());
+    refused(sides, name, most)
+}
+
+fn refused(sides: Result<[usize; 2]>, name: &Path, most: u64) -> Option<Failure> {
     match sides {
         Ok([height, width]) if height as u64 * width as u64 > most => Some(Failure::new(
             Kind::Photo,

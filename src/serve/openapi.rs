@@ -36,6 +36,19 @@ pub(super) fn document() -> Value {
                     }},
                 }}},
             }))},
+            "/explain": {"post": posted(operation(
+                "Show where in a photo each head looked for its likeliest label",
+                &[json!({"name": "model", "in": "query", "schema": {"type": "string"},
+                    "description": "The model's name; the first one if none is given"})],
+                with_refusals(json!({
+                    "200": said("The photo as the model sees it with the heat over it, for each head", object(json!({
+                        "heads": list(object(json!({
+                            "head": text(), "label": text(), "prob": {"type": "number"},
+                            "picture": {"type": "string", "description": "A PNG as a data URI"},
+                        }))),
+                    }))),
+                }), &["400", "404"]),
+            ), json!({"image/jpeg": {}, "image/png": {}, "application/octet-stream": {}}))},
             "/v2": {"get": operation("What the server is, and its models", &[], json!({
                 "200": said("Name, version, extensions and models", object(json!({
                     "name": text(), "version": text(), "extensions": list(text()), "models": list(text()),

@@ -1,10 +1,11 @@
 //! `POST /predict`: a photo, or several in a form, and what `hydranet predict --json` says of them.
 
+use super::State;
 use super::answer::json;
 use super::app::Shared;
 use super::body::Held;
 use super::failure::{Failure, Kind};
-use super::model::Outcome;
+use super::model::{Model, Outcome};
 use crate::escape::printable_json;
 use crate::input::PhotoSource;
 use axum::body::Bytes;
@@ -26,13 +27,7 @@ pub(super) async fn predict(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let Query(query) = query.map_err(|e| Failure::request(e.body_text()))?;
-    if let Some(other) = query.keys().find(|k| *k != "model") {
-        let words = format!("`{other}` is no setting of /predict; there is model");
-        return Err(Failure::request(words));
-    }
-    let first = &state.settings.models[0].0;
-    let model = state.model(query.get("model").unwrap_or(first))?;
+    let model = model(&state, query, "/predict")?;
     let held = held(&request);
     let (photos, is_form) = photos(request).await?;
     let (names, photos): (Vec<_>, Vec<_>) = photos
@@ -54,6 +49,21 @@ pub(super) async fn predict(
         Some((Err(failure), _)) => Err(failure),
         None => Err(Failure::new(Kind::Model, "the model gave no answer")),
     }
+}
+
+/// The model that a request names, or the first one.
+pub(super) fn model<'a>(
+    state: &'a State,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+    path: &str,
+) -> Result<&'a Arc<Model>, Failure> {
+    let Query(query) = query.map_err(|e| Failure::request(e.body_text()))?;
+    if let Some(other) = query.keys().find(|k| *k != "model") {
+        let words = format!("`{other}` is no setting of {path}; there is model");
+        return Err(Failure::request(words));
+    }
+    let first = &state.settings.models[0].0;
+    state.model(query.get("model").unwrap_or(first))
 }
 
 /// The memory of a request's body.
@@ -85,7 +95,7 @@ fn list(answered: impl Iterator<Item = (Outcome, Option<String>)>) -> Response {
 }
 
 /// The photos of a request, and whether they came in a form.
-async fn photos(request: Request) -> Result<(Vec<Named>, bool), Failure> {
+pub(super) async fn photos(request: Request) -> Result<(Vec<Named>, bool), Failure> {
     let kind = request.headers().get(CONTENT_TYPE);
     let kind = kind.and_then(|k| k.to_str().ok()).unwrap_or_default();
     let start = kind.get(.."multipart/".len()).unwrap_or_default();

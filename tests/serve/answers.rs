@@ -3,6 +3,8 @@
 use super::client::{connect, form, head};
 use super::server::read;
 use super::{Server, ask, folder, predicted, without_path};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -32,6 +34,43 @@ fn a_photo_is_answered_as_predict_prints_it_and_those_of_a_form_byte_for_byte() 
         assert_eq!(answer.status, 200);
         assert_eq!(answer.text(), format!("[{}]", lines.join(",")));
     }
+}
+
+#[test]
+fn heads_are_explained_by_pictures_that_the_command_writes_too() {
+    let dir = folder();
+    let server = Server::start(dir.path(), &["--model", "a.safetensors"]);
+    let photo = read(dir.path(), "0.png");
+    let answer = server.post("/explain", "image/png", &photo);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let heads = answer.json()["heads"].as_array().unwrap().clone();
+    let prediction = server.post("/predict", "image/png", &photo).json();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hydranet"));
+    let args = [
+        "explain",
+        "--model",
+        "a.safetensors",
+        "0.png",
+        "--out",
+        "heat",
+    ];
+    let out = command.current_dir(dir.path()).args(args).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(heads.len(), prediction["heads"].as_array().unwrap().len());
+    for (of, said) in heads.iter().zip(prediction["heads"].as_array().unwrap()) {
+        assert_eq!(of["head"], said["head"]);
+        let file = format!("heat/0.{}.png", of["head"].as_str().unwrap());
+        let written = read(dir.path(), &file);
+        let uri = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(written));
+        assert_eq!(of["picture"], uri);
+    }
+    let (kind, body) = form(&[("a", &photo), ("b", &photo)]);
+    let refused = server.post("/explain", &kind, &body);
+    assert!(refused.error(400).contains("one photo"));
+    let refused = server.post("/explain?method=x", "image/png", &photo);
+    assert!(refused.error(400).contains("/explain"));
+    let refused = server.post("/explain", "image/png", &photo[..60]);
+    assert!(refused.error(400).contains("photo 1"));
 }
 
 #[test]

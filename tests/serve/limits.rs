@@ -150,6 +150,22 @@ fn who_sends_slowly_is_cut_off_and_holds_nobody_up() {
 }
 
 #[test]
+fn who_takes_no_answer_is_cut_off() {
+    let dir = folder();
+    let server = start(dir.path(), &["--read-timeout-seconds", "2"]);
+    let mut stream = connect(&server.address);
+    // Long enough that it is still full when the server has waited.
+    stream
+        .set_write_timeout(Some(std::time::Duration::from_secs(30)))
+        .unwrap();
+    let request = head("GET", "/openapi.json", &[]);
+    // More answers than the system holds for somebody who reads none of them.
+    let sent = (0..100_000).try_for_each(|_| stream.write_all(request.as_bytes()));
+    assert!(sent.is_err(), "all was taken");
+    server.waits_for("hydranet_connections", 1.0);
+}
+
+#[test]
 fn what_is_no_http_or_breaks_off_harms_no_other() {
     let dir = folder();
     let server = start(dir.path(), &[]);

@@ -9,8 +9,10 @@ use super::terminal::note;
 use super::views::ViewArgs;
 use crate::data::dataset::Dataset;
 use crate::experiment::{Comparison, collect};
+use crate::predict::Predictor;
 use crate::report::run::{ReportConfig, Source, write};
 use crate::train::config::Config;
+use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,6 +82,9 @@ impl Report {
             (&found.predictions, &found.report),
         )?;
         source.side.clone_from(&self.split);
+        if let [predictor] = found.ensemble.members() {
+            source.explain(predictor);
+        }
         source.facts.insert(
             0,
             (
@@ -97,6 +102,7 @@ impl Report {
         let mut sources = Vec::new();
         for (folder, dataset) in folders.iter().zip(&datasets) {
             let mut source = Source::of_run(folder, dataset.as_ref().ok())?;
+            explain(&mut source, folder);
             if let Err(e) = dataset {
                 let hint = "--data says where the photos are";
                 source
@@ -197,8 +203,24 @@ fn apart(sources: &mut [Source], folders: &[PathBuf]) {
     }
 }
 
+/// Shows where the model of a run looked in its worst photos, if model and photos are there.
+fn explain(source: &mut Source, run: &Path) {
+    let file = run.join(BEST);
+    if source.dataset.is_none() || !file.is_file() {
+        return;
+    }
+    match Predictor::from_file(&file) {
+        Ok(predictor) => source.explain(&predictor),
+        Err(e) => source.notes.push(format!("no photo has its heat: {e:#}")),
+    }
+}
+
 /// Writes the page of a run into its folder.
 pub(super) fn write_page(run: &Path, dataset: &Dataset, live: bool) -> crate::Result<()> {
-    let source = Source::of_run(run, Some(dataset))?;
+    let mut source = Source::of_run(run, Some(dataset))?;
+    // While it goes on, time is better spent on going on.
+    if !live {
+        explain(&mut source, run);
+    }
     write(&[source], None, ReportConfig { live }, &run.join(REPORT))
 }

@@ -75,6 +75,7 @@ fn page(photos: usize) -> String {
         scores: None,
         persons: HashMap::new(),
         dataset: Some(&dataset),
+        heat: Default::default(),
         taxonomy,
     };
     render(&[source], None, ReportConfig::default()).unwrap()

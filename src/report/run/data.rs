@@ -1,5 +1,6 @@
 //! What the page is told of runs.
 
+use super::heat::HeatData;
 use super::photos::{PersonData, PhotoData, Pool};
 use super::{Compared, Figures, curves, parts, photos};
 use crate::data::dataset::Dataset;
@@ -9,7 +10,7 @@ use crate::head::HeadSpec;
 use crate::taxonomy::Taxonomy;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A photo of a run: its name, and the listing it is of where there are several.
 pub(super) type PhotoKey = (String, Option<String>);
@@ -38,6 +39,8 @@ pub(crate) struct Source<'a> {
     pub(crate) persons: HashMap<PhotoKey, String>,
     /// Where photos and numbers come from.
     pub(crate) dataset: Option<&'a Dataset>,
+    /// The heat of each head over some of the photos, by their places in `rows`.
+    pub(crate) heat: BTreeMap<usize, Vec<HeatData>>,
 }
 
 #[derive(Serialize)]

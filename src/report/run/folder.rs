@@ -54,6 +54,7 @@ impl<'a> Source<'a> {
             scores: None,
             persons: HashMap::new(),
             dataset,
+            heat: BTreeMap::new(),
         };
         source.read_scores(folder)?;
         source.read_split(&folder.join("split.csv"))?;
@@ -64,8 +65,8 @@ impl<'a> Source<'a> {
             .push(("epochs".into(), format!("{epochs} of {planned} trained")));
         if let Some((epoch, best)) = source.epochs.best("macro_f1") {
             source.facts.push((
-                "best epoch".into(),
-                format!("{epoch}, macro F1 {best:.4} on the validation side"),
+                "highest macro F1".into(),
+                format!("{best:.4} on the validation side, in epoch {epoch}"),
             ));
         }
         if epochs == 0 {

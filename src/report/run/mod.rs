@@ -8,6 +8,7 @@ mod curves;
 mod data;
 mod diagrams;
 mod folder;
+mod heat;
 mod metrics;
 mod model;
 mod parts;

@@ -9,7 +9,7 @@ use crate::eval::predictions::predictions_csv;
 use crate::eval::read_predictions::parse_predictions;
 use crate::eval::score::ScoreReport;
 use crate::predict::{Ensemble, Prediction};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 impl<'a> Source<'a> {
@@ -55,6 +55,7 @@ impl<'a> Source<'a> {
             scores: Some(scores),
             persons: HashMap::new(),
             dataset: Some(dataset),
+            heat: BTreeMap::new(),
             taxonomy,
         })
     }

@@ -1,6 +1,7 @@
 //! The scored photos of a page, and their pictures.
 
 use super::data::{PhotoKey, Source};
+use super::heat::HeatData;
 use super::parts::{Classes, number_of};
 use crate::data::dataset::Sample;
 use crate::data::named_photo::NamedPhoto;
@@ -70,6 +71,9 @@ pub(super) struct PhotoData {
     c: Option<usize>,
     q: f64,
     h: Vec<HeadData>,
+    /// Where each head looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    g: Option<Vec<HeatData>>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +156,7 @@ pub(super) fn photos(source: &Source, classes: &Classes, most: usize, pool: &mut
             h: (0..row.heads.len())
                 .map(|head| head_data(row, head, sample, source))
                 .collect(),
+            g: source.heat.get(&place).cloned(),
         });
     }
     let persons = persons
@@ -163,7 +168,7 @@ pub(super) fn photos(source: &Source, classes: &Classes, most: usize, pool: &mut
 
 /// How soon a photo is looked at: a wrong final class, then any head that is wrong, then the rest; within each the surest wrong
 /// ones, and of the right ones the least sure.
-fn interest(source: &Source, row: &PredictionRow) -> (u8, f64) {
+pub(super) fn interest(source: &Source, row: &PredictionRow) -> (u8, f64) {
     let truths = row.truths(&source.taxonomy);
     if source
         .taxonomy

@@ -29,6 +29,15 @@ function shot(run, photo) {
   headParts(run).forEach((p, index) => {
     const head = photo.h[index];
     box.append(make("h4", "", p.name));
+    const heat = photo.g && photo.g[index];
+    if (heat) {
+      const image = make("img", "heat");
+      image.src = heat.picture;
+      image.alt = "where " + p.name + " looked for " + heat.label;
+      image.title = image.alt + ": red says much, blue nothing";
+      image.loading = "lazy";
+      box.append(image);
+    }
     if (head.v) {
       const [mean, low, high, truth] = head.v;
       box.append(make("div", "", mean + " (" + low + " to " + high + ")" + (truth === undefined ? "" : ", true " + truth)));

@@ -7,7 +7,7 @@ use crate::experiment::held_out::HeldOut;
 use crate::model::combine::{argmax, label_log_probs};
 use crate::model_file::Tensors;
 use crate::taxonomy::Taxonomy;
-use crate::train::config::{Config, FineTune};
+use crate::train::config::{Config, Defaults, FineTune};
 use crate::train::run_folder::{Beginning, RunFolder};
 use crate::train::trainer::{self, Trainer};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub fn load_config(heads: &Path, file: Option<&Path>, settings: &[String]) -> Re
         // As the figures in the guide were taken with.
         "train.epochs=8",
     ];
-    let config = Config::load_over(&FROZEN, heads, file, settings)?;
+    let config = Config::load_over(Defaults::Settings(&FROZEN), heads, file, settings)?;
     match config.train.fine_tune {
         FineTune::Frozen => Ok(config),
         _ => Config::load(heads, file, settings),

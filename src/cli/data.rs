@@ -10,10 +10,11 @@ use crate::data::check::check;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
 use crate::data::split_report::SplitReport;
+use crate::init::size::{self, Size};
 use crate::report::sheet;
 use crate::train::preview::preview;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -90,6 +91,7 @@ impl Check {
         } else {
             say(&report);
             if let Some(dataset) = &dataset {
+                say(proposed(dataset, spec.input.size));
                 say(SplitReport::new(dataset, &spec.taxonomy()?)?);
             }
         }
@@ -103,5 +105,20 @@ impl Check {
         } else {
             ExitCode::FAILURE
         })
+    }
+}
+
+/// The size that photos are resized to, and the one that suits them.
+fn proposed(dataset: &Dataset, configured: [usize; 2]) -> String {
+    let photos: Vec<&Path> = dataset.samples.iter().map(|s| s.path()).collect();
+    let Size { input, why, .. } = size::propose(&photos);
+    let [height, width] = configured;
+    if input == [height, width] {
+        format!("input {height} × {width} (height × width), as suits the photos: {why}")
+    } else {
+        format!(
+            "input {height} × {width} (height × width); for these photos {} × {} is proposed, --set model.input.size={input:?}: {why}",
+            input[0], input[1]
+        )
     }
 }

@@ -78,16 +78,13 @@ impl Demo {
             }
             _ => {}
         }
-        let outcome = super::train::run(
-            &config,
-            &heads,
-            &RunData {
-                data: vec![data.clone()],
-                ..RunData::default()
-            },
-            &run,
-            How::default(),
-        )?;
+        let of_run = RunData {
+            data: vec![data.clone()],
+            ..RunData::default()
+        };
+        let on_sides = super::train::prepare(&config, &heads, &of_run)?;
+        let outcome =
+            super::train::run(&config, &heads, (on_sides, &of_run), &run, How::default())?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));
         }

@@ -29,6 +29,7 @@ mod model;
 mod output;
 pub mod portraits;
 mod predict;
+mod recipe;
 mod report;
 mod run_data;
 #[cfg(feature = "serve")]
@@ -109,6 +110,8 @@ enum Command {
     Weights(weights::Weights),
     /// Change the heads of model files: replace, add, remove, rename, reset, graft, extract, attach, merge.
     Heads(heads::Heads),
+    /// List the recipes of training, or print one as a file for --config.
+    Recipe(recipe::ShowRecipe),
     /// Print what a shell needs to complete commands and options.
     Completions(completions::Completions),
     /// Print a chapter of the guide.
@@ -194,6 +197,7 @@ pub fn main() -> ExitCode {
         Command::Pull(c) => c.run(),
         Command::Weights(c) => c.run(),
         Command::Heads(c) => c.run(),
+        Command::Recipe(c) => c.run(),
         Command::Completions(c) => c.run(),
         Command::Guide(c) => c.run(),
         Command::Demo(c) => c.run(),

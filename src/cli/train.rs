@@ -4,6 +4,7 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
+use super::recipe::RecipeArgs;
 use super::report::{REPORT, write_page};
 use super::run_data::RunData;
 use super::sides::SplitFiles;
@@ -47,12 +48,14 @@ pub(crate) struct Train {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
     plain: PlainSettings,
     /// The run folder.
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
     /// Go on with the run in --out, with its own configuration.
-    #[arg(long, conflicts_with_all = ["config", "settings", "columns", "epochs", "size", "frozen"])]
+    #[arg(long, conflicts_with_all = ["config", "settings", "columns", "recipe", "epochs", "size", "frozen"])]
     resume: bool,
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
@@ -72,7 +75,7 @@ pub(crate) struct Train {
 /// The settings that are changed most often.
 #[derive(Args)]
 struct PlainSettings {
-    /// Passes over the training photos [default: 8, or 30 of a frozen backbone]; as --set train.epochs.
+    /// Passes over the training photos [default: by the recipe and the number of photos, 30 of a frozen backbone]; as --set train.epochs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Height and width that photos are resized to, or one number for both; as --set model.input.size.
@@ -106,14 +109,23 @@ impl PlainSettings {
 }
 
 impl Train {
-    /// The configuration of a new run; `--set` wins over the plain options.
-    fn load(&self) -> crate::Result<Config> {
+    /// The configuration of a new run, for so many photos in training if they are counted; `--set` wins over the plain options,
+    /// and these over the recipe.
+    fn load(&self, photos: Option<usize>) -> crate::Result<Config> {
         let from = &self.config;
         let settings = self.plain.settings().chain(from.settings.iter().cloned());
         let settings: Vec<String> = settings.collect();
-        let mut config = Config::load(&from.heads, from.config.as_deref(), &settings)?;
+        let mut config = self.recipe.load(from, &settings, photos)?;
         self.columns.apply(&mut config)?;
         Ok(config)
+    }
+
+    /// The same, and its data on their sides.
+    fn load_with_data(&self) -> crate::Result<(Config, Dataset)> {
+        let config = self.load(None)?;
+        let dataset = prepare(&config, &self.config.heads, &self.data())?;
+        let photos = dataset.indices(Split::Train).len();
+        Ok((self.load(Some(photos))?, dataset))
     }
 
     /// What it is trained on, as given.
@@ -132,7 +144,8 @@ impl Train {
         if self.dry_run {
             return self.show_plan();
         }
-        let config = if self.resume {
+        let (config, data, dataset);
+        if self.resume {
             if !RunFolder::holds_run(out) {
                 return Err(crate::Error::Invalid {
                     what: format!("--resume with --out {}", out.display()),
@@ -140,18 +153,20 @@ impl Train {
                     found: "none".into(),
                 });
             }
-            Config::read(&out.join("config.toml"))?
+            config = Config::read(&out.join("config.toml"))?;
+            data = self.data().or_of(out)?;
+            dataset = prepare(&config, &self.config.heads, &data)?;
         } else {
-            self.load()?
-        };
-        if self.find_lr {
-            return self.search(&config, out);
+            (config, dataset) = self.load_with_data()?;
+            data = self.data();
         }
-        let data = self.data().or_of(out)?;
+        if self.find_lr {
+            return self.search(&config, dataset, out);
+        }
         let outcome = run(
             &config,
             &self.config.heads,
-            &data,
+            (dataset, &data),
             out,
             How {
                 resume: self.resume,
@@ -175,7 +190,13 @@ impl Train {
         }
         say(match outcome.progress.best {
             Some((f1, epoch)) => {
-                format!("best epoch {epoch}, macro F1 {f1:.4} on the validation split")
+                let highest = outcome.progress.highest().filter(|(_, of)| *of != epoch);
+                let highest = highest.map_or(String::new(), |(f1, of)| {
+                    format!("; epoch {of} has {f1:.4}, which is within chance")
+                });
+                format!(
+                    "the model is that of epoch {epoch}, macro F1 {f1:.4} on the validation split{highest}"
+                )
             }
             None => "nothing was measured without a labelled validation split: the last epoch is the model".into(),
         });
@@ -185,8 +206,8 @@ impl Train {
     }
 
     /// A search for learning rates.
-    fn search(&self, config: &Config, out: &Path) -> crate::Result<ExitCode> {
-        let (mut dataset, weights) = open(config, &self.config.heads, &self.data())?;
+    fn search(&self, config: &Config, mut dataset: Dataset, out: &Path) -> crate::Result<ExitCode> {
+        let weights = begin(config, &self.config.heads, &dataset)?;
         if self.skip_broken && !find_broken(config, &mut dataset, true)? {
             say("stopped before anything was to be seen");
             return Ok(ExitCode::from(130));
@@ -220,9 +241,8 @@ impl Train {
 
     /// What would be trained.
     fn show_plan(&self) -> crate::Result<ExitCode> {
-        let config = self.load()?;
+        let (config, dataset) = self.load_with_data()?;
         let spec = config.model_spec()?;
-        let dataset = prepare(&config, &self.config.heads, &self.data())?;
         dataset.check_possible(&spec.taxonomy()?)?;
         say(SplitReport::new(&dataset, &spec.taxonomy()?)?);
         without_photos(&spec, &dataset)?.iter().for_each(note);
@@ -303,16 +323,16 @@ pub(crate) struct How {
     pub(crate) live: bool,
 }
 
-/// Reads the data, splits it, trains, and writes the run's page.
+/// Trains on data that is on its sides, and of which it is known where it is, and writes the run's page.
 pub(crate) fn run(
     config: &Config,
     heads: &Path,
-    data: &RunData,
+    (mut dataset, data): (Dataset, &RunData),
     out: &Path,
     how: How,
 ) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
-    let (mut dataset, weights) = open(config, heads, data)?;
+    let weights = begin(config, heads, &dataset)?;
     // Kept features are computed from every photo before training begins anyway.
     let look = how.skip_broken || !config.train.keeps_features();
     if look && !find_broken(config, &mut dataset, how.skip_broken)? {
@@ -361,15 +381,14 @@ fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Res
     })
 }
 
-/// The data, split, and the weights to start from.
-fn open(config: &Config, heads: &Path, data: &RunData) -> crate::Result<(Dataset, Tensors)> {
-    let dataset = prepare(config, heads, data)?;
+/// Says what the data is; the weights to start from.
+fn begin(config: &Config, heads: &Path, dataset: &Dataset) -> crate::Result<Tensors> {
     note(SplitReport::new(
-        &dataset,
+        dataset,
         &config.model_spec()?.taxonomy()?,
     )?);
-    show_imbalances(config, &dataset)?;
-    Ok((dataset, load_weights(config, heads)?))
+    show_imbalances(config, dataset)?;
+    load_weights(config, heads)
 }
 
 /// Says which heads have a label that is rare among the training photos, and what can be done.

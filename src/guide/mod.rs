@@ -1,12 +1,13 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 20] = [
+pub(crate) const CHAPTERS: [(&str, &str); 21] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
     ("backbones", include_str!("backbones.md")),
     ("training", include_str!("training.md")),
+    ("recipes", include_str!("recipes.md")),
     ("mixing", include_str!("mixing.md")),
     ("teachers", include_str!("teachers.md")),
     ("evaluation", include_str!("evaluation.md")),
@@ -34,6 +35,8 @@ pub mod kinds {}
 pub mod backbones {}
 #[doc = include_str!("training.md")]
 pub mod training {}
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
 #[doc = include_str!("mixing.md")]
 pub mod mixing {}
 #[doc = include_str!("teachers.md")]

@@ -11,7 +11,7 @@ mod pairs;
 mod paths;
 mod plan;
 mod sets;
-mod size;
+pub(crate) mod size;
 mod survey;
 mod write;
 
@@ -70,7 +70,8 @@ pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposa
     }
     let heads = asked(&plan)?;
     describe(&plan, &heads, &mut said);
-    let size = size::propose(&survey.photos);
+    let photos: Vec<&Path> = survey.photos.iter().map(|p| p.path.as_path()).collect();
+    let size = size::propose(&photos);
     said.push(format!(
         "input {} × {} (height × width): {}",
         size.input[0], size.input[1], size.why

@@ -1,8 +1,8 @@
 //! The size of the input, by the shapes of the photos.
 
-use super::survey::Photo;
 use crate::input::{InputSpec, PhotoFile};
 use rayon::prelude::*;
+use std::path::Path;
 
 /// Photos whose headers are looked at.
 const LOOKED: usize = 500;
@@ -14,9 +14,9 @@ const STEP: f64 = 16.0;
 const ALIKE: f64 = 1.15;
 
 /// A size, and why.
-pub(super) struct Size {
-    pub(super) input: [usize; 2],
-    pub(super) why: String,
+pub(crate) struct Size {
+    pub(crate) input: [usize; 2],
+    pub(crate) why: String,
     /// If most of the photos are JPEGs that are large beside it: how many, in words.
     pub(super) large: Option<String>,
     /// Photos that were looked at and cannot be read.
@@ -24,13 +24,13 @@ pub(super) struct Size {
 }
 
 /// `[height, width]` for these photos: in the shape that most of them have, or square where they have many.
-pub(super) fn propose(photos: &[Photo]) -> Size {
+pub(crate) fn propose(photos: &[&Path]) -> Size {
     let step = photos.len().div_ceil(LOOKED).max(1);
-    let looked: Vec<&Photo> = photos.iter().step_by(step).collect();
+    let looked: Vec<&Path> = photos.iter().copied().step_by(step).collect();
     let found: Vec<(bool, [usize; 2])> = looked
         .par_iter()
         .filter_map(|photo| {
-            let file = PhotoFile::read(&photo.path).ok()?;
+            let file = PhotoFile::read(photo).ok()?;
             Some((file.is_jpeg(), file.sides().ok()?))
         })
         .collect();

@@ -19,6 +19,8 @@ mod network;
 mod one_head;
 pub(crate) mod optim;
 pub(crate) mod preview;
+mod progressive;
+pub(crate) mod recipe;
 mod run;
 pub(crate) mod run_folder;
 pub(crate) mod soup;

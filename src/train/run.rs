@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let p = &self.progress;
         let patience = self.config.train.patience;
         let stale = p
-            .best
+            .highest()
             .is_some_and(|(_, epoch)| patience > 0 && p.epochs >= epoch + patience);
         // Not what was written when it finished: patience may have been raised since.
         p.epochs >= self.config.train.epochs || stale
@@ -282,11 +282,11 @@ impl<'a> Run<'a> {
         let progress = &mut self.progress;
         progress.epochs += 1;
         (progress.steps, progress.loss_sum) = (0, 0.0);
-        let better = progress.improves(&record);
-        if better {
+        let chosen = progress.replaces_model(&record, self.validation.persons);
+        if chosen {
             progress.best = record.macro_f1.map(|f1| (f1, record.epoch));
         }
-        self.models.write(&record, tensors, better)?;
+        self.models.write(&record, tensors, chosen)?;
         let (steps, config) = (self.batches.steps(), &self.config.train);
         let (last, all) = (progress.epochs * steps - 1, config.epochs * steps);
         let lr = schedule::factor(last, all, config.warm_up, config.final_lr);

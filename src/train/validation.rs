@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::loss::objective::Objective;
 use super::loss::tasks::Tasks;
 use super::run_folder::{EpochRecord, RunFolder};
-use crate::data::dataset::{Dataset, Split, empty_split};
+use crate::data::dataset::{Dataset, Split, empty_split, person_key};
 use crate::data::loader::LoaderConfig;
 use crate::data::targets::classes;
 use crate::error::Result;
@@ -19,6 +19,7 @@ use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Tensors};
 use crate::weights::source::BEST;
 use candle_core::Tensor;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The validation split, and how the final class is decided on it.
@@ -28,6 +29,8 @@ pub(super) struct Validation<'a> {
     tasks: Rc<Tasks>,
     /// The photos.
     pub(super) photos: Vec<usize>,
+    /// How many persons are on them.
+    pub(super) persons: usize,
     /// Their features by a frozen backbone, once they are computed: `(photos, num_features)`.
     pub(super) features: Option<Tensor>,
     loading: LoaderConfig,
@@ -59,8 +62,11 @@ impl<'a> Validation<'a> {
             spec.joint.as_ref().map(|j| j.share),
             &classes(&tasks.taxonomy, dataset, train),
         )?;
+        let persons = photos.iter().map(|i| person_key(&dataset.samples[*i]));
+        let persons = persons.collect::<BTreeSet<_>>().len();
         Ok(Self {
             dataset,
+            persons,
             spec: spec.clone(),
             tasks,
             photos,

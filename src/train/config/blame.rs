@@ -11,6 +11,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) enum Origin<'a> {
     /// A folder of heads, with what takes the place of defaults.
     Heads(&'a Path),
+    /// A recipe.
+    Recipe(&'a str),
     /// A file of settings.
     File(&'a Path),
     /// A setting given beside them.
@@ -33,6 +35,7 @@ pub(super) fn validate(config: &Config, layers: &[Layer]) -> Result<()> {
     let guilty = layers.iter().rev().take_while(alike).last();
     match guilty.or(layers.last()).map(|(origin, _)| origin) {
         Some(Origin::Heads(folder)) => Err(of_file(&file_of(folder, &error), error)),
+        Some(Origin::Recipe(name)) => Err(named(format!("the recipe {name}"), error)),
         Some(Origin::File(file)) => Err(of_file(file, error)),
         Some(Origin::Setting(setting)) => Err(named(of_setting(setting), error)),
         None => Err(error),

@@ -6,8 +6,18 @@ use super::{Config, ModelConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
 use crate::io::recognise::not_toml;
+use crate::train::recipe::Recipe;
 use serde::Deserialize;
 use std::path::Path;
+
+/// What holds where neither heads nor files nor settings say anything.
+#[derive(Clone, Copy)]
+pub(crate) enum Defaults<'a> {
+    /// Settings, and else what each has by itself.
+    Settings(&'a [&'a str]),
+    /// Those of a recipe, for so many photos in training if they are counted.
+    Recipe(&'a Recipe, Option<usize>),
+}
 
 impl Config {
     /// Puts a configuration together.
@@ -20,12 +30,12 @@ impl Config {
     /// [`Error::Config`] naming the file or setting, the key and what is expected; [`Error::Invalid`] for values out of range;
     /// [`Error::Refused`] if `heads` is no such folder.
     pub fn load(heads: &Path, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        Self::load_over(&[], heads, file, settings)
+        Self::load_over(Defaults::Settings(&[]), heads, file, settings)
     }
 
-    /// As [`load`](Self::load), with some settings in place of defaults.
+    /// As [`load`](Self::load), with other defaults.
     pub(crate) fn load_over(
-        defaults: &[&str],
+        defaults: Defaults,
         heads: &Path,
         file: Option<&Path>,
         settings: &[String],
@@ -56,9 +66,19 @@ impl Config {
         }
         table.insert("model".into(), toml::Value::Table(model));
         table.insert("heads".into(), toml::Value::Table(head_tables));
-        defaults.iter().try_for_each(|d| apply(&mut table, d))?;
         let mut origin = heads.display().to_string();
-        let mut layers = vec![(Origin::Heads(heads), table.clone())];
+        let mut layers = Vec::new();
+        match defaults {
+            Defaults::Settings(settings) => {
+                settings.iter().try_for_each(|s| apply(&mut table, s))?;
+                layers.push((Origin::Heads(heads), table.clone()));
+            }
+            Defaults::Recipe(recipe, photos) => {
+                layers.push((Origin::Heads(heads), table.clone()));
+                merge(&mut table, recipe.table(photos)?);
+                layers.push((Origin::Recipe(recipe.name), table.clone()));
+            }
+        }
         if let Some(path) = file {
             let text = crate::io::read::text(path, crate::io::read::SETTINGS)?;
             super::lines::check(path, &text)?;

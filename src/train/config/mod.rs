@@ -36,6 +36,7 @@ mod teacher;
 mod validate;
 mod weights;
 
+pub(crate) use files::Defaults;
 pub use files::read_head;
 use files::read_table;
 use parse::parse;
@@ -118,6 +119,10 @@ pub struct TrainConfig {
     pub ema: f64,
     /// Epochs at the end whose weights are averaged (stochastic weight averaging); 0: none.
     pub average_last: usize,
+    /// Share of the input's sides that photos of the first epoch have; they grow evenly over the first two thirds of the epochs
+    /// (progressive resizing). 1: all are whole.
+    #[serde(skip_serializing_if = "is_one")]
+    pub first_size: f64,
     /// α of mix-up in every step; 0: none. `mix`, where given, takes its place.
     pub mix_up: f64,
     /// Ways of mixing photos, one of which is drawn for each step.
@@ -157,6 +162,10 @@ fn is_product(rule: &DecisionRule) -> bool {
     *rule == DecisionRule::Product
 }
 
+fn is_one(share: &f64) -> bool {
+    *share == 1.0
+}
+
 fn is_zero(steps: &usize) -> bool {
     *steps == 0
 }
@@ -188,6 +197,7 @@ impl Default for TrainConfig {
             activations: SavedActivations::F32,
             ema: 0.0,
             average_last: 0,
+            first_size: 1.0,
             mix_up: 0.2,
             mix: Vec::new(),
             mix_off: 0,
@@ -383,6 +393,7 @@ impl Config {
         self.train.sampling.validate(&spec)?;
         self.train.validate(self.model.backbone)?;
         self.train.validate_own_stages(&spec)?;
+        self.train.validate_progressive(&spec)?;
         self.train.validate_mixes(&spec)
     }
 }

@@ -74,7 +74,7 @@ impl Models {
         self.description.seen = seen;
     }
 
-    /// Writes the model of an epoch as the last one, and if it is better than all before as the best.
+    /// Writes the model of an epoch as the last one, and if it is chosen as the model.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -82,7 +82,7 @@ impl Models {
         &self,
         record: &EpochRecord,
         tensors: Tensors,
-        better: bool,
+        chosen: bool,
     ) -> Result<()> {
         let mut description = self.description.clone();
         description.training["valid"] = json!(record);
@@ -92,7 +92,7 @@ impl Models {
         };
         let bytes = file.to_bytes()?;
         write_atomically(&self.folder.path("last.safetensors"), &bytes)?;
-        if better {
+        if chosen {
             write_atomically(&self.folder.path(BEST), &bytes)?;
         }
         Ok(())

@@ -19,7 +19,7 @@ pub struct Progress {
     pub averaged: u64,
     /// Sum of the joint losses of those `steps`.
     pub loss_sum: f64,
-    /// Best final-class macro F1 so far, and its epoch; `None` if none was measured.
+    /// Final-class macro F1 of the epoch that is the model so far, and that epoch; `None` if none was measured.
     pub best: Option<(f64, usize)>,
     /// The epochs' figures.
     pub records: Vec<EpochRecord>,
@@ -56,13 +56,22 @@ impl Progress {
         }
     }
 
-    /// Whether an epoch is better than all before it: by macro F1, and among equals by the loss on the validation split. Where
-    /// nothing is measured the last epoch is the model.
-    pub(in crate::train) fn improves(&self, record: &EpochRecord) -> bool {
-        let (Some((best, epoch)), Some(new)) = (self.best, record.macro_f1) else {
+    /// The highest final-class macro F1 so far, and the first epoch that has it; `None` if none was measured.
+    pub fn highest(&self) -> Option<(f64, usize)> {
+        let measured = self.records.iter();
+        let measured = measured.filter_map(|r| Some((r.macro_f1?, r.epoch)));
+        measured.reduce(|a, b| if b.0 > a.0 { b } else { a })
+    }
+
+    /// Whether an epoch, measured on so many persons, takes the place of the model so far: if its macro F1 is not below the
+    /// highest by more than a standard error. Later epochs have lower learning rates, and which of several is highest on few
+    /// persons is chance (the one-standard-error rule of Breiman et al. 1984). Where nothing is measured the last epoch is the
+    /// model.
+    pub(in crate::train) fn replaces_model(&self, record: &EpochRecord, persons: usize) -> bool {
+        let (Some((highest, _)), Some(new)) = (self.highest(), record.macro_f1) else {
             return true;
         };
-        let before = self.records.iter().find(|r| r.epoch == epoch);
-        new > best || before.is_some_and(|b| record.beats(b))
+        let error = (highest * (1.0 - highest) / persons.max(1) as f64).sqrt();
+        new >= highest - error
     }
 }

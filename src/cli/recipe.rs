@@ -1,0 +1,92 @@
+//! `hydranet recipe`, and what `--recipe` makes of a configuration.
+
+use super::ConfigArgs;
+use super::output::say;
+use super::terminal::note;
+use crate::train::config::{Config, Defaults};
+use crate::train::recipe::{RECIPES, Recipe};
+use crate::{Error, Result};
+use clap::Args;
+use std::process::ExitCode;
+
+/// The recipe where none is named.
+const DEFAULT: &str = "balanced";
+
+/// Arguments of `hydranet recipe`.
+#[derive(Args)]
+pub(crate) struct ShowRecipe {
+    /// The recipe to print, as a file for --config [default: the list of all].
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl ShowRecipe {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        if let Some(name) = &self.name {
+            say(Recipe::named(name)?.text.trim_end());
+            return Ok(ExitCode::SUCCESS);
+        }
+        for recipe in &RECIPES {
+            let first = recipe.text.lines().next().unwrap_or_default();
+            say(first.trim_start_matches("# "));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Which recipe a command trains by.
+#[derive(Args)]
+pub(super) struct RecipeArgs {
+    /// Settings that go together, in place of the defaults: quick or balanced [default: balanced, unless the backbone is
+    /// frozen]; `none` for each setting's own default. --config and --set win over it. See `hydranet recipe`.
+    #[arg(long, value_name = "NAME")]
+    pub(super) recipe: Option<String>,
+}
+
+impl RecipeArgs {
+    /// The configuration of a new run; `photos` in training, once they are counted, decide the number of epochs.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; [`Error::UnknownName`] for a recipe that there is not, [`Error::Invalid`] for one that is named
+    /// beside a frozen backbone.
+    pub(super) fn load(
+        &self,
+        from: &ConfigArgs,
+        settings: &[String],
+        photos: Option<usize>,
+    ) -> Result<Config> {
+        let (heads, file) = (&from.heads, from.config.as_deref());
+        let named = match self.recipe.as_deref() {
+            Some("none") => return Config::load(heads, file, settings),
+            Some(name) => Some(Recipe::named(name)?),
+            None => None,
+        };
+        let load = |recipe| {
+            let defaults = Defaults::Recipe(recipe, photos);
+            Config::load_over(defaults, heads, file, settings)
+        };
+        let plain = Config::load(heads, file, settings);
+        if plain.as_ref().is_ok_and(|c| c.train.stays_frozen()) {
+            return match named {
+                None => plain,
+                Some(recipe) => Err(Error::Invalid {
+                    what: format!("--recipe {}", recipe.name),
+                    expected: "a backbone that is trained; a frozen one has defaults of its own"
+                        .into(),
+                    found: "train.fine_tune=frozen".into(),
+                }),
+            };
+        }
+        match named {
+            Some(recipe) => load(recipe),
+            // What was not asked for must not be what fails.
+            None => load(Recipe::named(DEFAULT)?).or_else(|error| {
+                let plain = plain?;
+                note(format!(
+                    "the recipe {DEFAULT} does not suit these settings, each default is its own: {error:#}"
+                ));
+                Ok(plain)
+            }),
+        }
+    }
+}

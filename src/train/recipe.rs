@@ -1,0 +1,105 @@
+//! Recipes: settings of training that go together, as TOML files that travel with the program.
+
+use crate::error::{Error, Result};
+
+/// A recipe.
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    pub(crate) name: &'static str,
+    /// The file: its aim and what it reached in comments, and the table `[train]`.
+    pub(crate) text: &'static str,
+    /// Photos shown in all epochs together, from which the number of epochs follows.
+    shown: usize,
+    /// The fewest and the most epochs.
+    epochs: [usize; 2],
+}
+
+/// All recipes, the cheapest first.
+pub(crate) static RECIPES: [Recipe; 2] = [
+    Recipe {
+        name: "quick",
+        text: include_str!("recipes/quick.toml"),
+        shown: 14_000,
+        epochs: [2, 12],
+    },
+    Recipe {
+        name: "balanced",
+        text: include_str!("recipes/balanced.toml"),
+        shown: 28_000,
+        epochs: [8, 30],
+    },
+];
+
+impl Recipe {
+    /// The recipe of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] with the names there are.
+    pub(crate) fn named(name: &str) -> Result<&'static Self> {
+        let found = RECIPES.iter().find(|recipe| recipe.name == name);
+        found.ok_or_else(|| Error::UnknownName {
+            what: "recipe",
+            found: name.into(),
+            known: RECIPES.iter().map(|recipe| recipe.name.into()).collect(),
+        })
+    }
+
+    /// Its settings; for so many photos in training, if they are counted, with the number of epochs that suits them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its file is no TOML.
+    pub(crate) fn table(&self, photos: Option<usize>) -> Result<toml::Table> {
+        let mut table: toml::Table = toml::from_str(self.text).map_err(|e| Error::Config {
+            origin: format!("the recipe {}", self.name),
+            message: e.to_string(),
+            source: None,
+        })?;
+        if let (Some(photos), Some(toml::Value::Table(train))) = (photos, table.get_mut("train")) {
+            let epochs = i64::try_from(self.epochs_for(photos)).unwrap_or(i64::MAX);
+            train.insert("epochs".into(), toml::Value::Integer(epochs));
+        }
+        Ok(table)
+    }
+
+    /// Few photos are seen more often, many less often.
+    fn epochs_for(&self, photos: usize) -> usize {
+        let [fewest, most] = self.epochs;
+        let nearest = (self.shown + photos / 2) / photos.max(1);
+        nearest.clamp(fewest, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RECIPES, Recipe};
+    use crate::train::TrainConfig;
+    use serde::Deserialize;
+
+    #[test]
+    fn each_recipe_is_valid_and_says_the_epochs_of_five_thousand_photos() {
+        for recipe in &RECIPES {
+            let table = recipe.table(None).unwrap();
+            assert_eq!(
+                table.keys().collect::<Vec<_>>(),
+                ["train"],
+                "{}",
+                recipe.name
+            );
+            let train = TrainConfig::deserialize(table["train"].clone()).unwrap();
+            assert_eq!(train.epochs, recipe.epochs_for(5000), "{}", recipe.name);
+            assert_eq!(recipe.table(Some(5000)).unwrap(), table);
+            let first = recipe.text.lines().next().unwrap();
+            assert!(first.starts_with(&format!("# {}:", recipe.name)), "{first}");
+        }
+        let error = Recipe::named("quikc").unwrap_err().to_string();
+        assert!(error.contains("quick"), "{error}");
+    }
+
+    #[test]
+    fn few_photos_are_seen_more_often_within_bounds() {
+        let recipe = &RECIPES[0];
+        let [fewest, most] = recipe.epochs;
+        let epochs = [0, 1, 100, 3500, 5000, 1 << 40].map(|n| recipe.epochs_for(n));
+        assert_eq!(epochs, [most, most, most, 4, 3, fewest]);
+    }
+}

@@ -250,11 +250,11 @@ fn the_openapi_document_names_what_is_answered_and_its_schemas_hold() {
     let document = server.get("/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 11);
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().unwrap() {
             let body = match path.as_str() {
-                "/predict" => read(dir.path(), "0.png"),
+                "/predict" | "/explain" => read(dir.path(), "0.png"),
                 _ => br#"{"inputs": [{"name": "x", "shape": [1, 8, 8, 3], "datatype": "UINT8", "data": "#
                     .iter()
                     .chain(format!("{:?}", vec![7; 192]).as_bytes())

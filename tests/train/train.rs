@@ -214,7 +214,7 @@ fn patience_stops_a_run_that_no_longer_improves() {
     .unwrap();
     let outcome = bench.train(&config, "patience", false, None).unwrap();
     assert_eq!(outcome.progress.records.len(), 2);
-    assert_eq!(outcome.progress.best.unwrap().1, 1);
+    assert_eq!(outcome.progress.highest().unwrap().1, 1);
 }
 
 #[test]

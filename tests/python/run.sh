@@ -33,5 +33,5 @@ PATH="$work/venv/bin:$PATH" MATURIN_PEP517_ARGS="--profile $profile" \
 
 folder=$profile
 [ "$profile" != dev ] || folder=debug
-HYDRANET_COMMAND="$target/$folder/hydranet" HYDRANET_WHEEL=$(echo "$work"/wheel/hydranet-*.whl) \
+PYTHONDONTWRITEBYTECODE=1 HYDRANET_COMMAND="$target/$folder/hydranet" HYDRANET_WHEEL=$(echo "$work"/wheel/hydranet-*.whl) \
     "$work/venv/bin/python" -m pytest -q -p no:cacheprovider --rootdir tests/python --basetemp "$work/tests" tests/python "$@"

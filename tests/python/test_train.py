@@ -132,6 +132,8 @@ def test_ctrl_c_ends_what_has_nothing_to_save(place):
     with pytest.raises(KeyboardInterrupt):
         hydranet.evaluate(place.model, [place.listing], split="all", on_event=hear)
     assert heard and threading.active_count() == before
+    with pytest.raises(hydranet.InvalidError, match="evaluate: on_event ended it"):
+        hydranet.evaluate(place.model, place.listing, on_event=lambda event: False)
     assert hydranet.evaluate(place.model, place.listing, on_event=None)
 
 

@@ -89,7 +89,7 @@ def train(
     args += [*_many("split-file", split_files), *_many("unlabelled", unlabelled)]
     args += [*_flag("resume", resume), *_flag("skip-broken", skip_broken)]
     settings = [] if weights is None else [f"model.weights={_toml.text(str(os.fspath(weights)))}"]
-    with _config(heads, config, [*settings, *set]) as given:
+    with _config(heads, config, set, settings) as given:
         ended, _ = _run([*args, *given.args], on_event, given)
     stopped = ended == "stopped"
     scores = Path(out) / "scores.json"
@@ -123,7 +123,7 @@ def evaluate(
         args.append(f"--five-crops={five_crops!r}")
     if out is not None:
         args.append(f"--out={os.fspath(out)}")
-    _, results = _run(args, on_event)
+    results = _finished(args, on_event)
     scores: dict[str, Any] = json.loads("\n".join(results))
     return scores
 
@@ -161,9 +161,7 @@ def audit(
     options = {"inject": inject, "flip": flip, "unit": unit}
     args += [f"--{name}={value}" for name, value in options.items() if value is not None]
     with _config(heads, config, set) as given:
-        ended, _ = _run([*args, *given.args], on_event, given)
-    if ended == "stopped":
-        raise InvalidError(f"the audit was ended by on_event; the same call goes on in {os.fspath(out)}")
+        _finished([*args, *given.args], on_event, given)
     found: dict[str, Any] = json.loads((Path(out) / "audit.json").read_text(encoding="utf-8"))
     return found
 
@@ -174,7 +172,7 @@ def command(*args: PathLike, on_event: Optional[OnEvent] = show) -> str:
 
     What is found wrong, by ``check`` for instance, is said in the result and is no exception.
     """
-    _, results = _run([os.fspath(arg) for arg in args], on_event)
+    results = _finished([os.fspath(arg) for arg in args], on_event)
     return "\n".join(results)
 
 
@@ -197,7 +195,10 @@ class _Config:
 
 
 def _config(
-    heads: Optional[PathLike], config: Union[PathLike, Mapping[str, Any], None], settings: Iterable[str]
+    heads: Optional[PathLike],
+    config: Union[PathLike, Mapping[str, Any], None],
+    settings: Iterable[str],
+    before: Iterable[str] = (),
 ) -> _Config:
     if isinstance(settings, str):
         raise InvalidError('set: expected a list of settings, as ["train.epochs=3"], found a string')
@@ -212,7 +213,7 @@ def _config(
         args += [f"--set={key}=" for key in _toml.taken_away(config)]
     elif config is not None:
         args.append(f"--config={os.fspath(config)}")
-    return _Config(args + [f"--set={setting}" for setting in settings], folder)
+    return _Config(args + [f"--set={setting}" for setting in (*before, *settings)], folder)
 
 
 def _run(args: list[str], on_event: Optional[OnEvent], given: Optional[_Config] = None) -> tuple[str, list[str]]:
@@ -226,6 +227,13 @@ def _run(args: list[str], on_event: Optional[OnEvent], given: Optional[_Config] 
         if given is not None and error.args:
             error.args = (given.named(str(error)), *error.args[1:])
         raise
+
+
+def _finished(args: list[str], on_event: Optional[OnEvent], given: Optional[_Config] = None) -> list[str]:
+    ended, results = _run(args, on_event, given)
+    if ended == "stopped":
+        raise InvalidError(f"{args[0]}: on_event ended it by returning False, and so there is no result")
+    return results
 
 
 def _many(option: str, paths: Optional[Paths]) -> Iterator[str]:

@@ -22,6 +22,9 @@ type Features<'py> = (usize, usize, Bound<'py, PyBytes>);
 /// A named tensor: its shape, and its numbers as `float32`.
 type Named<'py> = (String, Vec<usize>, Bound<'py, PyBytes>);
 
+/// The same, before Python has it.
+type Read = (String, Vec<usize>, Vec<f32>);
+
 #[pymethods]
 impl NativePredictor {
     #[new]
@@ -142,7 +145,7 @@ fn bytes<'py>(py: Python<'py>, values: &[f64]) -> Bound<'py, PyBytes> {
 /// The tensors of a file, by their names.
 #[pyfunction]
 pub(crate) fn read_tensors(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Named<'_>>> {
-    let read = || -> hydranet::Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    let read = || -> hydranet::Result<Vec<Read>> {
         let bytes = std::fs::read(&path).map_err(|source| hydranet::Error::Io {
             action: "read",
             path: path.clone(),

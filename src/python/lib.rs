@@ -24,6 +24,10 @@ mod native {
     /// Sets the number of threads that compute. Only before anything was computed.
     #[pyfunction]
     fn set_threads(py: Python, threads: usize) -> PyResult<()> {
+        if !(1..=1024).contains(&threads) {
+            let words = format!("threads: expected a number from 1 to 1024, found {threads}");
+            return Err(error::invalid(py, &words));
+        }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().map_err(|_| {
             let words = "the number of threads is set once, before anything was computed";

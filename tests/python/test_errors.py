@@ -57,6 +57,7 @@ def test_each_kind_has_its_class(place, tmp_path):
     hub = raises(hydranet.HubError, OSError, "nobody/nothing", hydranet.train, place.listing, set=offline, **train)
     assert hub.kind == "offline"
     raises(hydranet.InvalidError, ValueError, "set once", hydranet.set_threads, 2)
+    raises(hydranet.InvalidError, ValueError, "from 1 to 1024", hydranet.set_threads, 0)
 
 
 def test_the_wheel_is_for_every_python_and_typed():

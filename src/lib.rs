@@ -43,7 +43,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `cli` | the command: arguments in, library calls, text out |
+//! | `cli` | the command: arguments in, library calls, text out; called by the Python package too |
 //! | `serve` | models asked over HTTP, with the feature `serve` |
 //! | `init` | heads and a listing out of photos as they are |
 //! | `report` | what people look at: the pages of a run, of an audit and of health, figures, heat over photos |

@@ -98,7 +98,7 @@ impl Audit {
             &mut dataset,
             &spec.input,
             self.skip_broken,
-            stop_on_ctrl_c(),
+            &stop_on_ctrl_c(),
         )? {
             say("stopped before the audit began");
             return Ok(ExitCode::from(130));
@@ -147,7 +147,7 @@ impl Audit {
             &dataset,
             &options,
             &self.out,
-            stop_on_ctrl_c(),
+            &stop_on_ctrl_c(),
             &mut |event| match event {
                 Event::Begin { title, number, of } => {
                     progress.line(&format!("{}: model {number} of {of}", words(title)));

@@ -58,7 +58,7 @@ impl Experiment {
             if self.dry_run {
                 Ok(true)
             } else {
-                take_out_broken(dataset, input, self.skip_broken, stop_on_ctrl_c())
+                take_out_broken(dataset, input, self.skip_broken, &stop_on_ctrl_c())
             }
         };
         let origin = self.file.display().to_string();
@@ -83,7 +83,7 @@ impl Experiment {
         };
         let mut progress = Progress::new("experiment");
         let mut shown: (Vec<String>, (usize, usize)) = Default::default();
-        let outcome = run(&plan, out, stop_on_ctrl_c(), &mut |event| match event {
+        let outcome = run(&plan, out, &stop_on_ctrl_c(), &mut |event| match event {
             Event::Begin {
                 run,
                 title,

@@ -73,7 +73,7 @@ impl Label {
         dataset.samples.retain(|s| s.split == Some(Split::Train));
         let held_out = all - dataset.samples.len();
         check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
-        let stop = stop_on_ctrl_c();
+        let stop = &stop_on_ctrl_c();
         let stopped = || {
             say("stopped; start the same command again to go on");
             Ok(ExitCode::from(130))

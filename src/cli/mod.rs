@@ -6,6 +6,7 @@
 mod audit;
 mod broken;
 mod calibrate;
+pub mod called;
 mod columns;
 mod completions;
 mod data;
@@ -172,42 +173,48 @@ pub fn main() -> ExitCode {
             .build_global();
     }
     let command = cli.command;
-    let result = crate::tape::instruction_set().and_then(|_| match &command {
-        Command::Init(c) => c.run(),
-        Command::Check(c) => c.run(),
-        Command::Health(c) => c.run(),
-        Command::Train(c) => c.run(),
-        Command::Evaluate(c) => c.run(),
-        Command::Experiment(c) => c.run(),
-        Command::Report(c) => c.run(),
-        Command::Compare(c) => c.run(),
-        Command::Decide(c) => c.run(),
-        Command::Calibrate(c) => c.run(),
-        Command::Ensemble(c) => c.run(),
-        Command::Soup(c) => c.run(),
-        Command::Audit(c) => c.run(),
-        Command::Label(c) => c.run(),
-        Command::Explain(c) => c.run(),
-        Command::Predict(c) => c.run(),
-        #[cfg(feature = "serve")]
-        Command::Serve(c) => c.run(),
-        Command::Inspect(c) => c.run(),
-        Command::Export(c) => c.run(),
-        Command::Push(c) => c.run(),
-        Command::Pull(c) => c.run(),
-        Command::Weights(c) => c.run(),
-        Command::Heads(c) => c.run(),
-        Command::Recipe(c) => c.run(),
-        Command::Completions(c) => c.run(),
-        Command::Guide(c) => c.run(),
-        Command::Demo(c) => c.run(),
-    });
+    let result = crate::tape::instruction_set().and_then(|_| command.run());
     terminal::flush();
     match result {
         Ok(code) => code,
         Err(error) => {
             terminal::note(format!("error: {}", hints::advised(&error, &command)));
             ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> crate::Result<ExitCode> {
+        match self {
+            Self::Init(c) => c.run(),
+            Self::Check(c) => c.run(),
+            Self::Health(c) => c.run(),
+            Self::Train(c) => c.run(),
+            Self::Evaluate(c) => c.run(),
+            Self::Experiment(c) => c.run(),
+            Self::Report(c) => c.run(),
+            Self::Compare(c) => c.run(),
+            Self::Decide(c) => c.run(),
+            Self::Calibrate(c) => c.run(),
+            Self::Ensemble(c) => c.run(),
+            Self::Soup(c) => c.run(),
+            Self::Audit(c) => c.run(),
+            Self::Label(c) => c.run(),
+            Self::Explain(c) => c.run(),
+            Self::Predict(c) => c.run(),
+            #[cfg(feature = "serve")]
+            Self::Serve(c) => c.run(),
+            Self::Inspect(c) => c.run(),
+            Self::Export(c) => c.run(),
+            Self::Push(c) => c.run(),
+            Self::Pull(c) => c.run(),
+            Self::Weights(c) => c.run(),
+            Self::Heads(c) => c.run(),
+            Self::Recipe(c) => c.run(),
+            Self::Completions(c) => c.run(),
+            Self::Guide(c) => c.run(),
+            Self::Demo(c) => c.run(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Progress on the terminal.
 
+use super::called::{self, Said};
 pub(crate) use super::stop::stop_on_ctrl_c;
 use super::terminal::note;
 pub(crate) use super::terminal::say;
@@ -31,6 +32,8 @@ pub(crate) fn show_corrections(report: &CorrectionsReport) {
 /// A bar with rate and time left on a terminal; plain lines, one every ten seconds, when piped.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    /// Whether it is told to the program that called the command.
+    called: bool,
     what: String,
     unit: &'static str,
     /// When this stretch was first heard of, and how far it was then: the rate counts from there.
@@ -50,7 +53,8 @@ impl Progress {
 
     /// Of some other unit.
     pub(crate) fn of(what: impl Into<String>, unit: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let called = called::is_called();
+        let bar = (!called && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(0);
             let style =
                 format!("{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
@@ -62,6 +66,7 @@ impl Progress {
         let now = Instant::now();
         Self {
             bar,
+            called,
             what: what.into(),
             unit,
             start: (now, 0),
@@ -86,7 +91,16 @@ impl Progress {
 
     pub(crate) fn show(&mut self, done: usize, of: usize) {
         self.at = done;
-        if let Some(bar) = &self.bar {
+        if self.called {
+            // From other threads nothing is told, and nothing ends by it.
+            called::end_if_asked();
+            called::tell(&Said::Progress {
+                what: &self.what,
+                done,
+                of,
+                unit: self.unit,
+            });
+        } else if let Some(bar) = &self.bar {
             bar.set_message(crate::escape::printable(&self.what).into_owned());
             bar.set_length(of as u64);
             bar.set_position(done as u64);
@@ -127,6 +141,7 @@ pub(crate) fn show_training(
     (epochs, batch): (usize, usize),
     event: &Event,
 ) {
+    called::tell(&Said::Training { heads, event });
     match event {
         Event::Found { found, of, file } => progress.line(&format!(
             "features: {found} of {of} are in {}",

@@ -124,7 +124,7 @@ impl Predict {
         models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
         let more = More::of(&models.ensemble);
         if !self.json {
-            say_data(&more.header(&models.ensemble)?);
+            say_data(&line(more.columns(&models.ensemble))?);
         }
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
@@ -167,6 +167,11 @@ impl Models {
     }
 }
 
+/// What the columns of its table are called.
+pub(super) fn columns(models: &Ensemble) -> Vec<String> {
+    More::of(models).columns(models)
+}
+
 /// Columns that only some models have.
 struct More {
     abstains: bool,
@@ -181,7 +186,7 @@ impl More {
         Self { abstains, novelty }
     }
 
-    fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
+    fn columns(&self, ensemble: &Ensemble) -> Vec<String> {
         let taxonomy = ensemble.taxonomy();
         let numbers = ensemble.numbers();
         let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
@@ -198,7 +203,7 @@ impl More {
                 cells.push(name.into());
             }
         }
-        line(cells)
+        cells
     }
 
     fn row(&self, path: &str, p: &Prediction) -> crate::Result<String> {

@@ -1,12 +1,17 @@
 //! Requests to end: Ctrl-C, and on Unix SIGTERM and the end of the terminal.
 
+use super::called;
 use super::terminal::note;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Once};
 
-/// A flag that a request to end sets; a second Ctrl-C ends the program at once.
-pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
-    static STOP: AtomicBool = AtomicBool::new(false);
+/// A flag that a request to end sets; a second Ctrl-C ends the program at once. A program that called the command listens itself,
+/// and sets its own.
+pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+    static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+    if let Some(stop) = called::stop() {
+        return stop;
+    }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         listen(|by_hand| {
@@ -18,7 +23,7 @@ pub(crate) fn stop_on_ctrl_c() -> &'static AtomicBool {
             }
         });
     });
-    &STOP
+    Arc::clone(&STOP)
 }
 
 /// Calls `heard` for each request from now on, with whether it is Ctrl-C. Where that cannot be arranged, a request ends the

@@ -1,5 +1,6 @@
 //! What is printed: results, which must arrive or the program fails, and progress, which nobody need read.
 
+use super::called::{self, Said};
 use crate::escape::printable;
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::AnsiColor;
@@ -15,6 +16,9 @@ pub(crate) fn say(text: impl Display) {
 
 /// As [`say`], of data in CSV: to a file or another program as they are, and to a terminal as text.
 pub(crate) fn say_data(text: &str) {
+    if called::tell(&Said::Result(text)) {
+        return;
+    }
     if std::io::stdout().is_terminal() {
         print(&printable(text));
     } else {
@@ -23,6 +27,9 @@ pub(crate) fn say_data(text: &str) {
 }
 
 fn print(text: &str) {
+    if called::tell(&Said::Result(text)) {
+        return;
+    }
     delivered(open().and_then(|()| writeln!(std::io::stdout().lock(), "{text}")));
 }
 
@@ -62,8 +69,13 @@ pub(crate) fn delivered(written: Result<()>) {
 
 /// Prints a line of progress, a warning or a message to standard error. If it cannot be shown, the work goes on.
 pub(crate) fn note(text: impl Display) {
+    let text = text.to_string();
+    let text = printable(&text);
+    if called::tell(&Said::Note(&text)) {
+        return;
+    }
     // In one piece, so that lines of several processes in one log do not mix.
-    let line = format!("{}\n", coloured(&printable(&text.to_string())));
+    let line = format!("{}\n", coloured(&text));
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 

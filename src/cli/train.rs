@@ -219,7 +219,7 @@ impl Train {
             &dataset,
             out,
             100,
-            stop_on_ctrl_c(),
+            &stop_on_ctrl_c(),
             &mut |event| show_training(&mut progress, &[], (1, config.train.batch), event),
         );
         progress.end();
@@ -352,7 +352,7 @@ pub(crate) fn run(
     let outcome = Trainer::new(config, weights, &dataset)
         .out(out)
         .resume(how.resume)
-        .stop(stop_on_ctrl_c())
+        .stop(&stop_on_ctrl_c())
         .on_event(|event| {
             show_training(&mut progress, &names, all, event);
             if let (true, Event::Epoch(_)) = (how.live, event)
@@ -377,7 +377,7 @@ pub(crate) fn run(
 fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Result<bool> {
     let (input, of) = (config.model_spec()?.input, dataset.samples.len());
     super::broken::shown(of, |show| {
-        dataset.find_broken(&input, skip, stop_on_ctrl_c(), show)
+        dataset.find_broken(&input, skip, &stop_on_ctrl_c(), show)
     })
 }
 

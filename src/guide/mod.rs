@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 21] = [
+pub(crate) const CHAPTERS: [(&str, &str); 22] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
@@ -17,6 +17,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 21] = [
     ("wrong_labels", include_str!("wrong_labels.md")),
     ("prediction", include_str!("prediction.md")),
     ("serving", include_str!("serving.md")),
+    ("python", include_str!("python.md")),
     ("library", include_str!("library.md")),
     ("export", include_str!("export.md")),
     ("file_format", include_str!("file_format.md")),
@@ -55,6 +56,8 @@ pub mod wrong_labels {}
 pub mod prediction {}
 #[doc = include_str!("serving.md")]
 pub mod serving {}
+#[doc = include_str!("python.md")]
+pub mod python {}
 #[doc = include_str!("library.md")]
 pub mod library {}
 #[doc = include_str!("export.md")]

@@ -124,14 +124,24 @@ pub(super) fn predict_from(
     photos: &[PhotoSource],
     first: usize,
 ) -> Result<Vec<Result<Prediction>>> {
+    answers_from(engine, photos, first, |prepared| {
+        engine.predict_prepared(prepared)
+    })
+}
+
+/// The same of any answer.
+fn answers_from<T>(
+    engine: &(impl Engine + ?Sized),
+    photos: &[PhotoSource],
+    first: usize,
+    answer: impl Fn(Vec<Prepared>) -> Result<Vec<Result<T>>>,
+) -> Result<Vec<Result<T>>> {
     let photos: Vec<_> = photos
         .iter()
         .zip(first..)
         .map(|(p, i)| (p, name(p, i)))
         .collect();
-    of_named(engine, &photos, |prepared| {
-        engine.predict_prepared(prepared)
-    })
+    of_named(engine, &photos, answer)
 }
 
 /// The pixels of many photos, in their order; the first one that fails ends it, and is named by its place.
@@ -163,17 +173,26 @@ pub(super) fn predict_bytes(engine: &(impl Engine + ?Sized), bytes: &[u8]) -> Re
     answer().map_err(|e| named(e, name))
 }
 
-/// Photos as they come, an answer or an error each.
+/// Photos as they come, a prediction or an error each.
 pub(super) fn predict_iter(
     engine: &impl Engine,
     photos: impl Iterator<Item = PhotoSource>,
 ) -> impl Iterator<Item = Result<Prediction>> {
+    answers(engine, photos, |prepared| engine.predict_prepared(prepared))
+}
+
+/// Photos as they come, what `answer` makes of each or an error.
+pub(super) fn answers<T>(
+    engine: &impl Engine,
+    photos: impl Iterator<Item = PhotoSource>,
+    answer: impl Fn(Vec<Prepared>) -> Result<Vec<Result<T>>>,
+) -> impl Iterator<Item = Result<T>> {
     let mut photos = photos.fuse();
     let (mut ready, mut first) = (VecDeque::new(), 1);
     std::iter::from_fn(move || {
         if ready.is_empty() {
             let batch: Vec<PhotoSource> = photos.by_ref().take(engine.at_once()).collect();
-            ready.extend(match predict_from(engine, &batch, first) {
+            ready.extend(match answers_from(engine, &batch, first, &answer) {
                 Ok(answers) => answers,
                 // The model's, so that each photo of the batch has it.
                 Err(error) => {

@@ -196,6 +196,27 @@ impl Predictor {
         })
     }
 
+    /// What the backbone makes of photos, one after the other as they are taken from an iterator: its `num_features` numbers, to
+    /// compare or to sort photos by. Memory, order and errors are those of [`predict_iter`](Self::predict_iter).
+    pub fn features_iter<I>(&self, photos: I) -> impl Iterator<Item = Result<Vec<f32>>>
+    where
+        I: IntoIterator<Item: Into<PhotoSource>>,
+    {
+        let width = self.shared.description.model.backbone.num_features();
+        let rows = move |prepared: Vec<Prepared>| {
+            if prepared.is_empty() {
+                return Ok(Vec::new());
+            }
+            let pixels: Vec<Vec<u8>> = prepared.into_iter().flatten().flatten().collect();
+            let images = stack(self.input(), &pixels)?;
+            // What some heads read beside the features stands behind them.
+            let features = self.shared.model.features(&images, Mode::Eval)?;
+            let rows: Vec<Vec<f32>> = features.narrow(1, 0, width)?.to_vec2()?;
+            Ok(rows.into_iter().map(Ok).collect())
+        };
+        calls::answers(self, photos.into_iter().map(Into::into), rows)
+    }
+
     /// The logits of each image; of a head of ordered labels (`coral`, `corn`) and of one that predicts a number the labels'
     /// log-probabilities.
     ///

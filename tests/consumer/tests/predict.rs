@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 use hydranet::heads::rename;
 use hydranet::{
-    Architecture, Average, Description, Ensemble, HeadSpec, InputSpec, ModelFile, ModelSpec, Photo,
-    Predict, Predictor, Tensors, Views, read_tensors,
+    Architecture, Average, Description, Ensemble, HeadSpec, InputSpec, Mode, ModelFile, ModelSpec,
+    Photo, Predict, Predictor, Tensors, Views, read_tensors,
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -236,6 +236,41 @@ fn frames_are_taken_as_they_are_needed_and_a_bad_one_is_alone() {
         errors.contains("photo 4") && errors.lines().count() == 1,
         "{errors}"
     );
+}
+
+#[test]
+fn features_of_photos_are_the_backbones_and_a_bad_one_is_alone() {
+    let predictor = Predictor::new(&model()).unwrap();
+    // As large as the input, so that nothing is resized.
+    let photos: Vec<Photo> = (0..40)
+        .map(|i| Photo {
+            height: 32,
+            width: if i == 35 { 0 } else { 32 },
+            rgb: (0..32 * 32 * 3)
+                .map(|p| (p * (i + 3) % 251) as u8)
+                .collect(),
+        })
+        .collect();
+    let found: Vec<_> = predictor.features_iter(photos.clone()).collect();
+    assert_eq!(found.len(), 40);
+    for (i, row) in found.into_iter().enumerate() {
+        if i == 35 {
+            assert!(row.unwrap_err().to_string().starts_with("photo 36: "));
+            continue;
+        }
+        let mut planes = vec![0f32; 3 * 32 * 32];
+        let spec = predictor.input();
+        spec.normalise_into(&photos[i].rgb, &mut planes).unwrap();
+        let image = Tensor::from_vec(planes, (1, 3, 32, 32), &Device::Cpu).unwrap();
+        let alone = predictor.model().features(&image, Mode::Eval).unwrap();
+        let alone: Vec<f32> = alone.flatten_all().unwrap().to_vec1().unwrap();
+        let row = row.unwrap();
+        assert_eq!(row.len(), 1280);
+        let off = row.iter().zip(&alone).map(|(a, b)| (a - b).abs());
+        assert!(off.fold(0.0, f32::max) < 1e-4);
+    }
+    let none: [Photo; 0] = [];
+    assert_eq!(predictor.features_iter(none).count(), 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod data;
 mod decide;
 mod demo;
 mod ensemble;
+mod evaluate;
 mod experiment;
 mod explain;
 mod export;
@@ -25,6 +26,7 @@ mod init;
 mod kept;
 mod label;
 pub mod load;
+mod merge;
 mod model;
 mod output;
 pub mod portraits;
@@ -33,6 +35,7 @@ mod report;
 mod run_data;
 #[cfg(feature = "serve")]
 mod serve;
+mod shards;
 mod sides;
 mod soup;
 mod stop;
@@ -71,7 +74,7 @@ enum Command {
     /// Fine-tune; everything is written to a run folder.
     Train(train::Train),
     /// Score a model on labelled photos.
-    Evaluate(model::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Train variants of a baseline over folds of persons and seeds, and compare them.
     Experiment(experiment::Experiment),
     /// Make a page of a run, or of several side by side: curves, confusions, errors, and the photos behind every count.
@@ -90,6 +93,8 @@ enum Command {
     Explain(explain::Explain),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
+    /// Put the files of all shards of predict or evaluate together, into what the command alone would have written.
+    Merge(merge::Merge),
     /// Answer over HTTP: photos in, predictions as JSON out.
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
@@ -186,6 +191,7 @@ pub fn main() -> ExitCode {
         Command::Label(c) => c.run(),
         Command::Explain(c) => c.run(),
         Command::Predict(c) => c.run(),
+        Command::Merge(c) => c.run(),
         #[cfg(feature = "serve")]
         Command::Serve(c) => c.run(),
         Command::Inspect(c) => c.run(),

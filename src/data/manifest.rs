@@ -22,15 +22,17 @@ pub(crate) fn read_manifest(
     heads: &[HeadSpec],
     naming: Naming,
 ) -> Result<(Vec<Sample>, Vec<Fault>)> {
-    let mut table = Table::read(path, source)?;
-    let photo = photo_column(&table, naming)?;
-    let columns = Columns::find(&table, heads, &[], naming)?;
+    let bytes = crate::io::read::bytes(path, crate::io::read::LISTING)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut samples = Vec::new();
-    for row in std::mem::take(&mut table.rows) {
-        let (values, person, split) = columns.parse(&mut table, &row, heads, &[]);
+    let begin = |table: &Table| {
+        let photo = photo_column(table, naming)?;
+        Ok((photo, Columns::find(table, heads, &[], naming)?))
+    };
+    let (table, _) = Table::walk(&bytes, path, source, begin, |table, (photo, columns), row| {
+        let (values, person, split) = columns.parse(table, &row, heads, &[]);
         let name = photo.path(&row).unwrap_or_else(|| {
-            let title = photo.title(&table);
+            let title = photo.title(table);
             let message = format!("column `{title}`: a photo is needed, found an empty cell");
             table.fault(row.line, message);
             String::new()
@@ -46,7 +48,7 @@ pub(crate) fn read_manifest(
                 source,
             });
         }
-    }
+    })?;
     Ok((samples, table.faults))
 }
 

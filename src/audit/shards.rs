@@ -58,7 +58,9 @@ pub(crate) fn keep_features(
         augment: train.augment,
     });
     let augmented = augmented.map(|view| features.view(view));
-    let views: Vec<usize> = std::iter::once(plain).chain(augmented.collect::<Vec<_>>()).collect();
+    let views: Vec<usize> = std::iter::once(plain)
+        .chain(augmented.collect::<Vec<_>>())
+        .collect();
     let of_photo = |view: usize| fingerprints.iter().map(move |photo| Key(*photo, view));
     let wanted = views.iter().flat_map(|view| of_photo(*view).zip(&photos));
     let wanted: Vec<(Key, &NamedPhoto)> = wanted.collect();

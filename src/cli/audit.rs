@@ -214,10 +214,14 @@ impl Audit {
         let photos = dataset.samples.len();
         let out = self.out.display();
         Ok(if whole {
-            say(format!("shard {shard}: the features of {photos} photos are kept in {out}"));
+            say(format!(
+                "shard {shard}: the features of {photos} photos are kept in {out}"
+            ));
             ExitCode::SUCCESS
         } else {
-            say(format!("stopped; start the same command again to go on in {out}"));
+            say(format!(
+                "stopped; start the same command again to go on in {out}"
+            ));
             ExitCode::from(130)
         })
     }

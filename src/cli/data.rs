@@ -65,11 +65,18 @@ impl Check {
         let names = &config.model.columns;
         let progress = Mutex::new(Progress::new("check"));
         let photos = !self.rows_only;
-        let report = check(&self.data, names, &spec, &corrections, photos, &|done, of| {
-            if let Ok(mut progress) = progress.try_lock() {
-                progress.show(done, of);
-            }
-        })?;
+        let report = check(
+            &self.data,
+            names,
+            &spec,
+            &corrections,
+            photos,
+            &|done, of| {
+                if let Ok(mut progress) = progress.try_lock() {
+                    progress.show(done, of);
+                }
+            },
+        )?;
         if let Ok(progress) = progress.lock() {
             progress.end();
         }

@@ -119,7 +119,11 @@ impl Evaluate {
             rows.iter().try_for_each(put)?;
             Ok(0)
         })?;
-        note(format!("shard {shard} of {}: {}", out.display(), path.display()));
+        note(format!(
+            "shard {shard} of {}: {}",
+            out.display(),
+            path.display()
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -31,6 +31,7 @@ mod model;
 mod output;
 pub mod portraits;
 mod predict;
+mod prediction_row;
 mod report;
 mod run_data;
 #[cfg(feature = "serve")]

@@ -2,14 +2,12 @@
 
 use super::kept::Kept;
 use super::output::{Progress, say};
+use super::prediction_row::More;
 use super::shards::{model_fingerprint, work};
 use super::sides::list;
 use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
-use crate::eval::predictions::{
-    group_cells, group_header, label_cell, number_cells, number_header,
-};
 use crate::input::find_images;
 use crate::io::lock::OutputLock;
 use crate::io::table::csv_line;
@@ -251,7 +249,11 @@ impl Predict {
         let path = shard::path_of(out, shard);
         let _lock = OutputLock::take(&path)?;
         let faults = shard::write(&path, shard, work, rows)?;
-        note(format!("shard {shard} of {}: {}", out.display(), path.display()));
+        note(format!(
+            "shard {shard} of {}: {}",
+            out.display(),
+            path.display()
+        ));
         Ok(faults)
     }
 }
@@ -281,58 +283,5 @@ impl Models {
         }
         let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
         self.ensemble.predict_all(&photos)
-    }
-}
-
-/// Columns that only some models have.
-struct More {
-    abstains: bool,
-    novelty: bool,
-}
-
-impl More {
-    fn of(ensemble: &Ensemble) -> Self {
-        let mut members = ensemble.members().iter().map(|m| m.description());
-        let abstains = members.clone().any(|d| d.decision.min_confidence > 0.0);
-        let novelty = members.all(|d| d.novelty.is_some());
-        Self { abstains, novelty }
-    }
-
-    fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
-        let taxonomy = ensemble.taxonomy();
-        let numbers = ensemble.numbers();
-        let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
-        for (i, head) in taxonomy.heads().iter().enumerate() {
-            cells.push(head.clone());
-            cells.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
-            if numbers[i] {
-                cells.extend(number_header(head));
-            }
-            cells.extend(group_header(taxonomy, i));
-        }
-        for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
-            if has {
-                cells.push(name.into());
-            }
-        }
-        csv_line(&cells)
-    }
-
-    fn row(&self, path: &str, p: &Prediction) -> crate::Result<String> {
-        let (class, prob) = (p.class.to_string(), format!("{:.6}", p.prob));
-        let mut cells = vec![path.into(), class, p.name.clone(), prob];
-        for head in &p.heads {
-            cells.push(label_cell(head));
-            cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
-            cells.extend(number_cells(head));
-            cells.extend(group_cells(head));
-        }
-        if self.abstains {
-            cells.push(p.abstains.to_string());
-        }
-        if self.novelty {
-            cells.push(format!("{:.4}", p.novelty.unwrap_or_default()));
-        }
-        csv_line(&cells)
     }
 }

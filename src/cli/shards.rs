@@ -30,7 +30,7 @@ pub(super) fn work(
 /// What tells a model, or those that the manifest of an ensemble names, from others, whatever it is called; with the views of a
 /// photo that it is asked for.
 pub(super) fn model_fingerprint(model: &Path, views: Option<Views>) -> Result<String> {
-    let of_file = |path: &Path| {
+    let of_file = |path: &Path| -> Result<String> {
         let (mut file, _) = crate::io::read::open(path)?;
         let hash = copy(&mut file, &mut std::io::sink());
         Ok(hexadecimal(hash.map_err(|e| Error::io("read", path, e))?))

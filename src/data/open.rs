@@ -120,7 +120,12 @@ impl Dataset {
                 }
             };
             dataset.sources.push(listing);
-            dataset.samples.extend(samples);
+            // The first are not copied: there may be millions.
+            if dataset.samples.is_empty() {
+                dataset.samples = samples;
+            } else {
+                dataset.samples.extend(samples);
+            }
             faults.extend(new);
         }
         faults.extend(dataset.leave_out_repeated());

@@ -275,9 +275,7 @@ fn divide(
         // that a rare label weighs as much as a common one.
         let need = |part: usize| -> f64 {
             let lacks = |c: usize, n: f64| parts[part] * (placed[c] + n) - have[part][c];
-            let needs = counts
-                .iter()
-                .map(|(c, n)| n * lacks(*c, *n) / totals[*c]);
+            let needs = counts.iter().map(|(c, n)| n * lacks(*c, *n) / totals[*c]);
             needs.sum()
         };
         let mut best = (0, f64::NEG_INFINITY);

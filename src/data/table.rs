@@ -93,13 +93,14 @@ impl Table {
             line += count_lines(&text.as_bytes()[counted..start]);
             counted = start;
             let cells: Vec<String> = record.iter().map(str::to_string).collect();
-            match (&mut with, begin.take()) {
-                (None, Some(begin)) => {
-                    table.header = cells.iter().map(|c| c.trim().to_string()).collect();
-                    table.check_header()?;
-                    with = Some(begin(&table)?);
-                }
-                (Some(with), _) if cells.len() == table.header.len() => {
+            if let Some(begin) = begin.take() {
+                table.header = cells.iter().map(|c| c.trim().to_string()).collect();
+                table.check_header()?;
+                with = Some(begin(&table)?);
+                continue;
+            }
+            match &mut with {
+                Some(with) if cells.len() == table.header.len() => {
                     take(&mut table, with, Row { line, cells });
                 }
                 _ => {
@@ -112,21 +113,17 @@ impl Table {
                 }
             }
         }
-        let with = with.ok_or_else(|| {
-            whole(
-                None,
-                "a header line is needed, the file is empty".into(),
-            )
-        })?;
+        let with =
+            with.ok_or_else(|| whole(None, "a header line is needed, the file is empty".into()))?;
         Ok((table, with))
     }
 
     fn check_header(&self) -> Result<()> {
         for (i, name) in self.header.iter().enumerate() {
             if self.header[..i].contains(name) {
-                return Err(self.header_error(format!(
-                    "each column is named once, found `{name}` twice"
-                )));
+                return Err(
+                    self.header_error(format!("each column is named once, found `{name}` twice"))
+                );
             }
         }
         Ok(())

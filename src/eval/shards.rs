@@ -31,7 +31,10 @@ pub(crate) fn rows(
     (predictions, scored): Judged,
 ) -> Result<Vec<Value>> {
     let sure = sure(taxonomy, dataset, indices, &predictions);
-    let photos = indices.iter().zip(&predictions).zip(scored.into_iter().zip(sure));
+    let photos = indices
+        .iter()
+        .zip(&predictions)
+        .zip(scored.into_iter().zip(sure));
     let rows = photos.map(|((i, prediction), (scored, sure))| {
         let of_photo = Row {
             line: csv_line(row(taxonomy, dataset, *i, prediction))?,

@@ -194,11 +194,7 @@ fn difference(first: &Work, other: &Work) -> Option<(String, String, String)> {
             short(&a.model),
             short(&b.model),
         ),
-        (
-            "as many photos",
-            a.photos.to_string(),
-            b.photos.to_string(),
-        ),
+        ("as many photos", a.photos.to_string(), b.photos.to_string()),
         (
             "the list of photos (by its SHA-256)",
             short(&a.list),

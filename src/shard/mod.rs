@@ -74,7 +74,14 @@ mod tests {
 
     #[test]
     fn each_thing_is_in_one_shard_and_the_shards_follow_one_another() {
-        for (count, of) in [(0, 3), (1, 1), (10, 3), (3, 7), (100, 7), (usize::MAX, 1000)] {
+        for (count, of) in [
+            (0, 3),
+            (1, 1),
+            (10, 3),
+            (3, 7),
+            (100, 7),
+            (usize::MAX, 1000),
+        ] {
             let mut end = 0;
             for number in 1..=of {
                 let part = Shard { number, of }.range(count);
@@ -90,8 +97,22 @@ mod tests {
     fn what_is_no_shard_is_said() {
         assert_eq!("2/7".parse(), Ok(Shard { number: 2, of: 7 }));
         for text in [
-            "0/3", "4/3", "1/0", "", "/", "1", "1/", "/1", "a/b", "-1/3", "+1/3", "1/3/3", " 1/3",
-            "1.0/3", "1/99999999999999999999999", "1/1000001",
+            "0/3",
+            "4/3",
+            "1/0",
+            "",
+            "/",
+            "1",
+            "1/",
+            "/1",
+            "a/b",
+            "-1/3",
+            "+1/3",
+            "1/3/3",
+            " 1/3",
+            "1.0/3",
+            "1/99999999999999999999999",
+            "1/1000001",
         ] {
             let error = text.parse::<Shard>().unwrap_err();
             assert!(error.contains("shard"), "{text}: {error}");

@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::{Layout, ModelSpec};
 use crate::model_file::Tensors;
-use candle_core::{Device, Tensor};
-use file::{Header, Mapped};
 #[cfg(feature = "audit")]
 pub(crate) use adopt::{folder_of_shard, shard_folders};
+use candle_core::{Device, Tensor};
+use file::{Header, Mapped};
 pub(crate) use fingerprint::Fingerprint;
 use photos::Photos;
 use serde::{Deserialize, Serialize};

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// Arguments of `hydranet merge`.
 #[derive(Args)]
 #[command(
-    after_help = "Experiments, health and audits need no merge: the same command without --shard goes on from what the shards left in its folder."
+    after_help = "Experiments and audits need no merge: the same command without --shard goes on from what the shards left in its folder, and that of health does with --merge."
 )]
 pub(crate) struct Merge {
     /// What was given to the shards as --out or --result.

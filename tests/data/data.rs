@@ -767,3 +767,29 @@ fn a_fingerprint_is_that_of_the_sorted_lines_whatever_the_names_are() {
         assert_eq!(dataset.fingerprint(), expected, "{names:?}");
     }
 }
+
+#[test]
+fn rows_are_checked_without_their_photos() {
+    let dir = TempDir::new().unwrap();
+    let listing = dir.path().join("photos.csv");
+    let rows = "path,mask\na.jpg,worn\nb.jpg,odd\nc.jpg,worn\na.jpg,worn\n";
+    std::fs::write(&listing, rows).unwrap();
+    let look = |photos: bool| {
+        let (columns, none) = (BTreeMap::new(), Corrections::default());
+        check(
+            std::slice::from_ref(&listing),
+            &columns,
+            &spec(),
+            &none,
+            photos,
+            &|_, _| (),
+        )
+        .unwrap()
+    };
+    let report = look(false);
+    let lines: Vec<_> = report.faults.iter().map(|f| f.row).collect();
+    assert_eq!(lines, [Some(3), Some(5)], "{report}");
+    assert_eq!((report.photos, report.sizes), (2, None));
+    // None of the photos is there.
+    assert_eq!(look(true).faults.len(), 4);
+}

@@ -63,6 +63,7 @@
 //! | `tensors` | named tensors: read, written, fingerprinted, held against what a model asks for |
 //! | [`tape`] | a network as one operator, over the kernels |
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
+//! | `shard` | a part of some work, its file, and the files of all put together |
 //! | `random` | the seeded generator and its keys |
 //! | `io`, `error` | files read with bounds and written whole; the one error, with the names, hints and escapes of its messages |
 //!
@@ -121,6 +122,8 @@ mod random;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "train")]
+mod shard;
 pub mod tape;
 mod taxonomy;
 mod tensors;

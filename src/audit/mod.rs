@@ -20,6 +20,7 @@ mod question;
 mod report;
 mod retrain;
 mod run;
+mod shards;
 mod table;
 
 pub use confident::{Given, Quality, Rule};
@@ -29,6 +30,7 @@ pub(crate) use persons::PersonHead;
 pub(crate) use question::Question;
 pub(crate) use report::Audit;
 pub(crate) use run::{AuditConfig, run};
+pub(crate) use shards::keep_features;
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/audit/mod.rs"]

@@ -10,6 +10,7 @@ use super::persons::{Agreement, Votes, person_scores, persons, votes};
 use super::question::{Question, known};
 use super::report::Audit;
 use super::retrain::{Suspicion, retrain};
+use super::shards::adopt_features;
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::error::{Error, Result};
@@ -68,7 +69,7 @@ pub struct Audited {
 /// part.
 ///
 /// Runs are kept in `out/runs` until the audit is done, and gone on with if it is started again; features of a frozen backbone in
-/// `out/features`, unless the configuration says where.
+/// `out/features`, unless the configuration says where, and those that shards have kept there are taken over.
 ///
 /// # Errors
 /// [`Error::Invalid`] for folds, as [`split::folds`]; [`Error::UnknownName`] for a head that agrees; anything from reading,
@@ -107,6 +108,7 @@ pub fn run(
         stop,
         on_event,
     };
+    adopt_features(config, &trainer.weights, &trainer.cache)?;
     let runs = trainer.runs.clone();
     std::fs::create_dir_all(&runs).map_err(|e| Error::io("create", &runs, e))?;
     let noisy = match options.inject {

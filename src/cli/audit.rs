@@ -7,12 +7,13 @@ use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl
 use super::terminal::note;
 use crate::Error;
 use crate::audit::confident::{Quality, Rule};
-use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, load_config, run};
+use crate::audit::{AuditConfig, Event, Flip, Injection, Unit, keep_features, load_config, run};
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
 use crate::data::seen::check_held_out;
 use crate::report::audit::{Page, PageConfig};
-use crate::train::config::seen_by_weights;
+use crate::shard::Shard;
+use crate::train::config::{Config, seen_by_weights};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +79,10 @@ pub(crate) struct Audit {
     /// Corrections to apply, in TOML or CSV, after those of `train.corrections`; may be given several times.
     #[arg(long, value_name = "FILE")]
     corrections: Vec<PathBuf>,
+    /// Compute the features of the I-th of N parts of the photos only, and keep them in --out: the same command without --shard
+    /// goes on from them.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
 impl Audit {
@@ -94,6 +99,11 @@ impl Audit {
         let corrections = Corrections::read(&config.train.corrections)?;
         show_corrections(&corrections.apply(&mut dataset)?);
         check_held_out(&dataset, seen_by_weights(&config, &from.heads)?)?;
+        if let Some(shard) = self.shard {
+            let mine = shard.range(dataset.samples.len());
+            dataset.samples = dataset.samples[mine].to_vec();
+            dataset.skipped.clear();
+        }
         if !take_out_broken(
             &mut dataset,
             &spec.input,
@@ -102,6 +112,9 @@ impl Audit {
         )? {
             say("stopped before the audit began");
             return Ok(ExitCode::from(130));
+        }
+        if let Some(shard) = self.shard {
+            return self.keep(&config, &dataset, shard);
         }
         let options = AuditConfig {
             folds: self.folds,
@@ -187,6 +200,30 @@ impl Audit {
             self.out.join("suspects.csv").display()
         ));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Audit {
+    /// Keeps the features of the photos of a shard.
+    fn keep(&self, config: &Config, dataset: &Dataset, shard: Shard) -> crate::Result<ExitCode> {
+        let mut progress = Progress::new("features");
+        let mut tell = |done, of| progress.show(done, of);
+        let (heads, to) = (&self.config.heads, (shard, self.out.as_path()));
+        let whole = keep_features(config, heads, dataset, to, stop_on_ctrl_c(), &mut tell)?;
+        progress.end();
+        let photos = dataset.samples.len();
+        let out = self.out.display();
+        Ok(if whole {
+            say(format!(
+                "shard {shard}: the features of {photos} photos are kept in {out}"
+            ));
+            ExitCode::SUCCESS
+        } else {
+            say(format!(
+                "stopped; start the same command again to go on in {out}"
+            ));
+            ExitCode::from(130)
+        })
     }
 }
 

@@ -177,5 +177,5 @@ pub fn prediction_json(prediction: &crate::Prediction, path: Option<&str>) -> St
 
 /// What `hydranet predict` calls the columns of the table that it prints of these models' predictions.
 pub fn prediction_columns(models: &crate::Ensemble) -> Vec<String> {
-    super::predict::columns(models)
+    super::prediction_row::columns(models)
 }

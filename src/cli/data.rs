@@ -45,6 +45,9 @@ pub(crate) struct Check {
         requires = "show"
     )]
     out: PathBuf,
+    /// Check the rows and divide them, and open no photo: what to begin with where there are millions.
+    #[arg(long, conflicts_with = "show")]
+    rows_only: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -62,11 +65,19 @@ impl Check {
         let spec = config.model_spec()?;
         let names = &config.model.columns;
         let progress = Mutex::new(Progress::new("check"));
-        let report = check(&self.data, names, &spec, &corrections, &|done, of| {
-            if let Ok(mut progress) = progress.try_lock() {
-                progress.show(done, of);
-            }
-        })?;
+        let photos = !self.rows_only;
+        let report = check(
+            &self.data,
+            names,
+            &spec,
+            &corrections,
+            photos,
+            &|done, of| {
+                if let Ok(mut progress) = progress.try_lock() {
+                    progress.show(done, of);
+                }
+            },
+        )?;
         if let Ok(progress) = progress.lock() {
             progress.end();
         }

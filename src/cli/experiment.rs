@@ -10,6 +10,7 @@ use crate::experiment::{
 };
 use crate::io::write_atomically;
 use crate::report::figure::differences;
+use crate::shard::Shard;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,6 +39,9 @@ pub(crate) struct Experiment {
     /// Print the variants and count the runs; do nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Do every N-th run only, from the I-th on, beside other workers in the same --out; the last to end writes the tables.
+    #[arg(long, value_name = "I/N", conflicts_with = "dry_run")]
+    shard: Option<Shard>,
 }
 
 /// A time that a clock can count.
@@ -67,6 +71,7 @@ impl Experiment {
             return Ok(ExitCode::from(130));
         };
         plan.minutes = self.minutes.or(plan.minutes);
+        plan.shard = self.shard;
         for (place, variant) in plan.variants.iter().enumerate() {
             // What is as with the baseline was said there.
             let files = |v: &Variant| v.config.train.corrections.clone();
@@ -82,6 +87,7 @@ impl Experiment {
             }
         };
         let mut progress = Progress::new("experiment");
+        let mut drawn = Ok(());
         let mut shown: (Vec<String>, (usize, usize)) = Default::default();
         let outcome = run(&plan, out, &stop_on_ctrl_c(), &mut |event| match event {
             Event::Begin {
@@ -115,14 +121,15 @@ impl Experiment {
                 let seconds = record.seconds;
                 progress.line(&format!("held out: {}; {seconds:.0} s", figures.join(", ")));
             }
+            Event::Compared(comparison) => drawn = draw(comparison, out),
         });
         progress.end();
         let outcome = outcome?;
+        drawn?;
         if let Some(comparison) = &outcome.comparison {
-            draw(comparison, out)?;
             say(comparison);
         }
-        show_states(&outcome);
+        self.show_states(&outcome);
         say(format!(
             "results  {}, results.json, results.svg",
             out.join("results.csv").display()
@@ -132,6 +139,29 @@ impl Experiment {
         } else {
             ExitCode::SUCCESS
         })
+    }
+
+    fn show_states(&self, outcome: &Outcome) {
+        let count = |state: State| outcome.runs.iter().filter(|r| r.state == state).count();
+        // Others may be at work on them.
+        let begun = match self.shard {
+            Some(_) => "begun",
+            None => "stopped on the way",
+        };
+        let words = [
+            (State::Done, "done"),
+            (State::Failed, "failed"),
+            (State::Stopped, begun),
+            (State::ToDo, "to do"),
+            (State::NoTime, "not begun for want of time"),
+            (State::GivenUp, "given up"),
+        ];
+        let parts: Vec<String> = words
+            .iter()
+            .filter(|(state, _)| count(*state) > 0)
+            .map(|(state, word)| format!("{} {word}", count(*state)))
+            .collect();
+        say(format!("{} runs: {}", outcome.runs.len(), parts.join(", ")));
     }
 }
 
@@ -154,24 +184,6 @@ fn show_plan(plan: &Plan) {
         plan.folds,
         plan.runs.len() / plan.variants.len() / plan.folds
     ));
-}
-
-fn show_states(outcome: &Outcome) {
-    let count = |state: State| outcome.runs.iter().filter(|r| r.state == state).count();
-    let words = [
-        (State::Done, "done"),
-        (State::Failed, "failed"),
-        (State::Stopped, "stopped on the way"),
-        (State::ToDo, "to do"),
-        (State::NoTime, "not begun for want of time"),
-        (State::GivenUp, "given up"),
-    ];
-    let parts: Vec<String> = words
-        .iter()
-        .filter(|(state, _)| count(*state) > 0)
-        .map(|(state, word)| format!("{} {word}", count(*state)))
-        .collect();
-    say(format!("{} runs: {}", outcome.runs.len(), parts.join(", ")));
 }
 
 /// Arguments of `hydranet compare`.

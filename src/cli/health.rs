@@ -2,14 +2,19 @@
 
 use super::ConfigArgs;
 use super::output::{Progress, say, say_json, show_corrections};
+use super::shards::{model_fingerprint, work};
 use super::sides::DataArgs;
 use super::terminal::note;
-use crate::ModelFile;
-use crate::audit::health::{HealthConfig, Looker, health};
+use crate::audit::health::{HealthConfig, Looker, health, health_of, look_at};
 use crate::data::dataset::Dataset;
+use crate::io::lock::OutputLock;
 use crate::report::audit::{Page, PageConfig};
+use crate::shard::{self, Shard};
+use crate::tensors::hash::of_tensors;
 use crate::train::config::load_weights;
+use crate::{Error, ModelFile};
 use clap::Args;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,14 +43,25 @@ pub(crate) struct Health {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Look at the I-th of N parts of the photos only, and write what was read into a file in --out.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Take what all shards have read from their files in --out, in place of looking at the photos.
+    #[arg(long, conflicts_with = "shard")]
+    merge: bool,
 }
+
+/// What its shards are files of.
+const COMMAND: &str = "health";
 
 impl Health {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let limits = HealthConfig::with(&self.limits)?;
+        let mut model = String::new();
         let (spec, dataset, looker) = match &self.model {
             Some(path) => {
                 let file = ModelFile::read(path)?;
+                model = model_fingerprint(path, None)?;
                 let (dataset, _) = self.data.open(&[&file.description])?;
                 let looker = Looker::trained(&file)?;
                 (file.description.model, dataset, Some(looker))
@@ -59,6 +75,7 @@ impl Health {
                     None => None,
                     Some(_) => {
                         let weights = load_weights(&config, &self.config.heads)?;
+                        model = of_tensors(&weights, "backbone.")?;
                         Some(Looker::pretrained(&config, weights)?)
                     }
                 };
@@ -75,14 +92,31 @@ impl Health {
             }
         };
         let taxonomy = spec.taxonomy()?;
+        let names = dataset.samples.iter();
+        let names = names.map(|s| format!("{} {:?} {:?}", s.source, s.row, s.name));
+        let asked = json!({"looks": looker.as_ref().map(|l| l.asks(&limits))});
+        let work = work(COMMAND, model, names, asked);
+        let shards = self.out.join(COMMAND);
         let mut progress = Progress::new("health");
-        let report = health(
-            &dataset,
-            &taxonomy,
-            looker.as_ref(),
-            &limits,
-            &mut |done, of| progress.show(done, of),
-        )?;
+        let mut tell = |done, of| progress.show(done, of);
+        if let Some(shard) = self.shard {
+            std::fs::create_dir_all(&self.out).map_err(|e| Error::io("create", &self.out, e))?;
+            let path = shard::path_of(&shards, shard);
+            let _lock = OutputLock::take(&path)?;
+            shard::write(&path, shard, &work, |put| {
+                look_at(&dataset, shard, looker.as_ref(), &limits, put, &mut tell)
+            })?;
+            progress.end();
+            note(format!("shard {shard} of health: {}", path.display()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let report = if self.merge {
+            let joined = shard::join(&shards, &[])?;
+            joined.check(&work)?;
+            health_of(&joined, &dataset, &taxonomy, &limits)?
+        } else {
+            health(&dataset, &taxonomy, looker.as_ref(), &limits, &mut tell)?
+        };
         progress.end();
         report.equal_across_sides.iter().for_each(note);
         report.write(&self.out)?;

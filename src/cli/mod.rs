@@ -13,6 +13,7 @@ mod data;
 mod decide;
 mod demo;
 mod ensemble;
+mod evaluate;
 mod experiment;
 mod explain;
 mod export;
@@ -26,15 +27,18 @@ mod init;
 mod kept;
 mod label;
 pub mod load;
+mod merge;
 mod model;
 mod output;
 pub mod portraits;
 mod predict;
+mod prediction_row;
 mod recipe;
 mod report;
 mod run_data;
 #[cfg(feature = "serve")]
 mod serve;
+mod shards;
 mod sides;
 mod soup;
 mod stop;
@@ -73,7 +77,7 @@ enum Command {
     /// Fine-tune; everything is written to a run folder.
     Train(train::Train),
     /// Score a model on labelled photos.
-    Evaluate(model::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Train variants of a baseline over folds of persons and seeds, and compare them.
     Experiment(experiment::Experiment),
     /// Make a page of a run, or of several side by side: curves, confusions, errors, and the photos behind every count.
@@ -92,6 +96,8 @@ enum Command {
     Explain(explain::Explain),
     /// Predict the final class of photos, folders or a listing.
     Predict(predict::Predict),
+    /// Put the files of all shards of predict or evaluate together, into what the command alone would have written.
+    Merge(merge::Merge),
     /// Answer over HTTP: photos in, predictions as JSON out.
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
@@ -203,6 +209,7 @@ impl Command {
             Self::Label(c) => c.run(),
             Self::Explain(c) => c.run(),
             Self::Predict(c) => c.run(),
+            Self::Merge(c) => c.run(),
             #[cfg(feature = "serve")]
             Self::Serve(c) => c.run(),
             Self::Inspect(c) => c.run(),

@@ -2,17 +2,21 @@
 
 use super::kept::Kept;
 use super::output::{Progress, say};
+use super::prediction_row::More;
+use super::shards::{model_fingerprint, work};
 use super::sides::list;
 use super::terminal::{note, say_data};
 use super::views::ViewArgs;
 use crate::data::person_folder;
-use crate::eval::predictions::{
-    group_cells, group_header, label_cell, number_cells, number_header,
-};
 use crate::input::find_images;
-use crate::io::table::to_csv;
+use crate::io::lock::OutputLock;
+use crate::io::table::csv_line;
+use crate::io::write_atomically_by;
+use crate::shard::{self, Shard};
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};
 use clap::Args;
+use serde_json::json;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,6 +25,7 @@ const BATCH: usize = 32;
 
 /// Arguments of `hydranet predict`.
 #[derive(Args)]
+#[command(group(clap::ArgGroup::new("written").args(["out", "result"])))]
 pub(crate) struct Predict {
     /// The model file, or the manifest of an ensemble.
     #[arg(long, value_name = "FILE")]
@@ -47,7 +52,19 @@ pub(crate) struct Predict {
     /// Print one JSON object a line instead of CSV.
     #[arg(long)]
     json: bool,
+    /// Write the predictions there instead of printing them.
+    #[arg(long, conflicts_with = "listing", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Predict the I-th of N parts of the photos only, and write a file beside --out or --result from which `merge` puts all
+    /// together.
+    #[arg(long, value_name = "I/N", requires = "written")]
+    shard: Option<Shard>,
 }
+
+/// What the shards of `--listing` are merged as.
+pub(super) const ANSWERS: &str = "predict --listing";
+/// What the shards of other predictions are merged as.
+pub(super) const PREDICTIONS: &str = "predict";
 
 impl Predict {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
@@ -72,28 +89,52 @@ impl Predict {
             .images
             .clone()
             .unwrap_or_else(|| listing.with_file_name("images"));
+        models.kept = Kept::beside(&self.model, &models.ensemble, names.len());
+        let Some(shard) = self.shard else {
+            let mut answers = Vec::with_capacity(names.len());
+            let faults = self.answers(models, &folder, &names, &mut |class| {
+                answers.push(class);
+                Ok(())
+            })?;
+            person_folder::write_result(result, &names, &answers)?;
+            say(answered(names.len(), result, faults));
+            return Ok(faults);
+        };
+        let options = json!({"title": person_folder::RESULT.join(",")});
+        let work = work(ANSWERS, self.model()?, &names, options);
+        self.write_shard(shard, result, &work, |put| {
+            let mine = &names[shard.range(names.len())];
+            let mut next = mine.iter();
+            self.answers(models, &folder, mine, &mut |class| match next.next() {
+                Some(name) => put(&csv_line([name, &class.to_string()])?.into()),
+                None => Ok(()),
+            })
+        })
+    }
+
+    /// The class of each photo of a listing, 0 of one that cannot be read; gives the number of these.
+    fn answers(
+        &self,
+        models: &mut Models,
+        folder: &Path,
+        names: &[String],
+        take: &mut dyn FnMut(usize) -> crate::Result<()>,
+    ) -> crate::Result<usize> {
         let paths: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).collect();
-        models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
-        let mut answers = Vec::with_capacity(names.len());
-        let mut faults = 0;
+        let (mut done, mut faults) = (0, 0);
         let mut progress = Progress::new("predict");
         for part in paths.chunks(BATCH) {
             for outcome in models.predict_all(part)? {
-                answers.push(outcome.map(|p| p.class).unwrap_or_else(|e| {
+                take(outcome.map(|p| p.class).unwrap_or_else(|e| {
                     faults += 1;
                     progress.line(&format!("error: {e:#}; answered with class 0"));
                     0
-                }));
+                }))?;
+                done += 1;
             }
-            progress.show(answers.len(), paths.len());
+            progress.show(done, paths.len());
         }
         progress.end();
-        person_folder::write_result(result, &names, &answers)?;
-        say(format!(
-            "{} photos answered in {}, {faults} unreadable",
-            names.len(),
-            result.display()
-        ));
         Ok(faults)
     }
 
@@ -123,16 +164,60 @@ impl Predict {
         }
         models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
         let more = More::of(&models.ensemble);
-        if !self.json {
-            say_data(&line(more.columns(&models.ensemble))?);
+        let title = match self.json {
+            true => None,
+            false => Some(more.header(&models.ensemble)?),
+        };
+        match (&self.out, self.shard) {
+            (Some(out), Some(shard)) => {
+                let mine = &paths[shard.range(paths.len())];
+                let names = paths.iter().map(|p| p.as_os_str().as_encoded_bytes());
+                let work = work(PREDICTIONS, self.model()?, names, json!({"title": title}));
+                self.write_shard(shard, out, &work, |put| {
+                    self.rows(models, &more, mine, &mut |row| put(&row.into()))
+                })
+            }
+            (Some(out), None) => {
+                let _lock = OutputLock::take(out)?;
+                let mut faults = 0;
+                write_atomically_by(out, |file| {
+                    let mut put = |row: String| {
+                        writeln!(file, "{row}").map_err(|e| Error::io("write", out, e))
+                    };
+                    title.map_or(Ok(()), &mut put)?;
+                    faults = self.rows(models, &more, &paths, &mut put)?;
+                    Ok(())
+                })?;
+                Ok(faults)
+            }
+            (None, _) => {
+                title.iter().for_each(|title| say_data(title));
+                self.rows(models, &more, &paths, &mut |row| {
+                    match self.json {
+                        true => say(row),
+                        false => say_data(&row),
+                    }
+                    Ok(())
+                })
+            }
         }
+    }
+
+    /// A line of each photo that can be read, in JSON or CSV; gives the number of those that cannot.
+    fn rows(
+        &self,
+        models: &mut Models,
+        more: &More,
+        paths: &[PathBuf],
+        take: &mut dyn FnMut(String) -> crate::Result<()>,
+    ) -> crate::Result<usize> {
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
             for (path, outcome) in part.iter().zip(models.predict_all(part)?) {
                 let path = path.display().to_string();
                 match outcome {
-                    Ok(p) if self.json => say(p.to_json(Some(&path))),
-                    Ok(p) => say_data(&more.row(&path, &p)?),
+                    Ok(p) if self.json => take(p.to_json(Some(&path)))?,
+                    Ok(p) => take(more.row(&path, &p)?)?,
                     Err(e) => {
                         faults += 1;
                         note(format!("error: {e:#}"));
@@ -141,13 +226,47 @@ impl Predict {
             }
         }
         if faults > 0 {
-            note(format!(
-                "{faults} of {} photos could not be read",
-                paths.len()
-            ));
+            note(unread(faults, paths.len()));
         }
         Ok(faults)
     }
+
+    /// What tells the models, seen as the arguments say, from others.
+    fn model(&self) -> crate::Result<String> {
+        model_fingerprint(&self.model, self.views.views())
+    }
+
+    /// Writes a shard of what will be `out`; gives the number of photos that cannot be read.
+    fn write_shard(
+        &self,
+        shard: Shard,
+        out: &Path,
+        work: &shard::Work,
+        rows: impl FnOnce(
+            &mut dyn FnMut(&serde_json::Value) -> crate::Result<()>,
+        ) -> crate::Result<usize>,
+    ) -> crate::Result<usize> {
+        let path = shard::path_of(out, shard);
+        let _lock = OutputLock::take(&path)?;
+        let faults = shard::write(&path, shard, work, rows)?;
+        note(format!(
+            "shard {shard} of {}: {}",
+            out.display(),
+            path.display()
+        ));
+        Ok(faults)
+    }
+}
+
+/// What is said of a listing that is answered.
+pub(super) fn answered(photos: usize, result: &Path, faults: usize) -> String {
+    let result = result.display();
+    format!("{photos} photos answered in {result}, {faults} unreadable")
+}
+
+/// What is said of photos that could not be read.
+pub(super) fn unread(faults: usize, photos: usize) -> String {
+    format!("{faults} of {photos} photos could not be read")
 }
 
 /// What predicts.
@@ -165,67 +284,4 @@ impl Models {
         let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
         self.ensemble.predict_all(&photos)
     }
-}
-
-/// What the columns of its table are called.
-pub(super) fn columns(models: &Ensemble) -> Vec<String> {
-    More::of(models).columns(models)
-}
-
-/// Columns that only some models have.
-struct More {
-    abstains: bool,
-    novelty: bool,
-}
-
-impl More {
-    fn of(ensemble: &Ensemble) -> Self {
-        let mut members = ensemble.members().iter().map(|m| m.description());
-        let abstains = members.clone().any(|d| d.decision.min_confidence > 0.0);
-        let novelty = members.all(|d| d.novelty.is_some());
-        Self { abstains, novelty }
-    }
-
-    fn columns(&self, ensemble: &Ensemble) -> Vec<String> {
-        let taxonomy = ensemble.taxonomy();
-        let numbers = ensemble.numbers();
-        let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
-        for (i, head) in taxonomy.heads().iter().enumerate() {
-            cells.push(head.clone());
-            cells.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
-            if numbers[i] {
-                cells.extend(number_header(head));
-            }
-            cells.extend(group_header(taxonomy, i));
-        }
-        for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
-            if has {
-                cells.push(name.into());
-            }
-        }
-        cells
-    }
-
-    fn row(&self, path: &str, p: &Prediction) -> crate::Result<String> {
-        let (class, prob) = (p.class.to_string(), format!("{:.6}", p.prob));
-        let mut cells = vec![path.into(), class, p.name.clone(), prob];
-        for head in &p.heads {
-            cells.push(label_cell(head));
-            cells.extend(head.probs.iter().map(|p| format!("{p:.6}")));
-            cells.extend(number_cells(head));
-            cells.extend(group_cells(head));
-        }
-        if self.abstains {
-            cells.push(p.abstains.to_string());
-        }
-        if self.novelty {
-            cells.push(format!("{:.4}", p.novelty.unwrap_or_default()));
-        }
-        line(cells)
-    }
-}
-
-fn line(cells: Vec<String>) -> crate::Result<String> {
-    let table = to_csv(cells, None::<[&str; 0]>)?;
-    Ok(table.trim_end_matches('\n').into())
 }

@@ -1,7 +1,7 @@
 //! `hydranet report`.
 
 use super::columns::ColumnArgs;
-use super::model::Evaluation;
+use super::evaluate::Evaluation;
 use super::output::say;
 use super::run_data::RunData;
 use super::sides::{DataArgs, SplitFiles};

@@ -2,7 +2,7 @@
 
 use super::columns::{ColumnNames, Naming};
 use super::corrections::{Corrections, CorrectionsReport};
-use super::dataset::{Dataset, Fault, Sample, Value, person_key};
+use super::dataset::{Dataset, Fault, Sample, Value};
 use super::faults::by_kind;
 use super::named_photo::NamedPhoto;
 use super::seen::{Content, copies};
@@ -13,10 +13,12 @@ use crate::model::ModelSpec;
 use crate::taxonomy::Taxonomy;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Photos that are looked at before what was seen of them is counted.
+const STRETCH: usize = 1 << 14;
 
 /// How often the labels of one head occur among the usable rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,8 +79,8 @@ impl CheckReport {
     }
 }
 
-/// Reads the listings, applies the corrections, then decodes and prepares every photo on all of rayon's threads. `progress` is
-/// told photos done and photos in all.
+/// Reads the listings, applies the corrections, then, with `photos`, decodes and prepares every photo on all of rayon's threads.
+/// `progress` is told photos done and photos in all.
 ///
 /// # Errors
 /// As [`Dataset::read`], [`Corrections::apply`] and [`InputSpec::validate`]; faults of rows and photos are no errors but part of
@@ -88,6 +90,7 @@ pub(crate) fn check(
     columns: &ColumnNames,
     spec: &ModelSpec,
     corrections: &Corrections,
+    photos: bool,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<CheckReport> {
     let input = &spec.input;
@@ -99,45 +102,46 @@ pub(crate) fn check(
     faults.extend(dataset.contradictions(&taxonomy));
     let done = AtomicUsize::new(0);
     let total = dataset.samples.len();
-    let looked: Vec<std::result::Result<_, Fault>> = dataset
-        .samples
-        .par_iter()
-        .map(|sample| {
-            let looked = open(sample, input);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            looked.map_err(|message| dataset.fault(sample, message))
-        })
-        .collect();
     let mut range: Option<[usize; 4]> = None;
     let mut smaller_than_crop = 0;
-    let mut contents = Vec::with_capacity(total);
-    for looked in looked {
-        let [height, width] = match looked {
-            Ok((size, content)) => {
-                contents.push(Some(content));
-                size
+    let mut contents = Vec::new();
+    // In stretches: what is known of a photo while it is looked at is more than what is kept of millions.
+    let looked_at = match photos {
+        true => &dataset.samples[..],
+        false => &[],
+    };
+    for stretch in looked_at.chunks(STRETCH) {
+        let looked: Vec<std::result::Result<_, Fault>> = stretch
+            .par_iter()
+            .map(|sample| {
+                let looked = open(sample, input);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+                looked.map_err(|message| dataset.fault(sample, message))
+            })
+            .collect();
+        for looked in looked {
+            let [height, width] = match looked {
+                Ok((size, content)) => {
+                    contents.push(Some(content));
+                    size
+                }
+                Err(fault) => {
+                    contents.push(None);
+                    faults.push(fault);
+                    continue;
+                }
+            };
+            let [a, b, c, d] = range.unwrap_or([height, width, height, width]);
+            range = Some([a.min(height), b.min(width), c.max(height), d.max(width)]);
+            if input.crop.is_some_and(|[h, w]| height < h || width < w) {
+                smaller_than_crop += 1;
             }
-            Err(fault) => {
-                contents.push(None);
-                faults.push(fault);
-                continue;
-            }
-        };
-        let [a, b, c, d] = range.unwrap_or([height, width, height, width]);
-        range = Some([a.min(height), b.min(width), c.max(height), d.max(width)]);
-        if input.crop.is_some_and(|[h, w]| height < h || width < w) {
-            smaller_than_crop += 1;
         }
     }
     faults.sort_by_key(|f| (f.source, f.row));
     Ok(CheckReport {
         photos: total,
-        persons: dataset
-            .samples
-            .iter()
-            .map(person_key)
-            .collect::<HashSet<_>>()
-            .len(),
+        persons: dataset.persons_of(&dataset.by_person(|_| true)).count(),
         without_label: dataset
             .samples
             .iter()

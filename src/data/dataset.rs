@@ -201,16 +201,33 @@ impl Dataset {
     /// A SHA-256, in hexadecimal, over the sorted names, values and splits: the same wherever the data lies and in whatever order
     /// it is listed. The pixels are not part of it.
     pub(crate) fn fingerprint(&self) -> String {
-        let mut lines: Vec<String> = self
-            .samples
-            .iter()
-            .map(|s| {
-                // Debug forms are quoted and escaped, so two samples never give the same line by accident.
-                let split = s.split.map(Split::name);
-                format!("{:?} {:?} {split:?}\n", s.name, s.values)
-            })
-            .collect();
-        lines.sort();
+        // Debug forms are quoted and escaped, so two samples never give the same line by accident.
+        let line = |i: &usize| {
+            let s = &self.samples[*i];
+            let split = s.split.map(Split::name);
+            format!("{:?} {:?} {split:?}\n", s.name, s.values)
+        };
+        let mut order: Vec<usize> = (0..self.samples.len()).collect();
+        // Lines of names that need no escapes are in the order of the names, each with a quote behind it. Of millions of photos
+        // not all lines are held at once then.
+        let plain = |name: &str| {
+            let needs_none = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+            name.chars().all(|c| c == ' ' || needs_none(c))
+        };
+        if self.samples.iter().all(|s| plain(&s.name)) {
+            let name = |i: &usize| self.samples[*i].name.bytes().chain([b'"']);
+            let by_name = |a: &usize, b: &usize| {
+                let (of_a, of_b) = (&self.samples[*a].name, &self.samples[*b].name);
+                if of_a == of_b {
+                    line(a).cmp(&line(b))
+                } else {
+                    name(a).cmp(name(b))
+                }
+            };
+            order.sort_by(by_name);
+        } else {
+            order.sort_by_cached_key(line);
+        }
         let mut hash = Sha256::new();
         for head in &self.heads {
             hash.update(format!("{:?} {:?}\n", head.name, head.labels.names));
@@ -218,8 +235,25 @@ impl Dataset {
                 hash.update(format!("{:?}\n", head.labels.groups));
             }
         }
-        lines.iter().for_each(|line| hash.update(line));
+        order.iter().for_each(|i| hash.update(line(i)));
         hexadecimal(hash.finalize())
+    }
+
+    /// The places of those samples that take part, whole persons together in the order of their keys, and the photos of a person
+    /// in the order of the data.
+    pub(crate) fn by_person(&self, takes_part: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.samples.len()).filter(|i| takes_part(*i)).collect();
+        order.sort_by_key(|i| person_key(&self.samples[*i]));
+        order
+    }
+
+    /// The places of each person among those that [`by_person`](Self::by_person) gives.
+    pub(crate) fn persons_of<'a>(
+        &'a self,
+        order: &'a [usize],
+    ) -> impl Iterator<Item = &'a [usize]> {
+        let key = |i: &usize| person_key(&self.samples[*i]);
+        order.chunk_by(move |a, b| key(a) == key(b))
     }
 }
 

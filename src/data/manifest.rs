@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::head::HeadSpec;
 use std::path::Path;
 
+/// Bytes that a row has at least, but for few.
+const LEAST: usize = 16;
+
 /// Reads a listing. Photos are found relative to its folder; an empty cell is a label that is not known. Further columns are
 /// passed over, and a head may lack its column as long as another has one.
 ///
@@ -22,31 +25,42 @@ pub(crate) fn read_manifest(
     heads: &[HeadSpec],
     naming: Naming,
 ) -> Result<(Vec<Sample>, Vec<Fault>)> {
-    let mut table = Table::read(path, source)?;
-    let photo = photo_column(&table, naming)?;
-    let columns = Columns::find(&table, heads, &[], naming)?;
+    let bytes = crate::io::read::bytes(path, crate::io::read::LISTING)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut samples = Vec::new();
-    for row in std::mem::take(&mut table.rows) {
-        let (values, person, split) = columns.parse(&mut table, &row, heads, &[]);
-        let name = photo.path(&row).unwrap_or_else(|| {
-            let title = photo.title(&table);
-            let message = format!("column `{title}`: a photo is needed, found an empty cell");
-            table.fault(row.line, message);
-            String::new()
-        });
-        if table.faults.last().is_none_or(|f| f.row != Some(row.line)) {
-            samples.push(Sample {
-                photo: folder.join(&name).into(),
-                name,
-                person,
-                split,
-                values,
-                row: Some(row.line),
-                source,
+    // Of millions of rows none is copied when room runs out; without so much room at once it is found as it is needed.
+    let lines = bytes.iter().filter(|b| **b == b'\n').count();
+    let _ = samples.try_reserve_exact(lines.min(bytes.len() / LEAST));
+    let begin = |table: &Table| {
+        let photo = photo_column(table, naming)?;
+        Ok((photo, Columns::find(table, heads, &[], naming)?))
+    };
+    let (table, _) = Table::walk(
+        &bytes,
+        path,
+        source,
+        begin,
+        |table, (photo, columns), row| {
+            let (values, person, split) = columns.parse(table, &row, heads, &[]);
+            let name = photo.path(&row).unwrap_or_else(|| {
+                let title = photo.title(table);
+                let message = format!("column `{title}`: a photo is needed, found an empty cell");
+                table.fault(row.line, message);
+                String::new()
             });
-        }
-    }
+            if table.faults.last().is_none_or(|f| f.row != Some(row.line)) {
+                samples.push(Sample {
+                    photo: folder.join(&name).into(),
+                    name,
+                    person,
+                    split,
+                    values,
+                    row: Some(row.line),
+                    source,
+                });
+            }
+        },
+    )?;
     Ok((samples, table.faults))
 }
 

@@ -8,8 +8,8 @@ use super::{faults, folder, manifest, person_folder};
 use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Dataset {
@@ -120,7 +120,12 @@ impl Dataset {
                 }
             };
             dataset.sources.push(listing);
-            dataset.samples.extend(samples);
+            // The first are not copied: there may be millions.
+            if dataset.samples.is_empty() {
+                dataset.samples = samples;
+            } else {
+                dataset.samples.extend(samples);
+            }
             faults.extend(new);
         }
         faults.extend(dataset.leave_out_repeated());
@@ -130,25 +135,37 @@ impl Dataset {
 
     /// Leaves out photos that were listed before: a photo listed twice could stand on two sides of a split.
     fn leave_out_repeated(&mut self) -> Vec<Fault> {
-        let mut first = HashMap::new();
-        let mut faults = Vec::new();
-        let sources = &self.sources;
         let mut files = Files::default();
-        self.samples.retain(|sample| {
-            let (source, row) = match first.entry(files.file(sample.path())) {
-                Entry::Vacant(place) => {
-                    place.insert((sample.source, sample.row));
-                    return true;
-                }
-                Entry::Occupied(place) => *place.get(),
-            };
-            let line = row.map(|r| format!("line {r}")).unwrap_or_default();
-            let place = if source == sample.source {
+        // Of a path no more is kept than a hash: there may be millions.
+        let mut photos: Vec<([u8; 16], usize)> = Vec::with_capacity(self.samples.len());
+        for (i, sample) in self.samples.iter().enumerate() {
+            let file = files.file(sample.path());
+            let hash: [u8; 32] = Sha256::digest(file.as_os_str().as_encoded_bytes()).into();
+            let (half, _) = hash.as_chunks::<16>();
+            photos.push((half[0], i));
+        }
+        photos.sort_unstable();
+        let mut first = 0;
+        let mut repeated = Vec::new();
+        for (place, (hash, i)) in photos.iter().enumerate() {
+            if photos[first].0 == *hash && place > first {
+                repeated.push((*i, photos[first].1));
+            } else {
+                first = place;
+            }
+        }
+        drop(photos);
+        repeated.sort_unstable();
+        let sources = &self.sources;
+        let fault = |(i, first): &(usize, usize)| {
+            let (sample, first) = (&self.samples[*i], &self.samples[*first]);
+            let line = first.row.map(|r| format!("line {r}")).unwrap_or_default();
+            let place = if first.source == sample.source {
                 line
             } else {
-                format!("{} of {}", line, sources[source].display())
+                format!("{} of {}", line, sources[first.source].display())
             };
-            faults.push(Fault {
+            Fault {
                 source: sample.source,
                 listing: sources[sample.source].clone(),
                 row: sample.row,
@@ -156,8 +173,14 @@ impl Dataset {
                     "each photo is listed once, found `{}` on {place} too",
                     sample.name
                 ),
-            });
-            false
+            }
+        };
+        let faults = repeated.iter().map(fault).collect();
+        let mut gone = repeated.into_iter().map(|(i, _)| i).peekable();
+        let mut place = 0;
+        self.samples.retain(|_| {
+            place += 1;
+            gone.next_if(|i| *i + 1 == place).is_none()
         });
         faults
     }

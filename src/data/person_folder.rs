@@ -187,6 +187,9 @@ pub fn read_listing(listing: &Path) -> Result<Vec<String>> {
         .collect()
 }
 
+/// The columns of an answered listing.
+pub(crate) const RESULT: [&str; 2] = ["ImageID", "ans"];
+
 /// Writes `ImageID,ans` with the same rows in the same order as the listing; a reader never sees half of the file.
 ///
 /// # Errors
@@ -201,5 +204,5 @@ pub fn write_result(path: &Path, listing: &[String], answers: &[usize]) -> Resul
     }
     let rows = listing.iter().zip(answers);
     let rows = rows.map(|(id, answer)| [id.clone(), answer.to_string()]);
-    write_csv(path, ["ImageID", "ans"], rows)
+    write_csv(path, RESULT, rows)
 }

@@ -1,6 +1,6 @@
 //! Train, valid and test by person, so that nobody is recognised again in validation.
 
-use super::dataset::{Dataset, PersonKey, Split, person_key};
+use super::dataset::{Dataset, Split, person_key};
 use super::targets;
 use crate::error::{Error, Result};
 use crate::random::rng::{Purpose, keyed};
@@ -55,26 +55,41 @@ impl SplitConfig {
 /// # Errors
 /// [`Error::Data`] if given splits put a person on two sides.
 pub(crate) fn given(dataset: &Dataset) -> Result<Vec<Option<Split>>> {
-    let mut given: HashMap<PersonKey, (Split, usize)> = HashMap::new();
-    for (i, sample) in dataset.samples.iter().enumerate() {
-        let Some(split) = sample.split else { continue };
-        let key = person_key(sample);
-        let (before, first) = *given.entry(key).or_insert((split, i));
-        if before != split {
-            let place = |i: usize| dataset.place(&dataset.samples[i]);
-            return Err(Error::Data {
-                path: dataset.sources[sample.source].clone(),
-                row: sample.row,
-                message: format!(
-                    "a person stands on one side of the split, {key} is in {before} ({}) and in {split} ({})",
-                    place(first),
-                    place(i)
-                ),
-            });
-        }
+    let samples = &dataset.samples;
+    let mut given = vec![None; samples.len()];
+    if samples.iter().all(|s| s.split.is_none()) {
+        return Ok(given);
     }
-    let side = |sample| given.get(&person_key(sample)).map(|(split, _)| *split);
-    Ok(dataset.samples.iter().map(side).collect())
+    let order = dataset.by_person(|_| true);
+    let mut two_sides: Option<[usize; 2]> = None;
+    for photos in dataset.persons_of(&order) {
+        let mut with = photos.iter().filter(|i| samples[**i].split.is_some());
+        let Some(first) = with.next() else { continue };
+        let side = samples[*first].split;
+        if let Some(other) = with.find(|i| samples[**i].split != side)
+            && two_sides.is_none_or(|[_, before]| *other < before)
+        {
+            two_sides = Some([*first, *other]);
+        }
+        photos.iter().for_each(|i| given[*i] = side);
+    }
+    let Some([first, i]) = two_sides else {
+        return Ok(given);
+    };
+    let on = |i: usize| {
+        let side = samples[i].split.map(Split::name).unwrap_or_default();
+        format!("in {side} ({})", dataset.place(&samples[i]))
+    };
+    Err(Error::Data {
+        path: dataset.sources[samples[i].source].clone(),
+        row: samples[i].row,
+        message: format!(
+            "a person stands on one side of the split, {} is {} and {}",
+            person_key(&samples[i]),
+            on(first),
+            on(i)
+        ),
+    })
 }
 
 /// Gives every photo a side. A photo with a given split keeps it, and the person's other photos follow; the other persons are
@@ -130,9 +145,9 @@ pub(crate) fn hold_out_valid(dataset: &mut Dataset) {
 /// # Errors
 /// [`Error::Invalid`] if there are not at least two folds and a person for each.
 pub fn folds(dataset: &Dataset, k: usize, seed: u64) -> Result<Vec<usize>> {
-    let persons: BTreeSet<_> = dataset.samples.iter().map(person_key).collect();
-    if k < 2 || k > persons.len() {
-        let expected = format!("from 2 to {}, the number of persons", persons.len());
+    let persons = dataset.persons_of(&dataset.by_person(|_| true)).count();
+    if k < 2 || k > persons {
+        let expected = format!("from 2 to {persons}, the number of persons");
         return Err(invalid("folds", &expected, k.to_string()));
     }
     let all = vec![true; dataset.samples.len()];
@@ -176,11 +191,12 @@ pub fn assign_fold(
     Ok(())
 }
 
-/// What has to be divided of one person: how many photos carry each label. Kept sorted, so persons with equal labels compare
-/// equal.
+/// What has to be divided of one person.
 struct Person {
-    photos: Vec<usize>,
-    counts: BTreeMap<usize, f64>,
+    /// Where its photos begin, in the order of persons.
+    photos: usize,
+    /// Which combination of labels it has, in the order in which they were met.
+    combination: u32,
     draw: u64,
 }
 
@@ -201,55 +217,65 @@ fn divide(
         offsets.push(offsets[offsets.len() - 1] + head.num_labels());
     }
     let columns = offsets[dataset.heads.len()];
-    let mut persons: BTreeMap<PersonKey, Person> = BTreeMap::new();
-    let mut totals = vec![0.0; columns];
-    for (i, sample) in dataset
-        .samples
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| takes_part[*i])
-    {
-        let person = persons.entry(person_key(sample)).or_insert(Person {
-            photos: Vec::new(),
-            counts: BTreeMap::new(),
-            draw: 0,
-        });
-        person.photos.push(i);
-        let heads = dataset.heads.iter().zip(&sample.values).zip(&offsets);
-        let labelled = heads.flat_map(|((head, value), offset)| {
-            let labels = value.iter().flat_map(|v| targets::labels_of(head, v));
-            let own = labels.filter(|l| *l < head.num_labels());
-            own.map(|l| l + offset).collect::<Vec<_>>()
-        });
-        for column in std::iter::once(0).chain(labelled) {
-            *person.counts.entry(column).or_insert(0.0) += 1.0;
-            totals[column] += 1.0;
+    // How many photos of a person carry each label; of millions of persons that is worked out twice and not kept.
+    let counts_of = |photos: &[usize]| {
+        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+        for i in photos {
+            let sample = &dataset.samples[*i];
+            *counts.entry(0).or_insert(0.0) += 1.0;
+            for ((head, value), offset) in dataset.heads.iter().zip(&sample.values).zip(&offsets) {
+                let labels = value.iter().flat_map(|v| targets::labels_of(head, v));
+                for label in labels.filter(|l| *l < head.num_labels()) {
+                    *counts.entry(label + offset).or_insert(0.0) += 1.0;
+                }
+            }
         }
-    }
+        counts
+    };
     // The keys are sorted, so a person's draw does not depend on the order of the photos.
-    let mut rarity: HashMap<Vec<usize>, usize> = HashMap::new();
-    for person in persons.values_mut() {
-        person.draw = draws.next_u64();
-        *rarity.entry(combination(person)).or_insert(0) += 1;
+    let by_person = dataset.by_person(|i| takes_part[i]);
+    let mut persons: Vec<Person> = Vec::new();
+    let mut totals = vec![0.0; columns];
+    let mut met: HashMap<Vec<usize>, (u32, usize)> = HashMap::new();
+    let mut begin = 0;
+    for photos in dataset.persons_of(&by_person) {
+        let counts = counts_of(photos);
+        counts.iter().for_each(|(c, n)| totals[*c] += n);
+        let next = met.len() as u32;
+        let combination = counts.into_keys().collect();
+        let (combination, times) = met.entry(combination).or_insert((next, 0));
+        *times += 1;
+        persons.push(Person {
+            photos: begin,
+            combination: *combination,
+            draw: draws.next_u64(),
+        });
+        begin += photos.len();
     }
-    let mut order: Vec<&Person> = persons.values().collect();
-    order.sort_by_cached_key(|p| {
-        let combination = combination(p);
-        (rarity[&combination], combination, p.draw)
-    });
+    // The rarest first.
+    let mut rarest: Vec<(usize, Vec<usize>, u32)> = met
+        .into_iter()
+        .map(|(combination, (number, times))| (times, combination, number))
+        .collect();
+    rarest.sort_unstable();
+    let mut rank = vec![0; rarest.len()];
+    for (place, (_, _, number)) in rarest.iter().enumerate() {
+        rank[*number as usize] = place;
+    }
+    persons.sort_by_key(|p| (rank[p.combination as usize], p.draw));
     let mut placed = vec![0.0; columns];
     let mut have = vec![vec![0.0; columns]; parts.len()];
     let mut found = vec![0; dataset.samples.len()];
-    for person in order {
+    for person in persons {
+        let of_persons = &by_person[person.photos..];
+        let photos = dataset.persons_of(of_persons).next().unwrap_or_default();
+        let counts = counts_of(photos);
         // What a part lacks is measured against those placed so far, this person with them, not against the end: else the largest
         // part lacks most of the common labels for long and takes every person with a rare one. Relative to a label's total, so
         // that a rare label weighs as much as a common one.
         let need = |part: usize| -> f64 {
             let lacks = |c: usize, n: f64| parts[part] * (placed[c] + n) - have[part][c];
-            let needs = person
-                .counts
-                .iter()
-                .map(|(c, n)| n * lacks(*c, *n) / totals[*c]);
+            let needs = counts.iter().map(|(c, n)| n * lacks(*c, *n) / totals[*c]);
             needs.sum()
         };
         let mut best = (0, f64::NEG_INFINITY);
@@ -259,17 +285,13 @@ fn divide(
                 best = (part, need);
             }
         }
-        for (column, count) in &person.counts {
+        for (column, count) in &counts {
             placed[*column] += count;
             have[best.0][*column] += count;
         }
-        person.photos.iter().for_each(|i| found[*i] = best.0);
+        photos.iter().for_each(|i| found[*i] = best.0);
     }
     found
-}
-
-fn combination(person: &Person) -> Vec<usize> {
-    person.counts.keys().copied().collect()
 }
 
 fn invalid(what: &str, expected: &str, found: String) -> Error {

@@ -1,11 +1,11 @@
 //! What stands on each side of a split, counted from the data.
 
-use super::dataset::{Dataset, PersonKey, Sample, Split, person_key};
+use super::dataset::{Dataset, Sample, Split};
 use super::targets;
 use crate::Taxonomy;
 use crate::error::Result;
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 /// Photos and persons on the three sides, in the order train, valid, test.
@@ -60,34 +60,52 @@ impl SplitReport {
     /// # Errors
     /// None that a taxonomy of the data's heads gives.
     pub fn new(dataset: &Dataset, taxonomy: &Taxonomy) -> Result<Self> {
-        let labels: Vec<Vec<Option<usize>>> = dataset
-            .samples
-            .iter()
-            .map(|s| targets::labels(&dataset.heads, s))
-            .collect();
+        let mut all = Counter::default();
+        let mut heads: Vec<Counters> = vec![Counters::new(); dataset.heads.len()];
+        let mut classes = Counters::new();
+        let (mut without_split, mut persons_on_two_sides) = (0, 0);
+        let order = dataset.by_person(|_| true);
+        for (person, photos) in dataset.persons_of(&order).enumerate() {
+            let mut on = [false; 3];
+            for sample in photos.iter().map(|i| &dataset.samples[*i]) {
+                match sample.split {
+                    Some(split) => on[split as usize] = true,
+                    None => without_split += 1,
+                }
+                all.add(sample, person);
+                let labels = targets::labels(&dataset.heads, sample);
+                let applies = taxonomy.applies(&labels);
+                for (h, counters) in heads.iter_mut().enumerate() {
+                    if applies[h] == Some(false) {
+                        continue;
+                    }
+                    let head = &dataset.heads[h];
+                    let mut add = |label| counters.entry(label).or_default().add(sample, person);
+                    match (&sample.values[h], labels[h]) {
+                        (Some(value), None) if head.is_multi_label() => {
+                            let of_photo = targets::labels_of(head, value);
+                            of_photo.into_iter().map(Some).for_each(add);
+                        }
+                        (_, label) => add(label),
+                    }
+                }
+                if taxonomy.has_classes() {
+                    let class = taxonomy.class_of(&labels);
+                    classes.entry(class).or_default().add(sample, person);
+                }
+            }
+            persons_on_two_sides += usize::from(on.iter().filter(|on| **on).count() > 1);
+        }
         let mut report = Self {
-            all: count(dataset.samples.iter()),
+            all: all.counts,
             labels: Vec::new(),
             classes: Vec::new(),
-            without_split: dataset.samples.iter().filter(|s| s.split.is_none()).count(),
-            persons_on_two_sides: persons_on_two_sides(dataset),
+            without_split,
+            persons_on_two_sides,
         };
-        for (h, head) in dataset.heads.iter().enumerate() {
-            let of_head = labels.iter().zip(&dataset.samples).map(|(l, sample)| {
-                if taxonomy.applies(l)[h] == Some(false) {
-                    return Vec::new();
-                }
-                match (&sample.values[h], l[h]) {
-                    (Some(value), None) if head.is_multi_label() => {
-                        let of_photo = targets::labels_of(head, value);
-                        of_photo.into_iter().map(Some).collect()
-                    }
-                    (_, label) => vec![label],
-                }
-            });
-            let groups = group(dataset, of_head);
+        for (head, counters) in dataset.heads.iter().zip(&heads) {
             for label in (0..head.num_labels()).map(Some).chain([None]) {
-                let counts = groups.get(&label).map(|g| count(g.iter().copied()));
+                let counts = counters.get(&label).map(|c| c.counts.clone());
                 if label.is_some() || counts.is_some() {
                     report.labels.push(LabelCounts {
                         head: head.name.clone(),
@@ -100,10 +118,8 @@ impl SplitReport {
         if !taxonomy.has_classes() {
             return Ok(report);
         }
-        let classes = labels.iter().map(|labels| taxonomy.class_of(labels));
-        let groups = group(dataset, classes.map(|class| vec![class]));
         for class in (0..taxonomy.num_classes()).map(Some).chain([None]) {
-            let counts = groups.get(&class).map(|g| count(g.iter().copied()));
+            let counts = classes.get(&class).map(|c| c.counts.clone());
             let name = match class {
                 Some(class) => taxonomy.class_name(class)?,
                 None if counts.is_none() => continue,
@@ -119,41 +135,27 @@ impl SplitReport {
     }
 }
 
-/// The samples by their keys, of which one may have several; those without any, which a head does not apply to or which have none
-/// of its labels, are left out.
-fn group(
-    dataset: &Dataset,
-    keys: impl Iterator<Item = Vec<Option<usize>>>,
-) -> HashMap<Option<usize>, Vec<&Sample>> {
-    let mut groups: HashMap<Option<usize>, Vec<&Sample>> = HashMap::new();
-    for (sample, keys) in dataset.samples.iter().zip(keys) {
-        for key in keys {
-            groups.entry(key).or_default().push(sample);
-        }
-    }
-    groups
+/// Counts by label or class; those without any, which a head does not apply to or which have none of its labels, are left out.
+type Counters = HashMap<Option<usize>, Counter>;
+
+/// Counts of samples that come person by person.
+#[derive(Clone, Default)]
+struct Counter {
+    counts: SideCounts,
+    /// The person that was counted last on each side.
+    last: [Option<usize>; 3],
 }
 
-fn count<'a>(samples: impl Iterator<Item = &'a Sample>) -> SideCounts {
-    let mut counts = SideCounts::default();
-    let mut seen: [HashSet<PersonKey>; 3] = Default::default();
-    for sample in samples {
-        let Some(split) = sample.split else { continue };
-        counts.photos[split as usize] += 1;
-        seen[split as usize].insert(person_key(sample));
-    }
-    counts.persons = seen.map(|s| s.len());
-    counts
-}
-
-fn persons_on_two_sides(dataset: &Dataset) -> usize {
-    let mut sides: HashMap<PersonKey, HashSet<Split>> = HashMap::new();
-    for sample in &dataset.samples {
-        if let Some(split) = sample.split {
-            sides.entry(person_key(sample)).or_default().insert(split);
+impl Counter {
+    fn add(&mut self, sample: &Sample, person: usize) {
+        let Some(side) = sample.split.map(|split| split as usize) else {
+            return;
+        };
+        self.counts.photos[side] += 1;
+        if self.last[side].replace(person) != Some(person) {
+            self.counts.persons[side] += 1;
         }
     }
-    sides.values().filter(|s| s.len() > 1).count()
 }
 
 impl fmt::Display for SplitReport {

@@ -30,6 +30,27 @@ impl Table {
 
     /// As [`read`](Self::read), of a file's content.
     pub(crate) fn parse(bytes: &[u8], path: &Path, source: usize) -> Result<Self> {
+        let begin = |_: &Self| Ok(Vec::new());
+        let (mut table, rows) =
+            Self::walk(bytes, path, source, begin, |_, rows: &mut Vec<Row>, row| {
+                rows.push(row)
+            })?;
+        table.rows = rows;
+        Ok(table)
+    }
+
+    /// Gives the rows of a file's content one after the other to `take` and keeps none: `begin` looks at the header, and what it
+    /// gives goes with them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is no table in UTF-8 or a column is there twice, and what `begin` gives.
+    pub(crate) fn walk<T>(
+        bytes: &[u8],
+        path: &Path,
+        source: usize,
+        begin: impl FnOnce(&Self) -> Result<T>,
+        mut take: impl FnMut(&mut Self, &mut T, Row),
+    ) -> Result<(Self, T)> {
         let whole = |row: Option<u64>, message: String| Error::Data {
             path: path.into(),
             row,
@@ -59,6 +80,8 @@ impl Table {
             rows: Vec::new(),
             faults: Vec::new(),
         };
+        let mut begin = Some(begin);
+        let mut with = None;
         // The reader's own line numbers point at blank lines before a record, so lines are counted here.
         let (mut line, mut counted) = (1, 0);
         for record in reader.records() {
@@ -70,34 +93,40 @@ impl Table {
             line += count_lines(&text.as_bytes()[counted..start]);
             counted = start;
             let cells: Vec<String> = record.iter().map(str::to_string).collect();
-            if table.header.is_empty() {
+            if let Some(begin) = begin.take() {
                 table.header = cells.iter().map(|c| c.trim().to_string()).collect();
-            } else if cells.len() == table.header.len() {
-                table.rows.push(Row { line, cells });
-            } else {
-                let message = format!(
-                    "{} cells are needed, as many as columns, found {}",
-                    table.header.len(),
-                    cells.len()
+                table.check_header()?;
+                with = Some(begin(&table)?);
+                continue;
+            }
+            match &mut with {
+                Some(with) if cells.len() == table.header.len() => {
+                    take(&mut table, with, Row { line, cells });
+                }
+                _ => {
+                    let message = format!(
+                        "{} cells are needed, as many as columns, found {}",
+                        table.header.len(),
+                        cells.len()
+                    );
+                    table.fault(line, message);
+                }
+            }
+        }
+        let with =
+            with.ok_or_else(|| whole(None, "a header line is needed, the file is empty".into()))?;
+        Ok((table, with))
+    }
+
+    fn check_header(&self) -> Result<()> {
+        for (i, name) in self.header.iter().enumerate() {
+            if self.header[..i].contains(name) {
+                return Err(
+                    self.header_error(format!("each column is named once, found `{name}` twice"))
                 );
-                table.fault(line, message);
             }
         }
-        if table.header.is_empty() {
-            return Err(whole(
-                None,
-                "a header line is needed, the file is empty".into(),
-            ));
-        }
-        for (i, name) in table.header.iter().enumerate() {
-            if table.header[..i].contains(name) {
-                return Err(whole(
-                    Some(1),
-                    format!("each column is named once, found `{name}` twice"),
-                ));
-            }
-        }
-        Ok(table)
+        Ok(())
     }
 
     pub(crate) fn fault(&mut self, line: u64, message: impl Into<String>) {

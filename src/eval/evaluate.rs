@@ -66,6 +66,9 @@ pub fn logits(model: &MultiTaskModel, features: &Tensor) -> Result<Vec<Logits>> 
     model.logits(features, Mode::Eval)?.rows()
 }
 
+/// Predictions of some photos, and what is scored of each.
+pub(crate) type Judged = (Vec<Prediction>, Vec<Scored>);
+
 /// The predictions of these samples and their scores. What heads of several labels at once say goes by the thresholds of the
 /// data set's heads, so the data is to be opened with the heads of the model.
 ///
@@ -78,6 +81,21 @@ pub fn score(
     indices: &[usize],
     logits: &[Logits],
 ) -> Result<(Vec<Prediction>, ScoreReport)> {
+    let (predictions, scored) = judge(taxonomy, decision, dataset, indices, logits)?;
+    Ok((predictions, report(taxonomy, &dataset.heads, &scored)?))
+}
+
+/// As [`score`], photo by photo.
+///
+/// # Errors
+/// As [`Prediction::from_logits`].
+pub(crate) fn judge(
+    taxonomy: &Taxonomy,
+    decision: &Decision,
+    dataset: &Dataset,
+    indices: &[usize],
+    logits: &[Logits],
+) -> Result<Judged> {
     let scores = scores_of(taxonomy, decision, dataset, logits)?;
     // The product is worked out where it is needed, not kept.
     let kept = if *decision == Decision::default() {
@@ -85,12 +103,24 @@ pub fn score(
     } else {
         Kept::All
     };
-    let report = report_of(taxonomy, dataset, indices, &scores, kept)?;
     let to_prediction = |s: &Scores| s.to_prediction(taxonomy, decision.min_confidence);
     Ok((
         scores.iter().map(to_prediction).collect::<Result<_>>()?,
-        report,
+        scored(taxonomy, dataset, indices, &scores, kept),
     ))
+}
+
+/// The scores of photos of these heads.
+///
+/// # Errors
+/// As [`ScoreReport::new`].
+pub(crate) fn report(
+    taxonomy: &Taxonomy,
+    heads: &[HeadSpec],
+    scored: &[Scored],
+) -> Result<ScoreReport> {
+    let ordered = (0..heads.len()).filter(|h| heads[*h].is_ordered());
+    ScoreReport::new(taxonomy, &ordered.collect::<Vec<_>>(), scored)
 }
 
 /// The scores without what is measured on probabilities.
@@ -105,7 +135,8 @@ pub(crate) fn counts(
     logits: &[Logits],
 ) -> Result<ScoreReport> {
     let scores = scores_of(taxonomy, decision, dataset, logits)?;
-    report_of(taxonomy, dataset, indices, &scores, Kept::Nothing)
+    let scored = scored(taxonomy, dataset, indices, &scores, Kept::Nothing);
+    report(taxonomy, &dataset.heads, &scored)
 }
 
 fn scores_of(
@@ -118,16 +149,16 @@ fn scores_of(
     logits.iter().map(of_photo).collect()
 }
 
-/// As [`score`], of an ensemble; `progress` is told the photos done.
+/// As [`score`], of an ensemble and photo by photo; `progress` is told the photos done.
 ///
 /// # Errors
-/// [`Error::Image`] naming a photo that cannot be read; as [`score`].
-pub fn score_ensemble(
+/// [`Error::Image`] naming a photo that cannot be read; as [`judge`].
+pub(crate) fn judge_by(
     ensemble: &Ensemble,
     dataset: &Dataset,
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
-) -> Result<(Vec<Prediction>, ScoreReport)> {
+) -> Result<Judged> {
     let mut scores = Vec::with_capacity(indices.len());
     for indices in indices.chunks(EVAL_BATCH) {
         let samples = indices.iter().map(|i| &dataset.samples[*i]);
@@ -137,11 +168,10 @@ pub fn score_ensemble(
         }
         progress(scores.len());
     }
-    let report = report_of(ensemble.taxonomy(), dataset, indices, &scores, Kept::All)?;
     let to_prediction = |s: &Scores| ensemble.to_prediction(s);
     Ok((
         scores.iter().map(to_prediction).collect::<Result<_>>()?,
-        report,
+        scored(ensemble.taxonomy(), dataset, indices, &scores, Kept::All),
     ))
 }
 
@@ -226,16 +256,16 @@ pub(crate) fn label_sets(
     Ok(all)
 }
 
-fn report_of(
+fn scored(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     indices: &[usize],
     scores: &[Scores],
     kept: Kept,
-) -> Result<ScoreReport> {
+) -> Vec<Scored> {
     let of_classes = kept == Kept::All && taxonomy.num_classes() <= MAX_CONFUSION;
     let exp = |logs: &Vec<f64>| logs.iter().map(|p| p.exp()).collect::<Vec<f64>>();
-    let scored: Vec<Scored> = scores
+    scores
         .iter()
         .zip(indices)
         .map(|(scores, i)| Scored {
@@ -256,9 +286,5 @@ fn report_of(
                 Vec::new()
             },
         })
-        .collect();
-    let ordered: Vec<usize> = (0..dataset.heads.len())
-        .filter(|h| dataset.heads[*h].is_ordered())
-        .collect();
-    ScoreReport::new(taxonomy, &ordered, &scored)
+        .collect()
 }

@@ -10,6 +10,8 @@ pub mod predictions;
 #[cfg(feature = "audit")]
 pub(crate) mod read_predictions;
 pub mod score;
+#[cfg(feature = "cli")]
+pub(crate) mod shards;
 
 #[cfg(all(test, feature = "cli"))]
 #[path = "../../tests/eval/mod.rs"]

@@ -39,48 +39,70 @@ pub(crate) fn predictions_csv(
     indices: &[usize],
     predictions: &[Prediction],
 ) -> Result<String> {
+    let rows = indices.iter().zip(predictions);
+    let rows = rows.map(|(i, p)| row(taxonomy, dataset, *i, p));
+    let number = |head: usize| {
+        let first = predictions.first();
+        first.is_some_and(|p| p.heads[head].number.is_some())
+    };
+    to_csv(title(taxonomy, dataset, &number), rows)
+}
+
+/// The columns, where `number` says of which heads there is a number.
+pub(crate) fn title(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    number: &dyn Fn(usize) -> bool,
+) -> Vec<String> {
     let mut header: Vec<String> = ["path", "class", "name", "prob"].map(String::from).to_vec();
     for (i, head) in taxonomy.heads().iter().enumerate() {
         header.extend([head.clone(), format!("{head}_truth")]);
         header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
-        if predictions.iter().any(|p| p.heads[i].number.is_some()) {
+        if number(i) {
             header.extend(number_header(head));
         }
         header.extend(group_header(taxonomy, i));
     }
     header.extend(dataset.listing_title());
-    let rows = indices.iter().zip(predictions).map(|(i, p)| {
-        let sample = &dataset.samples[*i];
-        let mut row = vec![
-            sample.name.clone(),
-            p.class.to_string(),
-            p.name.clone(),
-            format!("{:.6}", p.prob),
-        ];
-        let known = labels_that_apply(taxonomy, dataset, *i);
-        let applies = taxonomy.applies(&known);
-        for (head, h) in p.heads.iter().enumerate() {
-            let name = |label: usize| taxonomy.labels(head)[label].as_str();
-            let truth = match &sample.values[head] {
-                Some(value) if taxonomy.is_multi_label(head) && applies[head] != Some(false) => {
-                    let of_photo = labels_of(&dataset.heads[head], value);
-                    written(of_photo.into_iter().map(name))
-                }
-                Some(Value::Group(group)) if applies[head] != Some(false) => {
-                    let group = group_name(&dataset.heads[head], *group);
-                    group.unwrap_or_default().into()
-                }
-                _ => known[head].map_or(String::new(), |t| name(t).into()),
-            };
-            row.extend([label_cell(h), truth]);
-            row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
-            row.extend(number_cells(h));
-            row.extend(group_cells(h));
-        }
-        row.extend(dataset.listing(sample));
-        row
-    });
-    to_csv(&header, rows)
+    header
+}
+
+/// The cells of a sample.
+pub(crate) fn row(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    index: usize,
+    p: &Prediction,
+) -> Vec<String> {
+    let sample = &dataset.samples[index];
+    let mut row = vec![
+        sample.name.clone(),
+        p.class.to_string(),
+        p.name.clone(),
+        format!("{:.6}", p.prob),
+    ];
+    let known = labels_that_apply(taxonomy, dataset, index);
+    let applies = taxonomy.applies(&known);
+    for (head, h) in p.heads.iter().enumerate() {
+        let name = |label: usize| taxonomy.labels(head)[label].as_str();
+        let truth = match &sample.values[head] {
+            Some(value) if taxonomy.is_multi_label(head) && applies[head] != Some(false) => {
+                let of_photo = labels_of(&dataset.heads[head], value);
+                written(of_photo.into_iter().map(name))
+            }
+            Some(Value::Group(group)) if applies[head] != Some(false) => {
+                let group = group_name(&dataset.heads[head], *group);
+                group.unwrap_or_default().into()
+            }
+            _ => known[head].map_or(String::new(), |t| name(t).into()),
+        };
+        row.extend([label_cell(h), truth]);
+        row.extend(h.probs.iter().map(|p| format!("{p:.6}")));
+        row.extend(number_cells(h));
+        row.extend(group_cells(h));
+    }
+    row.extend(dataset.listing(sample));
+    row
 }
 
 /// What a head says in its column: its label, or those of several at once; nothing where it does not apply.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::head::HeadSpec;
 use crate::input::InputSpec;
 use crate::model_file::Tensors;
+use crate::shard::Shard;
 use crate::tensors::hash::hexadecimal;
 use crate::train::config::{Config, load_weights, seen_by_weights};
 use crate::train::run_folder::Beginning;
@@ -76,6 +77,8 @@ pub struct Plan {
     pub minutes: Option<f64>,
     /// When a variant is given up; `None`: never.
     pub give_up: Option<GiveUp>,
+    /// Which of the runs are done here, beside other workers in the same folder; `None`: all.
+    pub(crate) shard: Option<Shard>,
     pub(crate) heads: PathBuf,
     /// The side of each photo, by seed and fold.
     sides: BTreeMap<(u64, usize), Vec<Option<Split>>>,
@@ -166,6 +169,7 @@ impl Plan {
             confidence: file.confidence,
             minutes: file.minutes,
             give_up: file.give_up,
+            shard: None,
             heads: file.heads.clone(),
             sides,
         }))

@@ -10,8 +10,9 @@ use super::record::RunRecord;
 use super::runs::FinishedRun;
 use super::state::{INDEX, Index, RunState, State};
 use crate::error::{Error, Result};
-use crate::io::lock::FolderLock;
+use crate::io::lock::{FolderLock, OutputLock};
 use crate::io::table::write_json;
+use crate::shard::Shard;
 use crate::train::config::{load_weights, seen_by_weights};
 use crate::train::run_folder::RunFolder;
 use crate::train::trainer;
@@ -40,6 +41,8 @@ pub enum Event<'a> {
     Training(&'a trainer::Event<'a>),
     /// It is done, or has failed.
     Ended(&'a RunRecord),
+    /// What the finished runs say, at the end: nobody else writes to the experiment's own files meanwhile.
+    Compared(&'a Comparison),
 }
 
 /// How an experiment ended.
@@ -61,6 +64,9 @@ pub struct Outcome {
 /// run of its variant, or of any variant if there is none, is not begun, and one that is under way when the time is over is
 /// stopped.
 ///
+/// With [`Plan::shard`] only every N-th run is done, and other workers may do theirs in the same folder. Each writes the
+/// experiment's own files when it ends, of all runs that are done by then, so that the last one writes them of all.
+///
 /// # Errors
 /// Anything from reading, training and writing. What was done before stays.
 pub fn run(
@@ -69,7 +75,13 @@ pub fn run(
     stop: &AtomicBool,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
-    let _lock = FolderLock::take(out)?;
+    let _lock = match plan.shard {
+        None => FolderLock::take(out)?,
+        Some(shard) => {
+            check_shard(plan, shard)?;
+            FolderLock::share(out)?
+        }
+    };
     let folder = out.join("runs");
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
     let mut bench = Bench {
@@ -81,16 +93,22 @@ pub fn run(
         states: vec![State::ToDo; plan.runs.len()],
         done: vec![None; plan.runs.len()],
     };
-    for (place, run) in plan.runs.iter().enumerate() {
-        bench.records[place] = RunRecord::read(&bench.folder(run))?;
-        if let Some(record) = &bench.records[place] {
-            bench.states[place] = State::of(record);
-            bench.read(place)?;
-        }
-    }
-    let mut comparison = bench.write_results()?;
+    (0..plan.runs.len()).try_for_each(|place| bench.look(place))?;
+    let alone = plan.shard.is_none();
+    let mut comparison = match alone {
+        true => bench.write_results()?,
+        false => None,
+    };
     let mut stopped = false;
-    for place in 0..plan.runs.len() {
+    let (first, step) = plan.shard.map_or((0, 1), Shard::place);
+    for place in (first..plan.runs.len()).step_by(step) {
+        let _run = match alone {
+            true => None,
+            false => Some(OutputLock::take(&bench.folder(&plan.runs[place]))?),
+        };
+        if !alone {
+            bench.look(place)?;
+        }
         if matches!(bench.states[place], State::Done | State::Failed) {
             continue;
         }
@@ -109,15 +127,41 @@ pub fn run(
         };
         if bench.states[place] == State::Done {
             bench.read(place)?;
-            comparison = bench.write_results()?;
+            if alone {
+                comparison = bench.write_results()?;
+            }
         }
     }
-    bench.write_index()?;
+    let _turn = match alone {
+        true => None,
+        false => Some(FolderLock::wait(out)?),
+    };
+    if alone {
+        bench.write_index()?;
+    } else {
+        (0..plan.runs.len()).try_for_each(|place| bench.look(place))?;
+        comparison = bench.write_results()?;
+    }
+    if let Some(comparison) = &comparison {
+        on_event(&Event::Compared(comparison));
+    }
     Ok(Outcome {
         runs: bench.index(),
         comparison,
         stopped: stopped || stop.load(Ordering::Relaxed),
     })
+}
+
+/// Refuses to do some of the runs where what is done follows from the scores of others.
+fn check_shard(plan: &Plan, shard: Shard) -> Result<()> {
+    match plan.give_up {
+        None => Ok(()),
+        Some(_) => Err(Error::Invalid {
+            what: format!("the shard {shard} of an experiment"),
+            expected: "one without `give_up`, which goes by the scores of all runs before".into(),
+            found: "one with it; take it out of the file, or do all runs in one place".into(),
+        }),
+    }
 }
 
 struct Bench<'a> {
@@ -135,6 +179,17 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn folder(&self, run: &PlannedRun) -> PathBuf {
         self.out.join("runs").join(run.folder())
+    }
+
+    /// Looks where a run stands in its folder, if it was begun.
+    fn look(&mut self, place: usize) -> Result<()> {
+        let folder = self.folder(&self.plan.runs[place]);
+        if let Some(record) = RunRecord::read(&folder)? {
+            self.states[place] = State::of(&record);
+            self.records[place] = Some(record);
+            self.read(place)?;
+        }
+        Ok(())
     }
 
     /// A run that is left alone.

@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 22] = [
+pub(crate) const CHAPTERS: [(&str, &str); 23] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
@@ -16,6 +16,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 22] = [
     ("health", include_str!("health.md")),
     ("wrong_labels", include_str!("wrong_labels.md")),
     ("prediction", include_str!("prediction.md")),
+    ("shards", include_str!("shards.md")),
     ("serving", include_str!("serving.md")),
     ("python", include_str!("python.md")),
     ("library", include_str!("library.md")),
@@ -54,6 +55,8 @@ pub mod health {}
 pub mod wrong_labels {}
 #[doc = include_str!("prediction.md")]
 pub mod prediction {}
+#[doc = include_str!("shards.md")]
+pub mod shards {}
 #[doc = include_str!("serving.md")]
 pub mod serving {}
 #[doc = include_str!("python.md")]

@@ -19,4 +19,4 @@ pub(crate) mod wire;
 
 pub use partial::write_atomically;
 #[cfg(feature = "train")]
-pub(crate) use partial::write_atomically_with;
+pub(crate) use partial::{write_atomically_by, write_atomically_with};

@@ -57,6 +57,29 @@ pub(crate) fn write_atomically_with(
     }
 }
 
+/// As [`write_atomically`], with what `write` writes piece by piece, which may fail for other reasons than the file's.
+#[cfg(feature = "train")]
+pub(crate) fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&mut io::BufWriter<&mut File>) -> Result<()>,
+) -> Result<()> {
+    let mut failed = None;
+    let written = write_atomically_with(path, |file| {
+        let mut buffered = io::BufWriter::new(file);
+        match write(&mut buffered) {
+            Ok(()) => io::Write::flush(&mut buffered),
+            Err(e) => {
+                failed = Some(e);
+                Err(io::Error::other("it is not whole"))
+            }
+        }
+    });
+    match failed {
+        Some(e) => Err(e),
+        None => written.map(drop),
+    }
+}
+
 /// The folder that a file is in; `.` where its path names none.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {

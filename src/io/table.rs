@@ -58,6 +58,16 @@ pub(crate) fn to_csv<T: AsRef<[u8]>, C: AsRef<[u8]>>(
     String::from_utf8(bytes).map_err(|e| fail(std::io::Error::other(e)))
 }
 
+/// One row as it stands in a table, without the end of its line.
+///
+/// # Errors
+/// None that is known of.
+pub(crate) fn csv_line(cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<String> {
+    let mut line = to_csv(cells, None::<[&str; 0]>)?;
+    line.pop();
+    Ok(line)
+}
+
 fn csv<T: AsRef<[u8]>, C: AsRef<[u8]>>(
     titles: impl IntoIterator<Item = T>,
     rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,

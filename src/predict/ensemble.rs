@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Whether a file begins as text does. A safetensors file begins with a length in eight bytes, of which the last are 0.
-fn is_text(path: &Path) -> Result<bool> {
+pub(crate) fn is_text(path: &Path) -> Result<bool> {
     if !path.is_file() {
         return Ok(false);
     }

@@ -23,6 +23,8 @@ mod views;
 pub use calls::Predict;
 use calls::{BATCH, Engine, Prepared, stack};
 pub use ensemble::Ensemble;
+#[cfg(feature = "cli")]
+pub(crate) use ensemble::is_text;
 pub use explain::{ExplainMethod, Explanation};
 pub(crate) use manifest::Manifest;
 pub use manifest::Views;

@@ -20,6 +20,7 @@ mod readme;
 mod report;
 mod report_browser;
 mod seen;
+mod shards;
 #[cfg(target_os = "linux")]
 mod whole;
 

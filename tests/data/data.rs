@@ -2,7 +2,7 @@
 
 use hydranet::data::check::check;
 use hydranet::data::corrections::Corrections;
-use hydranet::data::dataset::{Dataset, PersonKey, Split, Value, person_key};
+use hydranet::data::dataset::{Dataset, PersonKey, Sample, Split, Value, person_key};
 use hydranet::data::person_folder::{read_listing, write_result};
 use hydranet::data::split::{SplitConfig, assign, assign_fold, folds};
 use hydranet::data::split_report::SplitReport;
@@ -660,6 +660,7 @@ fn the_check_lists_every_fault_of_rows_and_photos_in_order() {
         &columns,
         &spec,
         &Corrections::default(),
+        true,
         &progress,
     )
     .unwrap();
@@ -733,4 +734,62 @@ fn a_head_is_counted_where_it_applies() {
         of_head.map(|l| l.counts.photos.iter().sum::<usize>()).sum()
     };
     assert_eq!((photos("mask"), photos("age")), (100, 20));
+}
+
+#[test]
+fn a_fingerprint_is_that_of_the_sorted_lines_whatever_the_names_are() {
+    use sha2::{Digest, Sha256};
+    let head = HeadSpec::new("mask", ["worn", "not_worn"]);
+    let plain = ["b", "a", "a b", "a!", "a/b", "a-1", "a1", "A", "a'b"];
+    let escaped = ["ä", "a\"b", "a\\b", "a\nb", "\u{200b}a"];
+    for names in [&plain[..], &[&plain[..], &escaped].concat()] {
+        let photo = |(i, name): (usize, &&str)| {
+            let photo = hydranet::Photo {
+                height: 1,
+                width: 1,
+                rgb: vec![0; 3],
+            };
+            let value = [None, Some(Value::Label(0)), Some(Value::Label(1))];
+            Sample::new(*name, photo, vec![value[i % 3].clone()])
+        };
+        let samples: Vec<Sample> = names.iter().enumerate().map(photo).collect();
+        let line = |s: &Sample| {
+            let split = s.split.map(|s| s.to_string());
+            format!("{:?} {:?} {split:?}\n", s.name, s.values)
+        };
+        let mut lines: Vec<String> = samples.iter().map(line).collect();
+        lines.sort();
+        let mut hash = Sha256::new();
+        hash.update("\"mask\" [\"worn\", \"not_worn\"]\n");
+        lines.iter().for_each(|line| hash.update(line));
+        let expected: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let dataset = Dataset::new(vec![head.clone()], samples).unwrap();
+        assert_eq!(dataset.fingerprint(), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn rows_are_checked_without_their_photos() {
+    let dir = TempDir::new().unwrap();
+    let listing = dir.path().join("photos.csv");
+    let rows = "path,mask\na.jpg,worn\nb.jpg,odd\nc.jpg,worn\na.jpg,worn\n";
+    std::fs::write(&listing, rows).unwrap();
+    let look = |photos: bool| {
+        let (columns, none) = (BTreeMap::new(), Corrections::default());
+        check(
+            std::slice::from_ref(&listing),
+            &columns,
+            &spec(),
+            &none,
+            photos,
+            &|_, _| (),
+        )
+        .unwrap()
+    };
+    let report = look(false);
+    let lines: Vec<_> = report.faults.iter().map(|f| f.row).collect();
+    assert_eq!(lines, [Some(3), Some(5)], "{report}");
+    assert_eq!((report.photos, report.sizes), (2, None));
+    // None of the photos is there.
+    assert_eq!(look(true).faults.len(), 4);
 }

@@ -72,7 +72,15 @@ fn a_cell_names_a_label_or_a_group_and_a_group_of_one_label_is_that_label() {
 fn the_check_counts_photos_of_which_no_more_than_the_group_is_known() {
     let (_folder, path) = listing(TEXT);
     let none = Default::default();
-    let report = check(&[path], &none, &spec(), &Corrections::default(), &|_, _| ()).unwrap();
+    let report = check(
+        &[path],
+        &none,
+        &spec(),
+        &Corrections::default(),
+        true,
+        &|_, _| (),
+    )
+    .unwrap();
     let fruit = &report.heads[0];
     let counts: Vec<usize> = fruit.labels.iter().map(|(_, n)| *n).collect();
     assert_eq!(

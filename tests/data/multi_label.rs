@@ -194,7 +194,15 @@ fn the_check_counts_each_label_and_the_photos_that_have_none() {
     let text = "path,mask,tags\na.jpg,worn,red;long\nb.jpg,,-\nc.jpg,worn,\nd.jpg,worn,red\n";
     let (_folder, path) = listing(text);
     let none = Default::default();
-    let report = check(&[path], &none, &spec(), &Corrections::default(), &|_, _| ()).unwrap();
+    let report = check(
+        &[path],
+        &none,
+        &spec(),
+        &Corrections::default(),
+        true,
+        &|_, _| (),
+    )
+    .unwrap();
     let tags = &report.heads[1];
     let counts: Vec<usize> = tags.labels.iter().map(|(_, n)| *n).collect();
     assert_eq!((counts, tags.none, tags.missing), (vec![2, 0, 1], 1, 1));

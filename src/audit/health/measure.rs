@@ -3,11 +3,11 @@
 use super::hash::{difference_hash, perceptual_hash};
 use crate::error::Result;
 use crate::input::Photo;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Measures of a photo. Grey is ITU-R 601 luma, 0 to 255.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Height in pixels.
     pub height: usize,

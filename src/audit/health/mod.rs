@@ -11,6 +11,7 @@ mod pass;
 mod persons;
 mod report;
 mod robust;
+mod shards;
 mod sides;
 
 pub(crate) use identity::normalise;
@@ -19,6 +20,8 @@ pub use neighbours::nearest;
 pub use pass::Looker;
 pub use report::HealthReport;
 pub use robust::Robust;
+#[cfg(feature = "cli")]
+pub(crate) use shards::{health_of, look_at};
 pub use sides::Shift;
 
 use crate::data::dataset::{Dataset, person_key};
@@ -163,7 +166,18 @@ pub fn health(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<HealthReport> {
     config.validate()?;
-    let read = pass::read(dataset, looker, config, progress)?;
+    let all = 0..dataset.samples.len();
+    let read = pass::read(dataset, all, looker, config, progress)?;
+    of_read(dataset, taxonomy, read, config)
+}
+
+/// What follows from what was read of all photos.
+fn of_read(
+    dataset: &Dataset,
+    taxonomy: &Taxonomy,
+    read: pass::Read,
+    config: &HealthConfig,
+) -> Result<HealthReport> {
     let (photos, summaries, findings) = report::look(dataset, &read, config);
     let copies = copies::find(dataset, &read, config);
     let persons = read
@@ -183,7 +197,7 @@ pub fn health(
     Ok(HealthReport {
         photos: dataset.samples.len(),
         persons: people.len(),
-        unreadable: read.faults,
+        unreadable: read.faults.into_iter().map(|(_, fault)| fault).collect(),
         config: config.clone(),
         summaries,
         findings,

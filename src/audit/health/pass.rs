@@ -15,6 +15,7 @@ use crate::train::config::Config;
 use crate::train::optim::variables::Variables;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Photos held at once at most.
 const CHUNK: usize = 64;
@@ -56,6 +57,11 @@ impl Looker {
             input: whole(&spec.input),
             trained: false,
         })
+    }
+
+    /// What tells what it asks of photos from what others ask.
+    pub(crate) fn asks(&self, config: &HealthConfig) -> impl serde::Serialize + use<> {
+        self.inputs(config)
     }
 
     /// The inputs photos are prepared to: the model's own, and with a crop that is to be compared, the one with and the one
@@ -106,7 +112,8 @@ pub(super) struct Read {
     pub(super) bytes: Vec<[u8; 32]>,
     pub(super) features: Option<Features>,
     pub(super) probs: Option<Probs>,
-    pub(super) faults: Vec<Fault>,
+    /// The samples that could not be read, ascending.
+    pub(super) faults: Vec<(usize, Fault)>,
 }
 
 struct One {
@@ -115,8 +122,10 @@ struct One {
     planes: Vec<Vec<f32>>,
 }
 
+/// Looks at the samples at `places`.
 pub(super) fn read(
     dataset: &Dataset,
+    places: Range<usize>,
     looker: Option<&Looker>,
     config: &HealthConfig,
     progress: &mut dyn FnMut(usize, usize),
@@ -134,10 +143,11 @@ pub(super) fn read(
         faults: Vec::new(),
     };
     let (mut rows, mut width) = (Vec::new(), 0);
-    let of = dataset.samples.len();
+    let samples = &dataset.samples[places.clone()];
+    let of = samples.len();
     let held = inputs.iter().map(|i| i.at_once(CHUNK)).min();
     let held = held.unwrap_or(CHUNK);
-    for (chunk, samples) in dataset.samples.chunks(held).enumerate() {
+    for (chunk, samples) in samples.chunks(held).enumerate() {
         let looked: Vec<Result<One>> = samples
             .par_iter()
             .map(|sample| look(&sample.into(), &inputs))
@@ -145,7 +155,7 @@ pub(super) fn read(
         let mut planes: Vec<Vec<f32>> = vec![Vec::new(); inputs.len()];
         let mut count = 0;
         for (i, one) in looked.into_iter().enumerate() {
-            let place = chunk * held + i;
+            let place = places.start + chunk * held + i;
             match one {
                 Ok(one) => {
                     read.places.push(place);
@@ -156,9 +166,10 @@ pub(super) fn read(
                     }
                     count += 1;
                 }
-                Err(e) => read
-                    .faults
-                    .push(dataset.fault(&samples[i], format!("{e:#}"))),
+                Err(e) => {
+                    let fault = dataset.fault(&samples[i], format!("{e:#}"));
+                    read.faults.push((place, fault));
+                }
             }
         }
         if let Some(looker) = looker.filter(|_| count > 0) {

@@ -15,6 +15,13 @@ impl Corrections {
         dataset: &mut Dataset,
         wanted: &dyn Fn(&Sample) -> bool,
     ) -> Result<CorrectionsReport> {
+        // Nothing is looked up in millions of photos for it.
+        if self.entries.is_empty() {
+            return Ok(CorrectionsReport {
+                files: self.files.clone(),
+                ..CorrectionsReport::default()
+            });
+        }
         let mut places = Places::new(self, dataset)?;
         let mut report = CorrectionsReport {
             files: self.files.clone(),

@@ -1,5 +1,7 @@
 //! Features of a frozen backbone: computed once, kept in memory or in a file, found again by what they are the features of.
 
+#[cfg(feature = "audit")]
+mod adopt;
 mod compute;
 mod file;
 mod fingerprint;
@@ -11,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::input::InputSpec;
 use crate::model::{Layout, ModelSpec};
 use crate::model_file::Tensors;
+#[cfg(feature = "audit")]
+pub(crate) use adopt::{folder_of_shard, shard_folders};
 use candle_core::{Device, Tensor};
 use file::{Header, Mapped};
 pub(crate) use fingerprint::Fingerprint;

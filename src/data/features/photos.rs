@@ -103,6 +103,13 @@ impl Photos {
         known.collect()
     }
 
+    /// Takes over what is known of photos elsewhere.
+    #[cfg(feature = "audit")]
+    pub(crate) fn extend(&mut self, other: &Self) {
+        let all = other.seen.iter();
+        all.for_each(|(key, now)| self.remember(key.clone(), now.clone()));
+    }
+
     fn remember(&mut self, key: String, now: ReadPhoto) {
         if self.seen.get(&key) != Some(&now) {
             self.seen.insert(key, now);

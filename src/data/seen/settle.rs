@@ -14,7 +14,8 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 
 /// How the photos of a listing stand to the models that are used on them. [`Display`](fmt::Display) gives a line or more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sides {
     /// Photos that no model has seen, nor their persons.
     pub new: usize,

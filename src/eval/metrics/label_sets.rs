@@ -2,9 +2,10 @@
 
 use super::{ClassMetrics, average_precision, ratio, roc_auc};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// The labels of a photo that may have several at once, and what was predicted of them; one entry a label each.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LabelSet {
     /// Whether the photo has the label.
     pub truth: Vec<bool>,

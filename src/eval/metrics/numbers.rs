@@ -1,7 +1,9 @@
 //! How near numbers are predicted, with scikit-learn's definitions.
 
+use serde::{Deserialize, Serialize};
+
 /// A number, and what was predicted of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumberPair {
     /// The number.
     pub truth: f64,

@@ -37,34 +37,18 @@ pub struct CoveragePoint {
 }
 
 impl Coverage {
-    /// Of each head of which a photo has one label and of the final class, from predictions of these samples.
-    pub fn of_predictions(
-        taxonomy: &Taxonomy,
-        dataset: &Dataset,
-        indices: &[usize],
-        predictions: &[Prediction],
-    ) -> Vec<Self> {
-        let heads = taxonomy.heads().len();
-        let mut photos = vec![Vec::new(); heads + 1];
-        for (i, p) in indices.iter().zip(predictions) {
-            let known = labels_that_apply(taxonomy, dataset, *i);
-            for (head, truth) in known.iter().enumerate() {
-                if let Some(truth) = truth {
-                    let probs = &p.heads[head].probs;
-                    let best = argmax(probs);
-                    photos[head].push((probs[best], best == *truth));
-                }
-            }
-            if let Some(class) = taxonomy.class_of(&known) {
-                photos[heads].push((p.prob, p.class == class));
-            }
-        }
+    /// Of each head of which a photo has one label and of the final class, from what is [`sure`] of photos.
+    pub(crate) fn of_photos(taxonomy: &Taxonomy, sure: &[Sure]) -> Vec<Self> {
         let names = taxonomy.heads().iter().map(String::as_str).chain(["class"]);
         // Several labels at once are not right or wrong as one.
-        let all = names.zip(photos).enumerate();
-        all.filter(|(head, _)| !taxonomy.is_multi_label(*head))
-            .map(|(_, (name, of))| Self::new(name, of))
-            .collect()
+        let all = names
+            .enumerate()
+            .filter(|(head, _)| !taxonomy.is_multi_label(*head));
+        all.map(|(head, name)| {
+            let of_photos = sure.iter().filter_map(|of_photo| of_photo[head]);
+            Self::new(name, of_photos.collect())
+        })
+        .collect()
     }
 
     /// From the probability of each photo's prediction, and whether it was right.
@@ -91,6 +75,33 @@ impl Coverage {
             risk_area: known.then(|| accuracy.iter().map(|a| 1.0 - a).sum::<f64>() / count as f64),
         }
     }
+}
+
+/// Of each head, and last of the final class, the probability of what is predicted of a photo and whether that is right; `None`
+/// where the truth is not known.
+pub(crate) type Sure = Vec<Option<(f64, bool)>>;
+
+/// How sure predictions of these samples are.
+pub(crate) fn sure(
+    taxonomy: &Taxonomy,
+    dataset: &Dataset,
+    indices: &[usize],
+    predictions: &[Prediction],
+) -> Vec<Sure> {
+    let of_photo = |(i, p): (&usize, &Prediction)| {
+        let known = labels_that_apply(taxonomy, dataset, *i);
+        let of_head = |(head, truth): (usize, &Option<usize>)| {
+            let probs = &p.heads[head].probs;
+            let best = argmax(probs);
+            truth.map(|truth| (probs[best], best == truth))
+        };
+        let heads = known.iter().enumerate().map(of_head);
+        let class = taxonomy.class_of(&known);
+        heads
+            .chain([class.map(|class| (p.prob, p.class == class))])
+            .collect()
+    };
+    indices.iter().zip(predictions).map(of_photo).collect()
 }
 
 /// Sorts photos by the probability of their prediction, the surest first, and gives the accuracy of the first of them, of the first

@@ -19,8 +19,9 @@ pub use all::AllMetrics;
 #[cfg(feature = "audit")]
 pub(crate) use coverage::accuracies;
 pub use coverage::{Coverage, CoverageTable};
+pub(crate) use coverage::{Sure, sure};
 pub use errors::ErrorSources;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub(crate) use table::shortened;
 
@@ -28,7 +29,7 @@ pub(crate) use table::shortened;
 pub const MAX_CONFUSION: usize = 1_000;
 
 /// One photo's truth and prediction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// The true label of each head; `None` where it is not known, and of heads of several labels at once.
     pub truth: Vec<Option<usize>>,

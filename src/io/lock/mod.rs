@@ -6,14 +6,17 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(any(feature = "cli", feature = "hub"))]
+#[cfg(any(feature = "train", feature = "hub"))]
 mod output;
 
-#[cfg(any(feature = "cli", feature = "hub"))]
+#[cfg(any(feature = "train", feature = "hub"))]
 pub(crate) use output::OutputLock;
 
 /// The name of the file whose lock is the folder's.
 const NAME: &str = ".lock";
+/// The name of that whose lock is waited for.
+#[cfg(feature = "train")]
+const TURN: &str = ".turn.lock";
 
 /// A folder that nobody else writes to until this value, with its clones, is gone.
 ///
@@ -31,12 +34,40 @@ impl FolderLock {
     /// # Errors
     /// [`Error::Invalid`] if another run holds the folder, [`Error::Io`] if it cannot be created or locked.
     pub fn take(folder: &Path) -> Result<Self> {
+        Self::locked(folder, File::try_lock)
+    }
+
+    /// As [`take`](Self::take), of a folder in which several processes work at once, each at something of its own: any number of
+    /// them may have it so, and none that takes it alone.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    #[cfg(feature = "train")]
+    pub(crate) fn share(folder: &Path) -> Result<Self> {
+        Self::locked(folder, File::try_lock_shared)
+    }
+
+    /// Waits until it is this process's turn to write what all that [`share`](Self::share) the folder write in common.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file of the lock cannot be written.
+    #[cfg(feature = "train")]
+    pub(crate) fn wait(folder: &Path) -> Result<Self> {
+        let file = open(&folder.join(TURN))?;
+        // An error: a file system without locks.
+        let _ = file.lock();
+        Ok(Self {
+            _file: Arc::new(file),
+        })
+    }
+
+    fn locked(
+        folder: &Path,
+        lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        let path = folder.join(NAME);
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|e| Error::io("write", &path, e))?;
-        match file.try_lock() {
+        let file = open(&folder.join(NAME))?;
+        match lock(&file) {
             Ok(()) => remove_left(folder, is_partial),
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Invalid {
@@ -52,4 +83,10 @@ impl FolderLock {
             _file: Arc::new(file),
         })
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(false).open(path);
+    file.map_err(|e| Error::io("write", path, e))
 }

@@ -10,6 +10,7 @@ use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::evaluate::{features, logits, score};
+use crate::train::ranks::Group;
 use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,7 @@ impl Demo {
             },
             &run,
             How::default(),
+            &Group::alone(),
         )?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));

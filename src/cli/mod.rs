@@ -41,6 +41,7 @@ mod train;
 mod views;
 mod weights;
 
+use crate::train::ranks::Launcher;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -169,11 +170,13 @@ pub fn main() -> ExitCode {
             .build_global();
     }
     let command = cli.command;
+    // MPI ends after the last word is said: a launcher ends the others when one has ended.
+    let mut launcher = None;
     let result = crate::tape::instruction_set().and_then(|_| match &command {
         Command::Init(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Health(c) => c.run(),
-        Command::Train(c) => c.run(),
+        Command::Train(c) => c.run(&launcher.insert(Launcher::start()?).group()),
         Command::Evaluate(c) => c.run(),
         Command::Experiment(c) => c.run(),
         Command::Report(c) => c.run(),

@@ -6,6 +6,7 @@ use clap::builder::styling::AnsiColor;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints a line of a result to standard output. A closed pipe ends the program quietly: whoever reads has read enough. Any other
 /// failure ends it with a message: half a result must not pass for a whole one.
@@ -22,7 +23,18 @@ pub(crate) fn say_data(text: &str) {
     }
 }
 
+/// Whether nothing is printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Prints nothing from here on: of processes that work together one speaks.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 fn print(text: &str) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     delivered(open().and_then(|()| writeln!(std::io::stdout().lock(), "{text}")));
 }
 
@@ -62,6 +74,9 @@ pub(crate) fn delivered(written: Result<()>) {
 
 /// Prints a line of progress, a warning or a message to standard error. If it cannot be shown, the work goes on.
 pub(crate) fn note(text: impl Display) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     // In one piece, so that lines of several processes in one log do not mix.
     let line = format!("{}\n", coloured(&printable(&text.to_string())));
     let _ = std::io::stderr().lock().write_all(line.as_bytes());

@@ -150,9 +150,10 @@ fn a_run_with_everything_stopped_anywhere_ends_with_the_bytes_of_one_that_was_no
 #[test]
 fn a_batch_in_parts_makes_the_step_of_the_whole_batch() {
     let bench = Bench::new();
-    // Statistics of the batch and dropout would differ between the parts.
+    // Statistics of the batch, dropout and the pairs of mixing would differ between the parts.
     let settings = [
         "train.batch_norm=frozen",
+        "train.mix_up=0",
         "train.epochs=1",
         "train.optimizer={sgd={momentum=0.9}}",
         "heads.mask.dropout=0",

@@ -94,7 +94,8 @@ impl Identified {
         self.features.contents(&all)
     }
 
-    /// Computes what is missing, each process its share; gives the features of the training split, and those of the validation split. `None` if stopped.
+    /// Computes what is missing, each process its share; gives the features of the training split, and those of the validation
+    /// split. `None` if stopped.
     ///
     /// # Shapes
     /// Validation `(valid, num_features)`.
@@ -134,36 +135,9 @@ impl Identified {
             on_event(&Event::Found { found, of, file });
         }
         let mut progress = |done, of| on_event(&Event::Features { done, of });
-        if group.place().1 == 1 {
-            if !features.complete(&wanted, model, loading, stop, &mut progress)? {
-                return Ok(None);
-            }
-        } else {
-            // What the first knows, all know; of the rest each computes its share, and tells it to all.
-            let known = group.share(|| {
-                let known = wanted.iter().map(|(key, _)| features.place(key).is_some());
-                Ok(known.map(u8::from).collect())
-            })?;
-            let of = |state: u8| {
-                let mut met = HashSet::new();
-                let of_state = wanted.iter().zip(&known).filter(|(_, k)| **k == state);
-                let all = of_state
-                    .map(|(w, _)| *w)
-                    .filter(|(key, _)| met.insert(*key));
-                all.collect::<Vec<(Key, &NamedPhoto)>>()
-            };
-            let (found, missing) = (of(1), of(0));
-            let own = &missing[group.own(missing.len())];
-            let whole = features.complete(own, model, loading, stop, &mut progress);
-            if group.any(whole.map(|whole| !whole))? {
-                return Ok(None);
-            }
-            let rows = group.rows(features.values(own.iter().map(|(key, _)| key)))?;
-            features.take(&missing, &rows);
-            features.save()?;
-            let of_first: &[_] = if group.is_first() { &found } else { &[] };
-            let rows = group.rows(features.values(of_first.iter().map(|(key, _)| key)))?;
-            features.take(&found, &rows);
+        let of_run = (model, loading, group);
+        if !complete(features, &wanted, of_run, stop, &mut progress)? {
+            return Ok(None);
         }
         let mut rows = wanted.iter().filter_map(|(key, _)| features.place(key));
         let views = views
@@ -178,4 +152,43 @@ impl Identified {
         };
         Ok(Some((kept, valid)))
     }
+}
+
+/// Computes the rows that are missing, each process its share, so that all have all; false if stopped.
+fn complete(
+    features: &mut Features,
+    wanted: &[(Key, &NamedPhoto)],
+    (model, loading, group): (&MultiTaskModel, LoaderConfig, &Group),
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<bool> {
+    if group.place().1 == 1 {
+        return features.complete(wanted, model, loading, stop, progress);
+    }
+    // What the first knows, all know; of the rest each computes its share, and tells it to all.
+    let known = group.share(|| {
+        let known = wanted.iter().map(|(key, _)| features.place(key).is_some());
+        Ok(known.map(u8::from).collect())
+    })?;
+    let of = |state: u8| {
+        let mut met = HashSet::new();
+        let of_state = wanted.iter().zip(&known).filter(|(_, k)| **k == state);
+        let all = of_state
+            .map(|(w, _)| *w)
+            .filter(|(key, _)| met.insert(*key));
+        all.collect::<Vec<(Key, &NamedPhoto)>>()
+    };
+    let (found, missing) = (of(1), of(0));
+    let own = &missing[group.own(missing.len())];
+    let whole = features.complete(own, model, loading, stop, progress);
+    if group.any(whole.map(|whole| !whole))? {
+        return Ok(false);
+    }
+    let rows = group.rows(features.values(own.iter().map(|(key, _)| key)))?;
+    features.take(&missing, &rows);
+    features.save()?;
+    let of_first: &[_] = if group.is_first() { &found } else { &[] };
+    let rows = group.rows(features.values(of_first.iter().map(|(key, _)| key)))?;
+    features.take(&found, &rows);
+    Ok(true)
 }

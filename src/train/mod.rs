@@ -3,6 +3,7 @@
 //! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`);
 //! `trainer` has the loop around it, `run` what it goes through.
 
+mod alike;
 pub(crate) mod balancing;
 mod batch_norm;
 mod batches;

@@ -13,7 +13,7 @@ use super::network::Network;
 use super::optim::average::Averages;
 use super::optim::schedule;
 use super::ranks::Group;
-use super::run_folder::{Beginning, EpochRecord, Models, Progress, RunFolder, Start};
+use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
 use super::step::{At, step};
 use super::teacher::{Soft, from_bytes, said, to_bytes};
 use super::validation::Validation;
@@ -22,7 +22,6 @@ use crate::data::seen::{Content, Record, contents, copies};
 use crate::error::{Error, Result};
 use crate::model::JOINT;
 use crate::model_file::Tensors;
-use crate::tape::instruction_set;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -407,53 +406,4 @@ pub(super) fn check(
         expected: format!("{applied:?}, as were applied to the data"),
         found: format!("{:?}", config.train.corrections),
     })
-}
-
-/// Looked at before anything is computed: whether all processes were given the same, and compute it alike.
-///
-/// # Errors
-/// [`Error::Invalid`] naming what is other on which process, or the number of parts if it is none that they can share.
-pub(super) fn same(config: &Config, dataset: &Dataset, group: &Group) -> Result<()> {
-    let (_, size) = group.place();
-    if size == 1 {
-        return Ok(());
-    }
-    if !config.train.parts.is_multiple_of(size) {
-        return Err(Error::Invalid {
-            what: "train.parts".into(),
-            expected: format!("a multiple of {size}, the number of processes"),
-            found: config.train.parts.to_string(),
-        });
-    }
-    const NAMES: [&str; 5] = [
-        "version of the program",
-        "instruction set (HYDRANET_ISA sets one that all have)",
-        "settings",
-        "rows of the listings in their order",
-        "persons of the photos",
-    ];
-    let [order, persons] = Beginning::rows(dataset);
-    let settings = config.to_toml()?;
-    let own = [
-        env!("CARGO_PKG_VERSION"),
-        instruction_set()?,
-        &settings,
-        &order,
-        &persons,
-    ];
-    let own = serde_json::to_vec(&own).unwrap_or_default();
-    let said = group.agree(Ok(own))?;
-    let said = said.iter().map(|said| serde_json::from_slice(said));
-    let said: Vec<Vec<String>> = said.collect::<Result<_, _>>().unwrap_or_default();
-    for (rank, of_rank) in said.iter().enumerate() {
-        let pairs = said[0].iter().zip(of_rank).zip(NAMES);
-        if let Some((_, name)) = pairs.into_iter().find(|((a, b), _)| a != b) {
-            return Err(Error::Invalid {
-                what: format!("process {} of {size}", rank + 1),
-                expected: format!("the same {name} as the first process"),
-                found: "another".into(),
-            });
-        }
-    }
-    Ok(())
 }

@@ -1,10 +1,11 @@
 //! The training loop.
 
+use super::alike;
 use super::config::Config;
 pub use super::event::Event;
 use super::loss::Loss;
 use super::ranks::Group;
-use super::run::{Run, check, same};
+use super::run::{Run, check};
 use super::run_folder::{Progress, RunFolder};
 use super::tensorboard::Board;
 use crate::data::dataset::Dataset;
@@ -158,7 +159,7 @@ impl<'a> Trainer<'a> {
             });
         }
         check(self.config, self.dataset, &self.losses)?;
-        same(self.config, self.dataset, group)?;
+        alike::check(self.config, self.dataset, group)?;
         let (folder, resume) = if group.is_first() {
             let folder = RunFolder::create(&self.out, self.resume)?;
             (folder, RunFolder::holds_run(&self.out))

@@ -196,6 +196,17 @@ pub enum Error {
         step: usize,
     },
 
+    /// Another of the processes that train one model together failed, and with it the run.
+    #[error("process {} of {size}: {problem}", rank + 1)]
+    Process {
+        /// Which one, from 0.
+        rank: usize,
+        /// How many there are.
+        size: usize,
+        /// What went wrong there.
+        problem: String,
+    },
+
     /// candle reported an error.
     #[error(transparent)]
     Candle(candle_core::Error),

@@ -209,7 +209,7 @@ impl Audit {
         let mut progress = Progress::new("features");
         let mut tell = |done, of| progress.show(done, of);
         let (heads, to) = (&self.config.heads, (shard, self.out.as_path()));
-        let whole = keep_features(config, heads, dataset, to, stop_on_ctrl_c(), &mut tell)?;
+        let whole = keep_features(config, heads, dataset, to, &stop_on_ctrl_c(), &mut tell)?;
         progress.end();
         let photos = dataset.samples.len();
         let out = self.out.display();

@@ -122,7 +122,7 @@ pub fn call(
         saves,
         tell: Box::new(tell),
     }));
-    let run = std::panic::AssertUnwindSafe(|| cli.command.run());
+    let run = std::panic::AssertUnwindSafe(|| cli.command.run(&mut None));
     let ended = std::panic::catch_unwind(run);
     CALLER.take();
     match ended {

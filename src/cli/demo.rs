@@ -10,6 +10,7 @@ use crate::Predictor;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::loader::{LoaderConfig, QUEUE_MIB};
 use crate::eval::evaluate::{features, logits, score};
+use crate::train::ranks::Group;
 use crate::weights::source::BEST;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -82,9 +83,14 @@ impl Demo {
             data: vec![data.clone()],
             ..RunData::default()
         };
-        let on_sides = super::train::prepare(&config, &heads, &of_run)?;
-        let outcome =
-            super::train::run(&config, &heads, (on_sides, &of_run), &run, How::default())?;
+        let outcome = super::train::run(
+            &config,
+            &heads,
+            (None, &of_run),
+            &run,
+            How::default(),
+            &Group::alone(),
+        )?;
         if outcome.stopped {
             return Ok(ExitCode::from(130));
         }

@@ -47,6 +47,7 @@ mod train;
 mod views;
 mod weights;
 
+use crate::train::ranks::Launcher;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -179,7 +180,9 @@ pub fn main() -> ExitCode {
             .build_global();
     }
     let command = cli.command;
-    let result = crate::tape::instruction_set().and_then(|_| command.run());
+    // MPI ends after the last word is said: a launcher ends the others when one has ended.
+    let mut launcher = None;
+    let result = crate::tape::instruction_set().and_then(|_| command.run(&mut launcher));
     terminal::flush();
     match result {
         Ok(code) => code,
@@ -191,12 +194,13 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    fn run(&self) -> crate::Result<ExitCode> {
+    /// Does it; `launcher` keeps what other processes are reached by, if it needs them.
+    fn run(&self, launcher: &mut Option<Launcher>) -> crate::Result<ExitCode> {
         match self {
             Self::Init(c) => c.run(),
             Self::Check(c) => c.run(),
             Self::Health(c) => c.run(),
-            Self::Train(c) => c.run(),
+            Self::Train(c) => c.run(&launcher.insert(Launcher::start()?).group()),
             Self::Evaluate(c) => c.run(),
             Self::Experiment(c) => c.run(),
             Self::Report(c) => c.run(),

@@ -54,6 +54,18 @@ impl RunData {
         Ok(begun)
     }
 
+    /// As TOML.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a path is no text.
+    pub(super) fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Config {
+            origin: "the data's paths".into(),
+            message: "cannot be told to another process".into(),
+            source: Some(e.into()),
+        })
+    }
+
     /// Writes it into the folder of a run that begins; the one of a run that is there stays.
     ///
     /// # Errors

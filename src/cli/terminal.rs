@@ -7,6 +7,7 @@ use clap::builder::styling::AnsiColor;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Result, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints a line of a result to standard output. A closed pipe ends the program quietly: whoever reads has read enough. Any other
 /// failure ends it with a message: half a result must not pass for a whole one.
@@ -26,8 +27,16 @@ pub(crate) fn say_data(text: &str) {
     }
 }
 
+/// Whether nothing is printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Prints nothing from here on: of processes that work together one speaks.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 fn print(text: &str) {
-    if called::tell(&Said::Result(text)) {
+    if QUIET.load(Ordering::Relaxed) || called::tell(&Said::Result(text)) {
         return;
     }
     delivered(open().and_then(|()| writeln!(std::io::stdout().lock(), "{text}")));
@@ -71,7 +80,7 @@ pub(crate) fn delivered(written: Result<()>) {
 pub(crate) fn note(text: impl Display) {
     let text = text.to_string();
     let text = printable(&text);
-    if called::tell(&Said::Note(&text)) {
+    if QUIET.load(Ordering::Relaxed) || called::tell(&Said::Note(&text)) {
         return;
     }
     // In one piece, so that lines of several processes in one log do not mix.

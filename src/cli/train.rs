@@ -4,11 +4,11 @@ use super::ConfigArgs;
 use super::broken::show_passed_over;
 use super::columns::ColumnArgs;
 use super::output::{Progress, say, show_corrections, show_training, stop_on_ctrl_c};
-use super::recipe::RecipeArgs;
 use super::report::{REPORT, write_page};
+use super::recipe::RecipeArgs;
 use super::run_data::RunData;
 use super::sides::SplitFiles;
-use super::terminal::note;
+use super::terminal::{be_quiet, note};
 use crate::data::dataset::{Dataset, Split};
 use crate::data::sampling::Sampling;
 use crate::data::seen::follow;
@@ -22,6 +22,7 @@ use crate::train::dry_run::{Part, Plan, dry_run};
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::loss::imbalance::{Imbalance, imbalances};
 use crate::train::loss::unseen::without_photos;
+use crate::train::ranks::Group;
 use crate::train::run_folder::RunFolder;
 use crate::train::trainer::{Event, Outcome, Trainer};
 use crate::weights::source::BEST;
@@ -137,31 +138,60 @@ impl Train {
         }
     }
 
-    pub(crate) fn run(&self) -> crate::Result<ExitCode> {
-        let Some(out) = &self.out else {
-            return self.show_plan();
-        };
-        if self.dry_run {
-            return self.show_plan();
+    /// The configuration of a run that begins, with its data, or of one that goes on.
+    fn begun(&self, out: &Path) -> crate::Result<(Config, Option<Dataset>)> {
+        if !self.resume {
+            let (config, dataset) = self.load_with_data()?;
+            return Ok((config, Some(dataset)));
         }
-        let (config, data, dataset);
-        if self.resume {
-            if !RunFolder::holds_run(out) {
+        if !RunFolder::holds_run(out) {
+            return Err(crate::Error::Invalid {
+                what: format!("--resume with --out {}", out.display()),
+                expected: "a folder that holds a run; leave --resume out to begin one".into(),
+                found: "none".into(),
+            });
+        }
+        Ok((Config::read(&out.join("config.toml"))?, None))
+    }
+
+    /// Trains, together with the other processes of the group if there are any.
+    pub(crate) fn run(&self, group: &Group) -> crate::Result<ExitCode> {
+        if !group.is_first() {
+            be_quiet();
+        }
+        self.run_in(group).map_err(|e| group.tell(e))
+    }
+
+    fn run_in(&self, group: &Group) -> crate::Result<ExitCode> {
+        let Some(out) = self.out.as_deref().filter(|_| !self.dry_run) else {
+            let code = self.show_plan()?;
+            group.any(Ok(false))?;
+            return Ok(code);
+        };
+        let (_, size) = group.place();
+        if self.find_lr {
+            if size > 1 {
                 return Err(crate::Error::Invalid {
-                    what: format!("--resume with --out {}", out.display()),
-                    expected: "a folder that holds a run; leave --resume out to begin one".into(),
-                    found: "none".into(),
+                    what: "--find-lr".into(),
+                    expected: "one process; leave mpirun out".into(),
+                    found: format!("{size} of them"),
                 });
             }
-            config = Config::read(&out.join("config.toml"))?;
-            data = self.data().or_of(out)?;
-            dataset = prepare(&config, &self.config.heads, &data)?;
-        } else {
-            (config, dataset) = self.load_with_data()?;
-            data = self.data();
-        }
-        if self.find_lr {
+            let (config, dataset) = self.load_with_data()?;
             return self.search(&config, dataset, out);
+        }
+        let (config, dataset) = match self.begun(out) {
+            Ok((config, dataset)) => (Ok(config), dataset),
+            Err(error) => (Err(error), None),
+        };
+        let (mut config, data) = match size {
+            1 => (config?, self.data().or_of(out)?),
+            // The folder need not be in the others' reach.
+            _ => shared(group, || Ok((config?, self.data().or_of(out)?)))?,
+        };
+        if size > 1 && config.train.parts == 1 && !self.resume {
+            config.train.parts = size;
+            note(format!("train.parts is {size}, one part a process"));
         }
         let outcome = run(
             &config,
@@ -173,7 +203,14 @@ impl Train {
                 skip_broken: self.skip_broken,
                 live: self.live,
             },
+            group,
         )?;
+        if !group.is_first() {
+            return Ok(match outcome.stopped {
+                true => ExitCode::from(130),
+                false => ExitCode::SUCCESS,
+            });
+        }
         if outcome.stopped && !RunFolder::holds_run(out) {
             say("stopped before training began");
             return Ok(ExitCode::from(130));
@@ -208,7 +245,7 @@ impl Train {
     /// A search for learning rates.
     fn search(&self, config: &Config, mut dataset: Dataset, out: &Path) -> crate::Result<ExitCode> {
         let weights = begin(config, &self.config.heads, &dataset)?;
-        if self.skip_broken && !find_broken(config, &mut dataset, true)? {
+        if self.skip_broken && !find_broken(config, &mut dataset, true, &Group::alone())? {
             say("stopped before anything was to be seen");
             return Ok(ExitCode::from(130));
         }
@@ -286,6 +323,31 @@ impl Train {
     }
 }
 
+/// Configuration and data as the first process of a group has them, on all.
+fn shared(
+    group: &Group,
+    own: impl FnOnce() -> crate::Result<(Config, RunData)>,
+) -> crate::Result<(Config, RunData)> {
+    let said = group.share(|| {
+        let (config, data) = own()?;
+        let texts = [config.to_toml()?, data.to_toml()?];
+        serde_json::to_vec(&texts).map_err(|e| unreadable(&e))
+    })?;
+    let [config, data]: [String; 2] = serde_json::from_slice(&said).map_err(|e| unreadable(&e))?;
+    Ok((
+        toml::from_str(&config).map_err(|e| unreadable(&e))?,
+        toml::from_str(&data).map_err(|e| unreadable(&e))?,
+    ))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> crate::Error {
+    crate::Error::Config {
+        origin: "the first process's configuration".into(),
+        message: error.to_string(),
+        source: None,
+    }
+}
+
 /// What photos become, how many are computed, and what each costs.
 fn costs(config: &Config, photos: usize, multiply_adds: Option<u64>) -> crate::Result<String> {
     let (train, input) = (&config.train, config.model_spec()?.input);
@@ -323,19 +385,24 @@ pub(crate) struct How {
     pub(crate) live: bool,
 }
 
-/// Trains on data that is on its sides, and of which it is known where it is, and writes the run's page.
+/// Trains on data, which it reads and puts on their sides unless that is done, and writes the run's page.
 pub(crate) fn run(
     config: &Config,
     heads: &Path,
-    (mut dataset, data): (Dataset, &RunData),
+    (dataset, data): (Option<Dataset>, &RunData),
     out: &Path,
     how: How,
+    group: &Group,
 ) -> crate::Result<Outcome> {
     let spec = config.model_spec()?;
+    let mut dataset = match dataset {
+        Some(dataset) => dataset,
+        None => prepare(config, heads, data)?,
+    };
     let weights = begin(config, heads, &dataset)?;
     // Kept features are computed from every photo before training begins anyway.
     let look = how.skip_broken || !config.train.keeps_features();
-    if look && !find_broken(config, &mut dataset, how.skip_broken)? {
+    if look && !find_broken(config, &mut dataset, how.skip_broken, group)? {
         return Ok(Outcome {
             stopped: true,
             progress: Default::default(),
@@ -346,13 +413,16 @@ pub(crate) fn run(
     let names: Vec<String> = names
         .chain(spec.joint.iter().map(|_| JOINT.into()))
         .collect();
-    data.write(out)?;
+    if group.is_first() {
+        data.write(out)?;
+    }
     let mut progress = Progress::new("train");
     let all = (config.train.epochs, config.train.batch);
     let outcome = Trainer::new(config, weights, &dataset)
         .out(out)
         .resume(how.resume)
         .stop(&stop_on_ctrl_c())
+        .group(group)
         .on_event(|event| {
             show_training(&mut progress, &names, all, event);
             if let (true, Event::Epoch(_)) = (how.live, event)
@@ -366,6 +436,7 @@ pub(crate) fn run(
     progress.end();
     let outcome = outcome?;
     if !outcome.stopped
+        && group.is_first()
         && let Err(e) = write_page(out, &dataset, false)
     {
         note(format!("warning: the page was not written: {e:#}"));
@@ -373,12 +444,31 @@ pub(crate) fn run(
     Ok(outcome)
 }
 
-/// Decodes every photo once, and names those that are passed over; false if stopped.
-fn find_broken(config: &Config, dataset: &mut Dataset, skip: bool) -> crate::Result<bool> {
+/// Decodes every photo once, and names those that are passed over; false if stopped. The first process of a group does it for all.
+fn find_broken(
+    config: &Config,
+    dataset: &mut Dataset,
+    skip: bool,
+    group: &Group,
+) -> crate::Result<bool> {
     let (input, of) = (config.model_spec()?.input, dataset.samples.len());
-    super::broken::shown(of, |show| {
-        dataset.find_broken(&input, skip, &stop_on_ctrl_c(), show)
-    })
+    let said = group.share(|| {
+        let whole = super::broken::shown(of, |show| {
+            dataset.find_broken(&input, skip, &stop_on_ctrl_c(), show)
+        })?;
+        let places = dataset.skipped.iter().map(|place| *place as u64);
+        let said = std::iter::once(u64::from(whole)).chain(places);
+        Ok(said.flat_map(u64::to_le_bytes).collect())
+    })?;
+    let said = said
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| u64::from_le_bytes(*bytes));
+    let mut said = said.map(|place| place as usize);
+    let whole = said.next() == Some(1);
+    dataset.skipped = said.collect();
+    Ok(whole)
 }
 
 /// Says what the data is; the weights to start from.

@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 23] = [
+pub(crate) const CHAPTERS: [(&str, &str); 24] = [
     ("data", include_str!("data.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
@@ -10,6 +10,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 23] = [
     ("recipes", include_str!("recipes.md")),
     ("mixing", include_str!("mixing.md")),
     ("teachers", include_str!("teachers.md")),
+    ("machines", include_str!("machines.md")),
     ("evaluation", include_str!("evaluation.md")),
     ("report", include_str!("report.md")),
     ("experiments", include_str!("experiments.md")),
@@ -43,6 +44,8 @@ pub mod recipes {}
 pub mod mixing {}
 #[doc = include_str!("teachers.md")]
 pub mod teachers {}
+#[doc = include_str!("machines.md")]
+pub mod machines {}
 #[doc = include_str!("evaluation.md")]
 pub mod evaluation {}
 #[doc = include_str!("report.md")]

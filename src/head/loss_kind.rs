@@ -31,7 +31,7 @@ pub enum LossKind {
     },
     /// 1 − soft macro F1 of the batch: probabilities in place of counts, F1 = 2 Σ t·p / (Σ t + Σ p) for each label, the sums
     /// over the photos; the mean is over the labels that the batch has, by their class weights. For sure and hard predictions it
-    /// is scikit-learn's `f1_score(average="macro")`. With `train.accumulate`, each part has an F1 of its own, and the parts
+    /// is scikit-learn's `f1_score(average="macro")`. With `train.parts`, each part has an F1 of its own, and the parts
     /// count by their share of the labels.
     SoftF1,
     /// Label-distribution-aware margins (Cao et al. 2019, LDAM): cross-entropy in which the logit of the photo's own label is

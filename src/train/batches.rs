@@ -4,6 +4,7 @@ use super::config::TrainConfig;
 use super::kept::Kept;
 use super::loss::tasks::Tasks;
 use super::mix::{Draw, Mixer, StepMix};
+use super::parts::Cut;
 use super::teacher::Soft;
 use crate::data::dataset::{Dataset, Split, empty_split};
 use crate::data::loader::{Job, Loader, LoaderConfig};
@@ -26,7 +27,7 @@ pub(super) enum Inputs {
 }
 
 impl Inputs {
-    /// Some rows of the batch.
+    /// Some of the rows.
     pub(super) fn rows(&self, rows: &Range<usize>) -> Result<Self> {
         Ok(match self {
             Self::Photos(all) => Self::Photos(all.narrow(0, rows.start, rows.len())?),
@@ -37,11 +38,14 @@ impl Inputs {
 
 /// What a step learns from.
 pub(super) struct Batch {
+    /// Of the rows that are computed here.
     pub inputs: Inputs,
-    /// One a head.
+    /// One a head, of the whole batch.
     pub targets: Vec<Targets>,
     /// How many photos there are.
     pub photos: usize,
+    /// The parts in which it is computed.
+    pub cut: Cut,
 }
 
 /// The batches of a run.
@@ -59,10 +63,12 @@ pub(super) struct Batches<'a> {
     /// What a teacher says, once it has been asked.
     pub(super) soft: Option<Soft>,
     pub(super) loading: LoaderConfig,
+    /// Which of how many processes this one is: it loads the photos of its parts.
+    pub(super) place: (usize, usize),
 }
 
 impl<'a> Batches<'a> {
-    /// Of the training split.
+    /// Of the training split, all of it for this process.
     ///
     /// # Errors
     /// [`Error::EmptySplit`](crate::Error::EmptySplit) if it has too few photos, or none that a setting asks for.
@@ -88,6 +94,7 @@ impl<'a> Batches<'a> {
             kept: None,
             soft: None,
             loading: LoaderConfig::new(config.queue_mib),
+            place: (0, 1),
             config,
             dataset,
             tasks,
@@ -108,35 +115,36 @@ impl<'a> Batches<'a> {
         self.sampler.photos().min(self.config.batch)
     }
 
-    /// The batches of an epoch, loaded ahead from step `first` on.
+    /// The batches of an epoch, of each this process's share, loaded ahead from step `first` on.
     ///
     /// # Errors
     /// If the loader cannot be started.
     pub(super) fn epoch(&self, epoch: usize, first: usize) -> Result<EpochBatches<'_>> {
         let size = self.config.size_of_epoch(self.input.size, epoch);
         let draw = |photos: &[usize], step| self.mixer.draw(photos, Draw { epoch, step, size });
-        self.drawn(epoch, first, size, &draw)
+        self.drawn(epoch, first, (self.place, size), &draw)
     }
 
-    /// The same photos, none of them mixed, and whole.
+    /// The same photos, all of them, none of them mixed, and whole.
     ///
     /// # Errors
     /// As [`epoch`](Self::epoch).
     pub(super) fn unmixed(&self, epoch: usize) -> Result<EpochBatches<'_>> {
-        self.drawn(epoch, 0, self.input.size, &|_, _| None)
+        self.drawn(epoch, 0, ((0, 1), self.input.size), &|_, _| None)
     }
 
     fn drawn(
         &self,
         epoch: usize,
         first: usize,
-        size: [usize; 2],
+        (place, size): ((usize, usize), [usize; 2]),
         mix: &dyn Fn(&[usize], usize) -> Option<StepMix>,
     ) -> Result<EpochBatches<'_>> {
         let order = self.sampler.order(self.config.seed, epoch);
         let chunks = order.chunks(self.config.batch).take(self.steps());
         let steps = chunks.enumerate().map(|(step, photos)| Step {
             mix: mix(photos, step),
+            cut: Cut::new(photos.len(), self.config.parts, place),
             photos: photos.to_vec(),
         });
         let steps: Vec<Step> = steps.collect();
@@ -162,10 +170,13 @@ impl<'a> Batches<'a> {
         let mut drawn = BTreeMap::new();
         let mut jobs = Vec::new();
         for (number, step) in steps.iter().enumerate() {
-            for place in step.photos.iter().chain(step.partners()) {
+            let rows = step.cut.rows();
+            let all = [step.photos.as_slice(), step.partners()];
+            let all = all.iter().flat_map(|of| of.iter().enumerate());
+            for (row, place) in all {
                 let index = self.train[*place];
                 let again = drawn.entry(index).or_insert(0);
-                if number >= first {
+                if number >= first && rows.contains(&row) {
                     jobs.push(Job {
                         index,
                         again: *again,
@@ -205,12 +216,23 @@ impl<'a> Batches<'a> {
 struct Step {
     photos: Vec<usize>,
     mix: Option<StepMix>,
+    cut: Cut,
 }
 
 impl Step {
-    /// The photos that are loaded to be mixed in.
+    /// The photos that are mixed in, which are loaded beside those of their rows.
     fn partners(&self) -> &[usize] {
         self.mix.as_ref().map_or(&[], |mix| &mix.partners)
+    }
+
+    /// The photos that are loaded here, and those that are loaded to be mixed in.
+    fn loaded(&self) -> [&[usize]; 2] {
+        let rows = self.cut.rows();
+        let partners = self.partners();
+        [
+            &self.photos[rows.clone()],
+            partners.get(rows).unwrap_or_default(),
+        ]
     }
 }
 
@@ -256,14 +278,15 @@ impl EpochBatches<'_> {
             };
             let batch = (values, targets.as_mut_slice());
             let mixer = &batches.mixer;
-            mixer.mix(mix, at, &step.photos, batch, others, &other_targets)
+            let photos = (step.photos.as_slice(), &step.cut);
+            mixer.mix(mix, at, photos, batch, others, &other_targets)
         };
-        let n = step.photos.len();
+        let [photos, partners] = step.loaded();
         let inputs = match &mut self.source {
             Source::Kept(kept) => {
-                let features = kept.rows(epoch, &step.photos)?;
+                let features = kept.rows(epoch, photos)?;
                 let mut values: Vec<f32> = features.flatten_all()?.to_vec1()?;
-                let others = match step.partners() {
+                let others = match partners {
                     [] => Vec::new(),
                     partners => kept.rows(epoch, partners)?.to_vec2()?,
                 };
@@ -272,12 +295,12 @@ impl EpochBatches<'_> {
             }
             Source::Photos(loader) => {
                 let channels = batches.input.channels;
-                let shape = (n, channels, size[0], size[1]);
-                let mut pixels = Vec::with_capacity(n * channels * size[0] * size[1]);
-                for photo in loader.by_ref().take(n) {
+                let shape = (photos.len(), channels, size[0], size[1]);
+                let mut pixels = Vec::with_capacity(shape.0 * channels * size[0] * size[1]);
+                for photo in loader.by_ref().take(photos.len()) {
                     pixels.extend_from_slice(&photo?.pixels);
                 }
-                let others = loader.take(step.partners().len());
+                let others = loader.take(partners.len());
                 mix(&mut pixels, &mut others.map(|p| Ok(p?.pixels)))?;
                 Inputs::Photos(Tensor::from_vec(pixels, shape, &Device::Cpu)?)
             }
@@ -285,7 +308,8 @@ impl EpochBatches<'_> {
         Ok(Batch {
             inputs,
             targets,
-            photos: n,
+            photos: step.photos.len(),
+            cut: step.cut.clone(),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use super::config::Config;
 use super::event::Event;
+use super::ranks::Group;
 use super::run::{Run, check};
 use super::run_folder::RunFolder;
 use super::step::{At, step};
@@ -51,8 +52,9 @@ pub fn find_lr(
 ) -> Result<Vec<Trial>> {
     check(config, dataset, &[])?;
     let folder = RunFolder::create(folder, false)?;
+    let group = Group::alone();
     let path = folder.path("lr.csv");
-    let mut run = Run::new(config, weights, dataset, &[], folder, false)?;
+    let mut run = Run::new(config, weights, dataset, &[], (folder, false), &group)?;
     if !run.prepare(stop, on_event)? {
         return Ok(Vec::new());
     }
@@ -75,7 +77,14 @@ pub fn find_lr(
                 step: done,
                 lr: factor,
             };
-            let loss = match step(&mut run.network, &run.objective, balancer, batch, at) {
+            let loss = match step(
+                &mut run.network,
+                &run.objective,
+                balancer,
+                batch,
+                at,
+                &group,
+            ) {
                 Ok(loss) => loss,
                 // Where the search was bound to end.
                 Err(Error::NotFinite { .. }) => break 'search,

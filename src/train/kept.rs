@@ -2,6 +2,7 @@
 
 use super::config::TrainConfig;
 use super::event::Event;
+use super::ranks::Group;
 use crate::data::dataset::Dataset;
 use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
 use crate::data::loader::LoaderConfig;
@@ -11,6 +12,8 @@ use crate::error::Result;
 use crate::model::{Layout, ModelSpec, MultiTaskModel};
 use crate::model_file::Tensors;
 use candle_core::Tensor;
+use std::array::TryFromSliceError;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
 /// Features of the training split, and which of them belong to which photo.
@@ -41,7 +44,8 @@ pub(super) struct Identified {
 }
 
 impl Identified {
-    /// Looks at the photos `train` and `valid`; `None` if stopped.
+    /// Looks at the photos `train` and `valid`; `None` if stopped. The first process of the group reads them and what is kept, and
+    /// tells the others.
     ///
     /// # Errors
     /// If a photo or the file of kept features cannot be read.
@@ -51,15 +55,31 @@ impl Identified {
         dataset: &Dataset,
         [train, valid]: [&[usize]; 2],
         stop: &AtomicBool,
+        group: &Group,
     ) -> Result<Option<Self>> {
+        let folder = config.feature_cache.as_deref();
         let mut features = Features::open(
-            config.feature_cache.as_deref(),
+            folder.filter(|_| group.is_first()),
             Extractor::new(spec, tensors)?,
             Layout::of(spec)?.width,
         )?;
         let photos = train.iter().chain(valid);
         let photos: Vec<NamedPhoto> = photos.map(|i| (&dataset.samples[*i]).into()).collect();
-        let fingerprints = features.identify(&photos, stop)?;
+        let fingerprints = match group.place() {
+            (_, 1) => features.identify(&photos, stop)?,
+            _ => {
+                let bytes = group.share(|| {
+                    let found = features.identify(&photos, stop)?;
+                    let found = found.unwrap_or_default();
+                    Ok(found.iter().flat_map(|f| f.0).collect())
+                })?;
+                let all = bytes.chunks_exact(size_of::<Content>());
+                let all = all.map(|f| Ok(Fingerprint(f.try_into()?)));
+                let all: Result<Vec<Fingerprint>, TryFromSliceError> = all.collect();
+                // Fewer where the first was stopped.
+                all.ok().filter(|all| all.len() == photos.len())
+            }
+        };
         Ok(fingerprints.map(|fingerprints| Self {
             features,
             photos,
@@ -74,7 +94,8 @@ impl Identified {
         self.features.contents(&all)
     }
 
-    /// Computes what is missing; gives the features of the training split, and those of the validation split. `None` if stopped.
+    /// Computes what is missing, each process its share; gives the features of the training split, and those of the validation
+    /// split. `None` if stopped.
     ///
     /// # Shapes
     /// Validation `(valid, num_features)`.
@@ -84,8 +105,7 @@ impl Identified {
     pub(super) fn complete(
         mut self,
         config: &TrainConfig,
-        model: &MultiTaskModel,
-        loading: LoaderConfig,
+        (model, loading, group): (&MultiTaskModel, LoaderConfig, &Group),
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Option<(Kept, Tensor)>> {
@@ -114,10 +134,9 @@ impl Identified {
             let (found, of) = (wanted.iter().filter(known).count(), wanted.len());
             on_event(&Event::Found { found, of, file });
         }
-        let whole = features.complete(&wanted, model, loading, stop, &mut |done, of| {
-            on_event(&Event::Features { done, of });
-        })?;
-        if !whole {
+        let mut progress = |done, of| on_event(&Event::Features { done, of });
+        let of_run = (model, loading, group);
+        if !complete(features, &wanted, of_run, stop, &mut progress)? {
             return Ok(None);
         }
         let mut rows = wanted.iter().filter_map(|(key, _)| features.place(key));
@@ -133,4 +152,43 @@ impl Identified {
         };
         Ok(Some((kept, valid)))
     }
+}
+
+/// Computes the rows that are missing, each process its share, so that all have all; false if stopped.
+fn complete(
+    features: &mut Features,
+    wanted: &[(Key, &NamedPhoto)],
+    (model, loading, group): (&MultiTaskModel, LoaderConfig, &Group),
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<bool> {
+    if group.place().1 == 1 {
+        return features.complete(wanted, model, loading, stop, progress);
+    }
+    // What the first knows, all know; of the rest each computes its share, and tells it to all.
+    let known = group.share(|| {
+        let known = wanted.iter().map(|(key, _)| features.place(key).is_some());
+        Ok(known.map(u8::from).collect())
+    })?;
+    let of = |state: u8| {
+        let mut met = HashSet::new();
+        let of_state = wanted.iter().zip(&known).filter(|(_, k)| **k == state);
+        let all = of_state
+            .map(|(w, _)| *w)
+            .filter(|(key, _)| met.insert(*key));
+        all.collect::<Vec<(Key, &NamedPhoto)>>()
+    };
+    let (found, missing) = (of(1), of(0));
+    let own = &missing[group.own(missing.len())];
+    let whole = features.complete(own, model, loading, stop, progress);
+    if group.any(whole.map(|whole| !whole))? {
+        return Ok(false);
+    }
+    let rows = group.rows(features.values(own.iter().map(|(key, _)| key)))?;
+    features.take(&missing, &rows);
+    features.save()?;
+    let of_first: &[_] = if group.is_first() { &found } else { &[] };
+    let rows = group.rows(features.values(of_first.iter().map(|(key, _)| key)))?;
+    features.take(&found, &rows);
+    Ok(true)
 }

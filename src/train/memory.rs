@@ -30,7 +30,7 @@ pub(super) fn check(
     let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
     let bytes = bytes.saturating_mul(passes);
     let most = of_machine().unwrap_or(USUAL);
-    let photos = batch.div_ceil(config.accumulate.clamp(1, (batch / 2).max(1)));
+    let photos = batch.div_ceil(config.parts.clamp(1, (batch / 2).max(1)));
     // The pixels of the others wait beside.
     let waiting = photo.saturating_mul((batch - photos) as u64);
     let needed = bytes.saturating_mul(photos as u64).saturating_add(waiting);
@@ -41,7 +41,7 @@ pub(super) fn check(
     Err(Error::Invalid {
         what: "train.batch with model.input.size".into(),
         expected: format!(
-            "a step that fits into the {:.1} GiB of memory of this machine; lower train.batch or model.input.size, or compute a batch in parts with train.accumulate",
+            "a step that fits into the {:.1} GiB of memory of this machine; lower train.batch or model.input.size, or compute a batch in parts with train.parts",
             gib(most)
         ),
         found: format!(
@@ -173,7 +173,7 @@ mod tests {
         check(&full, 0, &large, &model, [0; 2]).unwrap();
         let message = check(&full, 65_536, &large, &model, [0; 2]);
         let message = message.unwrap_err().to_string();
-        for word in ["train.batch", "model.input.size", "accumulate", "4096"] {
+        for word in ["train.batch", "model.input.size", "train.parts", "4096"] {
             assert!(message.contains(word), "{message}");
         }
         let mut kept = TrainConfig {

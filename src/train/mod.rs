@@ -3,6 +3,7 @@
 //! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`);
 //! `trainer` has the loop around it, `run` what it goes through.
 
+mod alike;
 pub(crate) mod balancing;
 mod batch_norm;
 mod batches;
@@ -18,12 +19,15 @@ pub(crate) mod mix;
 mod network;
 mod one_head;
 pub(crate) mod optim;
+mod parts;
 pub(crate) mod preview;
 mod progressive;
+pub(crate) mod ranks;
 pub(crate) mod recipe;
 mod run;
 pub(crate) mod run_folder;
 pub(crate) mod soup;
+mod statistics;
 mod step;
 mod teacher;
 mod tensorboard;

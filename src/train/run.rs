@@ -12,9 +12,10 @@ use super::memory;
 use super::network::Network;
 use super::optim::average::Averages;
 use super::optim::schedule;
+use super::ranks::Group;
 use super::run_folder::{EpochRecord, Models, Progress, RunFolder, Start};
 use super::step::{At, step};
-use super::teacher::Soft;
+use super::teacher::{Soft, from_bytes, said, to_bytes};
 use super::validation::Validation;
 use crate::data::dataset::Dataset;
 use crate::data::seen::{Content, Record, contents, copies};
@@ -28,6 +29,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a teacher said of the photos that are trained on.
 const TEACHER: &str = "teacher.csv";
+
+/// How the steps of an epoch ended.
+enum Steps {
+    Done,
+    Stopped,
+    /// A batch could not be loaded. The steps before it are done.
+    Unread(Error),
+}
 
 /// A run.
 pub(super) struct Run<'a> {
@@ -48,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) progress: Progress,
     /// Whether it began before.
     goes_on: bool,
+    /// Who trains.
+    group: &'a Group,
 }
 
 impl<'a> Run<'a> {
@@ -60,32 +71,39 @@ impl<'a> Run<'a> {
         weights: Tensors,
         dataset: &'a Dataset,
         losses: &[(String, &'a dyn Loss)],
-        folder: RunFolder,
-        resume: bool,
+        (folder, resume): (RunFolder, bool),
+        group: &'a Group,
     ) -> Result<Self> {
         let spec = config.model_spec()?;
         let tasks = Rc::new(Tasks::new(&spec)?);
         let own_losses: BTreeSet<String> = losses.iter().map(|(head, _)| head.clone()).collect();
         let own_losses = Vec::from_iter(own_losses);
-        let batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
+        let mut batches = Batches::new(&config.train, &spec, Rc::clone(&tasks), dataset)?;
+        batches.place = group.place();
         dataset.check_possible(&tasks.taxonomy)?;
         let train = &batches.train;
         let objective = Objective::new(&spec, Rc::clone(&tasks), dataset, train, losses)?;
         let heads = tasks.heads().count();
-        let validation = Validation::new(&config.train, &spec, tasks, dataset, train)?;
+        let validation = Validation::new(&config.train, &spec, tasks, dataset, train, group)?;
         if let Some(teacher) = &config.train.teacher {
             teacher.check_apart(&folder.path(TEACHER))?;
         }
-        let resumed = if resume {
-            Start::resume(&folder, config, dataset, &own_losses)?
-        } else {
-            None
+        let start = || {
+            let resumed = if resume {
+                Start::resume(&folder, config, dataset, &own_losses)?
+            } else {
+                None
+            };
+            match resumed {
+                Some(start) => Ok(start),
+                None => Start::begin(&folder, config, dataset, weights, heads, &own_losses),
+            }
         };
-        let goes_on = resumed.is_some();
-        let start = match resumed {
-            Some(start) => start,
-            None => Start::begin(&folder, config, dataset, weights, heads, &own_losses)?,
+        let start = match group.place() {
+            (_, 1) => start()?,
+            _ => Start::from_bytes(&group.share(|| start()?.into_bytes())?)?,
         };
+        let goes_on = start.state.is_some();
         let mut progress = start.progress;
         let models = Models::new(
             folder,
@@ -125,10 +143,12 @@ impl<'a> Run<'a> {
             models,
             progress,
             goes_on,
+            group,
         })
     }
 
-    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped.
+    /// Computes the features that are kept, if any are, and records whom the model will have seen; false if stopped. Each process
+    /// computes its share of the features; the teacher is asked, and photos are read for the record, by the first.
     pub(super) fn prepare(
         &mut self,
         stop: &AtomicBool,
@@ -140,28 +160,45 @@ impl<'a> Run<'a> {
             let photos: Vec<_> = photos.collect();
             let (spec, file) = (&self.network.spec, self.models.folder.path(TEACHER));
             let kept = (file.as_path(), self.goes_on);
-            let said = Soft::new(teacher, spec, &photos, kept, stop, on_event)?;
-            self.batches.soft = said;
-            if self.batches.soft.is_none() {
-                return Ok(false);
-            }
-        }
-        if !config.keeps_features() {
-            let Some(contents) = contents(dataset, stop, &|_, _| ()) else {
+            let ask = |on_event: &mut dyn FnMut(&Event)| {
+                said(teacher, spec, &photos, kept, stop, on_event)
+            };
+            let said = match self.group.place() {
+                (_, 1) => ask(on_event)?,
+                _ => from_bytes(&self.group.share(|| to_bytes(ask(on_event)?))?)?,
+            };
+            let Some(said) = said else {
                 return Ok(false);
             };
-            self.record(&contents, on_event)?;
+            self.batches.soft = Some(Soft::new(teacher, spec, &photos, said)?);
+        }
+        if !config.keeps_features() {
+            let contents = if self.group.is_first() {
+                contents(dataset, stop, &|_, _| ())
+            } else {
+                Some(Vec::new())
+            };
+            if self.group.any(Ok(contents.is_none()))? {
+                return Ok(false);
+            }
+            if let Some(contents) = contents.filter(|_| self.group.is_first()) {
+                self.record(&contents, on_event)?;
+            }
             return Ok(true);
         }
         let tensors = self.network.variables.snapshot()?;
         let network = (&self.network.spec, &tensors);
         let photos = [&self.batches.train[..], &self.validation.photos];
-        let Some(mut found) = Identified::new(config, network, dataset, photos, stop)? else {
+        let group = self.group;
+        let found = Identified::new(config, network, dataset, photos, stop, group)?;
+        let Some(mut found) = found else {
             return Ok(false);
         };
-        self.record(&found.contents(dataset), on_event)?;
-        let (model, loading) = (&self.network.model, self.batches.loading);
-        let Some((kept, valid)) = found.complete(config, model, loading, stop, on_event)? else {
+        if group.is_first() {
+            self.record(&found.contents(dataset), on_event)?;
+        }
+        let of_run = (&self.network.model, self.batches.loading, group);
+        let Some((kept, valid)) = found.complete(config, of_run, stop, on_event)? else {
             return Ok(false);
         };
         self.batches.kept = Some(kept);
@@ -203,9 +240,16 @@ impl<'a> Run<'a> {
         if self.progress.steps == 0 {
             self.network.enter(epoch)?;
         }
-        if !self.steps(epoch, stop, on_event)? {
-            self.save()?;
-            return Ok(false);
+        match self.steps(epoch, stop, on_event)? {
+            Steps::Done => {}
+            Steps::Stopped => {
+                self.save()?;
+                return Ok(false);
+            }
+            Steps::Unread(error) => {
+                self.save()?;
+                return Err(error);
+            }
         }
         let (record, tensors) = self.measure(epoch)?;
         self.end_epoch(record, tensors)?;
@@ -216,30 +260,43 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// The steps of an epoch; false if stopped.
+    /// The steps of an epoch.
     fn steps(
         &mut self,
         epoch: usize,
         stop: &AtomicBool,
         on_event: &mut dyn FnMut(&Event),
-    ) -> Result<bool> {
+    ) -> Result<Steps> {
         let config = &self.config.train;
         let (first, steps) = (self.progress.steps, self.batches.steps());
         let mut batches = self.batches.epoch(epoch, first)?;
         for number in first..steps {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
+            let batch = if stop.load(Ordering::Relaxed) {
+                Ok(None)
+            } else {
+                batches.load(number).map(Some)
+            };
+            // Asked to stop is who is asked anywhere.
+            let said = self
+                .group
+                .agree_on(batch, |batch| vec![u8::from(batch.is_none())]);
+            let (batch, stops) = match said {
+                Ok((batch, said)) => (batch, said.concat().contains(&1)),
+                Err(e) => return Ok(Steps::Unread(e)),
+            };
+            let Some(batch) = batch.filter(|_| !stops) else {
+                return Ok(Steps::Stopped);
+            };
             let (done, all) = (epoch * steps + number, config.epochs * steps);
             let at = At {
                 epoch,
                 step: number,
                 lr: schedule::factor(done, all, config.warm_up, config.final_lr),
             };
-            let batch = batches.load(number)?;
             let photos = batch.photos;
             let balancer = &mut self.progress.balancing;
-            let loss = step(&mut self.network, &self.objective, balancer, batch, at)?;
+            let (network, group) = (&mut self.network, self.group);
+            let loss = step(network, &self.objective, balancer, batch, at, group)?;
             self.averages.after_step(&self.network.variables)?;
             self.progress.steps = number + 1;
             self.progress.loss_sum += loss;
@@ -251,7 +308,7 @@ impl<'a> Run<'a> {
                 loss,
             });
         }
-        Ok(true)
+        Ok(Steps::Done)
     }
 
     /// The figures of an epoch, and the tensors they are of: among the last epochs those of the average, where that is better.
@@ -301,7 +358,11 @@ impl<'a> Run<'a> {
         self.models.folder.write_metrics(&heads, &progress.records)
     }
 
+    /// Saves where it stands, on the process that writes.
     pub(super) fn save(&mut self) -> Result<()> {
+        if !self.models.folder.is_own() {
+            return Ok(());
+        }
         let (mut state, steps) = self.network.optimizer.state()?;
         state.extend(self.averages.state()?);
         self.progress.optimizer_steps = steps;

@@ -5,10 +5,12 @@ use super::batches::Batch;
 use super::loss::joint::Losses;
 use super::loss::objective::Objective;
 use super::network::Network;
+use super::parts::{Contribution, Tree};
+use super::ranks::Group;
+use super::statistics::Statistics;
 use crate::error::{Error, Result};
 use crate::layers::Mode;
 use candle_core::Var;
-use hydranet_kernels::tasks::parts;
 use std::ops::Range;
 
 /// Where in a run a step stands.
@@ -33,7 +35,8 @@ impl At {
     }
 }
 
-/// One step; gives the joint loss, as the heads' weights alone make it.
+/// One step; gives the joint loss, as the heads' weights alone make it. Each process of the group computes its parts of the batch,
+/// and all take the same step.
 ///
 /// # Errors
 /// [`Error::NotFinite`] and [`Error::LostGradient`] among them.
@@ -43,23 +46,27 @@ pub(super) fn step(
     balancer: &mut Balancer,
     batch: Batch,
     at: At,
+    group: &Group,
 ) -> Result<f64> {
     let config = &network.config.train;
     let Batch {
         inputs,
         targets,
         photos,
+        cut,
     } = batch;
     let targets = objective.head_targets(targets, at.epoch, config.epochs);
     let key = config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)
         ^ ((at.epoch as u64) << 32 | at.step as u64);
     let cuts = balancer.cuts_at_features();
-    let losses = |network: &Network, rows: Range<usize>, part: usize| -> Result<Losses> {
+    let first = cut.rows().start;
+    let losses = |network: &Network, rows: &Range<usize>, part: usize| -> Result<Losses> {
         let mode = Mode::Train {
             batch_norm: config.batch_norm,
             key: key.wrapping_add((part as u64) << 48),
         };
-        let features = network.features(&inputs.rows(&rows)?, mode)?;
+        let own = rows.start - first..rows.end - first;
+        let features = network.features(&inputs.rows(&own)?, mode)?;
         let cut = if cuts {
             Some(Var::from_tensor(&features.detach())?)
         } else {
@@ -67,7 +74,7 @@ pub(super) fn step(
         };
         let seen = cut.as_ref().map_or(&features, Var::as_tensor);
         let outputs = network.model.outputs(seen, mode)?;
-        let mut losses = objective.losses(&outputs, &targets, &rows, photos)?;
+        let mut losses = objective.losses(&outputs, &targets, rows, photos)?;
         losses.cut = cut.map(|copy| (features, copy));
         for (head, part) in objective.tasks.heads().zip(&losses.heads) {
             let value = f64::from(part.loss.to_scalar::<f32>()?);
@@ -80,15 +87,32 @@ pub(super) fn step(
     let measured = config.measures(at.step, network.steps);
     let mut gradients = Gradients::new(balancer, targets.len(), measured);
     let ones = vec![1.0; targets.len()];
-    let mut value = 0.0;
-    let all = parts(photos, config.accumulate.min(photos / 2));
-    for (part, rows) in all.into_iter().enumerate() {
-        let losses = losses(network, rows, part)?;
-        value += f64::from(losses.joint(&ones)?.to_scalar::<f32>()?);
-        gradients.add(&losses, balancer, &network.optimizer)?;
-    }
+    let mut shapes = gradients.shapes(balancer, &network.optimizer);
+    let gradient_tensors = shapes.len();
+    let statistics = Statistics::new(network, cut.parts.len(), group)?;
+    shapes.extend(statistics.shapes());
+    let own = || -> Result<Tree<Contribution>> {
+        let mut tree = Tree::new(cut.parts.len());
+        for part in cut.own.clone() {
+            let rows = &cut.parts[part];
+            statistics.reset()?;
+            let losses = losses(network, rows, part)?;
+            let mut found = gradients.of_part(&losses, balancer, &network.optimizer)?;
+            found
+                .numbers
+                .push(f64::from(losses.joint(&ones)?.to_scalar::<f32>()?));
+            let share = rows.len() as f64 / photos as f64;
+            found.tensors.extend(statistics.moved(share)?);
+            tree.push(part..part + 1, found, Contribution::plus)?;
+        }
+        Ok(tree)
+    };
+    let numbers = gradients.numbers() + 1;
+    let mut sum = group.sum(cut.parts.len(), own(), &shapes, numbers)?;
+    statistics.set(&sum.tensors.split_off(gradient_tensors))?;
+    let value = sum.numbers.pop().unwrap_or_default();
     let draw = (config.seed, at.epoch, at.step);
-    let grads = gradients.finish(balancer, &network.optimizer, draw)?;
+    let grads = gradients.finish(sum, balancer, &network.optimizer, draw)?;
     if !value.is_finite() {
         return Err(at.not_finite("the joint loss".into(), value));
     }
@@ -107,7 +131,7 @@ pub(super) fn step(
     if balancer.looks_back() {
         // The same draws; running statistics stay.
         network.model.set_momentum(Some(0.0));
-        after = Some(losses(network, 0..photos, 0)?.values()?);
+        after = Some(losses(network, &(0..photos), 0)?.values()?);
         network.model.set_momentum(None);
     }
     balancer.take(&gradients, after.as_deref(), at.lr * config.lr_heads);

@@ -25,55 +25,107 @@ pub(super) struct Soft {
     weight: f32,
 }
 
+/// What is said of these photos: read from `file`, where a run that goes on has left it, or asked for and left there. None if
+/// stopped.
+///
+/// # Errors
+/// If the teacher cannot be read, or does not know the heads.
+pub(super) fn said(
+    config: &TeacherConfig,
+    spec: &ModelSpec,
+    samples: &[&Sample],
+    (file, goes_on): (&Path, bool),
+    stop: &AtomicBool,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Option<Vec<SoftRows>>> {
+    let (heads, keys) = (&spec.heads, keys(samples));
+    let none = || vec![None; heads.len()];
+    let said: Vec<SoftRows> = if goes_on && file.is_file() {
+        let found = SoftLabels::read(file, heads)?;
+        let of = |key: &String| found.named(key).cloned().unwrap_or_else(none);
+        keys.iter().map(of).collect()
+    } else {
+        let said = if config.is_table() {
+            let found = SoftLabels::read(&config.model, heads)?;
+            let named = names(samples).into_iter().zip(samples);
+            let of = |(name, sample): (String, &&Sample)| found.of(&name, sample).cloned();
+            Some(named.map(|one| of(one).unwrap_or_else(none)).collect())
+        } else {
+            ask(config, heads, samples, stop, on_event)?
+        };
+        let Some(said): Option<Vec<SoftRows>> = said else {
+            return Ok(None);
+        };
+        // Under names that are the same from wherever the run goes on.
+        let mut kept = SoftLabels::new(heads);
+        for (key, rows) in keys.iter().zip(&said) {
+            if rows.iter().any(Option::is_some) {
+                kept.insert(key.clone(), rows.clone());
+            }
+        }
+        kept.write(file)?;
+        said
+    };
+    let silent = said.iter().filter(|rows| rows.iter().all(Option::is_none));
+    let silent = silent.count();
+    if silent > 0 && silent < said.len() {
+        on_event(&Event::Warning(&format!(
+            "the teacher says nothing of {silent} of {} photos in training",
+            said.len()
+        )));
+    }
+    Ok(Some(said))
+}
+
+/// Rows by photo and head, each value by its bits.
+type Bits = Option<Vec<Vec<Option<Vec<u32>>>>>;
+
+/// What is said, for another process.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn to_bytes(said: Option<Vec<SoftRows>>) -> Result<Vec<u8>> {
+    let row = |row: Option<Vec<f32>>| row.map(|row| row.into_iter().map(f32::to_bits).collect());
+    let bits: Bits = said.map(|all| {
+        let of_photo = |rows: SoftRows| rows.into_iter().map(row).collect();
+        all.into_iter().map(of_photo).collect()
+    });
+    serde_json::to_vec(&bits).map_err(|e| garbled(&e.to_string()))
+}
+
+/// What [`to_bytes`] made.
+///
+/// # Errors
+/// If it is nothing of the kind.
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<Option<Vec<SoftRows>>> {
+    let bits: Bits = serde_json::from_slice(bytes).map_err(|e| garbled(&e.to_string()))?;
+    let row = |row: Option<Vec<u32>>| row.map(|row| row.into_iter().map(f32::from_bits).collect());
+    Ok(bits.map(|all| {
+        let of_photo = |rows: Vec<Option<Vec<u32>>>| rows.into_iter().map(row).collect();
+        all.into_iter().map(of_photo).collect()
+    }))
+}
+
+fn garbled(found: &str) -> Error {
+    Error::Invalid {
+        what: "what the first process says of the teacher".into(),
+        expected: "rows of photos".into(),
+        found: found.into(),
+    }
+}
+
 impl Soft {
-    /// Of these photos: read from `file`, where a run that goes on has left them, or asked for and left there. None if stopped.
+    /// Of these photos, of whom that is [said].
     ///
     /// # Errors
-    /// If the teacher cannot be read, or does not know the heads.
+    /// If nothing of it is to be believed.
     pub(super) fn new(
         config: &TeacherConfig,
         spec: &ModelSpec,
         samples: &[&Sample],
-        (file, goes_on): (&Path, bool),
-        stop: &AtomicBool,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<Option<Self>> {
-        let (heads, keys) = (&spec.heads, keys(samples));
-        let none = || vec![None; heads.len()];
-        let said: Vec<SoftRows> = if goes_on && file.is_file() {
-            let found = SoftLabels::read(file, heads)?;
-            let of = |key: &String| found.named(key).cloned().unwrap_or_else(none);
-            keys.iter().map(of).collect()
-        } else {
-            let said = if config.is_table() {
-                let found = SoftLabels::read(&config.model, heads)?;
-                let named = names(samples).into_iter().zip(samples);
-                let of = |(name, sample): (String, &&Sample)| found.of(&name, sample).cloned();
-                Some(named.map(|one| of(one).unwrap_or_else(none)).collect())
-            } else {
-                ask(config, heads, samples, stop, on_event)?
-            };
-            let Some(said): Option<Vec<SoftRows>> = said else {
-                return Ok(None);
-            };
-            // Under names that are the same from wherever the run goes on.
-            let mut kept = SoftLabels::new(heads);
-            for (key, rows) in keys.iter().zip(&said) {
-                if rows.iter().any(Option::is_some) {
-                    kept.insert(key.clone(), rows.clone());
-                }
-            }
-            kept.write(file)?;
-            said
-        };
-        let silent = said.iter().filter(|rows| rows.iter().all(Option::is_none));
-        let silent = silent.count();
-        if silent > 0 && silent < said.len() {
-            on_event(&Event::Warning(&format!(
-                "the teacher says nothing of {silent} of {} photos in training",
-                said.len()
-            )));
-        }
+        said: Vec<SoftRows>,
+    ) -> Result<Self> {
+        let heads = &spec.heads;
         let taxonomy = spec.taxonomy()?;
         let mut rows = Vec::new();
         for (sample, mut own) in samples.iter().zip(said) {
@@ -104,10 +156,10 @@ impl Soft {
                 found: format!("none in {}", config.model.display()),
             });
         }
-        Ok(Some(Self {
+        Ok(Self {
             rows,
             weight: config.weight as f32,
-        }))
+        })
     }
 
     /// What is said of a photo, by its place in the split, and how much it counts beside its own labels.

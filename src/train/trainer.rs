@@ -1,8 +1,10 @@
 //! The training loop.
 
+use super::alike;
 use super::config::Config;
 pub use super::event::Event;
 use super::loss::Loss;
+use super::ranks::Group;
 use super::run::{Run, check};
 use super::run_folder::{Progress, RunFolder};
 use super::tensorboard::Board;
@@ -56,6 +58,7 @@ pub struct Trainer<'a> {
     out: PathBuf,
     resume: bool,
     stop: &'a AtomicBool,
+    group: Option<&'a Group>,
     on_event: Box<dyn FnMut(&Event) + 'a>,
 }
 
@@ -83,6 +86,7 @@ impl<'a> Trainer<'a> {
             out: PathBuf::new(),
             resume: false,
             stop: &NEVER,
+            group: None,
             on_event: Box::new(|_| ()),
         }
     }
@@ -107,6 +111,13 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// The processes that train together, each of which runs a trainer of the same; this process alone where none are given. Only
+    /// the first writes to the folder and has events.
+    pub(crate) fn group(mut self, group: &'a Group) -> Self {
+        self.group = Some(group);
+        self
+    }
+
     /// What to call with each event.
     pub fn on_event(mut self, callback: impl FnMut(&Event) + 'a) -> Self {
         self.on_event = Box::new(callback);
@@ -127,8 +138,19 @@ impl<'a> Trainer<'a> {
     /// [`Error::Invalid`] or [`Error::Data`] if the configuration is not valid or the data is not of its heads; anything from
     /// reading, training and writing, a variable without a gradient and a loss that is not finite among them. What was saved
     /// before stays.
-    pub fn run(self) -> Result<Outcome> {
+    pub fn run(mut self) -> Result<Outcome> {
+        let alone = Group::alone();
+        let group = self.group.take().unwrap_or(&alone);
+        let outcome = self.run_in(group).map_err(|e| group.tell(e))?;
+        group.end();
+        Ok(outcome)
+    }
+
+    fn run_in(self, group: &Group) -> Result<Outcome> {
         let (stop, mut on_event) = (self.stop, self.on_event);
+        if !group.is_first() {
+            on_event = Box::new(|_| ());
+        }
         if self.out.as_os_str().is_empty() {
             return Err(Error::Invalid {
                 what: "Trainer::out".into(),
@@ -137,15 +159,20 @@ impl<'a> Trainer<'a> {
             });
         }
         check(self.config, self.dataset, &self.losses)?;
-        let folder = RunFolder::create(&self.out, self.resume)?;
-        let resume = RunFolder::holds_run(&self.out);
+        alike::check(self.config, self.dataset, group)?;
+        let (folder, resume) = if group.is_first() {
+            let folder = RunFolder::create(&self.out, self.resume)?;
+            (folder, RunFolder::holds_run(&self.out))
+        } else {
+            (RunFolder::of_another(&self.out), false)
+        };
         let mut run = Run::new(
             self.config,
             self.weights,
             self.dataset,
             &self.losses,
-            folder,
-            resume,
+            (folder, resume),
+            group,
         )?;
         for unseen in run.objective.unseen() {
             on_event(&Event::Warning(&unseen.to_string()));
@@ -157,11 +184,17 @@ impl<'a> Trainer<'a> {
         };
         if !run.prepare(stop, &mut on_event)? {
             run.save()?;
+            group.agree(Ok(Vec::new()))?;
             return Ok(ended(run, true, None));
         }
-        let mut board = Board::open(self.config, self.dataset, &self.out)?;
+        let mut board = if group.is_first() {
+            Board::open(self.config, self.dataset, &self.out)?
+        } else {
+            None
+        };
         while !run.finished() {
             if !run.epoch(stop, &mut on_event)? {
+                group.agree(Ok(Vec::new()))?;
                 return Ok(ended(run, true, None));
             }
             if let (Some(board), Some(record)) = (&mut board, run.progress.records.last()) {
@@ -171,10 +204,15 @@ impl<'a> Trainer<'a> {
         let ended_before = run.progress.finished;
         run.progress.finished = true;
         run.save()?;
-        let scores = run.validation.finish(&run.models.folder)?;
+        let scores = if group.is_first() {
+            run.validation.finish(&run.models.folder)?
+        } else {
+            None
+        };
         if let (Some(board), Some(scores), false) = (&mut board, &scores, ended_before) {
             board.end(run.progress.epochs, scores)?;
         }
+        group.agree(Ok(Vec::new()))?;
         Ok(ended(run, false, scores))
     }
 }

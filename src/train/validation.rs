@@ -3,6 +3,7 @@
 use super::config::TrainConfig;
 use super::loss::objective::Objective;
 use super::loss::tasks::Tasks;
+use super::ranks::Group;
 use super::run_folder::{EpochRecord, RunFolder};
 use crate::data::dataset::{Dataset, Split, empty_split, person_key};
 use crate::data::loader::LoaderConfig;
@@ -18,7 +19,7 @@ use crate::model::combine::Decision;
 use crate::model::{ModelSpec, MultiTaskModel};
 use crate::model_file::{Description, ModelFile, Tensors};
 use crate::weights::source::BEST;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -34,6 +35,7 @@ pub(super) struct Validation<'a> {
     /// Their features by a frozen backbone, once they are computed: `(photos, num_features)`.
     pub(super) features: Option<Tensor>,
     loading: LoaderConfig,
+    group: &'a Group,
     /// Not tuned yet.
     pub(super) decision: Decision,
 }
@@ -49,6 +51,7 @@ impl<'a> Validation<'a> {
         tasks: Rc<Tasks>,
         dataset: &'a Dataset,
         train: &[usize],
+        group: &'a Group,
     ) -> Result<Self> {
         let photos = dataset.indices(Split::Valid);
         let rule = config.decision;
@@ -72,24 +75,50 @@ impl<'a> Validation<'a> {
             photos,
             features: None,
             loading: LoaderConfig::new(config.queue_mib),
+            group,
             decision,
         })
     }
 
+    /// The features of all photos, computed by one process.
+    ///
     /// # Shapes
     /// Result `(photos, num_features)`.
     fn features(&self, model: &MultiTaskModel) -> Result<Tensor> {
         match &self.features {
             Some(kept) => Ok(kept.clone()),
-            None => features(
-                model,
-                &self.spec.input,
-                self.dataset,
-                &self.photos,
-                self.loading,
-                &mut |_| (),
-            ),
+            None => self.computed(model, &self.photos),
         }
+    }
+
+    /// As [`features`](Self::features), each process computing its share.
+    ///
+    /// # Shapes
+    /// Result `(photos, num_features)`.
+    fn features_of_all(&self, model: &MultiTaskModel) -> Result<Tensor> {
+        if self.features.is_some() || self.group.place().1 == 1 {
+            return self.features(model);
+        }
+        let own = &self.photos[self.group.own(self.photos.len())];
+        let rows = || match own {
+            [] => Ok(Vec::new()),
+            own => Ok(self.computed(model, own)?.flatten_all()?.to_vec1()?),
+        };
+        let all = self.group.rows(rows())?;
+        let photos = self.photos.len();
+        let width = all.len() / photos.max(1);
+        Ok(Tensor::from_vec(all, (photos, width), &Device::Cpu)?)
+    }
+
+    fn computed(&self, model: &MultiTaskModel, photos: &[usize]) -> Result<Tensor> {
+        features(
+            model,
+            &self.spec.input,
+            self.dataset,
+            photos,
+            self.loading,
+            &mut |_| (),
+        )
     }
 
     /// The figures of a model of these tensors.
@@ -125,7 +154,7 @@ impl<'a> Validation<'a> {
             tensors: tensors.clone(),
         };
         let model = file.build()?;
-        let features = self.features(&model)?;
+        let features = self.features_of_all(&model)?;
         let outputs = model.outputs(&features, Mode::Eval)?;
         let logits = model.to_logits(outputs.clone())?.rows()?;
         let (taxonomy, dataset) = (&self.tasks.taxonomy, self.dataset);

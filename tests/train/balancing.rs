@@ -278,6 +278,8 @@ fn surgery_on_a_batch_in_parts_is_that_on_the_whole_batch() {
     let settings = [
         "train.balancing=pc_grad",
         "train.batch_norm=frozen",
+        // Photos are mixed within their part.
+        "train.mix_up=0",
         "train.epochs=1",
         "train.optimizer={sgd={momentum=0.9}}",
         "heads.mask.dropout=0",
@@ -287,7 +289,7 @@ fn surgery_on_a_batch_in_parts_is_that_on_the_whole_batch() {
     bench
         .train(&with(&settings, &[]), "one", false, None)
         .unwrap();
-    let parts = with(&settings, &["train.accumulate=3"]);
+    let parts = with(&settings, &["train.parts=3"]);
     bench.train(&parts, "parts", false, None).unwrap();
     let fixed = with(&settings, &["train.balancing=fixed"]);
     bench.train(&fixed, "fixed", false, None).unwrap();
@@ -305,7 +307,7 @@ fn grad_norm_that_learns_nothing_is_the_fixed_sum_though_its_graph_is_cut_at_the
         "train.epochs=1",
         "train.optimizer={sgd={momentum=0.9}}",
         "heads.age.weight=0.5",
-        "train.accumulate=2",
+        "train.parts=2",
     ];
     bench
         .train(&with(&settings, &[]), "fixed", false, None)
@@ -448,8 +450,8 @@ fn settings_that_cannot_work_are_refused_by_name() {
         (vec!["train.balancing=pc_grad", frozen], "balancing=pc_grad"),
         (vec!["train.report_gradients=2", frozen], "report_gradients"),
         (
-            vec!["train.balancing={famo={}}", "train.accumulate=2"],
-            "train.accumulate: expected 1 with train.balancing.famo",
+            vec!["train.balancing={famo={}}", "train.parts=2"],
+            "train.parts: expected 1 with train.balancing.famo",
         ),
         (
             vec!["train.balancing={dynamic_average={temperature=0}}"],

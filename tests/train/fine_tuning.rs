@@ -103,7 +103,7 @@ fn a_run_with_everything_stopped_anywhere_ends_with_the_bytes_of_one_that_was_no
                 "train.epochs=3",
                 "train.ema=0.9",
                 "train.average_last=2",
-                "train.accumulate=2",
+                "train.parts=2",
                 "train.batch_norm={frozen_stages=8}",
             ],
         ),
@@ -150,9 +150,10 @@ fn a_run_with_everything_stopped_anywhere_ends_with_the_bytes_of_one_that_was_no
 #[test]
 fn a_batch_in_parts_makes_the_step_of_the_whole_batch() {
     let bench = Bench::new();
-    // Statistics of the batch and dropout would differ between the parts.
+    // Statistics of the batch, dropout and the pairs of mixing would differ between the parts.
     let settings = [
         "train.batch_norm=frozen",
+        "train.mix_up=0",
         "train.epochs=1",
         "train.optimizer={sgd={momentum=0.9}}",
         "heads.mask.dropout=0",
@@ -161,7 +162,7 @@ fn a_batch_in_parts_makes_the_step_of_the_whole_batch() {
         "heads.age.class_weights=[1.0,3.0,0.5]",
     ];
     for (name, parts) in [("one", "1"), ("two", "2"), ("four", "4")] {
-        let parts = format!("train.accumulate={parts}");
+        let parts = format!("train.parts={parts}");
         let all: Vec<&str> = settings.iter().copied().chain([parts.as_str()]).collect();
         bench
             .train(&Bench::config(&all).unwrap(), name, false, None)
@@ -406,8 +407,8 @@ fn what_the_input_leaves_out_is_as_the_backbones_weights_were_made_for() {
 #[test]
 fn settings_that_make_no_sense_are_errors_that_name_them() {
     for (setting, named) in [
-        ("train.accumulate=0", "train.accumulate"),
-        ("train.accumulate=5", "train.accumulate"),
+        ("train.parts=0", "train.parts"),
+        ("train.parts=5", "train.parts"),
         ("train.average_last=3", "train.average_last"),
         ("train.lr_decay=0", "train.lr_decay"),
         ("train.lr_decay=1.5", "train.lr_decay"),

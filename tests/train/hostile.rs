@@ -272,7 +272,7 @@ impl Change {
         let t = &mut config.train;
         match self {
             Self::Counts([a, b, c, d, e, f, g, h]) => {
-                (t.epochs, t.batch, t.accumulate, t.queue_mib) = (a, b, c, d);
+                (t.epochs, t.batch, t.parts, t.queue_mib) = (a, b, c, d);
                 (t.average_last, t.mix_off, t.unfreeze_every, t.feature_views) = (e, f, g, h);
             }
             Self::Numbers([a, b, c, d, e, f, g, h, i, j, k, l]) => {

@@ -257,7 +257,7 @@ fn settings_out_of_range_are_named_and_nothing_is_written() {
         ("train.batch", |c| c.train.batch = 0),
         ("train.epochs", |c| c.train.epochs = 0),
         ("train.mix_up", |c| c.train.mix_up = -1.0),
-        ("train.accumulate", |c| c.train.accumulate = 0),
+        ("train.parts", |c| c.train.parts = 0),
         ("train.queue_mib", |c| c.train.queue_mib = 0),
         ("heads", |c| c.model.heads.clear()),
         ("shade", |c| c.model.heads.push("shade".into())),
@@ -284,7 +284,7 @@ proptest! {
     ) {
         let mut config = config(vec![shade(), tint()]);
         let t = &mut config.train;
-        [t.epochs, t.batch, t.accumulate, t.queue_mib] = sizes;
+        [t.epochs, t.batch, t.parts, t.queue_mib] = sizes;
         [t.mix_up, t.drop_path, t.ema, t.warm_up, t.lr_heads, t.clip] = shares;
         let _ = config.validate();
         let spec = config.model_spec().unwrap();
@@ -427,7 +427,7 @@ fn a_loss_of_ones_own_teaches_a_head_as_the_shipped_one_it_equals() {
         .skip(3)
         .for_each(|s| s.values[1] = None);
     let mut config = config(vec![shade(), tint()]);
-    config.train.accumulate = 2;
+    config.train.parts = 2;
     let run = |name: &str, loss: Option<&Counted>| {
         let trainer = Trainer::new(&config, Tensors::new(), &data).out(folder.path().join(name));
         let trainer = match loss {

@@ -12,6 +12,7 @@ mod multi_label;
 mod numbers;
 mod own;
 mod private;
+mod ranks;
 mod soup;
 mod teacher;
 mod tensorboard;

@@ -26,12 +26,7 @@ fn values(file: &ModelFile, name: &str) -> Vec<f32> {
 #[test]
 fn a_run_teaches_what_heads_have_of_their_own() {
     let bench = Bench::new();
-    let config = config(&[
-        "train.ema=0.5",
-        "train.average_last=2",
-        "train.accumulate=2",
-    ])
-    .unwrap();
+    let config = config(&["train.ema=0.5", "train.average_last=2", "train.parts=2"]).unwrap();
     bench.train(&config, "own", false, None).unwrap();
     let file = ModelFile::read(bench.out("own").join("last.safetensors")).unwrap();
     assert_ne!(values(&file, "heads.mask.pool.p"), [3.0]);

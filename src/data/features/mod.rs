@@ -175,6 +175,29 @@ impl Features {
         self.new.extend_from_slice(row);
     }
 
+    /// The rows of these keys, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if one is not there.
+    pub(crate) fn values<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> Result<Vec<f32>> {
+        let rows: Option<Vec<usize>> = keys.map(|key| self.place(key)).collect();
+        let rows = rows.ok_or_else(|| Error::Invalid {
+            what: "the kept features".into(),
+            expected: "a row for every photo".into(),
+            found: "a photo without one".into(),
+        })?;
+        Ok(self.gather(rows.into_iter())?.flatten_all()?.to_vec1()?)
+    }
+
+    /// Takes in rows that were computed elsewhere, one after the other; what is there stays.
+    pub(crate) fn take<T>(&mut self, keys: &[(Key, T)], rows: &[f32]) {
+        for ((key, _), row) in keys.iter().zip(rows.chunks_exact(self.width)) {
+            if self.place(key).is_none() {
+                self.push(*key, row);
+            }
+        }
+    }
+
     /// These rows as one tensor.
     ///
     /// # Shapes

@@ -5,6 +5,7 @@ use super::pc_grad::{orders, project};
 use crate::error::Result;
 use crate::train::loss::joint::Losses;
 use crate::train::optim::Optimizer;
+use crate::train::parts::Contribution;
 use candle_core::Tensor;
 use hydranet_tape::internal::with_values;
 use rayon::prelude::*;
@@ -16,8 +17,6 @@ type Found = Vec<Option<Tensor>>;
 pub(in crate::train) struct Gradients {
     /// Whether each head's gradient is found.
     by_head: bool,
-    joint: Found,
-    heads: Vec<Found>,
     /// Each head's loss of the batch.
     pub(super) losses: Vec<Option<f64>>,
     /// The factors of the heads' losses, or with projected gradients of their gradients on the backbone.
@@ -33,8 +32,6 @@ impl Gradients {
     pub(in crate::train) fn new(balancer: &Balancer, heads: usize, measured: bool) -> Self {
         Self {
             by_head: measured || balancer.projects(),
-            joint: Vec::new(),
-            heads: vec![Vec::new(); heads],
             losses: vec![None; heads],
             factors: vec![1.0; heads],
             at_features: vec![0.0; heads],
@@ -42,51 +39,78 @@ impl Gradients {
         }
     }
 
-    /// Runs backward from the losses of a part of the batch.
+    /// Runs backward from the losses of a part of the batch. The tensors are the gradients of the joint loss, unless they are
+    /// projected, and then those of each head's where they are found; the numbers say of each head whether it takes part and its
+    /// loss, and then the squares of its gradients at the features.
     ///
     /// # Errors
     /// If backward fails.
-    pub(in crate::train) fn add(
-        &mut self,
+    pub(in crate::train) fn of_part(
+        &self,
         losses: &Losses,
         balancer: &Balancer,
         optimizer: &Optimizer,
-    ) -> Result<()> {
+    ) -> Result<Contribution> {
         let values = losses.values()?;
-        self.factors = balancer.factors(&values);
-        for (sum, value) in self.losses.iter_mut().zip(values) {
-            *sum = match (*sum, value) {
-                (Some(sum), Some(value)) => Some(sum + value),
-                (sum, value) => sum.or(value),
-            };
-        }
+        let factors = balancer.factors(&values);
+        let mut tensors = Found::new();
+        let known = values
+            .iter()
+            .map(|value| f64::from(u8::from(value.is_some())));
+        let mut numbers: Vec<f64> = known.collect();
+        numbers.extend(values.iter().map(|value| value.unwrap_or(0.0)));
         // The training step's own pass comes first: what is measured after it cannot change it.
         if !balancer.projects() {
-            let joint = losses.backward(&losses.joint(&self.factors)?)?;
-            add(&mut self.joint, optimizer.find(&joint))?;
+            let joint = losses.backward(&losses.joint(&factors)?)?;
+            tensors.extend(optimizer.find(&joint));
         }
-        for (i, head) in losses.heads.iter().enumerate() {
+        for head in &losses.heads {
             if self.by_head {
                 let grads = losses.backward(&head.scaled(head.weight * head.share)?)?;
-                add(&mut self.heads[i], optimizer.find(&grads))?;
+                tensors.extend(optimizer.find(&grads));
             }
+            let mut at_features = 0.0;
             if let Some((_, copy)) = &losses.cut {
                 let grads = head.scaled(head.share)?.backward()?;
                 if let Some(gradient) = grads.get(copy) {
-                    self.at_features[i] += product(gradient, gradient)?;
+                    at_features = product(gradient, gradient)?;
                 }
             }
+            numbers.push(at_features);
         }
-        Ok(())
+        Ok(Contribution { tensors, numbers })
     }
 
-    /// The step's gradient of every variable; with projected gradients the heads' gradients on the backbone are put together so,
+    /// The shapes of the tensors of [`of_part`](Self::of_part), in their order.
+    pub(in crate::train) fn shapes(
+        &self,
+        balancer: &Balancer,
+        optimizer: &Optimizer,
+    ) -> Vec<Vec<usize>> {
+        let of_vars: Vec<Vec<usize>> = optimizer
+            .groups()
+            .map(|(_, var, _)| var.dims().to_vec())
+            .collect();
+        let joint = usize::from(!balancer.projects());
+        let heads = if self.by_head { self.losses.len() } else { 0 };
+        std::iter::repeat_n(of_vars, joint + heads)
+            .flatten()
+            .collect()
+    }
+
+    /// How many numbers [`of_part`](Self::of_part) gives.
+    pub(in crate::train) fn numbers(&self) -> usize {
+        3 * self.losses.len()
+    }
+
+    /// The step's gradient of every variable, out of the sum of its parts; with projected gradients the heads' gradients on the backbone are put together so,
     /// in orders drawn for (seed, epoch, step), and each head's own variables keep theirs.
     ///
     /// # Errors
     /// [`Error::LostGradient`](crate::Error::LostGradient) naming every variable without one.
     pub(in crate::train) fn finish(
         &mut self,
+        sum: Contribution,
         balancer: &Balancer,
         optimizer: &Optimizer,
         (seed, epoch, step): (u64, usize, usize),
@@ -95,24 +119,39 @@ impl Gradients {
             .groups()
             .map(|(name, ..)| name.starts_with("backbone."))
             .collect();
+        let heads = self.losses.len();
+        let (known, numbers) = sum.numbers.split_at(heads);
+        let (losses, at_features) = numbers.split_at(heads);
+        let known = known.iter().zip(losses);
+        self.losses = known
+            .map(|(known, loss)| (*known > 0.0).then_some(*loss))
+            .collect();
+        self.at_features = at_features[..heads].to_vec();
+        self.factors = balancer.factors(&self.losses);
+        let mut lists = sum.tensors.into_iter();
+        let mut list = || -> Found { lists.by_ref().take(shared.len()).collect() };
+        let mut joint = if balancer.projects() {
+            Found::new()
+        } else {
+            list()
+        };
+        let of_heads = if self.by_head { heads } else { 0 };
+        let of_heads: Vec<Found> = (0..of_heads).map(|_| list()).collect();
         if self.by_head {
-            self.products = Some(products(&self.heads, &shared)?);
+            self.products = Some(products(&of_heads, &shared)?);
         }
         if let (true, Some(products)) = (balancer.projects(), &self.products) {
-            self.factors = project(products, &orders(self.heads.len(), seed, epoch, step));
-            for (head, factor) in std::mem::take(&mut self.heads)
-                .into_iter()
-                .zip(&self.factors)
-            {
+            self.factors = project(products, &orders(heads, seed, epoch, step));
+            for (head, factor) in of_heads.into_iter().zip(&self.factors) {
                 let each = head.into_iter().zip(&shared);
                 let scaled = each.map(|(gradient, shared)| match gradient {
                     Some(gradient) if *shared && *factor != 1.0 => Ok(Some((gradient * *factor)?)),
                     other => Ok(other),
                 });
-                add(&mut self.joint, scaled.collect::<Result<_>>()?)?;
+                add(&mut joint, scaled.collect::<Result<_>>()?)?;
             }
         }
-        optimizer.complete(std::mem::take(&mut self.joint))
+        optimizer.complete(joint)
     }
 }
 

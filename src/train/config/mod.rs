@@ -111,8 +111,10 @@ pub struct TrainConfig {
     /// Whether figures, pictures and settings are also written for TensorBoard, to the folder `tensorboard` of the run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
-    /// Parts a batch is computed in, one after the other, their gradients added up: less memory, the same step.
-    pub accumulate: usize,
+    /// Parts a batch is cut into, each computed by itself, their gradients added up in a fixed order: less memory, the same step,
+    /// and what the processes of a run share. Called `accumulate` before.
+    #[serde(alias = "accumulate")]
+    pub parts: usize,
     /// How the backbone keeps what backward needs.
     pub activations: SavedActivations,
     /// Rate of an exponential moving average of the weights, which is what is scored and saved; 0: none.
@@ -193,7 +195,7 @@ impl Default for TrainConfig {
             balancing: Balancing::Fixed,
             report_gradients: 0,
             tensorboard: false,
-            accumulate: 1,
+            parts: 1,
             activations: SavedActivations::F32,
             ema: 0.0,
             average_last: 0,

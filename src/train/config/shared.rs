@@ -15,10 +15,10 @@ impl TrainConfig {
         };
         self.balancing.validate()?;
         if let Balancing::Famo { .. } = self.balancing
-            && self.accumulate > 1
+            && self.parts > 1
         {
             let expected = "1 with train.balancing.famo, which computes the losses of a whole batch again after its step";
-            return fail("accumulate", expected, self.accumulate.to_string());
+            return fail("parts", expected, self.parts.to_string());
         }
         match self.needs_shared() {
             Some(what) if self.stays_frozen() => {

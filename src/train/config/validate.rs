@@ -91,14 +91,14 @@ impl TrainConfig {
                 );
             }
         }
-        if self.accumulate == 0 || self.batch / self.accumulate.max(1) < 2 {
+        if self.parts == 0 || self.batch / self.parts.max(1) < 2 {
             return fail(
-                "accumulate",
+                "parts",
                 &format!(
                     "from 1 to {}, so that each part has two photos",
                     self.batch / 2
                 ),
-                self.accumulate.to_string(),
+                self.parts.to_string(),
             );
         }
         if self.average_last > self.epochs {

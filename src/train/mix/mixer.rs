@@ -7,7 +7,9 @@ use crate::data::targets::{Targets, classes, labels_that_apply};
 use crate::error::Result;
 use crate::model::ModelSpec;
 use crate::random::rng::{Purpose, keyed};
+use crate::train::parts::Cut;
 use rand::Rng;
+use std::ops::Range;
 
 /// The rules of a run, ready for its photos.
 pub(in crate::train) struct Mixer {
@@ -125,11 +127,12 @@ impl Mixer {
         Some(StepMix { rule, partners })
     }
 
-    /// Mixes a batch in place. `others` are the partners that are loaded beside it, of which one is held at a time, and
-    /// `other_targets` theirs.
+    /// Mixes a batch in place, each of its parts by itself: the pixels of the parts that are computed here, and the targets of
+    /// all. `others` are the partners that are loaded beside those pixels, of which one is held at a time, and `other_targets`
+    /// those of the whole batch.
     ///
     /// # Shapes
-    /// `values` `(batch, …)` flat, the batch one of `photos`; each of `targets` of the same batch.
+    /// `values` `(rows, …)` flat, the rows those of `cut`; each of `targets` of the whole batch, the batch one of `photos`.
     ///
     /// # Errors
     /// If a partner cannot be loaded.
@@ -137,29 +140,39 @@ impl Mixer {
         &self,
         mix: &StepMix,
         at: Draw,
-        photos: &[usize],
+        (photos, cut): (&[usize], &Cut),
         (values, targets): (&mut [f32], &mut [Targets]),
         others: impl Iterator<Item = Result<Vec<f32>>>,
         other_targets: &[Targets],
     ) -> Result<()> {
         let (rule, partners) = &self.rules[mix.rule];
         let how = self.how(rule.kind, at)?;
-        let partners = match partners {
-            Partners::Opposite => opposite(photos.len()),
-            Partners::Alike(keys) => {
-                let keys: Vec<Option<usize>> = photos.iter().map(|p| keys[*p]).collect();
-                opposite_alike(&keys)
+        let rows = cut.rows();
+        if let Partners::Drawn(_) = partners {
+            let size = values.len() / rows.len().max(1);
+            for (image, other) in values.chunks_exact_mut(size.max(1)).zip(others) {
+                how.mix_in(image, &other?);
             }
-            Partners::Drawn(_) => {
-                let size = values.len() / photos.len();
-                for (image, other) in values.chunks_exact_mut(size).zip(others) {
-                    how.mix_in(image, &other?);
+            mix_targets(targets, other_targets, how.lambda());
+            return Ok(());
+        }
+        let of_part = |part: &Range<usize>| -> Vec<usize> {
+            let places = match partners {
+                Partners::Alike(keys) => {
+                    let keys = photos[part.clone()].iter().map(|p| keys[*p]);
+                    opposite_alike(&Vec::from_iter(keys))
                 }
-                mix_targets(targets, other_targets, how.lambda());
-                return Ok(());
-            }
+                Partners::Opposite | Partners::Drawn(_) => opposite(part.len()),
+            };
+            places.iter().map(|place| part.start + place).collect()
         };
-        mix_pairs(values, targets, &partners, &how);
+        let partners: Vec<usize> = cut.parts.iter().flat_map(of_part).collect();
+        let own: Vec<usize> = partners[rows.clone()]
+            .iter()
+            .map(|place| place - rows.start)
+            .collect();
+        mix_pairs(values, &mut [], &own, &how);
+        mix_pairs(&mut [], targets, &partners, &how);
         Ok(())
     }
 

@@ -125,6 +125,17 @@ impl Variables {
             .collect()
     }
 
+    /// The statistics of norms in order of name, sharing memory with the model.
+    ///
+    /// # Errors
+    /// If a tensor cannot be taken as a variable.
+    pub(crate) fn buffers(&self) -> Result<Vec<Var>> {
+        let inner = self.lock();
+        let buffers = inner.all.iter().filter(|(name, _)| is_buffer(name));
+        let var = |(_, tensor): (&String, &Tensor)| Ok(Var::from_tensor(tensor)?);
+        buffers.map(var).collect()
+    }
+
     /// The names of all tensors, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         self.lock().all.keys().cloned().collect()

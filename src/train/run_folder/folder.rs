@@ -17,11 +17,12 @@ const STATE: &str = "state.safetensors";
 /// Where it stood at the beginning of the epoch within which it was stopped.
 const EPOCH: &str = "epoch.safetensors";
 
-/// A run's folder, which this process alone writes to.
+/// A run's folder, which this process alone writes to; or another that trains together with this one, and then nothing is written
+/// here.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: FolderLock,
+    lock: Option<FolderLock>,
 }
 
 impl RunFolder {
@@ -31,7 +32,7 @@ impl RunFolder {
     /// As [`FolderLock::take`], and [`Error::Refused`] if there is a run and `resume` is false.
     pub fn create(path: &Path, resume: bool) -> Result<Self> {
         let folder = Self {
-            _lock: FolderLock::take(path)?,
+            lock: Some(FolderLock::take(path)?),
             path: path.to_path_buf(),
         };
         if Self::holds_run(path) && !resume {
@@ -43,6 +44,19 @@ impl RunFolder {
             });
         }
         Ok(folder)
+    }
+
+    /// The folder of a run that another process writes.
+    pub(in crate::train) fn of_another(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            lock: None,
+        }
+    }
+
+    /// Whether this process writes to it.
+    pub(in crate::train) fn is_own(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Whether a folder holds a run that can go on.
@@ -88,6 +102,9 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`].
     pub fn write_metrics(&self, heads: &[String], records: &[EpochRecord]) -> Result<()> {
+        if !self.is_own() {
+            return Ok(());
+        }
         let rows = records.iter().map(|r| metrics::cells(heads, records, r));
         write_csv(
             &self.path("metrics.csv"),
@@ -106,18 +123,10 @@ impl RunFolder {
         model: Tensors,
         optimizer: Tensors,
     ) -> Result<()> {
-        let mut tensors: Tensors = model
-            .into_iter()
-            .map(|(n, t)| (format!("model.{n}"), t))
-            .collect();
-        tensors.extend(
-            optimizer
-                .into_iter()
-                .map(|(n, t)| (format!("optimizer.{n}"), t)),
-        );
-        let text =
-            serde_json::to_string(progress).map_err(|e| self.broken(STATE, e.to_string()))?;
-        let bytes = to_bytes(&tensors, Some(text))?;
+        if !self.is_own() {
+            return Ok(());
+        }
+        let bytes = packed(progress, model, optimizer)?;
         let (state, epoch) = (self.path(STATE), self.path(EPOCH));
         if progress.steps == 0 {
             let _ = std::fs::remove_file(&epoch);
@@ -165,25 +174,51 @@ impl RunFolder {
     fn read(&self, name: &str) -> Result<(Progress, Tensors, Tensors)> {
         let path = self.path(name);
         let bytes = crate::io::read::bytes(&path, crate::io::read::WEIGHTS)?;
-        let (metadata, tensors) = read_tensors(&bytes, &path.display().to_string())?;
-        let text = metadata
-            .get("hydranet")
-            .ok_or_else(|| self.broken(name, "it has no description".into()))?;
-        let progress = serde_json::from_str(text).map_err(|e| self.broken(name, e.to_string()))?;
-        let part = |prefix: &str| {
-            tensors
-                .iter()
-                .filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())))
-                .collect()
-        };
-        Ok((progress, part("model."), part("optimizer.")))
+        unpacked(&bytes, &path.display().to_string())
     }
+}
 
-    fn broken(&self, name: &str, problem: String) -> Error {
-        Error::Checkpoint {
-            origin: self.path(name).display().to_string(),
-            problem,
-            source: None,
-        }
+/// Where a run stands, in one piece.
+///
+/// # Errors
+/// If memory runs out.
+pub(super) fn packed(progress: &Progress, model: Tensors, optimizer: Tensors) -> Result<Vec<u8>> {
+    let mut tensors: Tensors = model
+        .into_iter()
+        .map(|(n, t)| (format!("model.{n}"), t))
+        .collect();
+    tensors.extend(
+        optimizer
+            .into_iter()
+            .map(|(n, t)| (format!("optimizer.{n}"), t)),
+    );
+    let text = serde_json::to_string(progress).map_err(|e| broken(STATE, e.to_string()))?;
+    to_bytes(&tensors, Some(text))
+}
+
+/// Progress, the model's tensors, the optimiser's, out of what [`packed`] made.
+///
+/// # Errors
+/// [`Error::Checkpoint`].
+pub(super) fn unpacked(bytes: &[u8], origin: &str) -> Result<(Progress, Tensors, Tensors)> {
+    let (metadata, tensors) = read_tensors(bytes, origin)?;
+    let text = metadata
+        .get("hydranet")
+        .ok_or_else(|| broken(origin, "it has no description".into()))?;
+    let progress = serde_json::from_str(text).map_err(|e| broken(origin, e.to_string()))?;
+    let part = |prefix: &str| {
+        tensors
+            .iter()
+            .filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())))
+            .collect()
+    };
+    Ok((progress, part("model."), part("optimizer.")))
+}
+
+fn broken(origin: &str, problem: String) -> Error {
+    Error::Checkpoint {
+        origin: origin.into(),
+        problem,
+        source: None,
     }
 }

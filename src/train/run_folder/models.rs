@@ -84,6 +84,9 @@ impl Models {
         tensors: Tensors,
         chosen: bool,
     ) -> Result<()> {
+        if !self.folder.is_own() {
+            return Ok(());
+        }
         let mut description = self.description.clone();
         description.training["valid"] = json!(record);
         let file = ModelFile {

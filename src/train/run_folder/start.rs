@@ -1,7 +1,7 @@
 //! A run that begins, or goes on where it stopped.
 
 use super::beginning::Beginning;
-use super::folder::RunFolder;
+use super::folder::{RunFolder, packed, unpacked};
 use super::progress::Progress;
 use crate::data::dataset::Dataset;
 use crate::error::{Error, Remedy, Result};
@@ -88,6 +88,31 @@ impl Start {
             given,
             state: Some(state),
         }))
+    }
+
+    /// In one piece, for another process.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub(in crate::train) fn into_bytes(self) -> Result<Vec<u8>> {
+        let goes_on = u8::from(self.state.is_some());
+        let mut bytes = packed(&self.progress, self.given, self.state.unwrap_or_default())?;
+        bytes.push(goes_on);
+        Ok(bytes)
+    }
+
+    /// Out of what [`into_bytes`](Self::into_bytes) made.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is nothing of the kind.
+    pub(in crate::train) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (goes_on, bytes) = bytes.split_last().unwrap_or((&0, bytes));
+        let (progress, given, state) = unpacked(bytes, "the first process's state")?;
+        Ok(Self {
+            progress,
+            given,
+            state: (*goes_on == 1).then_some(state),
+        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Training by `mpirun`, as a user types it: `cargo test --features mpi --test mpi`. Where Open MPI is not installed it says so.
 #![cfg(target_os = "linux")]
 
-#[path = "../common/runs.rs"]
-mod runs;
+#[path = "../common/mod.rs"]
+mod common;
 
-use runs::{Bench, HEADS};
+use common::runs::{Bench, HEADS};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -166,17 +166,13 @@ fn under_way(bench: &Bench, mut command: Command, out: &str) -> (Child, Vec<u32>
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped());
     let child = child.spawn().unwrap();
     let from = Instant::now();
-    loop {
-        let all = ranks(&child);
-        if all.len() == 2 && bench.out(out).join("state.safetensors").exists() {
-            return (child, all);
-        }
-        assert!(
-            from.elapsed() < Duration::from_secs(120),
-            "it does not get under way"
-        );
+    let mut all = ranks(&child);
+    let saved = || bench.out(out).join("state.safetensors").exists();
+    while (all.len() < 2 || !saved()) && from.elapsed() < Duration::from_secs(120) {
         std::thread::sleep(Duration::from_millis(20));
+        all = ranks(&child);
     }
+    (child, all)
 }
 
 #[test]

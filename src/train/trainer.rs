@@ -113,6 +113,7 @@ impl<'a> Trainer<'a> {
 
     /// The processes that train together, each of which runs a trainer of the same; this process alone where none are given. Only
     /// the first writes to the folder and has events.
+    #[cfg(feature = "cli")]
     pub(crate) fn group(mut self, group: &'a Group) -> Self {
         self.group = Some(group);
         self

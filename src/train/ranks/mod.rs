@@ -7,7 +7,7 @@
 mod alone;
 #[cfg(feature = "mpi")]
 mod mpi;
-#[cfg(not(feature = "mpi"))]
+#[cfg(all(feature = "cli", not(feature = "mpi")))]
 #[path = "without_mpi.rs"]
 mod mpi;
 mod sum;

@@ -10,7 +10,7 @@ use crate::data::check::check;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::Dataset;
 use crate::data::split_report::SplitReport;
-use crate::init::size::{self, Size};
+use crate::init::size;
 use crate::report::sheet;
 use crate::train::preview::preview;
 use clap::Args;
@@ -102,7 +102,9 @@ impl Check {
         } else {
             say(&report);
             if let Some(dataset) = &dataset {
-                say(proposed(dataset, spec.input.size));
+                if let Some(words) = self.proposed(dataset, spec.input.size) {
+                    say(words);
+                }
                 say(SplitReport::new(dataset, &spec.taxonomy()?)?);
             }
         }
@@ -117,19 +119,22 @@ impl Check {
             ExitCode::FAILURE
         })
     }
-}
 
-/// The size that photos are resized to, and the one that suits them.
-fn proposed(dataset: &Dataset, configured: [usize; 2]) -> String {
-    let photos: Vec<&Path> = dataset.samples.iter().map(|s| s.path()).collect();
-    let Size { input, why, .. } = size::propose(&photos);
-    let [height, width] = configured;
-    if input == [height, width] {
-        format!("input {height} × {width} (height × width), as suits the photos: {why}")
-    } else {
-        format!(
-            "input {height} × {width} (height × width); for these photos {} × {} is proposed, --set model.input.size={input:?}: {why}",
-            input[0], input[1]
-        )
+    /// Whether the input has the shape of the photos, and else which one of as many pixels has; none where none was looked at.
+    fn proposed(&self, dataset: &Dataset, configured: [usize; 2]) -> Option<String> {
+        if self.rows_only {
+            return None;
+        }
+        let photos: Vec<&Path> = dataset.samples.iter().map(|s| s.path()).collect();
+        let (input, why) = size::shaped(&photos, configured)?;
+        let [height, width] = configured;
+        Some(if input == configured {
+            format!("input {height} × {width} (height × width), in the shape of the photos: {why}")
+        } else {
+            format!(
+                "input {height} × {width} (height × width); in the shape of these photos it would be {} × {}, --set model.input.size={input:?}: {why}",
+                input[0], input[1]
+            )
+        })
     }
 }

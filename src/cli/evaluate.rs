@@ -99,7 +99,7 @@ impl Evaluate {
         let (dataset, indices) = (&asked.dataset, &asked.indices);
         let names = indices.iter().map(|i| {
             let sample = &dataset.samples[*i];
-            format!("{} {:?} {:?}", sample.source, sample.name, sample.values)
+            format!("{} {:?} {:?}", sample.source, sample.path(), sample.values)
         });
         let taxonomy = asked.ensemble.taxonomy();
         let numbers = asked.ensemble.numbers();

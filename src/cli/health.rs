@@ -61,7 +61,9 @@ impl Health {
         let (spec, dataset, looker) = match &self.model {
             Some(path) => {
                 let file = ModelFile::read(path)?;
-                model = model_fingerprint(path, None)?;
+                if self.merge || self.shard.is_some() {
+                    model = model_fingerprint(path, None)?;
+                }
                 let (dataset, _) = self.data.open(&[&file.description])?;
                 let looker = Looker::trained(&file)?;
                 (file.description.model, dataset, Some(looker))
@@ -93,7 +95,7 @@ impl Health {
         };
         let taxonomy = spec.taxonomy()?;
         let names = dataset.samples.iter();
-        let names = names.map(|s| format!("{} {:?} {:?}", s.source, s.row, s.name));
+        let names = names.map(|s| format!("{} {:?} {:?}", s.source, s.row, s.path()));
         let asked = json!({"looks": looker.as_ref().map(|l| l.asks(&limits))});
         let work = work(COMMAND, model, names, asked);
         let shards = self.out.join(COMMAND);

@@ -1,5 +1,6 @@
 //! `hydranet predict`.
 
+use super::called::end_if_asked;
 use super::kept::Kept;
 use super::output::{Progress, say};
 use super::prediction_row::More;
@@ -100,7 +101,7 @@ impl Predict {
             say(answered(names.len(), result, faults));
             return Ok(faults);
         };
-        let options = json!({"title": person_folder::RESULT.join(",")});
+        let options = json!({"title": person_folder::RESULT.join(","), "images": folder.display().to_string()});
         let work = work(ANSWERS, self.model()?, &names, options);
         self.write_shard(shard, result, &work, |put| {
             let mine = &names[shard.range(names.len())];
@@ -213,6 +214,7 @@ impl Predict {
     ) -> crate::Result<usize> {
         let mut faults = 0;
         for part in paths.chunks(BATCH) {
+            end_if_asked();
             for (path, outcome) in part.iter().zip(models.predict_all(part)?) {
                 let path = path.display().to_string();
                 match outcome {

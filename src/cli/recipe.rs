@@ -44,7 +44,7 @@ pub(super) struct RecipeArgs {
 }
 
 impl RecipeArgs {
-    /// The configuration of a new run; `photos` in training, once they are counted, decide the number of epochs.
+    /// The configuration of a new run, with the number of epochs that suits so many photos in each.
     ///
     /// # Errors
     /// As [`Config::load`]; [`Error::UnknownName`] for a recipe that there is not, [`Error::Invalid`] for one that is named
@@ -53,7 +53,7 @@ impl RecipeArgs {
         &self,
         from: &ConfigArgs,
         settings: &[String],
-        photos: Option<usize>,
+        photos: usize,
     ) -> Result<Config> {
         let (heads, file) = (&from.heads, from.config.as_deref());
         let named = match self.recipe.as_deref() {

@@ -3,7 +3,7 @@
 use crate::predict::{Manifest, is_text};
 use crate::shard::{Work, fingerprint};
 use crate::tensors::hash::{copy, hexadecimal};
-use crate::{Error, Result, Views};
+use crate::{Error, ModelFile, Result, Views};
 use serde_json::Value;
 use std::path::Path;
 
@@ -31,12 +31,17 @@ pub(super) fn work(
 /// photo that it is asked for.
 pub(super) fn model_fingerprint(model: &Path, views: Option<Views>) -> Result<String> {
     let of_file = |path: &Path| -> Result<String> {
+        if path.is_dir() {
+            // A folder as the Hub has it: what is read of it.
+            let bytes = ModelFile::read(path)?.to_bytes()?;
+            return Ok(fingerprint([bytes]));
+        }
         let (mut file, _) = crate::io::read::open(path)?;
         let hash = copy(&mut file, &mut std::io::sink());
         Ok(hexadecimal(hash.map_err(|e| Error::io("read", path, e))?))
     };
     let mut parts = vec![format!("{views:?}")];
-    if is_text(model)? {
+    if !model.is_dir() && is_text(model)? {
         let manifest = Manifest::read(model)?;
         parts.push(format!("{:?} {:?}", manifest.average, manifest.views));
         let beside = model.parent().unwrap_or(Path::new(""));

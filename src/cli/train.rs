@@ -10,7 +10,7 @@ use super::run_data::RunData;
 use super::sides::SplitFiles;
 use super::terminal::{be_quiet, note};
 use crate::data::dataset::{Dataset, Split};
-use crate::data::sampling::Sampling;
+use crate::data::sampling::{Sampler, Sampling};
 use crate::data::seen::follow;
 use crate::data::split_report::SplitReport;
 use crate::io::write_atomically;
@@ -110,9 +110,9 @@ impl PlainSettings {
 }
 
 impl Train {
-    /// The configuration of a new run, for so many photos in training if they are counted; `--set` wins over the plain options,
-    /// and these over the recipe.
-    fn load(&self, photos: Option<usize>) -> crate::Result<Config> {
+    /// The configuration of a new run, for so many photos in an epoch; `--set` wins over the plain options, and these over the
+    /// recipe.
+    fn load(&self, photos: usize) -> crate::Result<Config> {
         let from = &self.config;
         let settings = self.plain.settings().chain(from.settings.iter().cloned());
         let settings: Vec<String> = settings.collect();
@@ -123,10 +123,15 @@ impl Train {
 
     /// The same, and its data on their sides.
     fn load_with_data(&self) -> crate::Result<(Config, Dataset)> {
-        let config = self.load(None)?;
+        // Checked before photos are counted, by the most epochs that there may be.
+        let config = self.load(0)?;
         let dataset = prepare(&config, &self.config.heads, &self.data())?;
-        let photos = dataset.indices(Split::Train).len();
-        Ok((self.load(Some(photos))?, dataset))
+        let train = dataset.indices(Split::Train);
+        let sampling = &config.train.sampling;
+        let sampler = Sampler::new(sampling, &config.model_spec()?, &dataset, &train);
+        // What it cannot draw from is told where training begins.
+        let photos = sampler.map_or(train.len(), |s| s.photos());
+        Ok((self.load(photos)?, dataset))
     }
 
     /// What it is trained on, as given.

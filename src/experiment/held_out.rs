@@ -24,7 +24,7 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Of the photos at `indices` by the run in `folder`: the model of the best epoch, or, where there is no validation side to
+    /// Of the photos at `indices` by the run in `folder`: the run's model, or, where there is no validation side to
     /// tell by, of the last. `None` if stopped. A frozen backbone's features come from the folder `cache` and go there.
     pub(crate) fn new(
         config: &Config,

@@ -14,9 +14,9 @@ const STEP: f64 = 16.0;
 const ALIKE: f64 = 1.15;
 
 /// A size, and why.
-pub(crate) struct Size {
-    pub(crate) input: [usize; 2],
-    pub(crate) why: String,
+pub(super) struct Size {
+    pub(super) input: [usize; 2],
+    pub(super) why: String,
     /// If most of the photos are JPEGs that are large beside it: how many, in words.
     pub(super) large: Option<String>,
     /// Photos that were looked at and cannot be read.
@@ -24,7 +24,7 @@ pub(crate) struct Size {
 }
 
 /// `[height, width]` for these photos: in the shape that most of them have, or square where they have many.
-pub(crate) fn propose(photos: &[&Path]) -> Size {
+pub(super) fn propose(photos: &[&Path]) -> Size {
     let step = photos.len().div_ceil(LOOKED).max(1);
     let looked: Vec<&Path> = photos.iter().copied().step_by(step).collect();
     let found: Vec<(bool, [usize; 2])> = looked
@@ -42,6 +42,35 @@ pub(crate) fn propose(photos: &[&Path]) -> Size {
         large: large(&found, input),
         unreadable: looked.len() - sides.len(),
     }
+}
+
+/// A size with as many pixels as the one that is configured, in the shape of the photos, and why; the configured one if it has
+/// that shape. None if no photo could be looked at. Sides stay multiples of what those of the configured one are, so that a
+/// network of patches takes it too.
+pub(crate) fn shaped(photos: &[&Path], configured: [usize; 2]) -> Option<([usize; 2], String)> {
+    let Size {
+        input,
+        why,
+        unreadable,
+        ..
+    } = propose(photos);
+    if unreadable == photos.len().div_ceil(photos.len().div_ceil(LOOKED).max(1)) {
+        return None;
+    }
+    let shape = |[h, w]: [usize; 2]| h as f64 / w as f64;
+    let (of_photos, own) = (shape(input), shape(configured));
+    if (of_photos / own).max(own / of_photos) < ALIKE {
+        return Some((configured, why));
+    }
+    let all = |step: &usize| configured.iter().all(|side| side.is_multiple_of(*step));
+    let step = [32, 16, 14, 8].into_iter().find(all).unwrap_or(1) as f64;
+    let area = (configured[0] * configured[1]) as f64;
+    let side = |pixels: f64| ((pixels / step).round() * step).max(step) as usize;
+    let fitting = [
+        side((area * of_photos).sqrt()),
+        side((area / of_photos).sqrt()),
+    ];
+    Some((fitting, why))
 }
 
 /// Whether most photos, of which it is known which are JPEGs, would be decoded smaller than they are.

@@ -42,18 +42,22 @@ pub(crate) fn write_atomically_with(
         });
     }
     let (mut file, sibling) = begin(path).map_err(failed)?;
-    let written = write(&mut file)
+    let half = Half(&sibling);
+    write(&mut file)
         .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&sibling, path));
-    match written {
-        Ok(()) => {
-            let _ = file.unlock();
-            Ok(file)
-        }
-        Err(e) => {
-            let _ = std::fs::remove_file(&sibling);
-            Err(failed(e))
-        }
+        .and_then(|()| std::fs::rename(&sibling, path))
+        .map_err(failed)?;
+    std::mem::forget(half);
+    let _ = file.unlock();
+    Ok(file)
+}
+
+/// What is written of a file so far: it goes away where writing fails, by a panic too.
+struct Half<'a>(&'a Path);
+
+impl Drop for Half<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
     }
 }
 

@@ -28,6 +28,8 @@ mod native {
             let words = format!("threads: expected a number from 1 to 1024, found {threads}");
             return Err(error::invalid(py, &words));
         }
+        // Threads do not come along into a forked process.
+        error::check_process(py)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().map_err(|_| {
             let words = "the number of threads is set once, before anything was computed";

@@ -16,8 +16,11 @@ impl TrainConfig {
     /// `[height, width]` of the photos of an epoch, where those of the last ones are `whole`: the sides grow evenly over the first
     /// two thirds of the epochs.
     pub(crate) fn size_of_epoch(&self, whole: [usize; 2], epoch: usize) -> [usize; 2] {
-        let growing = (2 * self.epochs).div_ceil(3);
-        if self.first_size >= 1.0 || epoch >= growing || self.epochs < 2 {
+        // The last epoch is whole in any case.
+        let growing = (2 * self.epochs)
+            .div_ceil(3)
+            .min(self.epochs.saturating_sub(1));
+        if self.first_size >= 1.0 || epoch >= growing {
             return whole;
         }
         let grown = epoch as f64 / growing as f64;
@@ -88,6 +91,7 @@ mod tests {
         );
         assert_eq!(sizes(config(1.0, 3), [192, 144]), [[192, 144]; 3]);
         assert_eq!(sizes(config(0.1, 1), [192, 144]), [[192, 144]]);
+        assert_eq!(sizes(config(0.5, 2), [192, 144]), [[96, 80], [192, 144]]);
         // Odd sides and those that are small already stay within what they are at the end.
         assert_eq!(
             sizes(config(0.1, 3), [33, 20]),

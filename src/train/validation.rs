@@ -30,7 +30,7 @@ pub(super) struct Validation<'a> {
     tasks: Rc<Tasks>,
     /// The photos.
     pub(super) photos: Vec<usize>,
-    /// How many persons are on them.
+    /// How many persons are on those that have a label.
     pub(super) persons: usize,
     /// Their features by a frozen backbone, once they are computed: `(photos, num_features)`.
     pub(super) features: Option<Tensor>,
@@ -65,7 +65,9 @@ impl<'a> Validation<'a> {
             spec.joint.as_ref().map(|j| j.share),
             &classes(&tasks.taxonomy, dataset, train),
         )?;
-        let persons = photos.iter().map(|i| person_key(&dataset.samples[*i]));
+        let known = photos.iter().map(|i| &dataset.samples[*i]);
+        let known = known.filter(|s| s.values.iter().any(Option::is_some));
+        let persons = known.map(person_key);
         let persons = persons.collect::<BTreeSet<_>>().len();
         Ok(Self {
             dataset,

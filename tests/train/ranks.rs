@@ -134,6 +134,8 @@ fn one_two_and_four_processes_train_the_same_bytes() {
                 "train.average_last=2",
                 "train.ema=0.5",
                 "train.clip=1.0",
+                "train.first_size=0.5",
+                "model.input.size=[64,48]",
             ],
         ),
         (

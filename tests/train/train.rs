@@ -57,6 +57,10 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_bytes_of_one_that_was_not() 
             "sgd",
             vec!["train.optimizer={sgd={momentum=0.9}}", "train.clip=1.0"],
         ),
+        (
+            "small_first",
+            vec!["train.first_size=0.5", "model.input.size=[64,64]"],
+        ),
     ] {
         let config = Bench::config(&settings).unwrap();
         let whole = format!("whole-{kind}");

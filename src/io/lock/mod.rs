@@ -87,6 +87,12 @@ impl FolderLock {
 
 fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
-    let file = options.write(true).create(true).truncate(false).open(path);
+    // A network's file system wants a file that is read to share its lock.
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
     file.map_err(|e| Error::io("write", path, e))
 }

@@ -36,11 +36,11 @@ class Run:
     stopped: bool
     """Whether ``on_event`` ended it before its end; ``train(resume=True, …)`` goes on."""
     scores: Optional[dict[str, Any]] = field(repr=False)
-    """The scores of the best epoch on the validation side; ``None`` without one, or if the run was stopped."""
+    """The scores of the model on the validation side; ``None`` without one, or if the run was stopped."""
 
     @property
     def model(self) -> Path:
-        """The file of the best epoch's model."""
+        """The file of the model."""
         return self.out / "best.safetensors"
 
     @property
@@ -55,7 +55,7 @@ class Run:
             return [{key: _number(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
 
     def predictor(self, **options: Any) -> Predictor:
-        """The best epoch's model, ready to predict."""
+        """The model, ready to predict."""
         return Predictor(self.model, **options)
 
 

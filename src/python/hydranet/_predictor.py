@@ -90,9 +90,15 @@ class Predictor:
 
         _needed("pyarrow", "predict_table")
         _, photos = _several(photos)
-        photos = list(photos)
-        found = self.predict(photos, on_error=on_error)
-        return table(self._native.columns(), self._heads, photos, found, on_error == "return")
+        paths: list[Optional[str]] = []
+
+        def noted() -> Iterator[Photo]:
+            for photo in photos:
+                paths.append(os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else None)
+                yield photo
+
+        found = self.predict(noted(), on_error=on_error)
+        return table(self._native.columns(), self._heads, paths, found, on_error == "return")
 
     def features(self, photos: Any) -> numpy.typing.NDArray[numpy.float32]:
         """What the backbone makes of photos, given as to :meth:`predict`: an array of ``float32`` of shape (photos, features). Of

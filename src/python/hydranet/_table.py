@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Mapping, Sequence, Union
 
 from ._errors import Error, _needed
@@ -15,15 +14,18 @@ if TYPE_CHECKING:
 def table(
     columns: Sequence[str],
     heads: Mapping[str, Sequence[str]],
-    photos: Sequence[Any],
+    paths: Sequence[Union[str, None]],
     found: Sequence[Union[Prediction, Error]],
     errors: bool,
 ) -> pyarrow.Table:
     """A row a photo, the columns being those of ``hydranet predict``; without a prediction only path and error are there."""
     pa = _needed("pyarrow", "predict_table")
-    rows = [_row(photo, p) for photo, p in zip(photos, found)]
+    rows = [_row(path, p) for path, p in zip(paths, found)]
     kinds = {"class": pa.int64(), "abstains": pa.bool_()}
-    texts = {"path", "name", "error", *heads, *(_level(head, at) for head in heads for at in range(1, len(columns)))}
+    texts = {"path", "name", "error", *heads}
+    # A level has its probability beside it, a label of such a name has not.
+    levels = (_level(head, at) for head in heads for at in range(1, len(columns)))
+    texts.update(level for level in levels if f"{level}_prob" in columns)
     names = [*columns, "error"] if errors else list(columns)
     arrays = []
     for name in names:
@@ -32,9 +34,9 @@ def table(
     return pa.Table.from_arrays(arrays, names=names)
 
 
-def _row(photo: Any, found: Union[Prediction, Error]) -> dict[str, Any]:
+def _row(path: Union[str, None], found: Union[Prediction, Error]) -> dict[str, Any]:
     """What stands in the columns of a photo."""
-    row: dict[str, Any] = {"path": os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else None}
+    row: dict[str, Any] = {"path": path}
     if isinstance(found, Error):
         row["error"] = str(found)
         return row

@@ -15,8 +15,8 @@ use std::path::Path;
 pub(crate) enum Defaults<'a> {
     /// Settings, and else what each has by itself.
     Settings(&'a [&'a str]),
-    /// Those of a recipe, for so many photos in training if they are counted.
-    Recipe(&'a Recipe, Option<usize>),
+    /// Those of a recipe, for so many photos in an epoch.
+    Recipe(&'a Recipe, usize),
 }
 
 impl Config {
@@ -82,7 +82,7 @@ impl Config {
         if let Some(path) = file {
             let text = crate::io::read::text(path, crate::io::read::SETTINGS)?;
             super::lines::check(path, &text)?;
-            let overlay = read_table::<toml::Table>(path)?;
+            let overlay = renamed(read_table::<toml::Table>(path)?);
             merge(&mut table, overlay);
             origin = path.display().to_string();
             // Checked here as well, so that an error names this file and not a later setting.
@@ -111,6 +111,17 @@ pub(super) fn read_table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<
     };
     toml::from_str::<T>(&text).map_err(fail)?;
     toml::from_str(&text).map_err(fail)
+}
+
+/// With settings under the names that they have now, so that one layer of a configuration takes the place of another's.
+fn renamed(mut table: toml::Table) -> toml::Table {
+    if let Some(toml::Value::Table(train)) = table.get_mut("train")
+        && !train.contains_key("parts")
+        && let Some(parts) = train.remove("accumulate")
+    {
+        train.insert("parts".into(), parts);
+    }
+    table
 }
 
 /// Lays `over` on `base`: tables are merged, everything else is replaced.
@@ -167,7 +178,7 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<()> {
         over = toml::Value::Table(toml::Table::from_iter([(part.to_string(), over)]));
     }
     if let toml::Value::Table(over) = over {
-        merge(table, over);
+        merge(table, renamed(over));
     }
     Ok(())
 }

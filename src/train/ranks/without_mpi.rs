@@ -8,10 +8,11 @@ pub(crate) struct Launcher;
 
 impl Launcher {
     /// # Errors
-    /// [`Error::Invalid`] if Open MPI started several of this process, which would be in each other's way.
+    /// [`Error::Invalid`] if an MPI started several of this process, which would be in each other's way.
     pub(crate) fn start() -> Result<Self> {
-        let size = std::env::var("OMPI_COMM_WORLD_SIZE").ok();
-        match size.and_then(|size| size.parse::<usize>().ok()) {
+        let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter();
+        let mut sizes = sizes.filter_map(|name| std::env::var(name).ok()?.parse::<usize>().ok());
+        match sizes.next() {
             Some(size @ 2..) => Err(Error::Invalid {
                 what: "training by mpirun".into(),
                 expected: "a program that was built with --features mpi".into(),

@@ -75,3 +75,34 @@ impl Progress {
         new >= highest - error
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: usize, macro_f1: Option<f64>) -> EpochRecord {
+        let record = serde_json::json!({
+            "epoch": epoch, "train_loss": 1.0, "valid_loss": 1.0, "macro_f1": macro_f1, "accuracy": null,
+            "head_accuracy": [], "head_macro_f1": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn an_epoch_replaces_the_model_unless_it_is_worse_by_more_than_a_standard_error() {
+        let mut progress = Progress::default();
+        assert!(progress.replaces_model(&record(1, Some(0.1)), 100));
+        progress.records = vec![
+            record(1, Some(0.5)),
+            record(2, Some(0.3)),
+            record(3, Some(0.5)),
+        ];
+        assert_eq!(progress.highest(), Some((0.5, 1)));
+        // Of 100 persons the standard error of 0.5 is 0.05.
+        let replaces = |f1, persons| progress.replaces_model(&record(4, Some(f1)), persons);
+        assert!(replaces(0.46, 100) && !replaces(0.44, 100));
+        assert!(replaces(0.496, 10_000) && !replaces(0.494, 10_000));
+        assert!(replaces(0.01, 0), "of nobody nothing is told apart");
+        assert!(progress.replaces_model(&record(4, None), 100));
+    }
+}

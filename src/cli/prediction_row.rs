@@ -27,7 +27,7 @@ impl More {
 
     /// The line of titles.
     pub(super) fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
-        csv_line(&self.columns(ensemble))
+        csv_line(self.columns(ensemble))
     }
 
     /// The titles.

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import struct
 import subprocess
 import zlib
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+# A shell's job in the background is started without Ctrl-C, and hands that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COMMAND = os.environ["HYDRANET_COMMAND"]
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}

@@ -172,7 +172,8 @@ def test_ctrl_c_ends_a_prediction(place, predictor):
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        predictor.predict(itertools.repeat(place.photos[0]))
+        # More than half a second takes, and not without end.
+        predictor.predict(itertools.repeat(place.photos[0], 200_000))
     assert predictor.predict(place.photos[0]).label
 
 

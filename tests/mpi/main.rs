@@ -185,7 +185,7 @@ fn a_killed_process_ends_the_others_and_the_run_goes_on_from_what_was_saved() {
         return;
     }
     let bench = Bench::new();
-    let settings = ["train.epochs=8"];
+    let settings = ["train.epochs=24"];
     works(training(&bench, 1, 1, "whole", &settings));
     // Each of the two once, at other moments.
     for (victim, wait) in [(0, 150), (1, 400)] {
@@ -215,7 +215,7 @@ fn a_process_that_is_asked_to_end_ends_all_of_them_with_everything_saved() {
         return;
     }
     let bench = Bench::new();
-    let settings = ["train.epochs=8"];
+    let settings = ["train.epochs=24"];
     works(training(&bench, 1, 1, "whole", &settings));
     let command = training(&bench, 2, 1, "asked", &settings);
     let (mut child, all) = under_way(&bench, command, "asked");

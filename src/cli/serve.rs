@@ -28,7 +28,7 @@ pub(crate) struct Serve {
     /// Photos that are predicted at once.
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_batch_size: u16,
-    /// How long a photo waits for others to be predicted with.
+    /// How long a photo waits, at most, for those of other connections to be predicted with.
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000_000))]
     max_queue_delay_microseconds: u32,
     /// Photos that may wait for a model; more are answered with 429 at once.

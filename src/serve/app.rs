@@ -85,6 +85,6 @@ async fn numbers(extract::State(state): Shared) -> Response {
     ([(CONTENT_TYPE, kind)], metrics::text(&state)).into_response()
 }
 
-async fn document() -> Response {
-    answer::json(openapi::document().to_string())
+async fn document(extract::State(state): Shared) -> Response {
+    answer::json(openapi::document(state.models.keys()).to_string())
 }

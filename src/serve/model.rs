@@ -11,6 +11,7 @@ use crate::predict::{Ensemble, Predict as _, Prediction, Views};
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -145,7 +146,13 @@ impl Model {
 
     /// Predicts what waits until nothing more comes.
     fn work(&self) {
-        while let Some(jobs) = self.queue.take(self.max_batch_size, self.max_queue_delay) {
+        // Whoever has no connection asks nothing.
+        let clients = || self.metrics.connections.load(Ordering::Relaxed);
+        let next = || {
+            let queue = &self.queue;
+            queue.take(self.max_batch_size, self.max_queue_delay, clients)
+        };
+        while let Some(jobs) = next() {
             // Nobody waits for the answer to a connection that was closed.
             let jobs: Vec<Job> = jobs.into_iter().filter(|j| !j.answer.is_closed()).collect();
             let ensemble = self.current();

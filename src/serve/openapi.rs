@@ -2,8 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-/// The document of `/openapi.json`.
-pub(super) fn document() -> Value {
+/// The document of `/openapi.json` where these models are served.
+pub(super) fn document<'a>(models: impl Iterator<Item = &'a String>) -> Value {
+    let model = json!({"type": "string", "enum": models.collect::<Vec<_>>()});
+    let asked_for = json!({"name": "model", "in": "query", "schema": model,
+        "description": "The model's name; the first one if none is given"});
+    let named = json!({"name": "name", "in": "path", "required": true, "schema": model});
+    let (asked_for, named) = (&[asked_for], &[named]);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -17,8 +22,7 @@ pub(super) fn document() -> Value {
             }))},
             "/predict": {"post": posted(operation(
                 "Predict a photo, or several in a form",
-                &[json!({"name": "model", "in": "query", "schema": {"type": "string"},
-                    "description": "The model's name; the first one if none is given"})],
+                asked_for,
                 with_refusals(json!({
                     "200": said("The prediction, or a list of them for a form", json!({
                         "oneOf": [reference("Prediction"), {"type": "array", "items": reference("Prediction")}],
@@ -38,8 +42,7 @@ pub(super) fn document() -> Value {
             }))},
             "/explain": {"post": posted(operation(
                 "Show where in a photo each head looked for its likeliest label",
-                &[json!({"name": "model", "in": "query", "schema": {"type": "string"},
-                    "description": "The model's name; the first one if none is given"})],
+                asked_for,
                 with_refusals(json!({
                     "200": said("The photo as the model sees it with the heat over it, for each head", object(json!({
                         "heads": list(object(json!({
@@ -61,18 +64,18 @@ pub(super) fn document() -> Value {
                 "200": said("They are", object(json!({"ready": {"type": "boolean"}}))),
                 "503": said("The server is ending", object(json!({"ready": {"type": "boolean"}}))),
             }))},
-            "/v2/models/{name}": {"get": operation("What a model takes and gives", &[name()], with_refusals(json!({
+            "/v2/models/{name}": {"get": operation("What a model takes and gives", named, with_refusals(json!({
                 "200": said("Its inputs and outputs", object(json!({
                     "name": text(), "versions": list(text()), "platform": text(),
                     "inputs": list(reference("Described")), "outputs": list(reference("Described")),
                     "parameters": {"type": "object"},
                 }))),
             }), &["400", "404"]))},
-            "/v2/models/{name}/ready": {"get": operation("Whether a model answers", &[name()], with_refusals(json!({
+            "/v2/models/{name}/ready": {"get": operation("Whether a model answers", named, with_refusals(json!({
                 "200": said("It does", object(json!({"name": text(), "ready": {"type": "boolean"}}))),
             }), &["400", "404"]))},
             "/v2/models/{name}/infer": {"post": posted(
-                operation("Predict the photos of a tensor", &[name()], with_refusals(json!({
+                operation("Predict the photos of a tensor", named, with_refusals(json!({
                     "200": said("A tensor an output", object(json!({
                         "model_name": text(), "model_version": text(), "outputs": list(reference("Tensor")),
                     }))),
@@ -162,11 +165,6 @@ fn object(properties: Value) -> Value {
         .flat_map(Map::keys)
         .collect();
     json!({"type": "object", "required": names, "properties": properties})
-}
-
-/// A model's name in the path.
-fn name() -> Value {
-    json!({"name": "name", "in": "path", "required": true, "schema": {"type": "string"}})
 }
 
 /// An answer in JSON.

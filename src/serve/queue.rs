@@ -92,9 +92,15 @@ impl<T: Photos> Queue<T> {
         self.changed.notify_all();
     }
 
-    /// The next requests: as soon as they have `most` photos together, or when the first of them has waited for `delay`, or at
-    /// once where it is hurried or closed. A request alone may have more. None once it is closed and empty.
-    pub(super) fn take(&self, most: usize, delay: Duration) -> Option<Vec<T>> {
+    /// The next requests: as soon as they have `most` photos together, or are as many as there are `clients`, each of whom has one
+    /// under way, or when the first of them has waited for `delay`, or at once where it is hurried or closed. A request alone may
+    /// have more photos. None once it is closed and empty.
+    pub(super) fn take(
+        &self,
+        most: usize,
+        delay: Duration,
+        clients: impl Fn() -> usize,
+    ) -> Option<Vec<T>> {
         let mut waiting = self.lock();
         loop {
             let left = match waiting.jobs.front() {
@@ -106,7 +112,8 @@ impl<T: Photos> Queue<T> {
                 }
                 Some((since, _)) => delay.saturating_sub(since.elapsed()),
             };
-            if waiting.hurried || waiting.closed || waiting.photos >= most || left.is_zero() {
+            let no_more = waiting.hurried || waiting.closed || waiting.jobs.len() >= clients();
+            if no_more || waiting.photos >= most || left.is_zero() {
                 break;
             }
             let woken = self.changed.wait_timeout(waiting, left);
@@ -138,6 +145,7 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(3600);
+    const MANY: fn() -> usize = || usize::MAX;
 
     #[test]
     fn what_does_not_fit_is_refused_at_once_and_fits_when_some_are_taken() {
@@ -146,9 +154,9 @@ mod tests {
         assert_eq!(queue.push(2), Err(Refused::Full(3)));
         assert_eq!(queue.push(1), Ok(()));
         assert_eq!(queue.photos(), 4);
-        assert_eq!(queue.take(3, LONG), Some(vec![3]));
+        assert_eq!(queue.take(3, LONG, MANY), Some(vec![3]));
         assert_eq!(queue.push(2), Ok(()));
-        assert_eq!(queue.take(3, LONG), Some(vec![1, 2]));
+        assert_eq!(queue.take(3, LONG, MANY), Some(vec![1, 2]));
         assert_eq!(queue.photos(), 0);
     }
 
@@ -158,15 +166,28 @@ mod tests {
         for job in [2, 2, 50, 1] {
             queue.push(job).unwrap();
         }
-        assert_eq!(queue.take(4, LONG), Some(vec![2, 2]));
-        assert_eq!(queue.take(4, LONG), Some(vec![50]));
+        assert_eq!(queue.take(4, LONG, MANY), Some(vec![2, 2]));
+        assert_eq!(queue.take(4, LONG, MANY), Some(vec![50]));
         // One photo is less than a batch: only time, or the end, gives it out.
-        assert_eq!(queue.take(4, Duration::from_millis(1)), Some(vec![1]));
+        assert_eq!(queue.take(4, Duration::from_millis(1), MANY), Some(vec![1]));
         queue.push(1).unwrap();
         queue.close();
         assert_eq!(queue.push(1), Err(Refused::Closed));
-        assert_eq!(queue.take(4, LONG), Some(vec![1]));
-        assert_eq!(queue.take(4, LONG), None);
+        assert_eq!(queue.take(4, LONG, MANY), Some(vec![1]));
+        assert_eq!(queue.take(4, LONG, MANY), None);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_when_all_who_could_ask_have_asked() {
+        let queue = Queue::new(100);
+        queue.push(1).unwrap();
+        assert_eq!(queue.take(4, LONG, || 1), Some(vec![1]));
+        queue.push(1).unwrap();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| queue.take(4, LONG, || 2));
+            queue.push(1).unwrap();
+            assert_eq!(taken.join().unwrap(), Some(vec![1, 1]));
+        });
     }
 
     #[test]
@@ -174,14 +195,14 @@ mod tests {
         let queue = Queue::new(100);
         queue.hurry();
         queue.push(1).unwrap();
-        assert_eq!(queue.take(4, LONG), Some(vec![1]));
+        assert_eq!(queue.take(4, LONG, MANY), Some(vec![1]));
     }
 
     #[test]
     fn whoever_waits_for_a_batch_is_woken_by_what_fills_it() {
         let queue = Queue::new(100);
         std::thread::scope(|scope| {
-            let taken = scope.spawn(|| queue.take(3, LONG));
+            let taken = scope.spawn(|| queue.take(3, LONG, MANY));
             for _ in 0..3 {
                 queue.push(1).unwrap();
             }

@@ -75,6 +75,12 @@ const pre = document.createElement("pre");
 pre.id = "out";
 pre.textContent = said.join("\n");
 document.body.append(pre);
+picture(document.querySelector("#curves svg")).then((url) => {
+  const size = atob(url.split(",")[1].slice(0, 32)).slice(16, 24);
+  const side = (from) => Array.from(size.slice(from, from + 4)).reduce((n, c) => 256 * n + c.charCodeAt(0), 0);
+  const { width, height } = document.querySelector("#curves svg").viewBox.baseVal;
+  pre.textContent += "\npng " + (url.startsWith("data:image/png;") && side(0) === 2 * width && side(4) === 2 * height && url.length > 8000);
+});
 "##;
 
 /// Goes from two runs side by side to each of them and back.
@@ -125,6 +131,7 @@ fn a_page_of_a_run_can_be_clicked_through() {
         "errors true",
         "theme true",
         "wide true",
+        "png true",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }

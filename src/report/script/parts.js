@@ -15,9 +15,38 @@ function figuresOf(list) {
   for (const index of list) {
     const panel = make("div");
     panel.append(el("figure" + index).content.cloneNode(true));
+    const figure = panel.querySelector("svg");
+    panel.append(button("save as PNG", "link", () => save(figure)));
     box.append(panel);
   }
   return box;
+}
+
+// A figure as a PNG of twice its size, in the colours that it has on paper: those of its elements without the page's classes.
+function picture(figure) {
+  const copy = figure.cloneNode(true);
+  for (const part of copy.querySelectorAll("[class]")) part.removeAttribute("class");
+  const { width, height } = figure.viewBox.baseVal;
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+  return image.decode().then(() => {
+    const canvas = make("canvas");
+    [canvas.width, canvas.height] = [2 * width, 2 * height];
+    const paper = canvas.getContext("2d");
+    paper.fillStyle = "#fff";
+    paper.fillRect(0, 0, canvas.width, canvas.height);
+    paper.drawImage(image, 0, 0, canvas.width, canvas.height);
+    return canvas.toDataURL("image/png");
+  });
+}
+
+function save(figure) {
+  picture(figure).then((url) => {
+    const link = make("a");
+    link.href = url;
+    link.download = figure.getAttribute("aria-label") + ".png";
+    link.click();
+  });
 }
 
 // Of a photo the true and the predicted labels of a part: part 0 is the final class where there is one.

@@ -98,9 +98,10 @@ pub(crate) fn label(
                 _ => Split::Test,
             };
             let last = round == options.rounds;
-            let asked: Vec<usize> = match last {
-                true => held.iter().chain(&unlabelled).copied().collect(),
-                false => unlabelled.clone(),
+            let asked: Vec<usize> = if last {
+                held.iter().chain(&unlabelled).copied().collect()
+            } else {
+                unlabelled.clone()
             };
             let mut trainer = FoldTrainer {
                 config: &config,

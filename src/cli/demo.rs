@@ -3,6 +3,7 @@
 use super::ConfigArgs;
 use super::output::say;
 use super::portraits::{PortraitConfig, write_portraits};
+use super::recipe::RecipeArgs;
 use super::report::REPORT;
 use super::run_data::RunData;
 use super::train::How;
@@ -27,13 +28,11 @@ pub(crate) struct Demo {
     config: ConfigArgs,
 }
 
-/// Settings of the demo; `--set` wins over them.
-const SETTINGS: [&str; 4] = [
-    "train.epochs=12",
-    "train.batch=32",
-    "train.mix_up=0.0",
-    "model.input.size=[112,88]",
-];
+/// The recipe of the demo.
+const RECIPE: &str = "quick";
+
+/// Its settings beside the recipe; `--set` wins over them.
+const SETTINGS: [&str; 2] = ["train.mix_up=0.0", "model.input.size=[112,88]"];
 
 /// The heads that the demo's portraits are labelled for, as in the folder `heads`.
 const HEADS: [(&str, &str); 4] = [
@@ -67,8 +66,10 @@ impl Demo {
             .collect();
         let _lock = crate::io::lock::FolderLock::take(&self.out)?;
         let heads = self.heads()?;
-        let config =
-            crate::train::config::Config::load(&heads, self.config.config.as_deref(), &settings)?;
+        // What is wrong with the settings is said before anything is drawn.
+        let from = (heads.as_path(), self.config.config.as_deref());
+        // So few portraits get the most epochs of the recipe.
+        let config = RecipeArgs::default().load_or(RECIPE, from, &settings, 0)?;
         let data = write_portraits(&self.out, &PortraitConfig::default())?;
         say(format!("drew portraits: {}", data.display()));
         let run = self.out.join("run");

@@ -80,9 +80,10 @@ impl Evaluate {
             report,
         } = Evaluation::new(&self.model, &self.views, &self.data, &self.split)?;
         let taxonomy = ensemble.taxonomy();
-        let sure = match self.shown.coverage {
-            true => sure(taxonomy, &dataset, &indices, &predictions),
-            false => Vec::new(),
+        let sure = if self.shown.coverage {
+            sure(taxonomy, &dataset, &indices, &predictions)
+        } else {
+            Vec::new()
         };
         if let Some(out) = &self.out {
             write_predictions(out, taxonomy, &dataset, &indices, &predictions)?;
@@ -137,9 +138,10 @@ impl Shown {
         sure: &[Sure],
         sides: Sides,
     ) -> crate::Result<()> {
-        let coverage = match self.coverage {
-            true => Coverage::of_photos(taxonomy, sure),
-            false => Vec::new(),
+        let coverage = if self.coverage {
+            Coverage::of_photos(taxonomy, sure)
+        } else {
+            Vec::new()
         };
         if self.json {
             return say_json(&Evaluated {

@@ -165,9 +165,10 @@ impl Predict {
         }
         models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
         let more = More::of(&models.ensemble);
-        let title = match self.json {
-            true => None,
-            false => Some(more.header(&models.ensemble)?),
+        let title = if self.json {
+            None
+        } else {
+            Some(more.header(&models.ensemble)?)
         };
         match (&self.out, self.shard) {
             (Some(out), Some(shard)) => {
@@ -194,9 +195,10 @@ impl Predict {
             (None, _) => {
                 title.iter().for_each(|title| say_data(title));
                 self.rows(models, &more, &paths, &mut |row| {
-                    match self.json {
-                        true => say(row),
-                        false => say_data(&row),
+                    if self.json {
+                        say(row)
+                    } else {
+                        say_data(&row)
                     }
                     Ok(())
                 })

@@ -4,9 +4,10 @@ use super::ConfigArgs;
 use super::output::say;
 use super::terminal::note;
 use crate::train::config::{Config, Defaults};
-use crate::train::recipe::{RECIPES, Recipe};
+use crate::train::recipe::{Fit, RECIPES, Recipe};
 use crate::{Error, Result};
 use clap::Args;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The recipe where none is named.
@@ -35,7 +36,7 @@ impl ShowRecipe {
 }
 
 /// Which recipe a command trains by.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct RecipeArgs {
     /// Settings that go together, in place of the defaults: quick or balanced [default: balanced, unless the backbone is
     /// frozen]; `none` for each setting's own default. --config and --set win over it. See `hydranet recipe`.
@@ -55,17 +56,38 @@ impl RecipeArgs {
         settings: &[String],
         photos: usize,
     ) -> Result<Config> {
-        let (heads, file) = (&from.heads, from.config.as_deref());
+        self.load_or(
+            DEFAULT,
+            (&from.heads, from.config.as_deref()),
+            settings,
+            photos,
+        )
+    }
+
+    /// The same with another recipe where none is named, and where heads and a file are.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn load_or(
+        &self,
+        default: &str,
+        (heads, file): (&Path, Option<&Path>),
+        settings: &[String],
+        photos: usize,
+    ) -> Result<Config> {
         let named = match self.recipe.as_deref() {
             Some("none") => return Config::load(heads, file, settings),
             Some(name) => Some(Recipe::named(name)?),
             None => None,
         };
-        let load = |recipe| {
-            let defaults = Defaults::Recipe(recipe, photos);
-            Config::load_over(defaults, heads, file, settings)
-        };
         let plain = Config::load(heads, file, settings);
+        let fit = plain.as_ref().map(|c| Fit::new(c, photos));
+        // Where settings are wrong by themselves, that is what is said.
+        let fit = fit.unwrap_or(Fit {
+            photos,
+            batch_norm: true,
+        });
+        let load = |recipe| Config::load_over(Defaults::Recipe(recipe, fit), heads, file, settings);
         if plain.as_ref().is_ok_and(|c| c.train.stays_frozen()) {
             return match named {
                 None => plain,
@@ -80,10 +102,10 @@ impl RecipeArgs {
         match named {
             Some(recipe) => load(recipe),
             // What was not asked for must not be what fails.
-            None => load(Recipe::named(DEFAULT)?).or_else(|error| {
+            None => load(Recipe::named(default)?).or_else(|error| {
                 let plain = plain?;
                 note(format!(
-                    "the recipe {DEFAULT} does not suit these settings, each default is its own: {error:#}"
+                    "the recipe {default} does not suit these settings, each default is its own: {error:#}"
                 ));
                 Ok(plain)
             }),

@@ -43,9 +43,12 @@ pub(crate) struct SoupArgs {
 impl SoupArgs {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let _lock = OutputLock::take(&self.out)?;
-        let files = self.runs.iter().map(|run| match run.is_dir() {
-            true => run.join(BEST),
-            false => run.clone(),
+        let files = self.runs.iter().map(|run| {
+            if run.is_dir() {
+                run.join(BEST)
+            } else {
+                run.clone()
+            }
         });
         let files: Vec<PathBuf> = files.collect();
         let models = files.iter().map(ModelFile::read);

@@ -106,10 +106,7 @@ pub(crate) fn check(
     let mut smaller_than_crop = 0;
     let mut contents = Vec::new();
     // In stretches: what is known of a photo while it is looked at is more than what is kept of millions.
-    let looked_at = match photos {
-        true => &dataset.samples[..],
-        false => &[],
-    };
+    let looked_at = if photos { &dataset.samples[..] } else { &[] };
     for stretch in looked_at.chunks(STRETCH) {
         let looked: Vec<std::result::Result<_, Fault>> = stretch
             .par_iter()

@@ -147,9 +147,10 @@ impl<'a> Cells<'a> {
                     .iter()
                     .map(|_| self.number())
                     .collect::<Result<_, _>>()?,
-                number: match with_number {
-                    true => Some([self.number()?, self.number()?, self.number()?]),
-                    false => None,
+                number: if *with_number {
+                    Some([self.number()?, self.number()?, self.number()?])
+                } else {
+                    None
                 },
             });
             // The likeliest groups follow from the probabilities.

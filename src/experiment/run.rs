@@ -95,16 +95,14 @@ pub fn run(
     };
     (0..plan.runs.len()).try_for_each(|place| bench.look(place))?;
     let alone = plan.shard.is_none();
-    let mut comparison = match alone {
-        true => bench.write_results()?,
-        false => None,
-    };
+    let mut comparison = if alone { bench.write_results()? } else { None };
     let mut stopped = false;
     let (first, step) = plan.shard.map_or((0, 1), Shard::place);
     for place in (first..plan.runs.len()).step_by(step) {
-        let _run = match alone {
-            true => None,
-            false => Some(OutputLock::take(&bench.folder(&plan.runs[place]))?),
+        let _run = if alone {
+            None
+        } else {
+            Some(OutputLock::take(&bench.folder(&plan.runs[place]))?)
         };
         if !alone {
             bench.look(place)?;
@@ -132,9 +130,10 @@ pub fn run(
             }
         }
     }
-    let _turn = match alone {
-        true => None,
-        false => Some(FolderLock::wait(out)?),
+    let _turn = if alone {
+        None
+    } else {
+        Some(FolderLock::wait(out)?)
     };
     if alone {
         bench.write_index()?;

@@ -132,10 +132,7 @@ impl InputSpec {
             Some([h, w]) => format!("the middle {h} × {w} pixels, "),
             None => String::new(),
         };
-        let reduced = match self.reduce {
-            true => REDUCED,
-            false => "",
-        };
+        let reduced = if self.reduce { REDUCED } else { "" };
         let resized = match self.crop_pct {
             None => format!("resized to {height} × {width}"),
             Some(pct) => format!(

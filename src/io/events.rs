@@ -62,9 +62,10 @@ impl Records {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<(Self, bool)> {
-        let kept = match path.exists() {
-            true => records(&crate::io::read::bytes(path, crate::io::read::RECORD)?).1,
-            false => 0,
+        let kept = if path.exists() {
+            records(&crate::io::read::bytes(path, crate::io::read::RECORD)?).1
+        } else {
+            0
         };
         let failed = |e| Error::io("write", path, e);
         let mut options = File::options();

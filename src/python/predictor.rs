@@ -33,9 +33,10 @@ impl NativePredictor {
         let views = Views { flip, five_crops };
         let read = || {
             let models = Ensemble::from_file(path)?;
-            match views == Views::default() {
-                true => Ok(models),
-                false => models.with_views(views),
+            if views == Views::default() {
+                Ok(models)
+            } else {
+                models.with_views(views)
             }
         };
         let models = py.detach(read).map_err(|e| error::of(py, &e))?;

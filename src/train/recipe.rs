@@ -1,6 +1,9 @@
 //! Recipes: settings of training that go together, as TOML files that travel with the program.
 
+use super::config::{Config, TrainConfig};
+use super::optim::variables::is_buffer;
 use crate::error::{Error, Result};
+use crate::layers::BatchNormMode;
 
 /// A recipe.
 #[derive(Debug)]
@@ -12,6 +15,27 @@ pub(crate) struct Recipe {
     shown: usize,
     /// The fewest and the most epochs.
     epochs: [usize; 2],
+}
+
+/// What a recipe's settings are fitted to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit {
+    /// Photos in an epoch.
+    pub(crate) photos: usize,
+    /// Whether the backbone's batch norms take the statistics of the batch.
+    pub(crate) batch_norm: bool,
+}
+
+impl Fit {
+    /// That to a configuration, and so many photos in an epoch.
+    pub(crate) fn new(config: &Config, photos: usize) -> Self {
+        let (backbone, mode) = (config.model.backbone, config.train.batch_norm);
+        let has_any = |shapes: crate::tensors::Shapes| shapes.keys().any(|name| is_buffer(name));
+        Self {
+            photos,
+            batch_norm: mode == BatchNormMode::Train && backbone.shapes(3).is_ok_and(has_any),
+        }
+    }
 }
 
 /// All recipes, the cheapest first.
@@ -44,19 +68,24 @@ impl Recipe {
         })
     }
 
-    /// Its settings, with the number of epochs that suits so many photos in each.
+    /// Its settings, with the number of epochs that suits so many photos in each, and the backbone's learning rate by itself
+    /// where that of the file, which is for networks with batch norm, does not suit.
     ///
     /// # Errors
     /// [`Error::Config`] if its file is no TOML.
-    pub(crate) fn table(&self, photos: usize) -> Result<toml::Table> {
+    pub(crate) fn table(&self, fit: Fit) -> Result<toml::Table> {
         let mut table: toml::Table = toml::from_str(self.text).map_err(|e| Error::Config {
             origin: format!("the recipe {}", self.name),
             message: e.to_string(),
             source: None,
         })?;
         if let Some(toml::Value::Table(train)) = table.get_mut("train") {
-            let epochs = i64::try_from(self.epochs_for(photos)).unwrap_or(i64::MAX);
+            let epochs = i64::try_from(self.epochs_for(fit.photos)).unwrap_or(i64::MAX);
             train.insert("epochs".into(), toml::Value::Integer(epochs));
+            if !fit.batch_norm {
+                let rate = TrainConfig::default().lr_backbone;
+                train.insert("lr_backbone".into(), toml::Value::Float(rate));
+            }
         }
         Ok(table)
     }
@@ -71,7 +100,7 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECIPES, Recipe};
+    use super::{Fit, RECIPES, Recipe};
     use crate::train::TrainConfig;
     use serde::Deserialize;
 
@@ -87,7 +116,14 @@ mod tests {
             );
             let train = TrainConfig::deserialize(table["train"].clone()).unwrap();
             assert_eq!(train.epochs, recipe.epochs_for(5000), "{}", recipe.name);
-            assert_eq!(recipe.table(5000).unwrap(), table);
+            let fit = |batch_norm| Fit {
+                photos: 5000,
+                batch_norm,
+            };
+            assert_eq!(recipe.table(fit(true)).unwrap(), table);
+            let other = recipe.table(fit(false)).unwrap();
+            assert_eq!(other["train"]["lr_backbone"].as_float(), Some(5e-4));
+            assert!(table["train"]["lr_backbone"].as_float() > Some(5e-4));
             let first = recipe.text.lines().next().unwrap();
             assert!(first.starts_with(&format!("# {}:", recipe.name)), "{first}");
         }

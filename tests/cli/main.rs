@@ -17,6 +17,7 @@ mod portraits;
 #[cfg(unix)]
 mod reading;
 mod readme;
+mod recipes;
 mod report;
 mod report_browser;
 mod seen;

@@ -6,7 +6,7 @@ use super::{Config, ModelConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::head::HeadSpec;
 use crate::io::recognise::not_toml;
-use crate::train::recipe::Recipe;
+use crate::train::recipe::{Fit, Recipe};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use std::path::Path;
 pub(crate) enum Defaults<'a> {
     /// Settings, and else what each has by itself.
     Settings(&'a [&'a str]),
-    /// Those of a recipe, for so many photos in an epoch.
-    Recipe(&'a Recipe, usize),
+    /// Those of a recipe, fitted to a configuration without it.
+    Recipe(&'a Recipe, Fit),
 }
 
 impl Config {
@@ -73,9 +73,9 @@ impl Config {
                 settings.iter().try_for_each(|s| apply(&mut table, s))?;
                 layers.push((Origin::Heads(heads), table.clone()));
             }
-            Defaults::Recipe(recipe, photos) => {
+            Defaults::Recipe(recipe, fit) => {
                 layers.push((Origin::Heads(heads), table.clone()));
-                merge(&mut table, recipe.table(photos)?);
+                merge(&mut table, recipe.table(fit)?);
                 layers.push((Origin::Recipe(recipe.name), table.clone()));
             }
         }

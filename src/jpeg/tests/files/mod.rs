@@ -41,10 +41,7 @@ fn read(list: &str, reduced: bool) -> Result<Vec<File>, Box<dyn std::error::Erro
     let mut files = Vec::new();
     while let &[length] = take(1) {
         let name = String::from_utf8(take(usize::from(length)).to_vec())?;
-        let by = match reduced {
-            true => u32::from(take(1)[0]),
-            false => 1,
-        };
+        let by = if reduced { u32::from(take(1)[0]) } else { 1 };
         let &[w0, w1, h0, h1, channels] = take(5) else {
             return Err(format!("{list} is cut").into());
         };

@@ -14,8 +14,11 @@ pub(crate) mod loader;
 pub(crate) mod manifest;
 pub(crate) mod named_photo;
 mod open;
+#[cfg_attr(not(feature = "parquet"), path = "no_parquet.rs")]
+pub(crate) mod parquet;
 pub(crate) mod passed_over;
 pub(crate) mod person_folder;
+pub(crate) mod photo_cells;
 pub(crate) mod photo_names;
 pub(crate) mod sample;
 pub(crate) mod sampling;

@@ -2,6 +2,7 @@
 
 use super::columns::{Columns, Naming};
 use super::manifest::photo_column;
+use super::parquet::ParquetListing;
 use super::table::Table;
 use super::template::PathCells;
 use crate::head::HeadSpec;
@@ -102,15 +103,9 @@ fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String
     if !path.is_file() {
         return Vec::new();
     }
-    let Some(table) = header(path) else {
+    let Some((table, mut read)) = header(path, naming) else {
         return Vec::new();
     };
-    let mut read: Vec<usize> = Vec::new();
-    read.extend(
-        photo_column(&table, naming)
-            .iter()
-            .flat_map(PathCells::read),
-    );
     read.extend(
         Columns::find(&table, heads, &[], naming)
             .iter()
@@ -124,15 +119,22 @@ fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String
     beside.lines(path, "", "")
 }
 
-/// A listing without its rows: what it has is told by its first lines.
-fn header(path: &Path) -> Option<Table> {
+/// A listing without its rows, and the columns of its photos: what it has is told by its first lines.
+fn header(path: &Path, naming: Naming) -> Option<(Table, Vec<usize>)> {
+    if crate::io::is_parquet(path) {
+        let (listing, table) = ParquetListing::open(path, 0).ok()?;
+        let photos = listing.photos(&table, naming);
+        return Some((table, photos.map_or(Vec::new(), |p| p.own())));
+    }
     let (file, _) = crate::io::read::open_within(path, crate::io::read::LISTING).ok()?;
     let mut start = Vec::new();
     file.take(START).read_to_end(&mut start).ok()?;
     let end = std::str::from_utf8(&start).map_or_else(|e| e.valid_up_to(), str::len);
     let mut table = Table::parse(&start[..end], path, 0).ok()?;
     table.rows.clear();
-    Some(table)
+    let photos = photo_column(&table, naming);
+    let photos = photos.iter().flat_map(PathCells::read).collect();
+    Some((table, photos))
 }
 
 fn beside_photos(folder: &Path) -> Vec<String> {

@@ -7,5 +7,7 @@ mod data;
 mod groups;
 mod layouts;
 mod multi_label;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod trust_data;
 mod trust_seen;

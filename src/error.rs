@@ -63,7 +63,7 @@ pub enum Error {
     Data {
         /// The listing.
         path: PathBuf,
-        /// Line in the file, counted from 1 with the header line; of a table in Parquet, which has no lines, its row. `None` if the
+        /// Line in the file, counted from 1 with the header line; of a table in Parquet its row, of a shard in tar its sample. `None` if the
         /// whole file is meant.
         row: Option<u64>,
         /// What is wrong, expected and found.
@@ -308,6 +308,7 @@ fn of_origin(origin: &str, text: &str, source: &Option<Cause>, f: &mut Formatter
 pub(crate) fn row_word(listing: &Path) -> &'static str {
     match listing.extension() {
         Some(end) if end.eq_ignore_ascii_case("parquet") => "row",
+        Some(end) if end.eq_ignore_ascii_case("tar") => "sample",
         _ => "line",
     }
 }

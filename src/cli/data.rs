@@ -21,7 +21,7 @@ use std::sync::Mutex;
 /// Arguments of `hydranet check`.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// A listing in CSV or Parquet, or a folder of photos; may be given several times.
+    /// A listing in CSV or Parquet, a shard in tar, or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
     #[command(flatten)]

@@ -7,9 +7,9 @@ use super::prediction_row::More;
 use super::sides::list;
 use super::terminal::note;
 use crate::data::columns::Naming;
+use crate::data::held::is_held;
 use crate::data::manifest::photos_of;
 use crate::input::find_images;
-use crate::io::is_parquet;
 use crate::io::table::csv_line;
 use crate::io::typed::{Columns, Kind};
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction, Predictor};
@@ -67,7 +67,7 @@ impl Wanted {
                     ));
                 }
                 wanted.photos.extend(found.images.into_iter().map(of_file));
-            } else if is_parquet(path) {
+            } else if is_held(path) {
                 let (found, faults) = photos_of(path, naming)?;
                 faults
                     .iter()

@@ -1,7 +1,7 @@
-//! Listings, in CSV or Parquet: a column of photos, a column a head, and optionally persons and sides.
+//! Listings, in CSV, Parquet or tar: a column of photos, a column a head, and optionally persons and sides.
 
 use super::columns::{Columns, Naming};
-use super::parquet::ParquetListing;
+use super::held::{self, is_held};
 use super::photo_cells::Photos;
 use super::sample::{Fault, Sample};
 use super::table::{Row, Table};
@@ -15,7 +15,7 @@ use std::path::Path;
 const LEAST: usize = 16;
 
 /// Reads a listing. Photos are found relative to its folder; an empty cell is a label that is not known. Further columns are
-/// passed over, and a head may lack its column as long as another has one. A listing in Parquet may hold its photos itself.
+/// passed over, and a head may lack its column as long as another has one. One in Parquet or tar may hold its photos itself.
 ///
 /// Rows that cannot be used are left out and come back as faults, in order.
 ///
@@ -34,13 +34,13 @@ pub(crate) fn read_manifest(
         heads,
         found: Vec::new(),
     };
-    if crate::io::is_parquet(path) {
-        let (listing, mut table) = ParquetListing::open(path, source)?;
+    if is_held(path) {
+        let (listing, mut table) = held::open(path, source)?;
         let mut photos = listing.photos(&table, naming)?;
         let columns = Columns::find(&table, heads, &[], naming)?;
         let mut needed = photos.read();
         needed.extend(columns.read());
-        listing.rows(&mut table, &needed, |table, row| {
+        listing.rows(&mut table, &needed, &mut |table, row| {
             samples.add(table, &mut photos, &columns, &row);
         })?;
         return Ok((samples.found, table.faults));
@@ -68,22 +68,24 @@ pub(crate) fn read_manifest(
 /// A photo and what its listing calls it.
 pub(crate) type NamedSource = (String, PhotoSource);
 
-/// The photos of a listing in Parquet, by the names it gives them; rows without one come back as faults.
+/// The photos of a listing in Parquet or tar, by the names it gives them; rows without one come back as faults.
 ///
 /// # Errors
 /// As [`read_manifest`].
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) fn photos_of(path: &Path, naming: Naming) -> Result<(Vec<NamedSource>, Vec<Fault>)> {
-    let (listing, mut table) = ParquetListing::open(path, 0)?;
+    let (listing, mut table) = held::open(path, 0)?;
     let mut photos = listing.photos(&table, naming)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();
-    listing.rows(&mut table, &photos.read(), |table, row| {
-        match photos.photo(&row, folder) {
+    listing.rows(
+        &mut table,
+        &photos.read(),
+        &mut |table, row| match photos.photo(&row, folder) {
             Some(photo) => found.push(photo),
             None => table.fault(row.line, photos.empty(table)),
-        }
-    })?;
+        },
+    )?;
     Ok((found, table.faults))
 }
 

@@ -1,6 +1,7 @@
 //! In place of listings in Parquet, which this program was built without.
 
 use super::columns::Naming;
+use super::held::Held;
 use super::photo_cells::Photos;
 use super::table::{Row, Table};
 use crate::error::{Error, Result};
@@ -22,25 +23,26 @@ impl ParquetListing {
             message: crate::io::WITHOUT_PARQUET.into(),
         })
     }
+}
 
-    pub(crate) fn photos(&self, _: &Table, _: Naming) -> Result<Photos> {
+impl Held for ParquetListing {
+    fn photos(&self, _: &Table, _: Naming) -> Result<Photos> {
         match *self {}
     }
 
-    pub(crate) fn any_photos(&self, _: &Table) -> Result<Option<(String, Photos)>> {
+    fn any_photos(&self, _: &Table) -> Option<(String, Photos)> {
         match *self {}
     }
 
-    pub(crate) fn rows(
-        &self,
-        _: &mut Table,
-        _: &[usize],
-        _: impl FnMut(&mut Table, Row),
-    ) -> Result<()> {
+    fn usual(&self) -> &'static str {
         match *self {}
     }
 
-    pub(crate) fn cells(&self) -> Vec<usize> {
+    fn cells(&self) -> Vec<usize> {
+        match *self {}
+    }
+
+    fn rows(&self, _: &mut Table, _: &[usize], _: &mut dyn FnMut(&mut Table, Row)) -> Result<()> {
         match *self {}
     }
 }

@@ -1,6 +1,7 @@
 //! Listings in Parquet: the columns and rules of a listing in CSV, and photos as paths or as bytes.
 
 use super::columns::Naming;
+use super::held::Held;
 use super::manifest::photo_column;
 use super::photo_cells::{Photos, Stored};
 use super::table::{Row, Table, quoted};
@@ -45,49 +46,6 @@ impl ParquetListing {
         ))
     }
 
-    /// Where the photos are: in the column that is named for `path`, which has bytes, paths or both; else in `image`, if that has
-    /// bytes, or at the paths in `path`.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if there is no such column.
-    pub(crate) fn photos(&self, table: &Table, naming: Naming) -> Result<Photos> {
-        let usual = || self.stored(table, USUAL);
-        match naming.of("path") {
-            Some(name) => match (self.stored(table, name), photo_column(table, naming)) {
-                (Some(stored), _) => Ok(stored),
-                (None, Err(e)) if naming.takes_usual() => usual().ok_or(e),
-                (None, found) => found.map(Photos::Paths),
-            },
-            None => match usual() {
-                Some(stored) => Ok(stored),
-                None if self.file.column("path").is_some() => {
-                    photo_column(table, naming).map(Photos::Paths)
-                }
-                None => Err(table.header_error(format!(
-                    "a column `{USUAL}` of photos' bytes or `path` of their paths is needed, or one that --columns path=NAME names, found {}",
-                    quoted(&table.header)
-                ))),
-            },
-        }
-    }
-
-    /// Photos that the file holds in whatever column, and what that is called.
-    ///
-    /// # Errors
-    /// None so far.
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
-    pub(crate) fn any_photos(&self, table: &Table) -> Result<Option<(String, Photos)>> {
-        let bytes = self.file.columns.iter();
-        let bytes = bytes.filter(|c| c.content == Content::Bytes);
-        let names = bytes.map(|c| c.name.strip_suffix(".bytes").unwrap_or(&c.name));
-        let mut names: Vec<&str> = names.collect();
-        names.sort_by_key(|name| *name != USUAL);
-        Ok(names.into_iter().find_map(|name| {
-            let photos = self.stored(table, name)?;
-            Some((name.to_string(), photos))
-        }))
-    }
-
     /// The photos in a column of bytes, or of groups that have such, if there is one of this name.
     fn stored(&self, table: &Table, name: &str) -> Option<Photos> {
         let inner = |field: &str| self.file.column(&format!("{name}.{field}"));
@@ -120,24 +78,85 @@ impl ParquetListing {
         }))
     }
 
-    /// The columns that have cells.
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
-    pub(crate) fn cells(&self) -> Vec<usize> {
+    /// A cell as it would stand in CSV; `None` if it would not.
+    fn text(&self, place: usize, cell: Cell) -> Option<String> {
+        let named = |text: String| match &self.names[place] {
+            Some(names) => match text.parse::<i64>() {
+                // So is written what is not known.
+                Ok(-1) => String::new(),
+                Ok(i) => usize::try_from(i)
+                    .ok()
+                    .and_then(|i| names.get(i).cloned())
+                    .unwrap_or(text),
+                Err(_) => text,
+            },
+            None => text,
+        };
+        match cell {
+            Cell::Empty => Some(String::new()),
+            Cell::Text(text) => Some(named(text)),
+            Cell::List(words) if words.is_empty() => Some(MultiLabelSpec::NONE.into()),
+            Cell::List(words) => {
+                let words: Vec<String> = words.into_iter().map(named).collect();
+                Some(words.join(";"))
+            }
+            Cell::NotText => None,
+        }
+    }
+}
+
+impl Held for ParquetListing {
+    /// In the column that is named for `path`, which has bytes, paths or both; else in `image`, if that has bytes, or at the paths
+    /// in `path`.
+    fn photos(&self, table: &Table, naming: Naming) -> Result<Photos> {
+        let usual = || self.stored(table, USUAL);
+        match naming.of("path") {
+            Some(name) => match (self.stored(table, name), photo_column(table, naming)) {
+                (Some(stored), _) => Ok(stored),
+                (None, Err(e)) if naming.takes_usual() => usual().ok_or(e),
+                (None, found) => found.map(Photos::Paths),
+            },
+            None => match usual() {
+                Some(stored) => Ok(stored),
+                None if self.file.column("path").is_some() => {
+                    photo_column(table, naming).map(Photos::Paths)
+                }
+                None => Err(table.header_error(format!(
+                    "a column `{USUAL}` of photos' bytes or `path` of their paths is needed, or one that --columns path=NAME names, found {}",
+                    quoted(&table.header)
+                ))),
+            },
+        }
+    }
+
+    fn any_photos(&self, table: &Table) -> Option<(String, Photos)> {
+        let bytes = self.file.columns.iter();
+        let bytes = bytes.filter(|c| c.content == Content::Bytes);
+        let names = bytes.map(|c| c.name.strip_suffix(".bytes").unwrap_or(&c.name));
+        let mut names: Vec<&str> = names.collect();
+        names.sort_by_key(|name| *name != USUAL);
+        names.into_iter().find_map(|name| {
+            let photos = self.stored(table, name)?;
+            Some((name.to_string(), photos))
+        })
+    }
+
+    fn usual(&self) -> &'static str {
+        USUAL
+    }
+
+    fn cells(&self) -> Vec<usize> {
         let columns = self.file.columns.iter().enumerate();
         let cells =
             columns.filter(|(_, c)| matches!(c.content, Content::Cell | Content::List { .. }));
         cells.map(|(place, _)| place).collect()
     }
 
-    /// Gives the rows one after the other to `take`, with empty cells in the columns that are not needed.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if a column that is needed is of a kind that is not read, or damaged.
-    pub(crate) fn rows(
+    fn rows(
         &self,
         table: &mut Table,
         needed: &[usize],
-        mut take: impl FnMut(&mut Table, Row),
+        take: &mut dyn FnMut(&mut Table, Row),
     ) -> Result<()> {
         let mut places = needed.to_vec();
         places.sort_unstable();
@@ -168,32 +187,6 @@ impl ParquetListing {
             take(table, Row { line, cells });
             Ok(())
         })
-    }
-
-    /// A cell as it would stand in CSV; `None` if it would not.
-    fn text(&self, place: usize, cell: Cell) -> Option<String> {
-        let named = |text: String| match &self.names[place] {
-            Some(names) => match text.parse::<i64>() {
-                // So is written what is not known.
-                Ok(-1) => String::new(),
-                Ok(i) => usize::try_from(i)
-                    .ok()
-                    .and_then(|i| names.get(i).cloned())
-                    .unwrap_or(text),
-                Err(_) => text,
-            },
-            None => text,
-        };
-        match cell {
-            Cell::Empty => Some(String::new()),
-            Cell::Text(text) => Some(named(text)),
-            Cell::List(words) if words.is_empty() => Some(MultiLabelSpec::NONE.into()),
-            Cell::List(words) => {
-                let words: Vec<String> = words.into_iter().map(named).collect();
-                Some(words.join(";"))
-            }
-            Cell::NotText => None,
-        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! What listings and folders hold beside what is read: counted and named, so that nobody takes it for read.
 
 use super::columns::{Columns, Naming};
+use super::held::{self, is_held};
 use super::manifest::photo_column;
-use super::parquet::ParquetListing;
 use super::table::Table;
 use super::template::PathCells;
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
+use crate::io::is_tar;
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::Read;
@@ -121,8 +122,12 @@ fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String
 
 /// A listing without its rows, and the columns of its photos: what it has is told by its first lines.
 fn header(path: &Path, naming: Naming) -> Option<(Table, Vec<usize>)> {
-    if crate::io::is_parquet(path) {
-        let (listing, table) = ParquetListing::open(path, 0).ok()?;
+    if is_held(path) {
+        // A shard has no header that could be read alone.
+        if is_tar(path) {
+            return None;
+        }
+        let (listing, table) = held::open(path, 0).ok()?;
         let photos = listing.photos(&table, naming);
         return Some((table, photos.map_or(Vec::new(), |p| p.own())));
     }

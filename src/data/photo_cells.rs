@@ -13,7 +13,6 @@ pub(crate) enum Photos {
     /// In files, whose paths these cells are.
     Paths(PathCells),
     /// In the listing.
-    #[cfg_attr(not(feature = "parquet"), allow(dead_code))]
     Stored(Stored),
 }
 
@@ -56,6 +55,9 @@ impl Photos {
 
     /// What is said of a row without a photo.
     pub(crate) fn empty(&self, table: &Table) -> String {
+        if let Self::Stored(_) = self {
+            return "a photo is needed among the members of each key, found none".into();
+        }
         let title = self.title(table);
         format!("column `{title}`: a photo is needed, found an empty cell")
     }
@@ -69,6 +71,9 @@ impl Photos {
                 Some((name, photo))
             }
             Self::Stored(stored) => {
+                if !stored.archive.has(row.line) {
+                    return None;
+                }
                 let name = stored.name(row);
                 let photo = StoredPhoto::new(&stored.archive, row.line);
                 Some((name, PhotoSource::Stored(photo)))

@@ -122,7 +122,6 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Data`] if a column is there twice.
-    #[cfg_attr(not(feature = "parquet"), allow(dead_code))]
     pub(crate) fn of_header(path: &Path, source: usize, header: Vec<String>) -> Result<Self> {
         let table = Self {
             path: path.into(),
@@ -158,8 +157,8 @@ impl Table {
     pub(crate) fn header_error(&self, message: String) -> Error {
         Error::Data {
             path: self.path.clone(),
-            // The names of the columns stand in no row of Parquet.
-            row: (!crate::io::is_parquet(&self.path)).then_some(1),
+            // Elsewhere than in CSV the names of the columns stand in no row.
+            row: (!super::held::is_held(&self.path)).then_some(1),
             message,
         }
     }

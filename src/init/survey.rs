@@ -4,8 +4,8 @@ use super::column::Column;
 use super::paths::find_path;
 use crate::data::columns::{ColumnNames, Naming};
 use crate::data::folder::{Folder, instead_of_photos};
+use crate::data::held::{self, is_held};
 use crate::data::manifest::photo_column;
-use crate::data::parquet::ParquetListing;
 use crate::data::person_folder::find_listing;
 use crate::data::photo_cells::Photos;
 use crate::data::sample::Split;
@@ -184,12 +184,14 @@ struct Listing {
 impl Listing {
     fn read(path: &Path) -> Result<Self> {
         let (mut columns, mut stored) = (None, None);
-        let table = if crate::io::is_parquet(path) {
-            let (listing, mut table) = ParquetListing::open(path, 0)?;
-            stored = listing.any_photos(&table)?;
+        let table = if is_held(path) {
+            let (listing, mut table) = held::open(path, 0)?;
+            stored = listing
+                .any_photos(&table)
+                .map(|found| (listing.usual(), found));
             let cells = listing.cells();
             let mut rows = Vec::new();
-            listing.rows(&mut table, &cells, |_, row| rows.push(row))?;
+            listing.rows(&mut table, &cells, &mut |_, row| rows.push(row))?;
             table.rows = rows;
             columns = Some(cells);
             table
@@ -198,7 +200,7 @@ impl Listing {
         };
         let mut names = ColumnNames::new();
         let (photos, usual, name, words) = match stored {
-            Some((name, photos)) => (Some(photos), "image", name, "their bytes".to_string()),
+            Some((usual, (name, photos))) => (Some(photos), usual, name, "their bytes".to_string()),
             None => {
                 let found = find_path(&table)?;
                 (None, "path", found.path, found.words)

@@ -11,7 +11,7 @@ pub(crate) mod parquet;
 pub(crate) mod partial;
 #[cfg(feature = "train")]
 pub(crate) mod png;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "train")]
 pub(crate) mod random_access;
 // Without training, few kinds of files are read.
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
@@ -33,6 +33,13 @@ pub(crate) const WITHOUT_PARQUET: &str = "this hydranet was built without the fe
 pub(crate) fn is_parquet(path: &std::path::Path) -> bool {
     path.extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("parquet"))
+}
+
+/// Whether a file is said to be a shard in tar.
+#[cfg(feature = "train")]
+pub(crate) fn is_tar(path: &std::path::Path) -> bool {
+    path.extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("tar"))
 }
 
 pub use partial::write_atomically;

@@ -1,7 +1,118 @@
-//! Tables in Parquet, in and out, by the command: what CSV and files give, and without the feature a word that says so.
+//! Shards in tar, and tables in Parquet, in and out, by the command: what CSV and files give, and without the feature a word that says so.
 
 use super::{hydranet, text, works};
+use crate::common::runs::HEADS;
 use crate::common::tiny;
+use hydranet::cli::portraits::{PortraitConfig, write_portraits};
+use std::path::Path;
+
+/// Portraits and their listing in `faces`, and the same as a shard.
+fn packed(dir: &Path) {
+    let config = PortraitConfig {
+        people: 6,
+        seed: 3,
+        size: (48, 48),
+    };
+    let faces = dir.join("faces");
+    let listing = std::fs::read_to_string(write_portraits(&faces, &config).unwrap()).unwrap();
+    let mut lines = listing.lines().map(|l| l.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let mut tar = tar::Builder::new(std::fs::File::create(dir.join("faces.tar")).unwrap());
+    let mut put = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for row in lines {
+        let cells = header.iter().zip(&row).skip(1);
+        let known: std::collections::BTreeMap<&str, &str> = cells.map(|(k, v)| (*k, *v)).collect();
+        let stem = row[0].rsplit_once('.').unwrap().0;
+        put(row[0], &std::fs::read(faces.join(row[0])).unwrap());
+        put(
+            &format!("{stem}.json"),
+            &serde_json::to_vec(&known).unwrap(),
+        );
+    }
+    tar.into_inner().unwrap();
+    tiny::model().write(dir.join("model.safetensors")).unwrap();
+}
+
+#[test]
+fn a_shard_in_tar_is_checked_scored_and_predicted_as_its_files_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    packed(dir);
+    let said = |command: &[&str], data: &str| {
+        let said = works(dir, &[command, &[data]].concat()).replace(data, "DATA");
+        let names = said.replace(".jpg", "").replace("DATA/", "images/");
+        // Of all that is said the fingerprint alone is made of names.
+        let lines = names.lines().filter(|l| !l.contains("fingerprint"));
+        lines.map(String::from).collect::<Vec<_>>()
+    };
+    let evaluate = [
+        "evaluate",
+        "--model",
+        "model.safetensors",
+        "--split",
+        "all",
+        "--json",
+        "--data",
+    ];
+    let predict = ["predict", "--model", "model.safetensors"];
+    for (command, files) in [
+        (
+            &["check", "--heads", HEADS, "--rows-only", "--data"][..],
+            "faces/portraits.csv",
+        ),
+        (&evaluate, "faces/portraits.csv"),
+    ] {
+        assert_eq!(
+            said(command, "faces.tar"),
+            said(command, files),
+            "{command:?}"
+        );
+    }
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    let (shard, files) = (said(&predict, "faces.tar"), said(&predict, "faces/images"));
+    assert_eq!(sorted(shard), sorted(files));
+    works(dir, &["init", "faces.tar", "--out", "heads"]);
+    works(
+        dir,
+        &[
+            "check",
+            "--heads",
+            "heads",
+            "--data",
+            "faces.tar",
+            "--rows-only",
+        ],
+    );
+    let sets = [
+        "--set",
+        "model.input.size=[32,32]",
+        "--set",
+        "train.epochs=1",
+    ];
+    works(
+        dir,
+        &[
+            &[
+                "train",
+                "--heads",
+                HEADS,
+                "--data",
+                "faces.tar",
+                "--out",
+                "run",
+            ],
+            &sets[..],
+        ]
+        .concat(),
+    );
+}
 
 #[cfg(not(feature = "parquet"))]
 #[test]
@@ -47,10 +158,7 @@ fn without_the_feature_a_table_in_parquet_is_refused_by_its_name() {
 mod with_parquet {
     use super::*;
     use crate::common::parquet::{Form, Values, read, write};
-    use crate::common::runs::HEADS;
-    use hydranet::cli::portraits::{PortraitConfig, write_portraits};
     use parquet::record::Field;
-    use std::path::Path;
 
     /// Portraits with their listing in CSV, and the same in Parquet: with paths, with bytes and with both in a group.
     fn drawn(people: usize) -> tempfile::TempDir {

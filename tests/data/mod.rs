@@ -9,5 +9,6 @@ mod layouts;
 mod multi_label;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod tar;
 mod trust_data;
 mod trust_seen;

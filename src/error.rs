@@ -59,11 +59,12 @@ pub enum Error {
     },
 
     /// A row of a listing cannot be used.
-    #[error("{}{}: {message}", shown(path), row.map(|r| format!(", line {r}")).unwrap_or_default())]
+    #[error("{}{}: {message}", shown(path), row.map(|r| format!(", {} {r}", row_word(path))).unwrap_or_default())]
     Data {
         /// The listing.
         path: PathBuf,
-        /// Line in the file, counted from 1 with the header line; `None` if the whole file is meant.
+        /// Line in the file, counted from 1 with the header line; of a table in Parquet its row, of a shard in tar its sample. `None` if the
+        /// whole file is meant.
         row: Option<u64>,
         /// What is wrong, expected and found.
         message: String,
@@ -301,6 +302,15 @@ fn image(path: &Path, reason: &str, source: &Option<Cause>, f: &mut Formatter) -
 fn of_origin(origin: &str, text: &str, source: &Option<Cause>, f: &mut Formatter) -> fmt::Result {
     write!(f, "{origin}: {text}")?;
     causes(behind(source), f)
+}
+
+/// What the rows of a listing are counted in.
+pub(crate) fn row_word(listing: &Path) -> &'static str {
+    match listing.extension() {
+        Some(end) if end.eq_ignore_ascii_case("parquet") => "row",
+        Some(end) if end.eq_ignore_ascii_case("tar") => "sample",
+        _ => "line",
+    }
 }
 
 /// A path as a part of a message: whatever its characters, it stays in its line.

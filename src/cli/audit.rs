@@ -24,7 +24,7 @@ use std::process::ExitCode;
     after_help = "The backbone is frozen and only heads are trained, unless train.fine_tune is set. Start the same command again to go on after an interruption."
 )]
 pub(crate) struct Audit {
-    /// A CSV listing or a folder of photos; may be given several times.
+    /// A listing in CSV or Parquet, a shard in tar, or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
     #[command(flatten)]

@@ -14,14 +14,14 @@ use crate::init::size;
 use crate::report::sheet;
 use crate::train::preview::preview;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 /// Arguments of `hydranet check`.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// A CSV listing or a folder of photos; may be given several times.
+    /// A listing in CSV or Parquet, a shard in tar, or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -125,7 +125,7 @@ impl Check {
         if self.rows_only {
             return None;
         }
-        let photos: Vec<&Path> = dataset.samples.iter().map(|s| s.path()).collect();
+        let photos: Vec<_> = dataset.samples.iter().map(|s| &s.photo).collect();
         let (input, why) = size::shaped(&photos, configured)?;
         let [height, width] = configured;
         Some(if input == configured {

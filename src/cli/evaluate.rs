@@ -8,11 +8,11 @@ use super::views::ViewArgs;
 use crate::data::dataset::Dataset;
 use crate::data::seen::Sides;
 use crate::eval::evaluate::{Judged, judge, judge_by, logits, report};
-use crate::eval::predictions::{title, write_predictions};
+use crate::eval::predictions::{columns, write_predictions};
 use crate::eval::score::{AllMetrics, Coverage, CoverageTable, ScoreReport, Sure, sure};
 use crate::eval::shards::{Kept, rows};
 use crate::io::lock::OutputLock;
-use crate::io::table::csv_line;
+use crate::io::typed::check_form;
 use crate::model_file::Description;
 use crate::shard::{self, Shard};
 use crate::taxonomy::Taxonomy;
@@ -68,6 +68,9 @@ pub(super) struct Shown {
 
 impl Evaluate {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
+        if let Some(out) = &self.out {
+            check_form(out, true)?;
+        }
         if let (Some(shard), Some(out)) = (self.shard, &self.out) {
             return self.shard(shard, out);
         }
@@ -100,12 +103,17 @@ impl Evaluate {
         let (dataset, indices) = (&asked.dataset, &asked.indices);
         let names = indices.iter().map(|i| {
             let sample = &dataset.samples[*i];
-            format!("{} {:?} {:?}", sample.source, sample.path(), sample.values)
+            format!(
+                "{} {:?} {:?}",
+                sample.source,
+                sample.whole_path(),
+                sample.values
+            )
         });
         let taxonomy = asked.ensemble.taxonomy();
         let numbers = asked.ensemble.numbers();
         let options = json!({
-            "title": csv_line(title(taxonomy, dataset, &|head| numbers[head]))?,
+            "columns": columns(taxonomy, dataset, &|head| numbers[head]),
             "split": self.split,
             "sides": asked.sides,
             "shown": self.shown,

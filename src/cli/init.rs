@@ -12,7 +12,7 @@ use std::process::ExitCode;
     after_help = "A folder has a folder a label (cat/, dog/), levels of them (fruit/apple/), sides (train/, val/, test/) or several labels in a name (Apple___Black_rot). The columns of a CSV are told apart by what stands in them. Photos are only looked at, and the CSV stays as it is."
 )]
 pub(crate) struct Init {
-    /// A folder of photos, or a CSV.
+    /// A folder of photos, a CSV, a table in Parquet, or a shard in tar.
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// The folder for the heads and model.toml.

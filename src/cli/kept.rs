@@ -5,7 +5,7 @@ use crate::data::named_photo::NamedPhoto;
 use crate::model::Layout;
 use crate::train::finished::cache_beside;
 use crate::{Ensemble, ModelFile, PhotoSource, Predict as _, Prediction, Result, Views};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of kept features that are read, to see that they are whole, in less time than a photo takes to be decoded and seen by a
 /// network.
@@ -47,25 +47,25 @@ impl Kept {
     pub(super) fn predict_all(
         &mut self,
         ensemble: &Ensemble,
-        photos: &[PathBuf],
+        photos: &[PhotoSource],
     ) -> Result<Vec<Result<Prediction>>> {
-        let named: Vec<NamedPhoto> = photos.iter().map(|p| p.as_path().into()).collect();
+        let named: Vec<NamedPhoto> = photos.iter().map(NamedPhoto::from).collect();
         let contents = self.features.contents(&named);
         let key = |content| Key(Fingerprint(content), self.plain);
         // A photo that is gone is remembered, and is none that can be predicted.
         let places: Vec<Option<usize>> = contents
             .into_iter()
             .zip(photos)
-            .map(|(content, path)| {
-                self.features
-                    .place(&key(content.filter(|_| path.is_file())?))
+            .map(|(content, photo)| {
+                let is_gone = matches!(photo, PhotoSource::File(path) if !path.is_file());
+                self.features.place(&key(content.filter(|_| !is_gone)?))
             })
             .collect();
         let known: Vec<usize> = places.iter().flatten().copied().collect();
         let rows = self.features.gather(known.into_iter())?;
         let mut known = ensemble.members()[0].predict_features(&rows)?.into_iter();
         let others = photos.iter().zip(&places).filter(|(_, p)| p.is_none());
-        let others: Vec<PhotoSource> = others.map(|(path, _)| path.as_path().into()).collect();
+        let others: Vec<PhotoSource> = others.map(|(photo, _)| photo.clone()).collect();
         let mut others = ensemble.predict_all(&others)?.into_iter();
         let answers = places.iter().filter_map(|place| match place {
             Some(_) => known.next(),

@@ -13,6 +13,7 @@ use crate::audit::label::{LabelConfig, label};
 use crate::data::dataset::Split;
 use crate::data::seen::check_held_out;
 use crate::io::lock::OutputLock;
+use crate::io::typed::check_form;
 use crate::train::config::{Config, seen_by_weights};
 use clap::Args;
 use std::path::PathBuf;
@@ -57,6 +58,7 @@ impl Label {
     pub(crate) fn run(&self) -> crate::Result<ExitCode> {
         let from = &self.config;
         let mut config = Config::load(&from.heads, from.config.as_deref(), &from.settings)?;
+        check_form(&self.out, false)?;
         self.columns.apply(&mut config)?;
         let spec = config.model_spec()?;
         let _lock = OutputLock::take_all([&self.out])?;

@@ -2,15 +2,16 @@
 
 use super::evaluate::{COMMAND, print_merged};
 use super::output::say;
-use super::predict::{ANSWERS, PREDICTIONS, answered, unread};
+use super::predict::{ANSWERS, PREDICTIONS, answered};
+use super::predicted::unread;
 use super::terminal::note;
 use crate::Error;
 use crate::eval::shards::{Kept, Row};
 use crate::io::lock::OutputLock;
-use crate::io::write_atomically_by;
+use crate::io::typed::{Columns, write_typed};
 use crate::shard::join;
 use clap::Args;
-use std::io::Write;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,15 +46,16 @@ impl Merge {
             }
         };
         let (mut kept, mut faults) = (Kept::default(), 0);
-        write_atomically_by(&self.out, |file| {
-            let failed = |e| Error::io("write", &self.out, e);
-            if let Some(title) = work.options["title"].as_str() {
-                writeln!(file, "{title}").map_err(failed)?;
-            }
-            faults = if evaluates {
-                joined.rows(|row: Row| writeln!(file, "{}", kept.take(row)).map_err(failed))?
-            } else {
-                joined.rows(|row: String| writeln!(file, "{row}").map_err(failed))?
+        let columns = Option::<Columns>::deserialize(&work.options["columns"]);
+        let columns = columns.map_err(|e| Error::Config {
+            origin: "the options of the shards".into(),
+            message: "their columns are none".into(),
+            source: Some(e.into()),
+        })?;
+        write_typed(&self.out, columns.as_ref(), |put| {
+            faults = match evaluates {
+                true => joined.rows(|row: Row| put(kept.take(row)))?,
+                false => joined.rows(put)?,
             };
             Ok(())
         })?;

@@ -32,6 +32,7 @@ mod model;
 mod output;
 pub mod portraits;
 mod predict;
+mod predicted;
 mod prediction_row;
 mod recipe;
 mod report;

@@ -1,28 +1,23 @@
 //! `hydranet predict`.
 
-use super::called::end_if_asked;
+use super::columns::ColumnArgs;
 use super::kept::Kept;
 use super::output::{Progress, say};
+use super::predicted::{BATCH, Models, Rows, Wanted};
 use super::prediction_row::More;
 use super::shards::{model_fingerprint, work};
-use super::sides::list;
 use super::terminal::{note, say_data};
 use super::views::ViewArgs;
+use crate::PhotoSource;
 use crate::data::person_folder;
-use crate::input::find_images;
 use crate::io::lock::OutputLock;
 use crate::io::table::csv_line;
-use crate::io::write_atomically_by;
+use crate::io::typed::{Kind, check_form, write_typed};
 use crate::shard::{self, Shard};
-use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction};
 use clap::Args;
 use serde_json::json;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Photos after which results are printed.
-const BATCH: usize = 32;
 
 /// Arguments of `hydranet predict`.
 #[derive(Args)]
@@ -33,8 +28,8 @@ pub(crate) struct Predict {
     model: PathBuf,
     #[command(flatten)]
     views: ViewArgs,
-    /// Photos, and folders whose photos are all taken.
-    #[arg(required_unless_present = "listing", value_name = "PHOTO|FOLDER")]
+    /// Photos, folders whose photos are all taken, and tables in Parquet or shards in tar whose photos are.
+    #[arg(required_unless_present = "listing", value_name = "PHOTO|FOLDER|TABLE")]
     paths: Vec<PathBuf>,
     /// A listing with the header ImageID,ans, to be answered in --result.
     #[arg(
@@ -50,10 +45,15 @@ pub(crate) struct Predict {
     /// Where the answered listing is written.
     #[arg(long, requires = "listing", value_name = "CSV")]
     result: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// Print one JSON object a line instead of CSV.
     #[arg(long)]
     json: bool,
-    /// Write the predictions there instead of printing them.
+    /// In place of predictions what the backbone makes of each photo, a column a number.
+    #[arg(long, conflicts_with_all = ["json", "listing", "five_crops", "flip"])]
+    features: bool,
+    /// Write the predictions there instead of printing them, in Parquet if the name ends in .parquet.
     #[arg(long, conflicts_with = "listing", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Predict the I-th of N parts of the photos only, and write a file beside --out or --result from which `merge` puts all
@@ -85,6 +85,7 @@ impl Predict {
     }
 
     fn answer(&self, models: &mut Models, listing: &Path, result: &Path) -> crate::Result<usize> {
+        check_form(result, false)?;
         let names = person_folder::read_listing(listing)?;
         let folder = self
             .images
@@ -101,7 +102,8 @@ impl Predict {
             say(answered(names.len(), result, faults));
             return Ok(faults);
         };
-        let options = json!({"title": person_folder::RESULT.join(","), "images": folder.display().to_string()});
+        let columns = person_folder::RESULT.map(|name| (name, Kind::Text));
+        let options = json!({"columns": columns, "images": folder.display().to_string()});
         let work = work(ANSWERS, self.model()?, &names, options);
         self.write_shard(shard, result, &work, |put| {
             let mine = &names[shard.range(names.len())];
@@ -121,7 +123,7 @@ impl Predict {
         names: &[String],
         take: &mut dyn FnMut(usize) -> crate::Result<()>,
     ) -> crate::Result<usize> {
-        let paths: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).collect();
+        let paths: Vec<PhotoSource> = names.iter().map(|n| folder.join(n).into()).collect();
         let (mut done, mut faults) = (0, 0);
         let mut progress = Progress::new("predict");
         for part in paths.chunks(BATCH) {
@@ -140,61 +142,35 @@ impl Predict {
     }
 
     fn print(&self, models: &mut Models) -> crate::Result<usize> {
-        let mut paths = Vec::new();
-        for path in &self.paths {
-            if path.is_dir() {
-                let found = find_images(path)?;
-                if !found.passed_over.is_empty() {
-                    note(format!(
-                        "passed over in {}: {}",
-                        path.display(),
-                        found.passed_over
-                    ));
-                }
-                paths.extend(found.images);
-            } else {
-                paths.push(path.clone());
-            }
+        if let Some(out) = &self.out {
+            check_form(out, !self.json)?;
         }
-        if paths.is_empty() {
-            return Err(Error::Invalid {
-                what: list(&self.paths),
-                expected: "a photo in it".into(),
-                found: "none".into(),
-            });
+        let wanted = Wanted::find(&self.paths, &self.columns)?;
+        let photos = &wanted.photos;
+        let rows = self.kind(models)?;
+        if !self.features {
+            models.kept = Kept::beside(&self.model, &models.ensemble, photos.len());
         }
-        models.kept = Kept::beside(&self.model, &models.ensemble, paths.len());
-        let more = More::of(&models.ensemble);
-        let title = if self.json {
-            None
-        } else {
-            Some(more.header(&models.ensemble)?)
-        };
-        match (&self.out, self.shard) {
+        let columns = (!self.json).then(|| rows.columns(models));
+        let faults = match (&self.out, self.shard) {
             (Some(out), Some(shard)) => {
-                let mine = &paths[shard.range(paths.len())];
-                let names = paths.iter().map(|p| p.as_os_str().as_encoded_bytes());
-                let work = work(PREDICTIONS, self.model()?, names, json!({"title": title}));
+                let mine = &photos[shard.range(photos.len())];
+                let names = photos.iter().map(|p| p.name().into_owned());
+                let options = json!({"columns": columns});
+                let work = work(PREDICTIONS, self.model()?, names, options);
                 self.write_shard(shard, out, &work, |put| {
-                    self.rows(models, &more, mine, &mut |row| put(&row.into()))
+                    rows.of(models, mine, &mut |row| put(&row.into()))
                 })
             }
             (Some(out), None) => {
                 let _lock = OutputLock::take(out)?;
-                let mut faults = 0;
-                write_atomically_by(out, |file| {
-                    let mut put = |row: String| {
-                        writeln!(file, "{row}").map_err(|e| Error::io("write", out, e))
-                    };
-                    title.map_or(Ok(()), &mut put)?;
-                    faults = self.rows(models, &more, &paths, &mut put)?;
-                    Ok(())
-                })?;
-                Ok(faults)
+                write_typed(out, columns.as_ref(), |put| rows.of(models, photos, put))
             }
             (None, _) => {
-                title.iter().for_each(|title| say_data(title));
-                self.rows(models, &more, &paths, &mut |row| {
+                if let Some(columns) = columns {
+                    say_data(&csv_line(columns.iter().map(|(name, _)| name))?);
+                }
+                rows.of(models, photos, &mut |row| {
                     if self.json {
                         say(row)
                     } else {
@@ -203,36 +179,17 @@ impl Predict {
                     Ok(())
                 })
             }
-        }
+        };
+        Ok(faults? + wanted.faults)
     }
 
-    /// A line of each photo that can be read, in JSON or CSV; gives the number of those that cannot.
-    fn rows(
-        &self,
-        models: &mut Models,
-        more: &More,
-        paths: &[PathBuf],
-        take: &mut dyn FnMut(String) -> crate::Result<()>,
-    ) -> crate::Result<usize> {
-        let mut faults = 0;
-        for part in paths.chunks(BATCH) {
-            end_if_asked();
-            for (path, outcome) in part.iter().zip(models.predict_all(part)?) {
-                let path = path.display().to_string();
-                match outcome {
-                    Ok(p) if self.json => take(p.to_json(Some(&path)))?,
-                    Ok(p) => take(more.row(&path, &p)?)?,
-                    Err(e) => {
-                        faults += 1;
-                        note(format!("error: {e:#}"));
-                    }
-                }
-            }
-        }
-        if faults > 0 {
-            note(unread(faults, paths.len()));
-        }
-        Ok(faults)
+    /// What is written of a photo.
+    fn kind(&self, models: &Models) -> crate::Result<Rows> {
+        Ok(match (self.features, self.json) {
+            (true, _) => Rows::Features(models.only()?),
+            (false, true) => Rows::Json,
+            (false, false) => Rows::Table(More::of(&models.ensemble)),
+        })
     }
 
     /// What tells the models, seen as the arguments say, from others.
@@ -266,26 +223,4 @@ impl Predict {
 pub(super) fn answered(photos: usize, result: &Path, faults: usize) -> String {
     let result = result.display();
     format!("{photos} photos answered in {result}, {faults} unreadable")
-}
-
-/// What is said of photos that could not be read.
-pub(super) fn unread(faults: usize, photos: usize) -> String {
-    format!("{faults} of {photos} photos could not be read")
-}
-
-/// What predicts.
-struct Models {
-    ensemble: Ensemble,
-    kept: Option<Kept>,
-}
-
-impl Models {
-    /// What they say of some files.
-    fn predict_all(&mut self, files: &[PathBuf]) -> crate::Result<Vec<crate::Result<Prediction>>> {
-        if let Some(kept) = &mut self.kept {
-            return kept.predict_all(&self.ensemble, files);
-        }
-        let photos: Vec<PhotoSource> = files.iter().map(|p| p.as_path().into()).collect();
-        self.ensemble.predict_all(&photos)
-    }
 }

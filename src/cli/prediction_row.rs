@@ -1,9 +1,8 @@
 //! Predictions as lines of a table, whose columns are those that the models have.
 
-use crate::eval::predictions::{
-    group_cells, group_header, label_cell, number_cells, number_header,
-};
+use crate::eval::predictions::{group_cells, head_columns, label_cell, number_cells};
 use crate::io::table::csv_line;
+use crate::io::typed::{Columns, Kind};
 use crate::{Ensemble, Prediction};
 
 /// Columns that only some models have.
@@ -14,7 +13,8 @@ pub(super) struct More {
 
 /// What the columns of the table are called.
 pub(super) fn columns(models: &Ensemble) -> Vec<String> {
-    More::of(models).columns(models)
+    let columns = More::of(models).columns(models);
+    columns.into_iter().map(|(name, _)| name).collect()
 }
 
 impl More {
@@ -25,30 +25,29 @@ impl More {
         Self { abstains, novelty }
     }
 
-    /// The line of titles.
-    pub(super) fn header(&self, ensemble: &Ensemble) -> crate::Result<String> {
-        csv_line(self.columns(ensemble))
-    }
-
-    /// The titles.
-    fn columns(&self, ensemble: &Ensemble) -> Vec<String> {
+    /// The columns, and what they hold.
+    pub(super) fn columns(&self, ensemble: &Ensemble) -> Columns {
         let taxonomy = ensemble.taxonomy();
         let numbers = ensemble.numbers();
-        let mut cells = ["path", "class", "name", "prob"].map(String::from).to_vec();
+        let mut columns = vec![
+            ("path".into(), Kind::Text),
+            ("class".into(), Kind::Whole),
+            ("name".into(), Kind::Text),
+            ("prob".into(), Kind::Number),
+        ];
         for (i, head) in taxonomy.heads().iter().enumerate() {
-            cells.push(head.clone());
-            cells.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
-            if numbers[i] {
-                cells.extend(number_header(head));
-            }
-            cells.extend(group_header(taxonomy, i));
+            columns.push((head.clone(), Kind::Text));
+            columns.extend(head_columns(taxonomy, i, numbers[i]));
         }
-        for (has, name) in [(self.abstains, "abstains"), (self.novelty, "novelty")] {
+        for (has, name, kind) in [
+            (self.abstains, "abstains", Kind::Flag),
+            (self.novelty, "novelty", Kind::Number),
+        ] {
             if has {
-                cells.push(name.into());
+                columns.push((name.into(), kind));
             }
         }
-        cells
+        columns
     }
 
     /// The line of a photo.

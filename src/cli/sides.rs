@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 /// Which photos, and what is known about them.
 #[derive(Args)]
 pub(super) struct DataArgs {
-    /// A CSV listing or a folder of photos; may be given several times.
+    /// A listing in CSV or Parquet, a shard in tar, or a folder of photos; may be given several times.
     #[arg(long, required = true, value_name = "PATH")]
     pub(super) data: Vec<PathBuf>,
     #[command(flatten)]

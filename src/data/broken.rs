@@ -16,11 +16,11 @@ const STRETCH: usize = 256;
 /// Kinds of faults that an error names.
 const NAMED: usize = 10;
 
-/// A file and its content, to be kept; what is in memory is hashed as soon as it is read.
+/// A photo that is read and its content, to be kept; what is in memory is hashed in no time.
 pub(super) fn file_content(sample: &Sample, content: Content) -> Option<(PathBuf, Content)> {
     match &sample.photo {
-        PhotoSource::File(path) => Some((path.clone(), content)),
-        _ => None,
+        PhotoSource::Encoded(_) | PhotoSource::Decoded(_) => None,
+        _ => Some((sample.whole_path().into_owned(), content)),
     }
 }
 

@@ -4,7 +4,7 @@ use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
 use super::seen::Contents;
 use super::targets::check_values;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, row_word};
 use crate::head::{HeadSpec, LabelSpec};
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
@@ -193,8 +193,10 @@ impl Dataset {
 
     /// Where a photo is listed, in words.
     pub(crate) fn place(&self, sample: &Sample) -> String {
-        let line = sample.row.map(|r| format!("line {r} of "));
-        let listing = self.sources[sample.source].display();
+        let listing = &self.sources[sample.source];
+        let word = row_word(listing);
+        let line = sample.row.map(|r| format!("{word} {r} of "));
+        let listing = listing.display();
         format!("{}{listing}", line.unwrap_or_default())
     }
 

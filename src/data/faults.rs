@@ -1,7 +1,7 @@
 //! Faults of one kind, said in one line.
 
 use super::sample::Fault;
-use crate::error::Error;
+use crate::error::{Error, row_word};
 use crate::escape::one_line;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,7 +78,8 @@ impl Kind<'_> {
         let place = match (self.lines.is_empty(), self.lines.len() > NAMED) {
             (true, _) => String::new(),
             (false, more) => format!(
-                " (lines {}{})",
+                " ({}s {}{})",
+                row_word(&self.first.listing),
                 lines.join(", "),
                 if more { " …" } else { "" }
             ),

@@ -1,38 +1,58 @@
-//! Listings in CSV: a column of photos, a column a head, and optionally persons and sides.
+//! Listings, in CSV, Parquet or tar: a column of photos, a column a head, and optionally persons and sides.
 
 use super::columns::{Columns, Naming};
+use super::held::{self, is_held};
+use super::photo_cells::Photos;
 use super::sample::{Fault, Sample};
-use super::table::Table;
+use super::table::{Row, Table};
 use super::template::{PathCells, Template};
 use crate::error::Result;
 use crate::head::HeadSpec;
+use crate::input::PhotoSource;
 use std::path::Path;
 
 /// Bytes that a row has at least, but for few.
 const LEAST: usize = 16;
 
 /// Reads a listing. Photos are found relative to its folder; an empty cell is a label that is not known. Further columns are
-/// passed over, and a head may lack its column as long as another has one.
+/// passed over, and a head may lack its column as long as another has one. One in Parquet or tar may hold its photos itself.
 ///
 /// Rows that cannot be used are left out and come back as faults, in order.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if the file cannot be read, [`Error::Data`](crate::Error::Data) if it is not CSV in UTF-8 or
-/// its header does not serve.
+/// [`Error::Io`](crate::Error::Io) if the file cannot be read, [`Error::Data`](crate::Error::Data) if it is not CSV in UTF-8, or
+/// no Parquet although it is called so, or its header does not serve.
 pub(crate) fn read_manifest(
     path: &Path,
     source: usize,
     heads: &[HeadSpec],
     naming: Naming,
 ) -> Result<(Vec<Sample>, Vec<Fault>)> {
+    let mut samples = Samples {
+        path,
+        source,
+        heads,
+        found: Vec::new(),
+    };
+    if is_held(path) {
+        let (listing, mut table) = held::open(path, source)?;
+        let mut photos = listing.photos(&table, naming)?;
+        let columns = Columns::find(&table, heads, &[], naming)?;
+        let mut needed = photos.read();
+        needed.extend(columns.read());
+        listing.rows(&mut table, &needed, &mut |table, row| {
+            samples.add(table, &mut photos, &columns, &row);
+        })?;
+        return Ok((samples.found, table.faults));
+    }
     let bytes = crate::io::read::bytes(path, crate::io::read::LISTING)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut samples = Vec::new();
     // Of millions of rows none is copied when room runs out; without so much room at once it is found as it is needed.
     let lines = bytes.iter().filter(|b| **b == b'\n').count();
-    let _ = samples.try_reserve_exact(lines.min(bytes.len() / LEAST));
+    let _ = samples
+        .found
+        .try_reserve_exact(lines.min(bytes.len() / LEAST));
     let begin = |table: &Table| {
-        let photo = photo_column(table, naming)?;
+        let photo = Photos::Paths(photo_column(table, naming)?);
         Ok((photo, Columns::find(table, heads, &[], naming)?))
     };
     let (table, _) = Table::walk(
@@ -40,28 +60,63 @@ pub(crate) fn read_manifest(
         path,
         source,
         begin,
-        |table, (photo, columns), row| {
-            let (values, person, split) = columns.parse(table, &row, heads, &[]);
-            let name = photo.path(&row).unwrap_or_else(|| {
-                let title = photo.title(table);
-                let message = format!("column `{title}`: a photo is needed, found an empty cell");
-                table.fault(row.line, message);
-                String::new()
-            });
-            if table.faults.last().is_none_or(|f| f.row != Some(row.line)) {
-                samples.push(Sample {
-                    photo: folder.join(&name).into(),
-                    name,
-                    person,
-                    split,
-                    values,
-                    row: Some(row.line),
-                    source,
-                });
-            }
+        |table, (photos, columns), row| samples.add(table, photos, columns, &row),
+    )?;
+    Ok((samples.found, table.faults))
+}
+
+/// A photo and what its listing calls it.
+pub(crate) type NamedSource = (String, PhotoSource);
+
+/// The photos of a listing in Parquet or tar, by the names it gives them; rows without one come back as faults.
+///
+/// # Errors
+/// As [`read_manifest`].
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) fn photos_of(path: &Path, naming: Naming) -> Result<(Vec<NamedSource>, Vec<Fault>)> {
+    let (listing, mut table) = held::open(path, 0)?;
+    let mut photos = listing.photos(&table, naming)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut found = Vec::new();
+    listing.rows(
+        &mut table,
+        &photos.read(),
+        &mut |table, row| match photos.photo(&row, folder) {
+            Some(photo) => found.push(photo),
+            None => table.fault(row.line, photos.empty(table)),
         },
     )?;
-    Ok((samples, table.faults))
+    Ok((found, table.faults))
+}
+
+/// What is read of a listing.
+struct Samples<'a> {
+    path: &'a Path,
+    source: usize,
+    heads: &'a [HeadSpec],
+    found: Vec<Sample>,
+}
+
+impl Samples<'_> {
+    /// Adds the photo of a row, unless something is wrong with it.
+    fn add(&mut self, table: &mut Table, photos: &mut Photos, columns: &Columns, row: &Row) {
+        let (values, person, split) = columns.parse(table, row, self.heads, &[]);
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let Some((name, photo)) = photos.photo(row, folder) else {
+            return table.fault(row.line, photos.empty(table));
+        };
+        if table.faults.last().is_none_or(|f| f.row != Some(row.line)) {
+            self.found.push(Sample {
+                photo,
+                name,
+                person,
+                split,
+                values,
+                row: Some(row.line),
+                source: self.source,
+            });
+        }
+    }
 }
 
 /// Where a listing's photos stand: as `path` is named, or in the column `path`.

@@ -20,6 +20,7 @@ impl From<&Sample> for NamedPhoto {
         Self {
             name: match sample.photo {
                 PhotoSource::File(_) => String::new(),
+                PhotoSource::Stored(_) => sample.whole_path().display().to_string(),
                 _ => sample.name.clone(),
             },
             source: sample.photo.clone(),
@@ -33,6 +34,19 @@ impl From<&Path> for NamedPhoto {
         Self {
             source: PhotoSource::File(path.into()),
             name: String::new(),
+        }
+    }
+}
+
+/// A photo whose name is not known.
+impl From<&PhotoSource> for NamedPhoto {
+    fn from(source: &PhotoSource) -> Self {
+        Self {
+            name: match source {
+                PhotoSource::Stored(stored) => stored.place().display().to_string(),
+                _ => String::new(),
+            },
+            source: source.clone(),
         }
     }
 }
@@ -68,22 +82,30 @@ impl NamedPhoto {
         match &self.source {
             PhotoSource::Encoded(bytes) => Ok((hold()?, Sha256::digest(bytes).into())),
             PhotoSource::Decoded(photo) => Ok((hold()?, of_pixels(photo))),
-            PhotoSource::File(path) => {
-                let file = PhotoFile::read(path)?;
-                let content = Sha256::digest(file.bytes()).into();
-                Ok((file.photo(channels, inputs)?, content))
+            PhotoSource::File(path) => hashed(PhotoFile::read(path)?, channels, inputs),
+            PhotoSource::Stored(stored) => {
+                hashed(PhotoFile::stored(self.path(), stored)?, channels, inputs)
             }
         }
     }
 
-    /// The content of a photo in memory; `None` for a file.
-    pub(crate) fn content(&self) -> Option<Content> {
-        match &self.source {
+    /// The content of a photo in memory, or in a file with others, which is read; `None` for a file of its own.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn content(&self) -> Result<Option<Content>> {
+        Ok(match &self.source {
             PhotoSource::File(_) => None,
+            PhotoSource::Stored(stored) => Some(Sha256::digest(stored.read()?).into()),
             PhotoSource::Encoded(bytes) => Some(Sha256::digest(bytes).into()),
             PhotoSource::Decoded(photo) => Some(of_pixels(photo)),
-        }
+        })
     }
+}
+
+fn hashed(file: PhotoFile, channels: usize, inputs: &[InputSpec]) -> Result<(HeldPhoto, Content)> {
+    let content = Sha256::digest(file.bytes()).into();
+    Ok((file.photo(channels, inputs)?, content))
 }
 
 fn of_pixels(photo: &Photo) -> Content {

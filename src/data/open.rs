@@ -5,7 +5,7 @@ use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample};
 use super::split::{self, SplitConfig};
 use super::{faults, folder, manifest, person_folder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, row_word};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
 use sha2::{Digest, Sha256};
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Dataset {
-    /// Reads CSV listings, person folders and folders of photos, one after the other, and joins them. No photo is opened.
+    /// Reads listings in CSV or Parquet, person folders and folders of photos, one after the other, and joins them. No photo is
+    /// opened.
     ///
     /// # Errors
     /// The first fault of [`read`](Self::read) as [`Error::Data`] with file and line, and its errors.
@@ -139,7 +140,7 @@ impl Dataset {
         // Of a path no more is kept than a hash: there may be millions.
         let mut photos: Vec<([u8; 16], usize)> = Vec::with_capacity(self.samples.len());
         for (i, sample) in self.samples.iter().enumerate() {
-            let file = files.file(sample.path());
+            let file = files.file(&sample.whole_path());
             let hash: [u8; 32] = Sha256::digest(file.as_os_str().as_encoded_bytes()).into();
             let (half, _) = hash.as_chunks::<16>();
             photos.push((half[0], i));
@@ -159,7 +160,10 @@ impl Dataset {
         let sources = &self.sources;
         let fault = |(i, first): &(usize, usize)| {
             let (sample, first) = (&self.samples[*i], &self.samples[*first]);
-            let line = first.row.map(|r| format!("line {r}")).unwrap_or_default();
+            let line = first
+                .row
+                .map(|r| format!("{} {r}", row_word(&self.sources[first.source])))
+                .unwrap_or_default();
             let place = if first.source == sample.source {
                 line
             } else {

@@ -1,11 +1,13 @@
 //! What listings and folders hold beside what is read: counted and named, so that nobody takes it for read.
 
 use super::columns::{Columns, Naming};
+use super::held::{self, is_held};
 use super::manifest::photo_column;
 use super::table::Table;
 use super::template::PathCells;
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
+use crate::io::is_tar;
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::Read;
@@ -102,15 +104,9 @@ fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String
     if !path.is_file() {
         return Vec::new();
     }
-    let Some(table) = header(path) else {
+    let Some((table, mut read)) = header(path, naming) else {
         return Vec::new();
     };
-    let mut read: Vec<usize> = Vec::new();
-    read.extend(
-        photo_column(&table, naming)
-            .iter()
-            .flat_map(PathCells::read),
-    );
     read.extend(
         Columns::find(&table, heads, &[], naming)
             .iter()
@@ -124,15 +120,26 @@ fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String
     beside.lines(path, "", "")
 }
 
-/// A listing without its rows: what it has is told by its first lines.
-fn header(path: &Path) -> Option<Table> {
+/// A listing without its rows, and the columns of its photos: what it has is told by its first lines.
+fn header(path: &Path, naming: Naming) -> Option<(Table, Vec<usize>)> {
+    if is_held(path) {
+        // A shard has no header that could be read alone.
+        if is_tar(path) {
+            return None;
+        }
+        let (listing, table) = held::open(path, 0).ok()?;
+        let photos = listing.photos(&table, naming);
+        return Some((table, photos.map_or(Vec::new(), |p| p.own())));
+    }
     let (file, _) = crate::io::read::open_within(path, crate::io::read::LISTING).ok()?;
     let mut start = Vec::new();
     file.take(START).read_to_end(&mut start).ok()?;
     let end = std::str::from_utf8(&start).map_or_else(|e| e.valid_up_to(), str::len);
     let mut table = Table::parse(&start[..end], path, 0).ok()?;
     table.rows.clear();
-    Some(table)
+    let photos = photo_column(&table, naming);
+    let photos = photos.iter().flat_map(PathCells::read).collect();
+    Some((table, photos))
 }
 
 fn beside_photos(folder: &Path) -> Vec<String> {

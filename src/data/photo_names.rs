@@ -21,7 +21,7 @@ impl Dataset {
         }
         let name = |(sample, twice): (&Sample, bool)| {
             if twice {
-                sample.path().display().to_string()
+                sample.whole_path().display().to_string()
             } else {
                 sample.name.clone()
             }

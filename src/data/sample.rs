@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::input::PhotoSource;
 use crate::names::named;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,16 @@ impl Sample {
         }
     }
 
-    /// The path of its file; its name, if it is in memory.
+    /// The path of its file, or as if the file that holds it were a folder; its name, if it is in memory.
+    pub(crate) fn whole_path(&self) -> Cow<'_, Path> {
+        match &self.photo {
+            PhotoSource::File(path) => path.into(),
+            PhotoSource::Stored(stored) => stored.path(&self.name).into(),
+            _ => Path::new(&self.name).into(),
+        }
+    }
+
+    /// The path of its file; its name, if it is in memory or in a file with others.
     pub fn path(&self) -> &Path {
         match &self.photo {
             PhotoSource::File(path) => path,

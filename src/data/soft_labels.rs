@@ -54,7 +54,7 @@ impl SoftLabels {
 
     /// Of a photo by one of [`names`]; where others have had the same name, by its path.
     pub(crate) fn of(&self, name: &str, sample: &Sample) -> Option<&SoftRows> {
-        let by_path = || self.rows.get(&sample.path().display().to_string());
+        let by_path = || self.rows.get(&sample.whole_path().display().to_string());
         self.rows.get(name).or_else(by_path)
     }
 
@@ -152,7 +152,7 @@ pub(crate) fn names(samples: &[&Sample]) -> Vec<String> {
     }
     let name = |sample: &&Sample| match counts[&sample.name] {
         1 => sample.name.clone(),
-        _ => sample.path().display().to_string(),
+        _ => sample.whole_path().display().to_string(),
     };
     samples.iter().map(name).collect()
 }

@@ -118,6 +118,22 @@ impl Table {
         Ok((table, with))
     }
 
+    /// A table without rows.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a column is there twice.
+    pub(crate) fn of_header(path: &Path, source: usize, header: Vec<String>) -> Result<Self> {
+        let table = Self {
+            path: path.into(),
+            source,
+            header,
+            rows: Vec::new(),
+            faults: Vec::new(),
+        };
+        table.check_header()?;
+        Ok(table)
+    }
+
     fn check_header(&self) -> Result<()> {
         for (i, name) in self.header.iter().enumerate() {
             if self.header[..i].contains(name) {
@@ -141,7 +157,8 @@ impl Table {
     pub(crate) fn header_error(&self, message: String) -> Error {
         Error::Data {
             path: self.path.clone(),
-            row: Some(1),
+            // Elsewhere than in CSV the names of the columns stand in no row.
+            row: (!super::held::is_held(&self.path)).then_some(1),
             message,
         }
     }

@@ -15,7 +15,10 @@ impl Dataset {
     /// [`Error::Io`] if a folder cannot be listed, [`Error::Data`] if there is no photo that is not in the data in it.
     pub(crate) fn add_unlabelled(&mut self, folders: &[PathBuf]) -> Result<usize> {
         let mut files = Files::default();
-        let known = self.samples.iter().map(|sample| files.file(sample.path()));
+        let known = self
+            .samples
+            .iter()
+            .map(|sample| files.file(&sample.whole_path()));
         let mut known: HashSet<_> = known.collect();
         let before = self.samples.len();
         for folder in folders {

@@ -162,7 +162,8 @@ pub(crate) fn judge_by(
     let mut scores = Vec::with_capacity(indices.len());
     for indices in indices.chunks(EVAL_BATCH) {
         let samples = indices.iter().map(|i| &dataset.samples[*i]);
-        let photos: Vec<_> = samples.map(|s| (&s.photo, s.path())).collect();
+        let named: Vec<_> = samples.map(|s| (&s.photo, s.whole_path())).collect();
+        let photos: Vec<_> = named.iter().map(|(p, name)| (*p, &**name)).collect();
         for of_photo in ensemble.scores_of(&photos)? {
             scores.push(of_photo?);
         }

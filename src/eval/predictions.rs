@@ -5,13 +5,14 @@ use crate::data::label_cell::written;
 use crate::data::targets::{group_name, labels_of, labels_that_apply};
 use crate::error::Result;
 use crate::head::{NUMBER_COLUMNS, level_columns};
-use crate::io::table::to_csv;
-use crate::io::write_atomically;
+use crate::io::table::{csv_line, to_csv};
+use crate::io::typed::{Columns, Kind, write_typed};
+use crate::io::{is_parquet, write_atomically};
 use crate::predict::{HeadPrediction, Prediction};
 use crate::taxonomy::Taxonomy;
 use std::path::Path;
 
-/// Writes predictions as CSV: path, final class, name, probability, then each head's label (of a head of several at once all that
+/// Writes predictions as CSV, or in Parquet if the file is called so: path, final class, name, probability, then each head's label (of a head of several at once all that
 /// are said, with `;` between them, or `-`), its truth where known, the probability of each of its labels, the number with its
 /// interval where it predicts one, and the likeliest group of each level with its probability where its labels are in groups; the
 /// truth may be a group then. Of several listings also which one the photo is of, last.
@@ -25,6 +26,13 @@ pub fn write_predictions(
     indices: &[usize],
     predictions: &[Prediction],
 ) -> Result<()> {
+    if is_parquet(path) {
+        let columns = columns(taxonomy, dataset, &has_number(predictions));
+        return write_typed(path, Some(&columns), |put| {
+            let mut rows = indices.iter().zip(predictions);
+            rows.try_for_each(|(i, p)| put(csv_line(row(taxonomy, dataset, *i, p))?))
+        });
+    }
     let text = predictions_csv(taxonomy, dataset, indices, predictions)?;
     write_atomically(path, text.as_bytes())
 }
@@ -41,30 +49,51 @@ pub(crate) fn predictions_csv(
 ) -> Result<String> {
     let rows = indices.iter().zip(predictions);
     let rows = rows.map(|(i, p)| row(taxonomy, dataset, *i, p));
-    let number = |head: usize| {
-        let first = predictions.first();
-        first.is_some_and(|p| p.heads[head].number.is_some())
-    };
-    to_csv(title(taxonomy, dataset, &number), rows)
+    let columns = columns(taxonomy, dataset, &has_number(predictions));
+    to_csv(columns.into_iter().map(|(name, _)| name), rows)
+}
+
+/// Whether there is a number of a head.
+fn has_number(predictions: &[Prediction]) -> impl Fn(usize) -> bool {
+    let first = predictions.first();
+    move |head| first.is_some_and(|p| p.heads[head].number.is_some())
 }
 
 /// The columns, where `number` says of which heads there is a number.
-pub(crate) fn title(
+pub(crate) fn columns(
     taxonomy: &Taxonomy,
     dataset: &Dataset,
     number: &dyn Fn(usize) -> bool,
-) -> Vec<String> {
-    let mut header: Vec<String> = ["path", "class", "name", "prob"].map(String::from).to_vec();
+) -> Columns {
+    let mut columns = vec![
+        ("path".into(), Kind::Text),
+        ("class".into(), Kind::Whole),
+        ("name".into(), Kind::Text),
+        ("prob".into(), Kind::Number),
+    ];
     for (i, head) in taxonomy.heads().iter().enumerate() {
-        header.extend([head.clone(), format!("{head}_truth")]);
-        header.extend(taxonomy.labels(i).iter().map(|l| format!("{head}_{l}")));
-        if number(i) {
-            header.extend(number_header(head));
-        }
-        header.extend(group_header(taxonomy, i));
+        columns.push((head.clone(), Kind::Text));
+        columns.push((format!("{head}_truth"), Kind::Text));
+        columns.extend(head_columns(taxonomy, i, number(i)));
     }
-    header.extend(dataset.listing_title());
-    header
+    columns.extend(dataset.listing_title().map(|title| (title, Kind::Text)));
+    columns
+}
+
+/// The columns of a head behind its label: of its labels' probabilities, of its number where it has one, and of its groups.
+pub(crate) fn head_columns(taxonomy: &Taxonomy, head: usize, number: bool) -> Columns {
+    let name = &taxonomy.heads()[head];
+    let labels = taxonomy.labels(head).iter();
+    let mut columns: Columns = labels
+        .map(|label| (format!("{name}_{label}"), Kind::Number))
+        .collect();
+    if number {
+        columns.extend(number_header(name).map(|c| (c, Kind::Number)));
+    }
+    // Two a level: the group, and its probability.
+    let kinds = [Kind::Text, Kind::Number].into_iter().cycle();
+    columns.extend(group_header(taxonomy, head).zip(kinds));
+    columns
 }
 
 /// The cells of a sample.
@@ -115,7 +144,7 @@ pub(crate) fn label_cell(head: &HeadPrediction) -> String {
 }
 
 /// The columns of a head's number.
-pub(crate) fn number_header(head: &str) -> impl Iterator<Item = String> {
+fn number_header(head: &str) -> impl Iterator<Item = String> {
     NUMBER_COLUMNS.iter().map(move |c| format!("{head}_{c}"))
 }
 
@@ -126,7 +155,7 @@ pub(crate) fn number_cells(head: &HeadPrediction) -> impl Iterator<Item = String
 }
 
 /// The columns of the groups of a head, two a level: the group, and its probability.
-pub(crate) fn group_header(taxonomy: &Taxonomy, head: usize) -> impl Iterator<Item = String> {
+pub(super) fn group_header(taxonomy: &Taxonomy, head: usize) -> impl Iterator<Item = String> {
     let levels = taxonomy.groups(head).map_or(0, |g| g.levels().len());
     let name = &taxonomy.heads()[head];
     (1..=levels).flat_map(move |level| level_columns(name, level))

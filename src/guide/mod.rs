@@ -1,8 +1,9 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 24] = [
+pub(crate) const CHAPTERS: [(&str, &str); 25] = [
     ("data", include_str!("data.md")),
+    ("columns", include_str!("columns.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
     ("backbones", include_str!("backbones.md")),
@@ -30,6 +31,8 @@ pub(crate) const CHAPTERS: [(&str, &str); 24] = [
 
 #[doc = include_str!("data.md")]
 pub mod data {}
+#[doc = include_str!("columns.md")]
+pub mod columns {}
 #[doc = include_str!("heads.md")]
 pub mod heads {}
 #[doc = include_str!("kinds.md")]

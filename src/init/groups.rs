@@ -2,9 +2,9 @@
 
 use super::survey::Photo;
 use crate::audit::health::hash::{difference_hash, perceptual_hash};
-use crate::input::PhotoFile;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Photos that are compared at most, in stretches of the list: copies mostly lie side by side.
 const STRETCHES: usize = 10;
@@ -63,7 +63,8 @@ pub(super) fn by_look(photos: &[Photo]) -> Option<String> {
         .into_iter()
         .map(|i| &photos[i])
         .take_while(|photo| {
-            let sides = PhotoFile::read(&photo.path).and_then(|file| file.sides());
+            let file = photo.source.file(Path::new(&photo.name));
+            let sides = file.and_then(|file| file.ok()?.sides().ok());
             let pixels = sides.map_or(0, |[h, w]| h * w);
             left = left.saturating_sub(pixels);
             left > 0
@@ -72,9 +73,8 @@ pub(super) fn by_look(photos: &[Photo]) -> Option<String> {
     let hashes: Vec<Option<[u64; 2]>> = looked
         .par_iter()
         .map(|photo| {
-            let held = PhotoFile::read(&photo.path)
-                .and_then(|file| file.photo(3, &[]))
-                .ok()?;
+            let file = photo.source.file(Path::new(&photo.name))?.ok()?;
+            let held = file.photo(3, &[]).ok()?;
             Some([perceptual_hash(&held).ok()?, difference_hash(&held).ok()?])
         })
         .collect();
@@ -103,10 +103,11 @@ pub(super) fn by_look(photos: &[Photo]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn photos(names: impl IntoIterator<Item = String>) -> Vec<Photo> {
         let photo = |name: String| Photo {
-            path: name.clone().into(),
+            source: PathBuf::from(&name).into(),
             name,
             side: None,
         };

@@ -70,7 +70,7 @@ pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposa
     }
     let heads = asked(&plan)?;
     describe(&plan, &heads, &mut said);
-    let photos: Vec<&Path> = survey.photos.iter().map(|p| p.path.as_path()).collect();
+    let photos: Vec<_> = survey.photos.iter().map(|p| &p.source).collect();
     let size = size::propose(&photos);
     said.push(format!(
         "input {} × {} (height × width): {}",

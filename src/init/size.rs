@@ -1,6 +1,6 @@
 //! The size of the input, by the shapes of the photos.
 
-use crate::input::{InputSpec, PhotoFile};
+use crate::input::{InputSpec, PhotoSource};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -24,13 +24,13 @@ pub(super) struct Size {
 }
 
 /// `[height, width]` for these photos: in the shape that most of them have, or square where they have many.
-pub(super) fn propose(photos: &[&Path]) -> Size {
+pub(super) fn propose(photos: &[&PhotoSource]) -> Size {
     let step = photos.len().div_ceil(LOOKED).max(1);
-    let looked: Vec<&Path> = photos.iter().copied().step_by(step).collect();
+    let looked: Vec<&PhotoSource> = photos.iter().copied().step_by(step).collect();
     let found: Vec<(bool, [usize; 2])> = looked
         .par_iter()
         .filter_map(|photo| {
-            let file = PhotoFile::read(photo).ok()?;
+            let file = photo.file(Path::new("a photo"))?.ok()?;
             Some((file.is_jpeg(), file.sides().ok()?))
         })
         .collect();
@@ -47,7 +47,10 @@ pub(super) fn propose(photos: &[&Path]) -> Size {
 /// A size with as many pixels as the one that is configured, in the shape of the photos, and why; the configured one if it has
 /// that shape. None if no photo could be looked at. Sides stay multiples of what those of the configured one are, so that a
 /// network of patches takes it too.
-pub(crate) fn shaped(photos: &[&Path], configured: [usize; 2]) -> Option<([usize; 2], String)> {
+pub(crate) fn shaped(
+    photos: &[&PhotoSource],
+    configured: [usize; 2],
+) -> Option<([usize; 2], String)> {
     let Size {
         input,
         why,

@@ -4,18 +4,21 @@ use super::column::Column;
 use super::paths::find_path;
 use crate::data::columns::{ColumnNames, Naming};
 use crate::data::folder::{Folder, instead_of_photos};
+use crate::data::held::{self, is_held};
 use crate::data::manifest::photo_column;
 use crate::data::person_folder::find_listing;
+use crate::data::photo_cells::Photos;
 use crate::data::sample::Split;
 use crate::data::table::Table;
 use crate::error::{Error, Result};
+use crate::input::PhotoSource;
 use std::path::{Path, PathBuf};
 
 /// A photo.
 pub(super) struct Photo {
     /// As listings name it.
     pub(super) name: String,
-    pub(super) path: PathBuf,
+    pub(super) source: PhotoSource,
     /// The side that its folders say.
     pub(super) side: Option<Split>,
 }
@@ -67,7 +70,7 @@ impl Survey {
             for photo in found {
                 photos.push(Photo {
                     name: photo.name.clone(),
-                    path: photo.path.clone(),
+                    source: photo.path.clone().into(),
                     side,
                 });
                 for (cells, label) in cells.iter_mut().zip(&labels) {
@@ -121,36 +124,36 @@ impl Survey {
     }
 
     fn of_listing(path: &Path) -> Result<Self> {
-        let table = Table::read(path, 0)?;
-        let found = find_path(&table)?;
-        let mut names = ColumnNames::new();
-        if found.path != "path" {
-            names.insert("path".into(), found.path.clone());
-        }
-        let naming = Naming::given(&names);
-        let place = photo_column(&table, naming)?;
+        let Listing {
+            table,
+            mut photos,
+            names,
+            words,
+            columns,
+        } = Listing::read(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let rows: Vec<_> = table
             .rows
             .iter()
-            .filter_map(|row| Some((row, place.path(row)?)))
+            .filter_map(|row| Some((row, photos.photo(row, folder)?)))
             .collect();
-        let own: Vec<usize> = place.read().collect();
-        let columns = (0..table.header.len()).filter(|i| !own.contains(i));
+        let title = photos.title(&table);
+        let own = photos.own();
+        let columns = columns.into_iter().filter(|i| !own.contains(i));
         let columns = columns.map(|i| {
             let cells = rows.iter().map(|(row, _)| row.cells[i].trim().to_string());
             Column::new(&table.header[i], cells.collect())
         });
         let columns = columns.collect();
-        let photos = rows.into_iter().map(|(_, name)| Photo {
-            path: folder.join(&name),
+        let photos = rows.into_iter().map(|(_, (name, source))| Photo {
+            source,
             name,
             side: None,
         });
         let photos: Vec<Photo> = photos.collect();
         let mut said = vec![
             format!("{}: {} rows", path.display(), photos.len()),
-            format!("  `{}`: photos; {}", table.header[own[0]], found.words),
+            format!("  `{title}`: photos; {words}"),
         ];
         let faulty = table.rows.len() + table.faults.len() - photos.len();
         if faulty > 0 {
@@ -162,6 +165,61 @@ impl Survey {
             names,
             is_folder: false,
             said,
+        })
+    }
+}
+
+/// A listing, and where its photos are.
+struct Listing {
+    table: Table,
+    photos: Photos,
+    /// How they are named to other commands.
+    names: ColumnNames,
+    /// Where they lie, in words.
+    words: String,
+    /// The columns that have cells.
+    columns: Vec<usize>,
+}
+
+impl Listing {
+    fn read(path: &Path) -> Result<Self> {
+        let (mut columns, mut stored) = (None, None);
+        let table = if is_held(path) {
+            let (listing, mut table) = held::open(path, 0)?;
+            stored = listing
+                .any_photos(&table)
+                .map(|found| (listing.usual(), found));
+            let cells = listing.cells();
+            let mut rows = Vec::new();
+            listing.rows(&mut table, &cells, &mut |_, row| rows.push(row))?;
+            table.rows = rows;
+            columns = Some(cells);
+            table
+        } else {
+            Table::read(path, 0)?
+        };
+        let mut names = ColumnNames::new();
+        let (photos, usual, name, words) = match stored {
+            Some((usual, (name, photos))) => (Some(photos), usual, name, "their bytes".to_string()),
+            None => {
+                let found = find_path(&table)?;
+                (None, "path", found.path, found.words)
+            }
+        };
+        if name != usual {
+            names.insert("path".into(), name);
+        }
+        let photos = match photos {
+            Some(photos) => photos,
+            None => Photos::Paths(photo_column(&table, Naming::given(&names))?),
+        };
+        let columns = columns.unwrap_or_else(|| (0..table.header.len()).collect());
+        Ok(Self {
+            table,
+            photos,
+            names,
+            words,
+            columns,
         })
     }
 }

@@ -4,7 +4,7 @@ mod photo;
 mod prepare;
 mod spec;
 #[cfg(feature = "image")]
-pub(crate) use photo::{HeldPhoto, PhotoFile};
+pub(crate) use photo::{Archive, HeldPhoto, PhotoFile, StoredPhoto};
 pub use photo::{MAX_BYTES, Photo, PhotoSource, Region};
 #[cfg(feature = "image")]
 pub use photo::{find_images, is_image_name};

@@ -41,7 +41,7 @@ const UNPACK: &str = "unpack it first";
 const FETCH: &str = "fetch the file again";
 
 /// Where in a file one of what stands, and what the file is then.
-const MARKS: [(usize, &[&[u8]], Kind); 30] = [
+const MARKS: [(usize, &[&[u8]], Kind); 31] = [
     (
         0,
         &[b"version https://git-lfs"],
@@ -116,6 +116,14 @@ const MARKS: [(usize, &[&[u8]], Kind); 30] = [
         0,
         &[b"GGUF"],
         data("a GGUF file, as llama.cpp reads them", ""),
+    ),
+    (
+        0,
+        &[b"PAR1"],
+        data(
+            "a table in Parquet",
+            "data of this kind has a name that ends in .parquet",
+        ),
     ),
     (
         0,

@@ -218,6 +218,8 @@ fn name(photo: &PhotoSource, place: usize) -> PathBuf {
     match photo {
         #[cfg(feature = "image")]
         PhotoSource::File(path) => path.clone(),
+        #[cfg(feature = "image")]
+        PhotoSource::Stored(stored) => stored.place(),
         _ => place.to_string().into(),
     }
 }

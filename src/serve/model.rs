@@ -186,7 +186,7 @@ impl Model {
                 PhotoSource::Decoded(photo) => {
                     refused(Ok([photo.height, photo.width]), name, self.max_pixels)
                 }
-                PhotoSource::File(_) => None,
+                PhotoSource::File(_) | PhotoSource::Stored(_) => None,
             })
             .collect();
         let fit = photos.iter().zip(&too_large).filter(|(_, no)| no.is_none());

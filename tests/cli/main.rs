@@ -8,6 +8,7 @@ mod targets;
 
 mod cli;
 mod cli_models;
+mod columns;
 mod experiment;
 mod fuzz_corpus;
 mod hub;

@@ -12,6 +12,8 @@ pub mod golden;
 #[cfg(feature = "cli")]
 pub mod hub_server;
 pub mod on_tape;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 #[cfg(feature = "cli")]
 pub mod recorded;
 #[cfg(feature = "cli")]

@@ -7,5 +7,8 @@ mod data;
 mod groups;
 mod layouts;
 mod multi_label;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod tar;
 mod trust_data;
 mod trust_seen;

@@ -38,7 +38,7 @@ use std::process::ExitCode;
     after_help = "model.weights is a file (safetensors, .pth, .bin), the name of one in the folder weights, or hf://organisation/name, with @revision or /file behind it, on the Hugging Face Hub: --set model.weights=hf://timm/resnet18.a1_in1k"
 )]
 pub(crate) struct Train {
-    /// A CSV listing or a folder of photos; may be given several times. With --resume those that the run began with unless given.
+    /// A listing in CSV or Parquet, a shard in tar, or a folder of photos; may be given several times. With --resume those that the run began with unless given.
     #[arg(long, required_unless_present = "resume", value_name = "PATH")]
     data: Vec<PathBuf>,
     /// A folder of photos whose labels nobody knows, to learn from what train.teacher says of them; may be given several times.

@@ -223,7 +223,7 @@ impl<'a> Index<'a> {
         let mut paths = HashMap::new();
         for (i, sample) in dataset.samples.iter().enumerate() {
             names.entry(&sample.name).or_default().push(i);
-            paths.insert(sample.path().components().collect(), i);
+            paths.insert(sample.whole_path().components().collect(), i);
         }
         let persons = dataset.samples.iter().filter_map(|s| s.person.as_deref());
         Self {
@@ -243,7 +243,9 @@ impl<'a> Index<'a> {
         let (files, places) = self.files.get_or_insert_with(|| {
             let mut files = Files::default();
             let samples = self.dataset.samples.iter().enumerate().rev();
-            let places = samples.map(|(i, s)| (files.file(s.path()), i)).collect();
+            let places = samples
+                .map(|(i, s)| (files.file(&s.whole_path()), i))
+                .collect();
             (files, places)
         });
         places.get(&files.file(path)).copied()
@@ -259,7 +261,7 @@ impl<'a> Index<'a> {
             }
             Some([one]) => Ok(Some(*one)),
             Some(several) => {
-                let path = |i: &usize| self.dataset.samples[*i].path().display().to_string();
+                let path = |i: &usize| self.dataset.samples[*i].whole_path().display().to_string();
                 let paths: Vec<String> = several.iter().map(path).collect();
                 Err(format!(
                     "`photo`: one photo is needed, found `{name}` in several listings; write its whole path: {}",

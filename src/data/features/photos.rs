@@ -119,7 +119,7 @@ impl Photos {
 
     /// A photo's fingerprint, and what to remember of its file.
     fn look(&self, photo: &NamedPhoto) -> Result<(Fingerprint, Option<(String, ReadPhoto)>)> {
-        if let Some(content) = photo.content() {
+        if let Some(content) = photo.content()? {
             return Ok((Fingerprint(content), None));
         }
         let (key, read) = self.look_at_file(photo.path())?;

@@ -47,8 +47,8 @@ pub(crate) fn contents(
                 return None;
             }
             let known = match &sample.photo {
-                PhotoSource::File(path) => dataset.contents.0.get(path).copied(),
-                _ => None,
+                PhotoSource::Encoded(_) | PhotoSource::Decoded(_) => None,
+                _ => dataset.contents.0.get(&*sample.whole_path()).copied(),
             };
             let content = known.or_else(|| content(sample));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
@@ -58,7 +58,7 @@ pub(crate) fn contents(
 }
 
 pub(crate) fn content(sample: &Sample) -> Option<Content> {
-    if let Some(content) = NamedPhoto::from(sample).content() {
+    if let Some(content) = NamedPhoto::from(sample).content().ok()? {
         return Some(content);
     }
     let path = sample.path();

@@ -6,6 +6,7 @@ use super::decode::Header;
 use super::jpeg;
 use super::limits::{MAX_BYTES, refused};
 use super::pixels::Photo;
+use super::stored::StoredPhoto;
 use crate::error::{Error, Result};
 use crate::input::spec::InputSpec;
 use crate::io::read;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 /// A photo's file in memory, counted in the budget, or bytes that its user holds, which are not.
 pub(crate) struct PhotoFile<'a> {
     path: &'a Path,
+    /// Where it is read from, if it is no file of its own.
+    stored: Option<&'a StoredPhoto>,
     bytes: Cow<'a, [u8]>,
     room: Room,
 }
@@ -48,8 +51,28 @@ impl<'a> PhotoFile<'a> {
             .map_err(|e| Error::io("read", path, e))?;
         Ok(Self {
             path,
+            stored: None,
             bytes: Cow::Owned(bytes),
             room,
+        })
+    }
+
+    /// A file inside of another; `path` is for messages.
+    ///
+    /// # Errors
+    /// If it cannot be read, [`Error::Image`] if it is larger than [`MAX_BYTES`].
+    pub(crate) fn stored(path: &'a Path, stored: &'a StoredPhoto) -> Result<Self> {
+        let bytes = stored.read()?;
+        let size = bytes.len() as u64;
+        if size > MAX_BYTES {
+            let found = format!("{size} bytes; at most {MAX_BYTES} are allowed");
+            return Err(refused(path, found));
+        }
+        Ok(Self {
+            path,
+            stored: Some(stored),
+            room: Room::take(size),
+            bytes: Cow::Owned(bytes),
         })
     }
 
@@ -64,6 +87,7 @@ impl<'a> PhotoFile<'a> {
         }
         Ok(Self {
             path,
+            stored: None,
             bytes: Cow::Borrowed(bytes),
             room: Room::take(0),
         })
@@ -108,7 +132,12 @@ impl<'a> PhotoFile<'a> {
         let need = needed(&Header::read(&self.bytes, channels, inputs).map_err(fail)?);
         if !self.room.resize(need) {
             // Whoever waits must hold nothing: the file is let go of, and read again once there is room for all.
-            let Self { bytes, room, .. } = self;
+            let Self {
+                bytes,
+                room,
+                stored,
+                ..
+            } = self;
             let given = match bytes {
                 Cow::Borrowed(given) => Some(given),
                 Cow::Owned(_) => None,
@@ -117,9 +146,17 @@ impl<'a> PhotoFile<'a> {
             let room = Room::take(need);
             let bytes = match given {
                 Some(given) => Cow::Borrowed(given),
-                None => Self::read(path)?.bytes,
+                None => match stored {
+                    Some(stored) => Cow::Owned(stored.read()?),
+                    None => Self::read(path)?.bytes,
+                },
             };
-            self = Self { path, bytes, room };
+            self = Self {
+                path,
+                stored,
+                bytes,
+                room,
+            };
         }
         let header = Header::read(&self.bytes, channels, inputs).map_err(fail)?;
         if self.bytes.len() != size || needed(&header) > need {

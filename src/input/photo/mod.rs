@@ -32,6 +32,8 @@ mod png_pixels;
 mod reduction;
 mod resize;
 mod source;
+#[cfg(feature = "image")]
+mod stored;
 
 #[cfg(feature = "image")]
 pub(crate) use file::{HeldPhoto, PhotoFile};
@@ -40,3 +42,5 @@ pub use found::{find_images, is_image_name};
 pub use limits::MAX_BYTES;
 pub use pixels::{Photo, Region};
 pub use source::PhotoSource;
+#[cfg(feature = "image")]
+pub(crate) use stored::{Archive, StoredPhoto};

@@ -27,7 +27,7 @@ impl Pool {
         let next = self.photos.len();
         let place = *self
             .index
-            .entry(sample.path().display().to_string())
+            .entry(sample.whole_path().display().to_string())
             .or_insert(next);
         if place == next {
             self.photos.push((rank, sample.into()));

@@ -38,7 +38,7 @@ impl ShowRecipe {
 /// Which recipe a command trains by.
 #[derive(Args, Default)]
 pub(super) struct RecipeArgs {
-    /// Settings that go together, in place of the defaults: quick or balanced [default: balanced, unless the backbone is
+    /// Settings that go together, in place of the defaults: quick, balanced or best [default: balanced, unless the backbone is
     /// frozen]; `none` for each setting's own default. --config and --set win over it. See `hydranet recipe`.
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<String>,

@@ -39,7 +39,7 @@ impl Fit {
 }
 
 /// All recipes, the cheapest first.
-pub(crate) static RECIPES: [Recipe; 2] = [
+pub(crate) static RECIPES: [Recipe; 3] = [
     Recipe {
         name: "quick",
         text: include_str!("recipes/quick.toml"),
@@ -51,6 +51,12 @@ pub(crate) static RECIPES: [Recipe; 2] = [
         text: include_str!("recipes/balanced.toml"),
         shown: 28_000,
         epochs: [8, 30],
+    },
+    Recipe {
+        name: "best",
+        text: include_str!("recipes/best.toml"),
+        shown: 194_000,
+        epochs: [16, 80],
     },
 ];
 

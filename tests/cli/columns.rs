@@ -123,8 +123,16 @@ fn without_the_feature_a_table_in_parquet_is_refused_by_its_name() {
     std::fs::write(dir.join("a.parquet"), "PAR1").unwrap();
     let of_model = ["--model", "model.safetensors"];
     for args in [
-        &["check", "--data", "a.parquet"][..],
-        &["train", "--data", "a.parquet", "--out", "run"],
+        &["check", "--heads", HEADS, "--data", "a.parquet"][..],
+        &[
+            "train",
+            "--heads",
+            HEADS,
+            "--data",
+            "a.parquet",
+            "--out",
+            "run",
+        ],
         &["init", "a.parquet"],
         &["evaluate", of_model[0], of_model[1], "--data", "a.parquet"],
         &["predict", of_model[0], of_model[1], "a.parquet"],
@@ -146,7 +154,7 @@ fn without_the_feature_a_table_in_parquet_is_refused_by_its_name() {
         );
     }
     // What is not there is not there, with the feature or without it.
-    let out = hydranet(dir, ["check", "--data", "gone.parquet"]);
+    let out = hydranet(dir, ["check", "--heads", HEADS, "--data", "gone.parquet"]);
     assert!(
         text(&out.stderr).contains("No such file"),
         "{}",

@@ -75,7 +75,7 @@ const pre = document.createElement("pre");
 pre.id = "out";
 pre.textContent = said.join("\n");
 document.body.append(pre);
-picture(document.querySelector("#curves svg")).then((url) => {
+pngOf(document.querySelector("#curves svg")).then((url) => {
   const size = atob(url.split(",")[1].slice(0, 32)).slice(16, 24);
   const side = (from) => Array.from(size.slice(from, from + 4)).reduce((n, c) => 256 * n + c.charCodeAt(0), 0);
   const { width, height } = document.querySelector("#curves svg").viewBox.baseVal;

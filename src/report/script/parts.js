@@ -16,14 +16,14 @@ function figuresOf(list) {
     const panel = make("div");
     panel.append(el("figure" + index).content.cloneNode(true));
     const figure = panel.querySelector("svg");
-    panel.append(button("save as PNG", "link", () => save(figure)));
+    panel.append(button("save as PNG", "link", () => savePng(figure)));
     box.append(panel);
   }
   return box;
 }
 
 // A figure as a PNG of twice its size, in the colours that it has on paper: those of its elements without the page's classes.
-function picture(figure) {
+function pngOf(figure) {
   const copy = figure.cloneNode(true);
   for (const part of copy.querySelectorAll("[class]")) part.removeAttribute("class");
   const { width, height } = figure.viewBox.baseVal;
@@ -40,8 +40,8 @@ function picture(figure) {
   });
 }
 
-function save(figure) {
-  picture(figure).then((url) => {
+function savePng(figure) {
+  pngOf(figure).then((url) => {
     const link = make("a");
     link.href = url;
     link.download = figure.getAttribute("aria-label") + ".png";

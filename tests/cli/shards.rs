@@ -174,7 +174,7 @@ fn a_shard_that_is_missing_doubled_foreign_or_damaged_is_named() {
     let args = ["predict", "--model", "model.safetensors", photos, "--json"];
     let more = ["--out", "json", "--shard", "2/3"];
     works(dir, &[&args[..], &more].concat());
-    refused(&["all", &one, "json.2-of-3.shard", &three], &["`title`"]);
+    refused(&["all", &one, "json.2-of-3.shard", &three], &["`columns`"]);
 
     let whole = read(dir, &two);
     let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();

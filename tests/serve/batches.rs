@@ -19,6 +19,7 @@ fn requests_at_once_are_predicted_in_batches_and_answered_as_if_each_were_alone(
         dir.path(),
         &[&["--model", "a.safetensors"], &args[..]].concat(),
     );
+    let _idle = server.idle();
     std::thread::scope(|scope| {
         for turn in 0..8 {
             let (server, lines, dir) = (&server, &lines, &dir);
@@ -56,6 +57,7 @@ fn a_broken_photo_in_a_batch_harms_no_other() {
         &[&["--model", "a.safetensors"], &args[..]].concat(),
     );
     let photo = read(dir.path(), "0.png");
+    let _idle = server.idle();
     std::thread::scope(|scope| {
         for i in 0..4 {
             let (server, photo, line) = (&server, &photo, &line);

@@ -86,6 +86,11 @@ impl Server {
         }
     }
 
+    /// A connection that asks nothing: while it is open there is somebody to wait for.
+    pub fn idle(&self) -> std::net::TcpStream {
+        std::net::TcpStream::connect(&self.address).unwrap()
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         ask(&self.address, "GET", path, &[], &[])
     }

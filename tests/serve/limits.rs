@@ -22,6 +22,7 @@ fn a_full_queue_answers_429_at_once_and_what_waits_is_still_answered() {
         "10000000",
     ];
     let mut server = start(dir.path(), &wait);
+    let idle = server.idle();
     let photo = read(dir.path(), "0.png");
     std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..2)
@@ -46,6 +47,7 @@ fn a_full_queue_answers_429_at_once_and_what_waits_is_still_answered() {
             assert_eq!(waiting.join().unwrap().status, 200);
         }
     });
+    drop(idle);
     assert!(server.ended().success());
 }
 

@@ -123,7 +123,7 @@ impl Held for TarListing {
     }
 
     fn cells(&self) -> Vec<usize> {
-        (0..=self.columns.len().saturating_sub(1)).collect()
+        (0..self.columns.len()).collect()
     }
 
     fn rows(

@@ -148,13 +148,7 @@ struct Place<'a> {
 
 impl Read for Place<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.file.size().saturating_sub(self.at);
-        let length = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.file.read_at(self.at, &mut buffer[..length])?;
-        self.at += length as u64;
-        Ok(length)
+        self.file.read_on(&mut self.at, buffer)
     }
 }
 

@@ -15,6 +15,19 @@ pub(crate) trait ReadAt: Send + Sync {
     /// # Errors
     /// If there are not so many, or they cannot be read.
     fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// As many from `at` on as there are and `buffer` takes; `at` is behind them then, as [`io::Read`] has it.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn read_on(&self, at: &mut u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.size().saturating_sub(*at);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        self.read_at(*at, &mut buffer[..length])?;
+        *at += length as u64;
+        Ok(length)
+    }
 }
 
 /// A file that is read so.

@@ -8,8 +8,8 @@ use crate::experiment::{
     Comparison, Event, ExperimentFile, Figure, Outcome, Plan, State, Variant, collect, run,
     to_markdown,
 };
-use crate::io::write_atomically;
 use crate::report::figure::differences;
+use crate::report::figure_page;
 use crate::shard::Shard;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl Experiment {
         }
         self.show_states(&outcome);
         say(format!(
-            "results  {}, results.json, results.svg",
+            "results  {}, results.json, results.svg, results.html",
             out.join("results.csv").display()
         ));
         Ok(if outcome.stopped {
@@ -165,10 +165,10 @@ impl Experiment {
     }
 }
 
-/// Writes results.svg, if there is a difference to be drawn.
+/// Writes results.svg and results.html, if there is a difference to be drawn.
 fn draw(comparison: &Comparison, out: &Path) -> crate::Result<()> {
     match differences(comparison) {
-        Some(figure) => write_atomically(&out.join("results.svg"), figure.file().as_bytes()),
+        Some(figure) => figure_page::write(&figure, out, "results"),
         None => Ok(()),
     }
 }
@@ -205,7 +205,7 @@ pub(crate) struct Compare {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Also write results.csv, results.json and results.svg there.
+    /// Also write results.csv, results.json, results.svg and results.html there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

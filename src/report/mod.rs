@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub(crate) mod figure;
+pub(crate) mod figure_page;
 pub(crate) mod heat;
 mod page;
 pub(crate) mod run;

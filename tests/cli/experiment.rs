@@ -26,6 +26,7 @@ fn the_commands_run_an_experiment_and_compare_its_runs_and_runs_of_train() {
         "results.csv",
         "results.json",
         "results.svg",
+        "results.html",
     ] {
         assert!(dir.join("e").join(file).is_file(), "{file}");
     }

@@ -157,3 +157,30 @@ fn two_runs_can_be_looked_at_side_by_side_and_one_by_one() {
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
+
+/// Saves the figure of a page that has nothing else.
+const SAVED: &str = r##"
+const pre = document.createElement("pre");
+pre.id = "out";
+pre.textContent = el("title").textContent + "; " + Array.from(document.querySelectorAll("main button")).map((b) => b.textContent);
+document.body.append(pre);
+pngOf(document.querySelector("main svg")).then((url) => {
+  pre.textContent += "; " + url.slice(0, 15);
+});
+"##;
+
+#[test]
+fn the_figure_of_a_search_can_be_saved_as_a_picture() {
+    let (_dir, path) = prepared();
+    let args = "train --data faces/all.csv --out lr --find-lr --set train.batch=16";
+    works(&path, &args.split(' ').collect::<Vec<_>>());
+    let Some(dom) = browse(&page(&path.join("lr/lr.html")), SAVED) else {
+        return;
+    };
+    assert_eq!(
+        output(&dom),
+        "loss at growing learning rates; save as PNG; data:image/png;"
+    );
+    let svg = page(&path.join("lr/lr.svg"));
+    assert!(svg.starts_with("<svg xmlns="), "{svg}");
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A browser, if there is one.
-fn chromium() -> Option<PathBuf> {
+pub fn chromium() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
     std::env::split_paths(&folders)

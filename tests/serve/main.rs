@@ -10,6 +10,7 @@ mod client;
 mod guide;
 mod infer;
 mod limits;
+mod page;
 mod reload;
 mod server;
 mod signals;

@@ -63,7 +63,7 @@ pub(crate) struct Train {
     /// Print what would be trained, with counts and learning rates, and write nothing.
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
-    /// Search for learning rates instead of training: at most a hundred steps at growing rates, written to lr.csv and lr.svg
+    /// Search for learning rates instead of training: at most a hundred steps at growing rates, written to lr.csv, lr.svg and lr.html
     /// in --out.
     #[arg(long, conflicts_with_all = ["resume", "dry_run"])]
     find_lr: bool,

@@ -4,8 +4,8 @@ use super::super::output::{Progress, say, show_training, stop_on_ctrl_c};
 use super::run::{begin, find_broken};
 use crate::Result;
 use crate::data::dataset::Dataset;
-use crate::io::write_atomically;
 use crate::report::figure::learning_rates;
+use crate::report::figure_page;
 use crate::train::config::Config;
 use crate::train::find_lr::{find_lr, suggestion};
 use crate::train::ranks::Group;
@@ -38,14 +38,14 @@ pub(super) fn search(
     progress.end();
     let trials = trials?;
     if let Some(figure) = learning_rates(&trials) {
-        write_atomically(&out.join("lr.svg"), figure.file().as_bytes())?;
+        figure_page::write(&figure, out, "lr")?;
     }
     match suggestion(&trials) {
         Some(factor) => say(format!(
             "try train.lr_backbone={:.1e} train.lr_heads={:.1e}; the course of the loss is in {}",
             factor * config.train.lr_backbone,
             factor * config.train.lr_heads,
-            out.join("lr.svg").display()
+            out.join("lr.html").display()
         )),
         None => say("stopped before anything was to be seen"),
     }

@@ -22,6 +22,12 @@ function figuresOf(list) {
   return box;
 }
 
+// A figure that belongs to no run.
+function figurePage() {
+  el("title").textContent = data.title;
+  el("page").append(figuresOf([0]));
+}
+
 // A figure as a PNG of twice its size, in the colours that it has on paper: those of its elements without the page's classes.
 function pngOf(figure) {
   const copy = figure.cloneNode(true);

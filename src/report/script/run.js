@@ -96,4 +96,5 @@ function showRun(index) {
 
 if (data.view === "audit") audit();
 else if (data.view === "sheet") sheet();
+else if (data.view === "figure") figurePage();
 else showRun(data.runs.length > 1 ? -1 : 0);

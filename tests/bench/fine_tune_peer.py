@@ -8,7 +8,7 @@
         --heads garment=label kids=kids --unknown "Not sure" Skip Other --size 128 128 --epochs 8 --out peer.csv
 
 The recipe is the plain one: cross-entropy, dropout 0.2, left-right flip, mix-up (alpha 0.2), AdamW, one cycle of learning rates
-(peak 5e-4 for the backbone, 2e-3 for the heads), weight decay 0.01, batches of 32, the epoch of the best accuracy of the final
+(peak `--lr` for the backbone, 2e-3 for the heads), weight decay 0.01, batches of 32, the epoch of the best accuracy of the final
 class on the validation side, as timm's own script has it. Photos are decoded and resized once, before the time is taken. Labels are those of the training side.
 Printed is JSON: scores on the test side and seconds of training; `--out` gets a line a test photo: path, true and predicted class.
 """
@@ -37,7 +37,7 @@ def scores(truth, found):
 
 def load(path, size):
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    return np.asarray(image.resize((size[1], size[0]), Image.BILINEAR))
+    return np.asarray(image.resize((size[1], size[0]), Image.BICUBIC))
 
 
 class Net(torch.nn.Module):
@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--size", type=int, nargs=2, default=[128, 128])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lr", type=float, default=5e-4, help="of the backbone, at its peak")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -96,7 +97,7 @@ def main():
         {"params": [p for p in named if p.ndim > 1], "weight_decay": 0.01},
         {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    groups = [{**g, "lr": 5e-4} for g in decay(list(net.backbone.parameters()))]
+    groups = [{**g, "lr": args.lr} for g in decay(list(net.backbone.parameters()))]
     groups += [{**g, "lr": 2e-3} for g in decay(list(net.heads.parameters()))]
     optimizer = torch.optim.AdamW(groups)
     steps = len(pixels["train"]) // 32

@@ -78,13 +78,13 @@ def main():
     rows = {"train": [], "valid": [], "test": []}
     with open(args.listing, newline="") as file:
         for row in csv.DictReader(file):
-            path = str(folder / args.photo.format(**row))
+            name = args.photo.format(**row)
             labels = [row[c] if row[c] not in args.unknown else "" for c in heads.values()]
-            if path in side:
-                rows[side[path]].append((path, labels))
+            if name in side:
+                rows[side[name]].append((name, labels))
     names = [sorted({labels[h] for _, labels in rows["train"]} - {""}) for h in range(len(heads))]
     place = [{name: i for i, name in enumerate(of_head)} for of_head in names]
-    pixels = {s: np.stack([load(path, args.size) for path, _ in rows[s]]) for s in rows}
+    pixels = {s: np.stack([load(folder / name, args.size) for name, _ in rows[s]]) for s in rows}
     target = {
         s: np.array([[place[h].get(labels[h], -1) for h in range(len(heads))] for _, labels in rows[s]]) for s in rows
     }

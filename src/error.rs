@@ -1,6 +1,7 @@
 //! The one error type. Each variant says what went wrong, where, what was expected and what was found.
 
 use crate::escape::one_line;
+use crate::location;
 use crate::nearest::hint;
 use std::fmt::{self, Formatter};
 use std::path::{Path, PathBuf};
@@ -306,7 +307,7 @@ fn of_origin(origin: &str, text: &str, source: &Option<Cause>, f: &mut Formatter
 
 /// What the rows of a listing are counted in.
 pub(crate) fn row_word(listing: &Path) -> &'static str {
-    match listing.extension() {
+    match location::without_query(listing).extension() {
         Some(end) if end.eq_ignore_ascii_case("parquet") => "row",
         Some(end) if end.eq_ignore_ascii_case("tar") => "sample",
         _ => "line",
@@ -315,7 +316,7 @@ pub(crate) fn row_word(listing: &Path) -> &'static str {
 
 /// A path as a part of a message: whatever its characters, it stays in its line.
 fn shown(path: &Path) -> String {
-    one_line(&path.display().to_string()).into_owned()
+    one_line(&location::shown(&path.display().to_string())).into_owned()
 }
 
 /// Names of which a message lists the first.

@@ -65,13 +65,14 @@
 //! | [`Taxonomy`] | labels to final class, as arithmetic over integers |
 //! | `shard` | a part of some work, its file, and the files of all put together |
 //! | `random` | the seeded generator and its keys |
-//! | `io`, `error` | files read with bounds and written whole; the one error, with the names, hints and escapes of its messages |
+//! | `io`, `error` | files read with bounds and written whole, here or in a store; the one error, with the names, hints and escapes of its messages |
 //!
 //! # Features
 //!
 //! `image` reads photos from files, `hub` fetches weights, `train` (with `image`) fine-tunes, `audit` (with `train`) finds wrong
 //! labels, `transformers` has networks of candle-transformers as backbones, `cli` (with all of these, on by default) is the command,
-//! and `serve` (with `cli`) its HTTP server. An application that only predicts takes
+//! `serve` (with `cli`) its HTTP server, `parquet` (with `train`) reads and writes tables in Parquet, and `remote` (with `train`)
+//! reads listings, shards and photos at `s3://`, `gs://` and `http(s)://`. An application that only predicts takes
 //! `default-features = false, features = ["image"]`.
 // What only the command uses is not used without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
@@ -111,6 +112,7 @@ mod init;
 mod input;
 mod io;
 mod layers;
+mod location;
 mod model;
 mod model_file;
 mod names;

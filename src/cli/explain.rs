@@ -7,6 +7,7 @@ use crate::io::lock::FolderLock;
 use crate::io::png::png;
 use crate::io::table::write_json;
 use crate::io::write_atomically;
+use crate::location::is_folder;
 use crate::model_file::Tensors;
 use crate::report::heat::{HeatFigures, explain, overlay};
 use crate::{Error, ExplainMethod, Predictor, to_bytes};
@@ -56,7 +57,7 @@ impl Explain {
         let labels: BTreeMap<String, String> = self.label.iter().cloned().collect();
         let mut photos = Vec::new();
         for path in &self.paths {
-            if path.is_dir() {
+            if is_folder(path) {
                 photos.extend(find_images(path)?.images);
             } else {
                 photos.push(path.clone());

@@ -5,6 +5,7 @@ use super::output::{Progress, say, say_json, show_corrections};
 use super::shards::{model_fingerprint, work};
 use super::sides::DataArgs;
 use super::terminal::note;
+use crate::ModelFile;
 use crate::audit::health::{HealthConfig, Looker, health, health_of, look_at};
 use crate::data::dataset::Dataset;
 use crate::io::lock::OutputLock;
@@ -12,7 +13,6 @@ use crate::report::audit::{Page, PageConfig};
 use crate::shard::{self, Shard};
 use crate::tensors::hash::of_tensors;
 use crate::train::config::load_weights;
-use crate::{Error, ModelFile};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -102,7 +102,7 @@ impl Health {
         let mut progress = Progress::new("health");
         let mut tell = |done, of| progress.show(done, of);
         if let Some(shard) = self.shard {
-            std::fs::create_dir_all(&self.out).map_err(|e| Error::io("create", &self.out, e))?;
+            crate::io::create_folder(&self.out)?;
             let path = shard::path_of(&shards, shard);
             let _lock = OutputLock::take(&path)?;
             shard::write(&path, shard, &work, |put| {

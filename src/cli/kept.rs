@@ -2,6 +2,7 @@
 
 use crate::data::features::{Extractor, Features, Fingerprint, Key, View};
 use crate::data::named_photo::NamedPhoto;
+use crate::location::is_remote;
 use crate::model::Layout;
 use crate::train::finished::cache_beside;
 use crate::{Ensemble, ModelFile, PhotoSource, Predict as _, Prediction, Result, Views};
@@ -57,7 +58,8 @@ impl Kept {
             .into_iter()
             .zip(photos)
             .map(|(content, photo)| {
-                let is_gone = matches!(photo, PhotoSource::File(path) if !path.is_file());
+                let is_gone =
+                    matches!(photo, PhotoSource::File(path) if !is_remote(path) && !path.is_file());
                 self.features.place(&key(content.filter(|_| !is_gone)?))
             })
             .collect();

@@ -28,7 +28,8 @@ pub(crate) struct Predict {
     model: PathBuf,
     #[command(flatten)]
     views: ViewArgs,
-    /// Photos, folders whose photos are all taken, and tables in Parquet or shards in tar whose photos are.
+    /// Photos, folders whose photos are all taken, and listings in CSV or Parquet or shards in tar, or folders of these, whose
+    /// photos are.
     #[arg(required_unless_present = "listing", value_name = "PHOTO|FOLDER|TABLE")]
     paths: Vec<PathBuf>,
     /// A listing with the header ImageID,ans, to be answered in --result.

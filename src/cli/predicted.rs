@@ -8,10 +8,12 @@ use super::sides::list;
 use super::terminal::note;
 use crate::data::columns::Naming;
 use crate::data::held::is_held;
-use crate::data::manifest::photos_of;
+use crate::data::manifest::{is_listing, photos_of};
+use crate::data::sources::expand;
 use crate::input::find_images;
 use crate::io::table::csv_line;
 use crate::io::typed::{Columns, Kind};
+use crate::location::is_folder;
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction, Predictor};
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -56,8 +58,9 @@ impl Wanted {
         };
         let names = columns.names(&[])?.unwrap_or_default();
         let naming = Naming::given(&names).of_sources(1);
+        let paths = &expand(paths)?;
         for path in paths {
-            if path.is_dir() {
+            if is_folder(path) {
                 let found = find_images(path)?;
                 if !found.passed_over.is_empty() {
                     note(format!(
@@ -67,22 +70,23 @@ impl Wanted {
                     ));
                 }
                 wanted.photos.extend(found.images.into_iter().map(of_file));
-            } else if is_held(path) {
+            } else if is_listing(path) {
                 let (found, faults) = photos_of(path, naming)?;
                 faults
                     .iter()
                     .for_each(|fault| note(format!("error: {fault}")));
                 wanted.faults += faults.len();
                 // What two tables call the same would be mixed up.
-                let whole = |name: String| match paths.len() {
-                    1 => name,
+                let whole = |name: String, source: &PhotoSource| match (paths.len(), source) {
+                    (1, _) => name,
+                    (_, PhotoSource::File(file)) if !is_held(path) => file.display().to_string(),
                     _ => path.join(name).display().to_string(),
                 };
                 wanted
                     .photos
                     .extend(found.into_iter().map(|(name, source)| Photo {
+                        name: Some(whole(name, &source)),
                         source,
-                        name: Some(whole(name)),
                     }));
             } else {
                 wanted.photos.push(of_file(path.clone()));

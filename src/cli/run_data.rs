@@ -1,6 +1,7 @@
 //! What a run was trained on, in its folder, so that it goes on without being told again.
 
-use crate::io::write_atomically;
+use crate::io::{create_folder, write_atomically};
+use crate::location::absolute;
 use crate::train::run_folder::RunFolder;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ impl RunData {
         }
         let whole = |paths: &[PathBuf]| {
             let paths = paths.iter();
-            let whole = paths.map(|p| std::path::absolute(p).map_err(|e| Error::io("find", p, e)));
+            let whole = paths.map(|p| absolute(p).map_err(|e| Error::io("find", p, e)));
             whole.collect::<Result<Vec<_>>>()
         };
         let whole = Self {
@@ -88,7 +89,7 @@ impl RunData {
         let Ok(text) = toml::to_string(&whole) else {
             return Ok(());
         };
-        std::fs::create_dir_all(run).map_err(|e| Error::io("create", run, e))?;
+        create_folder(run)?;
         write_atomically(&run.join(NAME), text.as_bytes())
     }
 }

@@ -9,6 +9,7 @@ use super::template::{PathCells, Template};
 use crate::error::Result;
 use crate::head::HeadSpec;
 use crate::input::PhotoSource;
+use crate::location::{folder_of, without_query};
 use std::path::Path;
 
 /// Bytes that a row has at least, but for few.
@@ -68,24 +69,39 @@ pub(crate) fn read_manifest(
 /// A photo and what its listing calls it.
 pub(crate) type NamedSource = (String, PhotoSource);
 
-/// The photos of a listing in Parquet or tar, by the names it gives them; rows without one come back as faults.
+/// Whether a path is called as a listing.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) fn is_listing(path: &Path) -> bool {
+    let end = without_query(path).extension();
+    is_held(path) || end.is_some_and(|end| end.eq_ignore_ascii_case("csv"))
+}
+
+/// The photos of a listing, by the names it gives them; rows without one come back as faults.
 ///
 /// # Errors
 /// As [`read_manifest`].
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) fn photos_of(path: &Path, naming: Naming) -> Result<(Vec<NamedSource>, Vec<Fault>)> {
-    let (listing, mut table) = held::open(path, 0)?;
-    let mut photos = listing.photos(&table, naming)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = folder_of(path);
     let mut found = Vec::new();
-    listing.rows(
-        &mut table,
-        &photos.read(),
-        &mut |table, row| match photos.photo(&row, folder) {
+    let mut add =
+        |table: &mut Table, photos: &mut Photos, row: &Row| match photos.photo(row, folder) {
             Some(photo) => found.push(photo),
             None => table.fault(row.line, photos.empty(table)),
-        },
-    )?;
+        };
+    if is_held(path) {
+        let (listing, mut table) = held::open(path, 0)?;
+        let mut photos = listing.photos(&table, naming)?;
+        listing.rows(&mut table, &photos.read(), &mut |table, row| {
+            add(table, &mut photos, &row);
+        })?;
+        return Ok((found, table.faults));
+    }
+    let bytes = crate::io::read::bytes(path, crate::io::read::LISTING)?;
+    let begin = |table: &Table| photo_column(table, naming).map(Photos::Paths);
+    let (table, _) = Table::walk(&bytes, path, 0, begin, |table, photos, row| {
+        add(table, photos, &row);
+    })?;
     Ok((found, table.faults))
 }
 
@@ -101,7 +117,7 @@ impl Samples<'_> {
     /// Adds the photo of a row, unless something is wrong with it.
     fn add(&mut self, table: &mut Table, photos: &mut Photos, columns: &Columns, row: &Row) {
         let (values, person, split) = columns.parse(table, row, self.heads, &[]);
-        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let folder = folder_of(self.path);
         let Some((name, photo)) = photos.photo(row, folder) else {
             return table.fault(row.line, photos.empty(table));
         };

@@ -25,6 +25,7 @@ pub(crate) mod sample;
 pub(crate) mod sampling;
 pub(crate) mod seen;
 pub(crate) mod soft_labels;
+pub(crate) mod sources;
 pub(crate) mod split;
 pub(crate) mod split_report;
 pub(crate) mod table;

@@ -16,7 +16,9 @@ impl ParquetListing {
     /// # Errors
     /// [`Error::Data`] always.
     pub(crate) fn open(path: &Path, _: usize) -> Result<(Self, Table)> {
-        crate::io::read::open(path)?;
+        if !crate::location::is_remote(path) {
+            crate::io::read::open(path)?;
+        }
         Err(Error::Data {
             path: path.into(),
             row: None,

@@ -4,17 +4,19 @@ use super::columns::{ColumnNames, Naming};
 use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample};
 use super::split::{self, SplitConfig};
-use super::{faults, folder, manifest, person_folder};
+use super::{faults, folder, manifest, person_folder, sources};
 use crate::error::{Error, Result, row_word};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
+use crate::location::is_folder;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Dataset {
-    /// Reads listings in CSV or Parquet, person folders and folders of photos, one after the other, and joins them. No photo is
-    /// opened.
+    /// Reads listings in CSV or Parquet, shards in tar, person folders and folders of photos or shards, one after the other, and
+    /// joins them. No photo is opened. A path may name several by braces, as `faces-{000..011}.tar`, and be a URL, see the feature
+    /// `remote`.
     ///
     /// # Errors
     /// The first fault of [`read`](Self::read) as [`Error::Data`] with file and line, and its errors.
@@ -100,6 +102,7 @@ impl Dataset {
             });
         }
         heads.iter().try_for_each(HeadSpec::validate)?;
+        let paths = sources::expand(paths)?;
         let naming = naming.of_sources(paths.len());
         let mut dataset = Self::empty(heads.to_vec());
         let mut faults = Vec::new();
@@ -114,7 +117,7 @@ impl Dataset {
                     let read = person_folder::read_people(&listing, source, heads)?;
                     (listing, read)
                 }
-                None if path.is_dir() => (path.clone(), read_sides(path, source, heads, naming)?),
+                None if is_folder(path) => (path.clone(), read_sides(path, source, heads, naming)?),
                 None => {
                     let read = manifest::read_manifest(path, source, heads, naming)?;
                     (path.clone(), read)

@@ -7,7 +7,8 @@ use super::table::Table;
 use super::template::PathCells;
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
-use crate::io::is_tar;
+use crate::io::{is_tar, random_access};
+use crate::location::{is_folder, is_remote};
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::Read;
@@ -80,8 +81,10 @@ fn is_hidden(entry: &DirEntry) -> bool {
 
 /// What listings and folders that can be read hold and no head of these takes, a line for each kind.
 pub(crate) fn beside_data(data: &[PathBuf], heads: &[HeadSpec], naming: Naming) -> Vec<String> {
+    // What cannot be told apart was said when it was read.
+    let data = super::sources::expand(data).unwrap_or_default();
     let of_source = |path: &PathBuf| {
-        if !path.is_dir() {
+        if !is_folder(path) {
             beside_listing(path, heads, naming)
         } else if let Some(listing) = super::person_folder::find_listing(path) {
             beside_people(&listing, heads)
@@ -101,7 +104,7 @@ fn others(header: Vec<String>, own: &[&str], heads: &[HeadSpec]) -> Vec<String> 
 
 fn beside_listing(path: &Path, heads: &[HeadSpec], naming: Naming) -> Vec<String> {
     // What is read once only, a pipe say, has been read.
-    if !path.is_file() {
+    if !path.is_file() && !is_remote(path) {
         return Vec::new();
     }
     let Some((table, mut read)) = header(path, naming) else {
@@ -131,15 +134,27 @@ fn header(path: &Path, naming: Naming) -> Option<(Table, Vec<usize>)> {
         let photos = listing.photos(&table, naming);
         return Some((table, photos.map_or(Vec::new(), |p| p.own())));
     }
-    let (file, _) = crate::io::read::open_within(path, crate::io::read::LISTING).ok()?;
-    let mut start = Vec::new();
-    file.take(START).read_to_end(&mut start).ok()?;
+    let start = start_of(path)?;
     let end = std::str::from_utf8(&start).map_or_else(|e| e.valid_up_to(), str::len);
     let mut table = Table::parse(&start[..end], path, 0).ok()?;
     table.rows.clear();
     let photos = photo_column(&table, naming);
     let photos = photos.iter().flat_map(PathCells::read).collect();
     Some((table, photos))
+}
+
+/// The beginning of a file.
+fn start_of(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    if is_remote(path) {
+        let file = random_access::open(path).ok()?;
+        start.resize(file.size().min(START) as usize, 0);
+        file.read_at(0, &mut start).ok()?;
+    } else {
+        let (file, _) = crate::io::read::open_within(path, crate::io::read::LISTING).ok()?;
+        file.take(START).read_to_end(&mut start).ok()?;
+    }
+    Some(start)
 }
 
 fn beside_photos(folder: &Path) -> Vec<String> {

@@ -3,6 +3,7 @@
 use super::table::{Row, Table};
 use super::template::PathCells;
 use crate::input::{Archive, PhotoSource, StoredPhoto};
+use crate::location::resolve;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::Path;
@@ -67,7 +68,7 @@ impl Photos {
         match self {
             Self::Paths(cells) => {
                 let name = cells.path(row)?;
-                let photo = folder.join(&name).into();
+                let photo = resolve(folder, &name).into();
                 Some((name, photo))
             }
             Self::Stored(stored) => {

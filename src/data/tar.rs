@@ -39,37 +39,41 @@ struct Shard {
 }
 
 impl TarListing {
-    /// Goes through the headers of all members, and through the names of the fields that are known of them. Samples are counted
-    /// from 1.
+    /// Goes through the headers of all members, and with them through the names of the fields that are known of each: a shard in a
+    /// store comes once for both. Samples are counted from 1.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Data`] if it is no tar, cut off, or what should be JSON is none.
     pub(super) fn open(path: &Path, source: usize) -> Result<(Self, Table)> {
         let file = random_access::open(path)?;
-        let index = Index::of(path, &*file)?;
-        let shard = Shard {
-            path: path.into(),
-            file,
-            index,
-        };
         let mut columns = BTreeMap::from([(KEY.to_string(), 0)]);
         let mut header = vec![KEY.to_string()];
-        for sample in 0..shard.index.len() {
-            for name in shard.cells(sample)?.into_keys() {
+        let index = Index::of(path, &*file, &mut |index, sample| {
+            let open = Open {
+                path,
+                file: &*file,
+                index,
+            };
+            for name in open.cells(sample)?.into_keys() {
                 if !columns.contains_key(&name) {
                     columns.insert(name.clone(), header.len());
                     header.push(name);
                 }
             }
             if header.len() > COLUMNS {
-                return Err(shard.fail(
+                return Err(open.fail(
                     sample,
                     format!("at most {COLUMNS} fields of all samples together are needed"),
                 ));
             }
-        }
+            Ok(())
+        })?;
         let table = Table::of_header(path, source, header)?;
-        let shard = Arc::new(shard);
+        let shard = Arc::new(Shard {
+            path: path.into(),
+            file,
+            index,
+        });
         Ok((Self { shard, columns }, table))
     }
 
@@ -137,7 +141,7 @@ impl Held for TarListing {
             let mut cells = vec![String::new(); table.header.len()];
             cells[0] = self.shard.index.key(sample).into();
             if fields {
-                for (name, cell) in self.shard.cells(sample)? {
+                for (name, cell) in self.shard.open().cells(sample)? {
                     if let Some(place) = self.columns.get(&name) {
                         cells[*place] = cell;
                     }
@@ -151,9 +155,26 @@ impl Held for TarListing {
 }
 
 impl Shard {
+    fn open(&self) -> Open<'_> {
+        Open {
+            path: &self.path,
+            file: &*self.file,
+            index: &self.index,
+        }
+    }
+}
+
+/// A shard that is read.
+struct Open<'a> {
+    path: &'a Path,
+    file: &'a dyn ReadAt,
+    index: &'a Index,
+}
+
+impl Open<'_> {
     fn fail(&self, sample: usize, message: impl Into<String>) -> Error {
         Error::Data {
-            path: self.path.clone(),
+            path: self.path.into(),
             row: Some(sample as u64 + 1),
             message: message.into(),
         }
@@ -162,7 +183,7 @@ impl Shard {
     fn bytes(&self, member: &Member) -> Result<Vec<u8>> {
         let mut bytes = vec![0; member.size as usize];
         let read = self.file.read_at(member.start, &mut bytes);
-        read.map_err(|e| Error::io("read", &self.path, e))?;
+        read.map_err(|e| Error::io("read", self.path, e))?;
         Ok(bytes)
     }
 
@@ -277,7 +298,7 @@ impl Archive for TarPhotos {
                 "a photo is needed among its members, found {}",
                 quoted(&ends)
             );
-            return Err(self.shard.fail(sample, message));
+            return Err(self.shard.open().fail(sample, message));
         };
         if member.size > MAX_BYTES {
             return Err(Error::Image {
@@ -286,6 +307,6 @@ impl Archive for TarPhotos {
                 source: None,
             });
         }
-        self.shard.bytes(member)
+        self.shard.open().bytes(member)
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::io::random_access::ReadAt;
 use crate::io::recognise::what_it_is;
+use std::cell::RefCell;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -30,11 +31,15 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Goes through the headers.
+    /// Goes through the headers; `each` is told of a sample once its members are known.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is no tar, or cut off.
-    pub(super) fn of(path: &Path, file: &dyn ReadAt) -> Result<Self> {
+    /// [`Error::Data`] if it is no tar, or cut off; [`Error::Io`] if it cannot be read; and what `each` gives.
+    pub(super) fn of(
+        path: &Path,
+        file: &dyn ReadAt,
+        each: &mut dyn FnMut(&Self, usize) -> Result<()>,
+    ) -> Result<Self> {
         let fail = |message: String| Error::Data {
             path: path.into(),
             row: None,
@@ -48,12 +53,20 @@ impl Index {
             let found = what_it_is(&start).unwrap_or_else(|| "something else".into());
             return Err(fail(format!("a shard in tar is needed, found {found}")));
         }
-        let place = Place { file, at: 0 };
+        let failed = RefCell::new(None);
+        let place = Place {
+            file,
+            at: 0,
+            failed: &failed,
+        };
         let mut archive = tar::Archive::new(BufReader::with_capacity(BLOCK, place));
         let mut index = Self::default();
         let mut last = 0;
         let entries = archive.entries_with_seek();
-        let damaged = |e: io::Error| fail(format!("it is damaged or cut off: {e}"));
+        let damaged = |e: io::Error| match failed.take() {
+            Some(e) => Error::io("read", path, e),
+            None => fail(format!("it is damaged or cut off: {e}")),
+        };
         for entry in entries.map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
             let (start, length) = (entry.raw_file_position(), entry.size());
@@ -70,8 +83,15 @@ impl Index {
                 ))
             })?;
             if entry.header().entry_type().is_file() {
+                let known = index.len();
                 index.add(name, start, length).map_err(fail)?;
+                if known > 0 && index.len() > known {
+                    each(&index, known - 1)?;
+                }
             }
+        }
+        if let Some(last) = index.len().checked_sub(1) {
+            each(&index, last)?;
         }
         // Behind the last member stand blocks of zeros: a shard that ends sooner may have lost members.
         if size < last + BLOCK as u64 {
@@ -144,11 +164,18 @@ impl Index {
 struct Place<'a> {
     file: &'a dyn ReadAt,
     at: u64,
+    /// Why it could not be read, which is no damage.
+    failed: &'a RefCell<Option<io::Error>>,
 }
 
 impl Read for Place<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_on(&mut self.at, buffer)
+        let read = self.file.read_on(&mut self.at, buffer);
+        read.map_err(|e| {
+            let said = io::Error::from(e.kind());
+            self.failed.replace(Some(e));
+            said
+        })
     }
 }
 

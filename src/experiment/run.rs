@@ -83,7 +83,7 @@ pub fn run(
         }
     };
     let folder = out.join("runs");
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    crate::io::create_folder(&folder)?;
     let mut bench = Bench {
         plan,
         out,
@@ -217,7 +217,7 @@ impl Bench<'_> {
             of: plan.runs.len(),
             resumed,
         });
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        crate::io::create_folder(&folder)?;
         let mut record = RunRecord {
             title: title.clone(),
             changes: plan.variants[run.variant].changes.clone(),

@@ -1,9 +1,10 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 25] = [
+pub(crate) const CHAPTERS: [(&str, &str); 26] = [
     ("data", include_str!("data.md")),
     ("columns", include_str!("columns.md")),
+    ("remote", include_str!("remote.md")),
     ("heads", include_str!("heads.md")),
     ("kinds", include_str!("kinds.md")),
     ("backbones", include_str!("backbones.md")),
@@ -33,6 +34,8 @@ pub(crate) const CHAPTERS: [(&str, &str); 25] = [
 pub mod data {}
 #[doc = include_str!("columns.md")]
 pub mod columns {}
+#[doc = include_str!("remote.md")]
+pub mod remote {}
 #[doc = include_str!("heads.md")]
 pub mod heads {}
 #[doc = include_str!("kinds.md")]

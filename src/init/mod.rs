@@ -132,7 +132,7 @@ impl Proposal {
         }
         for (path, text) in &self.files {
             if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-                std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+                crate::io::create_folder(folder)?;
             }
             write_atomically(path, text.as_bytes())?;
         }

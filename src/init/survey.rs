@@ -12,6 +12,7 @@ use crate::data::sample::Split;
 use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::input::PhotoSource;
+use crate::location::{folder_of, is_folder};
 use std::path::{Path, PathBuf};
 
 /// A photo.
@@ -41,7 +42,7 @@ impl Survey {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Data`] if it holds no photos, or nothing about them.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        if path.is_dir() {
+        if is_folder(path) {
             Self::of_folder(path)
         } else {
             Self::of_listing(path)
@@ -131,7 +132,7 @@ impl Survey {
             words,
             columns,
         } = Listing::read(path)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = folder_of(path);
         let rows: Vec<_> = table
             .rows
             .iter()

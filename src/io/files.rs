@@ -14,8 +14,11 @@ pub(crate) struct Files {
 impl Files {
     /// The same for every path that leads to the same file, through `..`, links, hard links and doubled separators. A folder is
     /// followed once, however many files of it are asked for. What is not there is its own spelling, taken apart and put
-    /// together.
+    /// together, and a URL its own.
     pub(crate) fn file(&mut self, path: &Path) -> PathBuf {
+        if crate::location::is_remote(path) {
+            return path.into();
+        }
         let found = std::fs::symlink_metadata(path).ok();
         let is_link = found.as_ref().is_some_and(std::fs::Metadata::is_symlink);
         let file = if is_link {

@@ -26,6 +26,7 @@ pub(crate) fn write_atomically_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<File> {
+    super::check_writable(path)?;
     let failed = |e| Error::io("write", path, e);
     // A link stays one, and what is no file, a device or a pipe, is written into.
     let target = path.canonicalize().ok().filter(|_| path.is_symlink());

@@ -39,11 +39,14 @@ pub(crate) struct OpenFile {
     size: u64,
 }
 
-/// Opens a file.
+/// Opens a file, here or in a store.
 ///
 /// # Errors
 /// As [`read::open`](super::read::open).
 pub(crate) fn open(path: &Path) -> Result<Box<dyn ReadAt>> {
+    if crate::location::is_remote(path) {
+        return super::remote::open(path);
+    }
     let (file, size) = super::read::open(path)?;
     let about = file.metadata().map_err(|e| Error::io("read", path, e))?;
     if !about.is_file() {

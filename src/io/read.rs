@@ -1,6 +1,7 @@
 //! Reading files that users name: a file is needed, its size is bounded, and what is wrong with it is said.
 
 use crate::error::{Error, Result};
+use crate::location::is_remote;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -29,6 +30,9 @@ static GIVEN: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
 /// # Errors
 /// [`Error::Io`]; where nothing is there, it says what is there by a similar name.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    if is_remote(path) {
+        return Err(elsewhere(path));
+    }
     let about = std::fs::metadata(path).map_err(|e| missing(path, e))?;
     check(path, &about)?;
     let mut options = File::options();
@@ -61,11 +65,23 @@ pub(crate) fn open_within(path: &Path, most: u64) -> Result<(File, u64)> {
     }
 }
 
-/// The content of a file of at most `most` bytes; that of a pipe is kept, and given again.
+/// That something lies at a URL which is read from a file only.
+fn elsewhere(path: &Path) -> Error {
+    #[cfg(feature = "remote")]
+    let reason = "such a file is read from this machine only; download it first";
+    #[cfg(not(feature = "remote"))]
+    let reason = crate::io::WITHOUT_REMOTE;
+    Error::io("read", path, io::Error::new(ErrorKind::Unsupported, reason))
+}
+
+/// The content of a file of at most `most` bytes, here or in a store; that of a pipe is kept, and given again.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+    if is_remote(path) {
+        return crate::io::remote::bytes(path, most);
+    }
     if path.is_file() || !is_given(path) {
         return read(path, most);
     }

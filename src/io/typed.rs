@@ -53,12 +53,13 @@ pub(crate) fn write_typed<T>(
     given.ok_or_else(|| Error::io("write", path, std::io::Error::other("no rows were given")))
 }
 
-/// Refuses a file in Parquet, before anything is computed for it, if it cannot be written: because what goes into it has no
-/// columns, or because of how the program was built.
+/// Refuses a file, before anything is computed for it, if it cannot be written: one in a store, and one in Parquet because what
+/// goes into it has no columns, or because of how the program was built.
 ///
 /// # Errors
-/// [`Error::Invalid`].
+/// [`Error::Io`] and [`Error::Invalid`].
 pub(crate) fn check_form(path: &Path, has_columns: bool) -> Result<()> {
+    crate::io::check_writable(path)?;
     let refused = |expected: &str| {
         Err(Error::Invalid {
             what: format!("the output {}", path.display()),

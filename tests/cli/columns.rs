@@ -7,17 +7,24 @@ use hydranet::cli::portraits::{PortraitConfig, write_portraits};
 use std::path::Path;
 
 /// Portraits and their listing in `faces`, and the same as a shard.
-fn packed(dir: &Path) {
+pub(super) fn packed(dir: &Path) {
     let config = PortraitConfig {
         people: 6,
         seed: 3,
         size: (48, 48),
     };
     let faces = dir.join("faces");
-    let listing = std::fs::read_to_string(write_portraits(&faces, &config).unwrap()).unwrap();
+    write_portraits(&faces, &config).unwrap();
+    packed_as(&faces, &dir.join("faces.tar"), "");
+    tiny::model().write(dir.join("model.safetensors")).unwrap();
+}
+
+/// Those portraits as a shard, with something before the names of their persons.
+pub(super) fn packed_as(faces: &Path, shard: &Path, before: &str) {
+    let listing = std::fs::read_to_string(faces.join("portraits.csv")).unwrap();
     let mut lines = listing.lines().map(|l| l.split(',').collect::<Vec<_>>());
     let header = lines.next().unwrap();
-    let mut tar = tar::Builder::new(std::fs::File::create(dir.join("faces.tar")).unwrap());
+    let mut tar = tar::Builder::new(std::fs::File::create(shard).unwrap());
     let mut put = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
@@ -25,7 +32,11 @@ fn packed(dir: &Path) {
     };
     for row in lines {
         let cells = header.iter().zip(&row).skip(1);
-        let known: std::collections::BTreeMap<&str, &str> = cells.map(|(k, v)| (*k, *v)).collect();
+        let cells = cells.map(|(k, v)| match *k {
+            "person" => (*k, format!("{before}{v}")),
+            _ => (*k, v.to_string()),
+        });
+        let known: std::collections::BTreeMap<&str, String> = cells.collect();
         let stem = row[0].rsplit_once('.').unwrap().0;
         put(row[0], &std::fs::read(faces.join(row[0])).unwrap());
         put(
@@ -34,7 +45,6 @@ fn packed(dir: &Path) {
         );
     }
     tar.into_inner().unwrap();
-    tiny::model().write(dir.join("model.safetensors")).unwrap();
 }
 
 #[test]

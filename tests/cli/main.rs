@@ -19,6 +19,7 @@ mod portraits;
 mod reading;
 mod readme;
 mod recipes;
+mod remote;
 mod report;
 mod report_browser;
 mod seen;

@@ -20,6 +20,8 @@ pub mod recorded;
 pub mod runs;
 #[cfg(feature = "cli")]
 pub mod sides;
+#[cfg(feature = "remote")]
+pub mod store_server;
 #[cfg(feature = "cli")]
 pub mod tiny;
 pub mod words;

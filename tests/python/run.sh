@@ -2,7 +2,7 @@
 # Builds the wheel, installs it in a fresh virtual environment and runs its tests:
 # `bash tests/python/run.sh [pytest's arguments]`.
 #
-# The library is not compiled again if the tests or the command were built before with the features `parquet` and `serve`.
+# The library is not compiled again if the tests or the command were built before with the features `parquet`, `remote` and `serve`.
 # HYDRANET_PROFILE=dev takes that profile; HYDRANET_TORCH names a Python that has torch and timm, for the test that loads a
 # model there.
 set -euo pipefail
@@ -23,7 +23,7 @@ trap 'rm -rf "$work"' EXIT
 "$work/venv/bin/pip" install --quiet 'maturin>=1.9.4,<2' numpy pyarrow pytest >"$work/log" 2>&1 ||
     passed_by "maturin, numpy, pyarrow and pytest cannot be fetched by pip"
 
-cargo build --profile "$profile" -p hydranet --features parquet,serve
+cargo build --profile "$profile" -p hydranet --features parquet,remote,serve
 target=$(cargo metadata --no-deps --format-version 1 |
     "$python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 # As the guide says it, but with the maturin that is here.

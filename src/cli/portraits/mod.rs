@@ -69,7 +69,7 @@ struct Row {
 pub fn write_portraits(dir: &Path, config: &PortraitConfig) -> Result<PathBuf> {
     check(config)?;
     let images = dir.join("images");
-    std::fs::create_dir_all(&images).map_err(|e| Error::io("create", &images, e))?;
+    crate::io::create_folder(&images)?;
     let people: Vec<Person> = (0..config.people)
         .map(|i| Person::new(config.seed, i as u64))
         .collect();

@@ -5,6 +5,7 @@ use crate::data::named_photo::NamedPhoto;
 use crate::data::seen::Content;
 use crate::error::Result;
 use crate::input::PhotoFile;
+use crate::location::is_remote;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,8 +61,8 @@ impl Photos {
 
     /// The fingerprint of each photo's content, in order; `None` if stopped.
     ///
-    /// A photo is read only if its size or time of change is not that of the last time. One that is no longer there is taken to
-    /// be what it was.
+    /// A photo is read only if its size or time of change is not that of the last time, and one in a store each time. One that is
+    /// no longer there is taken to be what it was.
     ///
     /// # Errors
     /// As [`PhotoFile::read`], of the first photo that cannot be read.
@@ -121,6 +122,11 @@ impl Photos {
     fn look(&self, photo: &NamedPhoto) -> Result<(Fingerprint, Option<(String, ReadPhoto)>)> {
         if let Some(content) = photo.content()? {
             return Ok((Fingerprint(content), None));
+        }
+        // A store is not asked whether it has changed: the answer would be no surer than the content, and a request too.
+        if is_remote(photo.path()) {
+            let file = PhotoFile::read(photo.path())?;
+            return Ok((Fingerprint::of(file.bytes()), None));
         }
         let (key, read) = self.look_at_file(photo.path())?;
         Ok((read.sha256, key.map(|key| (key, read))))

@@ -2,8 +2,10 @@
 
 use crate::data::dataset::{Dataset, Sample};
 use crate::data::named_photo::NamedPhoto;
-use crate::input::PhotoSource;
+use crate::input::{PhotoFile, PhotoSource};
+use crate::location::is_remote;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -62,6 +64,10 @@ pub(crate) fn content(sample: &Sample) -> Option<Content> {
         return Some(content);
     }
     let path = sample.path();
+    if is_remote(path) {
+        let file = PhotoFile::read(path).ok()?;
+        return Some(Sha256::digest(file.bytes()).into());
+    }
     let (file, _) = crate::io::read::open_within(path, crate::input::MAX_BYTES).ok()?;
     // A file that says it is empty may go on without end.
     let mut file = file.take(crate::input::MAX_BYTES);

@@ -10,6 +10,8 @@ use super::stored::StoredPhoto;
 use crate::error::{Error, Result};
 use crate::input::spec::InputSpec;
 use crate::io::read;
+use crate::io::remote::Fetch;
+use crate::location::is_remote;
 use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Deref;
@@ -34,17 +36,30 @@ pub(crate) struct HeldPhoto {
 }
 
 impl<'a> PhotoFile<'a> {
-    /// Waits for room for the file, and reads it.
+    /// Waits for room for the file, here or in a store, and reads it.
     ///
     /// # Errors
     /// [`Error::Io`] if it is no file or cannot be read, [`Error::Image`] if it is larger than [`MAX_BYTES`].
     pub(crate) fn read(path: &'a Path) -> Result<Self> {
-        let (file, size) = read::open(path)?;
-        if size > MAX_BYTES {
+        let within = |size: u64| {
+            if size <= MAX_BYTES {
+                return Ok(Room::take(size));
+            }
             let found = format!("{size} bytes; at most {MAX_BYTES} are allowed");
-            return Err(refused(path, found));
+            Err(refused(path, found))
+        };
+        if is_remote(path) {
+            let fetch = Fetch::begin(path)?;
+            let room = within(fetch.size())?;
+            return Ok(Self {
+                path,
+                stored: None,
+                bytes: Cow::Owned(fetch.read()?),
+                room,
+            });
         }
-        let room = Room::take(size);
+        let (file, size) = read::open(path)?;
+        let room = within(size)?;
         let mut bytes = Vec::with_capacity(size as usize);
         file.take(size)
             .read_to_end(&mut bytes)

@@ -1,6 +1,7 @@
 //! The photos below a folder, and what is passed over.
 
 use crate::error::{Error, Result};
+use crate::location::{is_remote, without_query};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,11 @@ impl PassedOver {
     /// Whether nothing was passed over.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn other(&mut self, path: &Path) {
+        let end = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        *self.others.entry(end.unwrap_or_default()).or_default() += 1;
     }
 }
 
@@ -88,12 +94,15 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// The photos below `folder`, by the ends of their names, sorted, and what was passed over: hidden files and folders,
+/// The photos below `folder`, here or in a store (see the feature `remote`), by the ends of their names, sorted, and what was passed over: hidden files and folders,
 /// linked folders, other files.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed.
 pub fn find_images(folder: impl AsRef<Path>) -> Result<FoundImages> {
+    if is_remote(folder.as_ref()) {
+        return find_remote(folder.as_ref());
+    }
     let mut found = FoundImages::default();
     let passed = &mut found.passed_over;
     let mut folders = vec![folder.as_ref().to_path_buf()];
@@ -119,8 +128,7 @@ pub fn find_images(folder: impl AsRef<Path>) -> Result<FoundImages> {
                 // One that cannot be opened is an error of that photo, not a photo less.
                 found.images.push(path);
             } else if target.is_some_and(|t| t.is_file()) {
-                let end = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-                *passed.others.entry(end.unwrap_or_default()).or_default() += 1;
+                passed.other(&path);
             } else {
                 passed.special.push(path);
             }
@@ -132,10 +140,28 @@ pub fn find_images(folder: impl AsRef<Path>) -> Result<FoundImages> {
     Ok(found)
 }
 
+/// The same of a store, which has no links.
+fn find_remote(folder: &Path) -> Result<FoundImages> {
+    let mut found = FoundImages::default();
+    for path in crate::io::remote::list(folder)? {
+        let below = path.strip_prefix(folder).unwrap_or(&path);
+        let mut parts = below.components();
+        if parts.any(|part| part.as_os_str().to_string_lossy().starts_with('.')) {
+            found.passed_over.hidden += 1;
+        } else if is_image_name(&path) {
+            found.images.push(path);
+        } else {
+            found.passed_over.other(&path);
+        }
+    }
+    Ok(found)
+}
+
 /// Whether a file's name ends as that of a JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), PNG, WebP, TIFF (`.tif`, `.tiff`), BMP or
 /// GIF, in either case.
 pub fn is_image_name(path: &Path) -> bool {
-    let end = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    let end = without_query(path).extension();
+    let end = end.and_then(|e| e.to_str()).unwrap_or("");
     const ENDS: [&str; 10] = [
         "jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif",
     ];

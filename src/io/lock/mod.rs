@@ -65,6 +65,7 @@ impl FolderLock {
         folder: &Path,
         lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
     ) -> Result<Self> {
+        crate::io::check_writable(folder)?;
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         let file = open(&folder.join(NAME))?;
         match lock(&file) {

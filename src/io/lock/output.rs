@@ -31,6 +31,7 @@ impl OutputLock {
     /// # Errors
     /// [`Error::Invalid`] if another process holds it, [`Error::Io`] if its folder cannot be written.
     pub(crate) fn take(path: &Path) -> Result<Self> {
+        crate::io::check_writable(path)?;
         let beside = folder_of(path);
         let is_device = path.exists() && !path.is_file() && !path.is_dir();
         let Some(name) = path.file_name().filter(|_| beside.is_dir() && !is_device) else {

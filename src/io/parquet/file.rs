@@ -45,7 +45,7 @@ impl ParquetFile {
             Wrong::Not(message) => fail(message),
         })?;
         let size = file.size();
-        let reader = guarded(|| SerializedFileReader::new(Chunks(file)));
+        let reader = guarded(|| SerializedFileReader::new(Chunks::new(file)));
         let reader = reader.map_err(|e| match e {
             ParquetError::External(e) => Error::io("read", path, std::io::Error::other(e)),
             e => fail(format!("its description at the end is damaged: {e}")),
@@ -93,13 +93,15 @@ impl ParquetFile {
             .sum()
     }
 
-    /// An error about a row, counted from 1 in the whole file; what stands in one is damaged.
-    pub(super) fn damaged(
-        &self,
-        group: usize,
-        column: usize,
-        error: impl std::fmt::Display,
-    ) -> Error {
+    /// An error about a row group, whose rows are counted from 1 in the whole file: what stands in it is damaged, or cannot be
+    /// read.
+    pub(super) fn damaged(&self, group: usize, column: usize, error: impl Into<Failed>) -> Error {
+        let error = match error.into() {
+            Failed::Damaged(error) => error,
+            Failed::Unread(error) => {
+                return Error::io("read", &self.path, std::io::Error::other(error));
+            }
+        };
         let first = self.groups().take(group).fold(0, u64::saturating_add);
         let rows = self.groups().nth(group).unwrap_or(0);
         Error::Data {
@@ -150,7 +152,7 @@ impl ParquetFile {
                         rows.0,
                         end.unwrap_or(i64::MAX)
                     );
-                    return Err(self.damaged(i, place, message));
+                    return Err(self.damaged(i, place, message.as_str()));
                 }
                 if !is_read(chunk.compression()) {
                     return Err(Error::Data {
@@ -166,6 +168,32 @@ impl ParquetFile {
             }
         }
         Ok(())
+    }
+}
+
+/// Why something in a file cannot be had.
+#[derive(Clone, Debug)]
+pub(super) enum Failed {
+    /// What stands there makes no sense.
+    Damaged(String),
+    /// It did not come; it may the next time.
+    Unread(String),
+}
+
+impl From<ParquetError> for Failed {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(cause) if cause.is::<std::io::Error>() => {
+                Self::Unread(cause.to_string())
+            }
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<&str> for Failed {
+    fn from(found: &str) -> Self {
+        Self::Damaged(found.into())
     }
 }
 

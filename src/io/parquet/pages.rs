@@ -1,7 +1,7 @@
 //! Bytes out of one column, a row at a time and in any order: of what was read last some pages are kept, so that neighbours cost
 //! no second look.
 
-use super::file::ParquetFile;
+use super::file::{Failed, ParquetFile};
 use super::guard::guarded;
 use crate::error::{Error, Result};
 use parquet::column::page::PageReader;
@@ -18,7 +18,7 @@ const KEPT: usize = 64 << 20;
 const MOST: usize = 32;
 
 /// The bytes of a page's rows, or why there are none.
-type Page = std::result::Result<Vec<Option<ByteArray>>, String>;
+type Page = std::result::Result<Vec<Option<ByteArray>>, Failed>;
 
 /// A page by its row group and the row it begins with there.
 type Key = (usize, u64);
@@ -30,7 +30,7 @@ pub(crate) struct Pages {
     /// The first row of each row group, and the number of all.
     starts: Vec<u64>,
     /// The first row of each page of a row group, once it was asked for.
-    pages: Vec<OnceLock<std::result::Result<Vec<u64>, String>>>,
+    pages: Vec<OnceLock<std::result::Result<Vec<u64>, Failed>>>,
     kept: Mutex<VecDeque<(Key, Arc<OnceLock<Page>>)>>,
 }
 
@@ -65,19 +65,32 @@ impl Pages {
                 message: "there is no such row".into(),
             });
         };
-        let fail = |e: &String| self.file.damaged(group, self.column, e);
-        let starts =
-            starts.get_or_init(|| guarded(|| self.page_starts(group)).map_err(|e| e.to_string()));
+        let fail = |e: &Failed| self.file.damaged(group, self.column, e.clone());
+        let starts = match starts.get() {
+            Some(known) => known,
+            None => {
+                let found = guarded(|| self.page_starts(group)).map_err(Failed::from);
+                // What did not come is asked for again the next time.
+                if let Err(unread @ Failed::Unread(_)) = &found {
+                    return Err(fail(unread));
+                }
+                starts.get_or_init(|| found)
+            }
+        };
         let starts = starts.as_ref().map_err(fail)?;
         let in_group = place - self.starts[group];
         let page = starts.partition_point(|start| *start <= in_group) - 1;
         let end = starts.get(page + 1).copied();
         let end = end.unwrap_or(self.starts[group + 1] - self.starts[group]);
         let first = starts[page];
-        let held = self.place((group, first));
-        let held = held.get_or_init(|| {
-            guarded(|| self.decode(group, first, end - first)).map_err(|e| e.to_string())
+        let place = self.place((group, first));
+        let held = place.get_or_init(|| {
+            guarded(|| self.decode(group, first, end - first)).map_err(Failed::from)
         });
+        if let Err(Failed::Unread(_)) = held {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|(key, _)| *key != (group, first));
+        }
         let cells = held.as_ref().map_err(fail)?;
         let cell = cells.get((in_group - first) as usize).cloned().flatten();
         self.forget();

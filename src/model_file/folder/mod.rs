@@ -60,7 +60,7 @@ pub fn write_timm(file: &ModelFile, folder: impl AsRef<Path>) -> Result<()> {
 }
 
 fn write_backbone(file: &ModelFile, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    crate::io::create_folder(folder)?;
     let backbone = |(name, t): (&String, &candle_core::Tensor)| {
         Some((name.strip_prefix("backbone.")?.to_string(), t.clone()))
     };

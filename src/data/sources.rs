@@ -83,9 +83,10 @@ fn range(inner: &str) -> Option<(u64, u64, usize)> {
         text.parse::<u64>().ok().filter(|_| is_number)
     };
     let is_padded = |text: &str| text.len() > 1 && text.starts_with('0');
-    let width = match is_padded(first) || is_padded(last) {
-        true => first.len().max(last.len()),
-        false => 0,
+    let width = if is_padded(first) || is_padded(last) {
+        first.len().max(last.len())
+    } else {
+        0
     };
     Some((number(first)?, number(last)?, width))
 }
@@ -99,9 +100,10 @@ fn words(inner: &str) -> Option<Vec<String>> {
         return None;
     }
     let word = |n: u64| format!("{n:0width$}");
-    Some(match first <= last {
-        true => (first..=last).map(word).collect(),
-        false => (last..=first).rev().map(word).collect(),
+    Some(if first <= last {
+        (first..=last).map(word).collect()
+    } else {
+        (last..=first).rev().map(word).collect()
     })
 }
 
@@ -111,19 +113,17 @@ fn shards(path: &Path) -> Result<Option<Vec<PathBuf>>> {
     if !is_remote && (!path.is_dir() || person_folder::find_listing(path).is_some()) {
         return Ok(None);
     }
-    let files = match is_remote {
-        true => remote::list(path)?,
-        false => entries(path)?,
+    let files = if is_remote {
+        remote::list(path)?
+    } else {
+        entries(path)?
     };
     let is_here = |file: &PathBuf| {
         let below = file.strip_prefix(path).unwrap_or(file);
         let is_hidden = below.to_string_lossy().starts_with(['.', '_']);
         below.components().count() == 1 && !is_hidden && is_held(file)
     };
-    let any_photo = match is_remote {
-        true => files.iter().any(|file| crate::input::is_image_name(file)),
-        false => false,
-    };
+    let any_photo = is_remote && files.iter().any(|file| crate::input::is_image_name(file));
     let mut shards: Vec<PathBuf> = files.into_iter().filter(is_here).collect();
     // Other folders of this machine are gone through once only.
     if shards.is_empty() || any_photo || !is_remote && !find_images(path)?.images.is_empty() {

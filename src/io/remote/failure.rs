@@ -101,9 +101,10 @@ impl Failure {
             RETRIES + 1
         );
         if let Some(answer) = status(error) {
-            let message = match answer.starts_with('5') || answer.starts_with("429") {
-                true => format!("the server fails ({answer}), {later}"),
-                false => format!("the server refuses it ({answer})"),
+            let message = if answer.starts_with('5') || answer.starts_with("429") {
+                format!("the server fails ({answer}), {later}")
+            } else {
+                format!("the server refuses it ({answer})")
             };
             return Self::new(ErrorKind::Other, message);
         }

@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 25] = [
+pub(crate) const CHAPTERS: [(&str, &str); 26] = [
     ("data", include_str!("data.md")),
     ("columns", include_str!("columns.md")),
     ("heads", include_str!("heads.md")),
@@ -21,6 +21,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 25] = [
     ("shards", include_str!("shards.md")),
     ("serving", include_str!("serving.md")),
     ("python", include_str!("python.md")),
+    ("engines", include_str!("engines.md")),
     ("library", include_str!("library.md")),
     ("export", include_str!("export.md")),
     ("file_format", include_str!("file_format.md")),
@@ -67,6 +68,8 @@ pub mod shards {}
 pub mod serving {}
 #[doc = include_str!("python.md")]
 pub mod python {}
+#[doc = include_str!("engines.md")]
+pub mod engines {}
 #[doc = include_str!("library.md")]
 pub mod library {}
 #[doc = include_str!("export.md")]

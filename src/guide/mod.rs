@@ -22,6 +22,7 @@ pub(crate) const CHAPTERS: [(&str, &str); 26] = [
     ("shards", include_str!("shards.md")),
     ("serving", include_str!("serving.md")),
     ("python", include_str!("python.md")),
+    ("engines", include_str!("engines.md")),
     ("library", include_str!("library.md")),
     ("export", include_str!("export.md")),
     ("file_format", include_str!("file_format.md")),
@@ -70,6 +71,8 @@ pub mod shards {}
 pub mod serving {}
 #[doc = include_str!("python.md")]
 pub mod python {}
+#[doc = include_str!("engines.md")]
+pub mod engines {}
 #[doc = include_str!("library.md")]
 pub mod library {}
 #[doc = include_str!("export.md")]

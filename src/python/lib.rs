@@ -21,7 +21,7 @@ mod native {
     #[pymodule_export]
     use crate::predictor::{NativePredictor, read_tensors};
 
-    /// Sets the number of threads that compute. Only before anything was computed.
+    /// Sets the number of threads that compute. Only before anything was computed, or to what it is.
     #[pyfunction]
     fn set_threads(py: Python, threads: usize) -> PyResult<()> {
         if !(1..=1024).contains(&threads) {
@@ -31,10 +31,12 @@ mod native {
         // Threads do not come along into a forked process.
         error::check_process(py)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build_global().map_err(|_| {
+        // Engines for data run the function of a task, which sets it, in one process again and again.
+        if pool.build_global().is_err() && rayon::current_num_threads() != threads {
             let words = "the number of threads is set once, before anything was computed";
-            error::invalid(py, words)
-        })
+            return Err(error::invalid(py, words));
+        }
+        Ok(())
     }
 
     #[pymodule_init]

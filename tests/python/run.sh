@@ -4,7 +4,7 @@
 #
 # The library is not compiled again if the tests or the command were built before with the features `parquet`, `remote` and `serve`.
 # HYDRANET_PROFILE=dev takes that profile; HYDRANET_TORCH names a Python that has torch and timm, for the test that loads a
-# model there.
+# model there; HYDRANET_ENGINES=1 fetches Ray Data and PySpark too, 800 MB, for the guide's examples with them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 profile=${HYDRANET_PROFILE:-release}
@@ -20,7 +20,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/venv" >"$work/log" 2>&1 || passed_by "python3 has no venv with pip"
 # PyPI is asked before anything is built: where it cannot be reached, that is no fault of ours.
-"$work/venv/bin/pip" install --quiet 'maturin>=1.9.4,<2' numpy pyarrow pytest >"$work/log" 2>&1 ||
+packages=('maturin>=1.9.4,<2' numpy pyarrow pytest)
+[ -z "${HYDRANET_ENGINES:-}" ] || packages+=('ray[data]' 'pyspark>=4,<5' 'pandas<3')
+"$work/venv/bin/pip" install --quiet "${packages[@]}" >"$work/log" 2>&1 ||
     passed_by "maturin, numpy, pyarrow and pytest cannot be fetched by pip"
 
 cargo build --profile "$profile" -p hydranet --features parquet,remote,serve
@@ -34,4 +36,4 @@ PATH="$work/venv/bin:$PATH" MATURIN_PEP517_ARGS="--profile $profile" \
 folder=$profile
 [ "$profile" != dev ] || folder=debug
 PYTHONDONTWRITEBYTECODE=1 HYDRANET_COMMAND="$target/$folder/hydranet" HYDRANET_WHEEL=$(echo "$work"/wheel/hydranet-*.whl) \
-    "$work/venv/bin/python" -m pytest -q -p no:cacheprovider --rootdir tests/python --basetemp "$work/tests" tests/python "$@"
+    "$work/venv/bin/python" -m pytest -q -rs -p no:cacheprovider --rootdir tests/python --basetemp "$work/tests" tests/python "$@"

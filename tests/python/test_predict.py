@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -175,6 +176,23 @@ def test_ctrl_c_ends_a_prediction(place, predictor):
         # More than half a second takes, and not without end.
         predictor.predict(itertools.repeat(place.photos[0], 200_000))
     assert predictor.predict(place.photos[0]).label
+
+
+def test_the_same_number_of_threads_may_be_set_again(place):
+    # As an engine for data does, whose tasks follow one another in a process.
+    lines = """
+import sys, hydranet
+for _ in range(2):
+    hydranet.set_threads(3)
+    hydranet.Predictor(sys.argv[1]).predict(sys.argv[2])
+try:
+    hydranet.set_threads(2)
+except hydranet.InvalidError as error:
+    print(error)
+"""
+    args = [sys.executable, "-c", lines, place.model, place.photos[0]]
+    out = subprocess.run(list(map(str, args)), capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (0, "") and "set once" in out.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -3,7 +3,7 @@
 use super::config::{Config, TrainConfig};
 use super::optim::variables::is_buffer;
 use crate::error::{Error, Result};
-use crate::layers::BatchNormMode::{Sync, Train};
+use crate::layers::BatchNormMode;
 
 /// A recipe.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl Fit {
         let has_any = |shapes: crate::tensors::Shapes| shapes.keys().any(|name| is_buffer(name));
         Self {
             photos,
-            batch_norm: matches!(mode, Train | Sync) && backbone.shapes(3).is_ok_and(has_any),
+            batch_norm: matches!(mode, BatchNormMode::Train | BatchNormMode::Sync)
+                && backbone.shapes(3).is_ok_and(has_any),
         }
     }
 }

@@ -20,7 +20,7 @@ mod vit;
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
-use crate::tape::internal::Attended;
+use crate::tape::internal::{Attended, Watch};
 use crate::tape::{Map, Tape};
 use adapter::Entry;
 pub(crate) use branch::Branch;
@@ -30,6 +30,7 @@ use candle_nn::VarBuilder;
 use hydranet_kernels::tasks::in_pool;
 pub(crate) use maps::{Reading, ShownMap};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A network from normalised images to features. Its methods speak candle's `Result`, as its operators and layers do, so that `?`
 /// needs no conversion in their bodies; a model gives such an error on as [`Error::Candle`].
@@ -53,6 +54,10 @@ pub trait Backbone: Send + Sync {
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer. Of no effect on a
     /// backbone without such statistics.
     fn set_momentum(&mut self, _momentum: Option<f64>) {}
+
+    /// From now on, passes are seen while they run. Of no effect on a backbone that is not made of a tape's steps.
+    #[doc(hidden)]
+    fn set_watch(&mut self, _watch: Option<Arc<dyn Watch>>) {}
 
     /// Its steps on a tape that is given, for prediction.
     ///
@@ -166,6 +171,7 @@ struct OnTape {
     branches: Vec<OwnStages>,
     activations: SavedActivations,
     momentum: Option<f64>,
+    watch: Option<Arc<dyn Watch>>,
     /// [`Tape::new`], or [`Tape::composed`].
     tape: NewTape,
 }
@@ -176,12 +182,15 @@ impl Backbone for OnTape {
     }
 
     fn features(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        in_pool(|| {
+        let run = || {
             let (mut tape, x) = (self.tape)(images)?;
             if self.activations == SavedActivations::Bf16 {
                 tape.round_kept_values();
             }
             tape.momentum = self.momentum;
+            if let Some(watch) = &self.watch {
+                tape.set_watch(watch)?;
+            }
             let on = (&mut tape, &x);
             let x = maps::run(
                 self.network.as_ref(),
@@ -194,7 +203,12 @@ impl Backbone for OnTape {
                 },
             )?;
             tape.finish(&x)?.flatten_from(1)
-        })
+        };
+        match &self.watch {
+            // A pass that waits for other parts of its batch keeps no thread of the pool from them.
+            Some(watch) if watch.shares_statistics() => run(),
+            _ => in_pool(run),
+        }
     }
 
     fn features_from(
@@ -243,6 +257,10 @@ impl Backbone for OnTape {
 
     fn set_momentum(&mut self, momentum: Option<f64>) {
         self.momentum = momentum;
+    }
+
+    fn set_watch(&mut self, watch: Option<Arc<dyn Watch>>) {
+        self.watch = watch;
     }
 
     fn feature_maps(&self, images: &Tensor, mode: Mode) -> candle_core::Result<Vec<Tensor>> {
@@ -526,6 +544,7 @@ impl Architecture {
                     .collect::<candle_core::Result<_>>()?,
                 activations: SavedActivations::default(),
                 momentum: None,
+                watch: None,
                 tape,
             })),
             Known::Plugged(entry) => entry.build(vb),

@@ -1,7 +1,7 @@
 //! Mean and spread of values that are seen piece by piece.
 
 /// Mean and sum of squared deviations of some values, and their count: what can be joined exactly.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
     pub count: f64,
     pub mean: f64,

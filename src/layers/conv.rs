@@ -2,7 +2,8 @@
 
 use super::{BatchNormMode, Mode};
 use crate::tape::{
-    Activation, Conv2dParams, ConvStep, ConvWeight, Map, Norm, Statistics, Tape, Weight,
+    Activation, BatchMoments, Conv2dParams, ConvStep, ConvWeight, Map, Norm, Statistics, Tape,
+    Weight,
 };
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
@@ -273,7 +274,7 @@ impl ConvNormAct {
         let train = match mode {
             Mode::Eval => false,
             Mode::Train { batch_norm, .. } => match batch_norm {
-                BatchNormMode::Train => true,
+                BatchNormMode::Train | BatchNormMode::Sync => true,
                 BatchNormMode::Frozen => false,
                 BatchNormMode::FrozenStages(n) => tape.stage() >= n,
             },
@@ -347,7 +348,8 @@ impl ConvNormAct {
             activation,
         } = self.step(tape, x.size(), mode);
         let (y, moments) = tape.conv_norm(x, weight, params, &norm, activation)?;
-        if self.of_batch(tape, mode) {
+        // Of parts that share their statistics one moves the running ones.
+        if self.of_batch(tape, mode) && moments != BatchMoments::default() {
             let momentum = tape.momentum.unwrap_or(self.config.momentum);
             if moments.count < 2.0 {
                 bail!(

@@ -25,9 +25,11 @@ pub use squeeze::{SqueezeConfig, SqueezeExcite};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BatchNormMode {
-    /// Those of the batch, and the running ones move.
+    /// Those of the batch, and the running ones move; of a batch that is computed in parts, those of each part.
     #[default]
     Train,
+    /// Those of the whole batch, in whatever parts it is computed, and the running ones move: "synchronised batch normalisation".
+    Sync,
     /// The running ones, which stay.
     Frozen,
     /// The running ones in the first stages, those of the batch in the others.

@@ -19,10 +19,12 @@ use crate::backbone::{Architecture, Backbone, Branch, SavedActivations};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::layers::Mode;
+use crate::tape::internal::Watch;
 use crate::tensors::Tensors;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use std::fmt;
+use std::sync::Arc;
 
 /// Photos whose whole maps heads pool at once.
 const ROWS: usize = 256;
@@ -280,6 +282,11 @@ impl MultiTaskModel {
     /// From now on, running statistics move towards a batch's by this share; `None`: by that of each layer.
     pub(crate) fn set_momentum(&mut self, momentum: Option<f64>) {
         self.backbone.set_momentum(momentum);
+    }
+
+    /// From now on, passes of the backbone are seen while they run.
+    pub(crate) fn set_watch(&mut self, watch: Option<Arc<dyn Watch>>) {
+        self.backbone.set_watch(watch);
     }
 
     /// The same model over what `change` makes of its backbone.

@@ -2,11 +2,13 @@
 
 use crate::step::Output;
 use crate::values::Value;
+use crate::watch::Watch;
 use candle_core::{Result, Tensor, bail};
 use hydranet_kernels::buffer::Buffer;
 use hydranet_kernels::columns::{Transform, add};
 use hydranet_kernels::conv::Input;
 use hydranet_kernels::rounded::Rounded;
+use hydranet_kernels::tasks::in_pool;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -105,6 +107,8 @@ pub(crate) struct Gradient<T: Value> {
 pub(crate) struct Back<'a, T: Value> {
     pub slots: &'a [Slot<T>],
     pub params: &'a [Param],
+    /// What [`Node::sums`] gave, over all parts of the batch, where parts share it.
+    pub whole: Option<Vec<(f64, f64)>>,
     state: &'a mut State<T>,
 }
 
@@ -113,8 +117,8 @@ struct State<T: Value> {
     gradients: Vec<Option<Gradient<T>>>,
     /// Readers of each map that have not handed their gradient back yet.
     pending: Vec<usize>,
-    /// Gradients of the parameters.
-    found: Vec<Option<Vec<T>>>,
+    /// Gradients of parameters that the node whose turn it is has found.
+    found: Vec<(usize, Vec<T>)>,
 }
 
 /// A parameter: its tensor, and whether its gradient is wanted.
@@ -128,6 +132,11 @@ pub(crate) trait Node<T: Value>: Send + Sync {
     /// The maps whose values it reads.
     fn reads(&self) -> Vec<(usize, Need)> {
         Vec::new()
+    }
+
+    /// What has to be summed over all parts of a batch before its way back, where parts share the statistics it divides by.
+    fn sums(&self, _gradient: &Gradient<T>, _slots: &[Slot<T>]) -> Result<Option<Vec<(f64, f64)>>> {
+        Ok(None)
     }
 
     /// From the whole gradient of its result to those of its arguments.
@@ -182,13 +191,13 @@ impl<T: Value> Back<'_, T> {
 
     /// Keeps a parameter's gradient.
     pub(crate) fn param(&mut self, param: usize, gradient: Vec<T>) {
-        self.state.found[param] = Some(gradient);
+        self.state.found.push((param, gradient));
     }
 }
 
 /// What a backward pass finds: the gradient of the input, and of each parameter; those of untracked ones, and of those the result
 /// does not depend on, may be missing.
-pub(crate) type Found<T> = (Option<Gradient<T>>, Vec<Option<Vec<T>>>);
+pub(crate) type Found<T> = (Option<Gradient<T>>, Vec<Option<Tensor>>);
 
 /// Maps, nodes and parameters of one forward pass.
 pub(crate) struct Engine<T: Value> {
@@ -198,6 +207,8 @@ pub(crate) struct Engine<T: Value> {
     pub params: Vec<Param>,
     /// Whether values kept for backward are rounded.
     pub rounds: bool,
+    /// Who sees the pass, if anybody does.
+    pub watch: Option<Arc<dyn Watch>>,
 }
 
 impl<T: Value> Engine<T> {
@@ -205,10 +216,16 @@ impl<T: Value> Engine<T> {
         Self {
             images: images.clone(),
             rounds: false,
+            watch: None,
             slots: Vec::new(),
             entries: Vec::new(),
             params: Vec::new(),
         }
+    }
+
+    /// Who shares the statistics of batch normalisations with this pass: then it waits for others, and does so outside the pool.
+    pub(crate) fn shared(&self) -> Option<&Arc<dyn Watch>> {
+        self.watch.as_ref().filter(|w| w.shares_statistics())
     }
 
     /// The parameters whose gradients are wanted, by place.
@@ -285,8 +302,10 @@ impl<T: Value> Engine<T> {
         let mut state = State {
             gradients: self.slots.iter().map(|_| None).collect(),
             pending: self.slots.iter().map(|s| s.readers).collect(),
-            found: self.params.iter().map(|_| None).collect(),
+            found: Vec::new(),
         };
+        let mut found = vec![None; self.params.len()];
+        let shared = self.shared().cloned();
         state.gradients[result] = Some(Gradient {
             values: Arc::new(gradient),
             sums: None,
@@ -294,7 +313,7 @@ impl<T: Value> Engine<T> {
         for entry in self.entries.iter().rev() {
             // All its readers have had their turn. Without a gradient nothing after it reaches the result, and nothing before it
             // gets one from here.
-            let Some(gradient) = state.gradients[entry.result].take() else {
+            let Some(mut gradient) = state.gradients[entry.result].take() else {
                 for argument in &entry.arguments {
                     state.pending[*argument] -= 1;
                 }
@@ -306,18 +325,36 @@ impl<T: Value> Engine<T> {
                     slot.values = Some(Arc::new(rounded.values()));
                 }
             }
+            let mut whole = None;
+            if let Some(watch) = &shared
+                && let Some(own) = in_pool(|| entry.node.sums(&gradient, &self.slots))?
+            {
+                whole = Some(watch.sums(own.clone())?);
+                gradient.sums = Some(own);
+            }
             let mut back = Back {
                 slots: &self.slots,
                 params: &self.params,
+                whole,
                 state: &mut state,
             };
-            entry.node.backward(gradient, &mut back)?;
+            in_pool(|| entry.node.backward(gradient, &mut back))?;
+            for (place, values) in state.found.drain(..) {
+                let Param { tensor, tracked } = &self.params[place];
+                if *tracked {
+                    let gradient = T::tensor(values, tensor.dims())?;
+                    if let Some(watch) = &self.watch {
+                        watch.found(tensor, &gradient);
+                    }
+                    found[place] = Some(gradient);
+                }
+            }
             // Whoever reads it came later on the tape and has had its turn.
             let done = &mut self.slots[entry.result];
             if done.rounded.is_some() {
                 done.values = None;
             }
         }
-        Ok((state.gradients[0].take(), state.found))
+        Ok((state.gradients[0].take(), found))
     }
 }

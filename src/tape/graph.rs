@@ -44,7 +44,9 @@ pub(crate) fn linked<T: Value>(engine: Engine<T>, result: usize) -> Result<Tenso
         },
         backward: move |images: &Tensor, gradient: &Tensor| {
             let run = || backward(&mut lock(&engine), result, images, gradient);
-            let (dx, found) = in_pool(run)?;
+            // A pass that waits for other parts of its batch keeps no thread of the pool from them.
+            let waits = lock(&engine).shared().is_some();
+            let (dx, found) = if waits { run() } else { in_pool(run) }?;
             *lock(&gradients) = found;
             Ok(dx)
         },
@@ -148,16 +150,5 @@ fn backward<T: Value>(
         (true, None) => Some(images.zeros_like()?),
         (false, _) => None,
     };
-    let found = engine
-        .params
-        .iter()
-        .zip(found)
-        .map(|(p, values)| {
-            values
-                .filter(|_| p.tracked)
-                .map(|v| T::tensor(v, p.tensor.dims()))
-                .transpose()
-        })
-        .collect::<Result<_>>()?;
     Ok((dx, found))
 }

@@ -24,6 +24,7 @@ mod start;
 mod step;
 mod tape;
 mod values;
+mod watch;
 mod weight;
 
 pub use hydranet_kernels::activation::Activation;
@@ -45,5 +46,6 @@ pub mod internal {
     pub use crate::step::{NormStep, Record, Step};
     pub use crate::tape::Attended;
     pub use crate::values::with_values;
+    pub use crate::watch::Watch;
     pub use hydranet_kernels::window_layout::WindowLayout;
 }

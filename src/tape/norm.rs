@@ -16,7 +16,8 @@ pub enum Statistics {
     },
 }
 
-/// Mean and variance of each channel over a batch, and the number of values they are of.
+/// Mean and variance of each channel over a batch, and the number of values they are of; empty where running statistics are not to
+/// be moved by them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchMoments {
     /// Mean of each channel.

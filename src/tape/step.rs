@@ -6,6 +6,7 @@
 use crate::epilogue::FusedConv;
 use crate::norm::BatchMoments;
 use crate::values::fits;
+use crate::watch::Watch;
 use candle_core::{Result, Tensor, bail};
 use hydranet_kernels::activation::Activation;
 use hydranet_kernels::pool::{AvgPool2dParams, Windows};
@@ -281,6 +282,16 @@ pub(crate) trait Interpreter: Send {
 
     /// See [`Tape::round_kept_values`](crate::Tape::round_kept_values).
     fn round_kept_values(&mut self) {}
+
+    /// See [`Tape::set_watch`](crate::Tape::set_watch).
+    fn set_watch(&mut self, watch: &Arc<dyn Watch>) -> Result<()> {
+        if watch.shares_statistics() {
+            bail!(
+                "statistics of batch normalisation are shared by passes on the CPU's kernels alone"
+            )
+        }
+        Ok(())
+    }
 
     /// A map's values `(batch, channels, H, W)` without history.
     fn tensor(&self, place: usize) -> Result<Tensor>;

@@ -4,6 +4,7 @@ use crate::epilogue::{Epilogue, FusedConv};
 use crate::norm::{BatchMoments, Norm};
 use crate::step::{Interpreter, NormStep, Output, Record, Step};
 use crate::values::fits;
+use crate::watch::Watch;
 use crate::weight::ConvWeight;
 use candle_core::{Result, Tensor, Var, bail};
 use hydranet_kernels::activation::Activation;
@@ -147,6 +148,15 @@ impl Tape {
     /// attention; gradients are off by about as much as the rounding, 2⁻⁹. Of no effect where candle's graph keeps the values.
     pub fn round_kept_values(&mut self) {
         self.interpreter.round_kept_values();
+    }
+
+    /// Lets the pass be seen while it runs.
+    ///
+    /// # Errors
+    /// If statistics are to be shared and it does not run on the CPU's kernels.
+    #[doc(hidden)]
+    pub fn set_watch(&mut self, watch: &Arc<dyn Watch>) -> Result<()> {
+        self.interpreter.set_watch(watch)
     }
 
     /// From now on keeps what each attention of all positions to each other was.

@@ -5,6 +5,7 @@ use crate::backbone::SavedActivations;
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::input::InputSpec;
+use crate::layers::BatchNormMode;
 use crate::model::MultiTaskModel;
 use crate::tape::Tape;
 use hydranet_tape::internal::Step;
@@ -13,10 +14,11 @@ use hydranet_tape::internal::Step;
 const USUAL: u64 = 64 << 30;
 
 /// Refuses steps of at most `batch` photos that this machine's memory does not hold. Of a network that is not made of a tape's
-/// steps only the photos are known. Where features are kept, it is those of all `photos`, in training and in validation.
+/// steps only the photos are known. Where features are kept, it is those of all `photos`, in training and in validation. Parts that
+/// share the statistics of batch norm are computed side by side: all those of one of `processes`.
 pub(super) fn check(
     config: &TrainConfig,
-    batch: usize,
+    (batch, processes): (usize, usize),
     input: &InputSpec,
     model: &MultiTaskModel,
     photos: [usize; 2],
@@ -30,7 +32,11 @@ pub(super) fn check(
     let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
     let bytes = bytes.saturating_mul(passes);
     let most = of_machine().unwrap_or(USUAL);
-    let photos = batch.div_ceil(config.parts.clamp(1, (batch / 2).max(1)));
+    let together = match config.batch_norm {
+        BatchNormMode::Sync => processes,
+        _ => config.parts,
+    };
+    let photos = batch.div_ceil(together.clamp(1, (batch / 2).max(1)));
     // The pixels of the others wait beside.
     let waiting = photo.saturating_mul((batch - photos) as u64);
     let needed = bytes.saturating_mul(photos as u64).saturating_add(waiting);
@@ -167,11 +173,30 @@ mod tests {
         assert!(of(&last, 224).0 < bytes / 2);
         assert_eq!(of(&freeze, 224).0, of(&last, 224).0);
         assert!((bytes / 2).abs_diff(of(&half, 224).0) < 8);
-        check(&full, 32, &usual, &model, [0; 2]).unwrap();
+        check(&full, (32, 1), &usual, &model, [0; 2]).unwrap();
         let (bytes, large) = of(&full, 4096);
         assert!(bytes > 8 << 30, "{bytes}");
-        check(&full, 0, &large, &model, [0; 2]).unwrap();
-        let message = check(&full, 65_536, &large, &model, [0; 2]);
+        check(&full, (0, 1), &large, &model, [0; 2]).unwrap();
+        // By processes, whatever the parts, where these share statistics.
+        let sync = TrainConfig {
+            batch_norm: BatchNormMode::Sync,
+            parts: 32_768,
+            ..full.clone()
+        };
+        let parts = TrainConfig {
+            batch_norm: BatchNormMode::Train,
+            ..sync.clone()
+        };
+        let sizes = |config: &TrainConfig, processes: usize| {
+            let found = check(config, (65_536, processes), &large, &model, [0; 2]);
+            found.map_err(|e| e.to_string())
+        };
+        for (processes, at_once) in [(1, "65536 photos"), (2, "32768 photos")] {
+            let message = sizes(&sync, processes).unwrap_err();
+            assert!(message.contains(at_once), "{message}");
+        }
+        assert!(!sizes(&parts, 1).is_err_and(|e| e.contains("65536 photos")));
+        let message = check(&full, (65_536, 1), &large, &model, [0; 2]);
         let message = message.unwrap_err().to_string();
         for word in ["train.batch", "model.input.size", "train.parts", "4096"] {
             assert!(message.contains(word), "{message}");
@@ -184,8 +209,8 @@ mod tests {
         };
         kept.augment.flip = 0.0;
         assert!(kept.keeps_features());
-        check(&kept, 32, &usual, &model, [100_000, 10_000]).unwrap();
-        let message = check(&kept, 32, &usual, &model, [1 << 40, 1]).unwrap_err();
+        check(&kept, (32, 1), &usual, &model, [100_000, 10_000]).unwrap();
+        let message = check(&kept, (32, 1), &usual, &model, [1 << 40, 1]).unwrap_err();
         let message = message.to_string();
         for word in [
             "train.feature_cache",
@@ -196,6 +221,6 @@ mod tests {
         }
         // In a folder they are not in memory.
         kept.feature_cache = Some("features".into());
-        check(&kept, 32, &usual, &model, [1 << 40, 1]).unwrap();
+        check(&kept, (32, 1), &usual, &model, [1 << 40, 1]).unwrap();
     }
 }

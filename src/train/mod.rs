@@ -1,6 +1,7 @@
 //! Fine-tuning: losses, mixing, optimisers, balancing, configuration, the trainer.
 //!
-//! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`);
+//! A batch goes from the loader through `mix` into a step, whose loss (`loss`) goes backward to the optimiser (`optim`), in `parts`
+//! that may be computed `together` with other processes (`ranks`);
 //! `trainer` has the loop around it, `run` what it goes through.
 
 mod alike;
@@ -31,6 +32,7 @@ mod statistics;
 mod step;
 mod teacher;
 mod tensorboard;
+mod together;
 pub(crate) mod trainer;
 mod validation;
 

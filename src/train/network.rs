@@ -5,6 +5,7 @@ use super::config::Config;
 use super::optim::Optimizer;
 use super::optim::groups::ParamGroups;
 use super::optim::variables::Variables;
+use super::together::Order;
 use crate::error::Result;
 use crate::layers::{BatchNormMode, Mode};
 use crate::model::{ModelSpec, MultiTaskModel, copy_own_stages};
@@ -21,6 +22,8 @@ pub(super) struct Network<'a> {
     pub(super) optimizer: Optimizer,
     /// Steps an epoch has.
     pub(super) steps: usize,
+    /// In which order backward finds gradients, once a step has told.
+    pub(super) order: Option<Order>,
 }
 
 impl<'a> Network<'a> {
@@ -65,6 +68,7 @@ impl<'a> Network<'a> {
             model,
             optimizer,
             steps,
+            order: None,
         })
     }
 

@@ -33,7 +33,8 @@ impl Fit {
         let has_any = |shapes: crate::tensors::Shapes| shapes.keys().any(|name| is_buffer(name));
         Self {
             photos,
-            batch_norm: mode == BatchNormMode::Train && backbone.shapes(3).is_ok_and(has_any),
+            batch_norm: matches!(mode, BatchNormMode::Train | BatchNormMode::Sync)
+                && backbone.shapes(3).is_ok_and(has_any),
         }
     }
 }

@@ -122,7 +122,13 @@ impl<'a> Run<'a> {
         let largest = batches.largest();
         let photos = [train.len(), validation.photos.len()];
         let (input, model) = (&network.spec.input, &network.model);
-        memory::check(&config.train, largest, input, model, photos)?;
+        memory::check(
+            &config.train,
+            (largest, group.place().1),
+            input,
+            model,
+            photos,
+        )?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;

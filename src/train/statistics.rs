@@ -7,11 +7,13 @@ use crate::layers::BatchNormMode;
 use candle_core::{Tensor, Var};
 
 /// The statistics of a network's norms as they stood before a step. Every part moves them from there, and the step moves them by
-/// the mean of what its parts did, weighed by their photos.
+/// the mean of what its parts did, weighed by their photos; or, where norms take the statistics of the whole batch, one part moves
+/// them for all.
 pub(super) struct Statistics {
     /// Each with its value before the step; nothing where a step moves none.
     buffers: Vec<(Var, Tensor)>,
     parts: usize,
+    shared: bool,
 }
 
 impl Statistics {
@@ -20,14 +22,15 @@ impl Statistics {
     /// # Errors
     /// If memory runs out.
     pub(super) fn new(network: &Network, parts: usize, group: &Group) -> Result<Self> {
-        // What one part moves by itself stands where it is to stand.
-        let alone = parts == 1 && group.place().1 == 1;
-        let stay = network.config.train.batch_norm == BatchNormMode::Frozen;
-        let buffers = if stay || alone {
-            Vec::new()
-        } else {
-            network.variables.buffers()?
+        let mode = network.config.train.batch_norm;
+        let buffers = match mode {
+            BatchNormMode::Frozen => Vec::new(),
+            _ => network.variables.buffers()?,
         };
+        let shared = mode == BatchNormMode::Sync && parts > 1 && !buffers.is_empty();
+        // What one part moves by itself stands where it is to stand.
+        let alone = (parts == 1 || shared) && group.place().1 == 1;
+        let buffers = if alone { Vec::new() } else { buffers };
         let before = buffers.into_iter().map(|var| {
             let before = var.as_tensor().detach().copy()?;
             Ok((var, before))
@@ -35,7 +38,13 @@ impl Statistics {
         Ok(Self {
             buffers: before.collect::<Result<_>>()?,
             parts,
+            shared,
         })
+    }
+
+    /// Whether norms take the statistics of the whole batch, though it is computed in parts.
+    pub(super) fn are_shared(&self) -> bool {
+        self.shared
     }
 
     /// The shapes of what a part [moves](Self::moved).
@@ -48,7 +57,7 @@ impl Statistics {
     /// # Errors
     /// None unless candle has one.
     pub(super) fn reset(&self) -> Result<()> {
-        if self.parts > 1 {
+        if self.parts > 1 && !self.shared {
             for (var, before) in &self.buffers {
                 var.set(before)?;
             }
@@ -56,18 +65,19 @@ impl Statistics {
         Ok(())
     }
 
-    /// What a part with this share of the photos adds to the step's change, or the values themselves where it is the only one:
-    /// nothing is rounded then.
+    /// What a part with this share of the photos adds to the step's change, or the values themselves where it is the only one, or
+    /// moves them for all: nothing is rounded then.
     ///
     /// # Errors
     /// If memory runs out.
-    pub(super) fn moved(&self, share: f64) -> Result<Vec<Option<Tensor>>> {
+    pub(super) fn moved(&self, part: usize, share: f64) -> Result<Vec<Option<Tensor>>> {
         let moved = self.buffers.iter().map(|(var, before)| {
             let now = var.as_tensor().detach();
-            Ok(Some(match self.parts {
-                1 => now.copy()?,
-                _ => ((now - before)? * share)?,
-            }))
+            Ok(match (self.shared, self.parts) {
+                (true, _) if part > 0 => None,
+                (true, _) | (_, 1) => Some(now.copy()?),
+                _ => Some(((now - before)? * share)?),
+            })
         });
         moved.collect()
     }
@@ -79,7 +89,7 @@ impl Statistics {
     pub(super) fn set(&self, sums: &[Option<Tensor>]) -> Result<()> {
         for ((var, before), sum) in self.buffers.iter().zip(sums) {
             match sum {
-                Some(sum) if self.parts == 1 => var.set(sum)?,
+                Some(sum) if self.parts == 1 || self.shared => var.set(sum)?,
                 Some(sum) => var.set(&(before + sum)?)?,
                 None => {}
             }

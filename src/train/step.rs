@@ -8,9 +8,10 @@ use super::network::Network;
 use super::parts::{Contribution, Tree};
 use super::ranks::Group;
 use super::statistics::Statistics;
+use super::together::{Service, Turns};
 use crate::error::{Error, Result};
 use crate::layers::Mode;
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 use std::ops::Range;
 
 /// Where in a run a step stands.
@@ -60,56 +61,95 @@ pub(super) fn step(
         ^ ((at.epoch as u64) << 32 | at.step as u64);
     let cuts = balancer.cuts_at_features();
     let first = cut.rows().start;
-    let losses = |network: &Network, rows: &Range<usize>, part: usize| -> Result<Losses> {
-        let mode = Mode::Train {
-            batch_norm: config.batch_norm,
-            key: key.wrapping_add((part as u64) << 48),
-        };
-        let own = rows.start - first..rows.end - first;
-        let features = network.features(&inputs.rows(&own)?, mode)?;
-        let cut = if cuts {
-            Some(Var::from_tensor(&features.detach())?)
-        } else {
-            None
-        };
-        let seen = cut.as_ref().map_or(&features, Var::as_tensor);
-        let outputs = network.model.outputs(seen, mode)?;
-        let mut losses = objective.losses(&outputs, &targets, rows, photos)?;
-        losses.cut = cut.map(|copy| (features, copy));
-        for (head, part) in objective.tasks.heads().zip(&losses.heads) {
-            let value = f64::from(part.loss.to_scalar::<f32>()?);
-            if part.share > 0.0 && !value.is_finite() {
-                return Err(at.not_finite(format!("the loss of head `{}`", head.name), value));
-            }
-        }
-        Ok(losses)
+    let batch_norm = config.batch_norm;
+    let mode = |part: usize| Mode::Train {
+        batch_norm,
+        key: key.wrapping_add((part as u64) << 48),
     };
+    let features = |network: &Network, rows: &Range<usize>, part: usize| -> Result<Tensor> {
+        let own = rows.start - first..rows.end - first;
+        network.features(&inputs.rows(&own)?, mode(part))
+    };
+    let losses =
+        |network: &Network, features: Tensor, rows: &Range<usize>, part: usize| -> Result<Losses> {
+            let cut = if cuts {
+                Some(Var::from_tensor(&features.detach())?)
+            } else {
+                None
+            };
+            let seen = cut.as_ref().map_or(&features, Var::as_tensor);
+            let outputs = network.model.outputs(seen, mode(part))?;
+            let mut losses = objective.losses(&outputs, &targets, rows, photos)?;
+            losses.cut = cut.map(|copy| (features, copy));
+            for (head, part) in objective.tasks.heads().zip(&losses.heads) {
+                let value = f64::from(part.loss.to_scalar::<f32>()?);
+                if part.share > 0.0 && !value.is_finite() {
+                    return Err(at.not_finite(format!("the loss of head `{}`", head.name), value));
+                }
+            }
+            Ok(losses)
+        };
     let measured = config.measures(at.step, network.steps);
     let mut gradients = Gradients::new(balancer, targets.len(), measured);
     let ones = vec![1.0; targets.len()];
     let mut shapes = gradients.shapes(balancer, &network.optimizer);
-    let gradient_tensors = shapes.len();
     let statistics = Statistics::new(network, cut.parts.len(), group)?;
+    // Gradients of single heads come by many backward passes, and go out after them.
+    let known = network.order.as_ref();
+    let tells = group.place().1 > 1
+        && !gradients.are_by_head()
+        && known.is_none_or(|order| order.len() > 0);
+    let shares = statistics.are_shared();
+    let variables = network.optimizer.groups();
+    let variables = variables.map(|(_, var, _)| (var.as_tensor().id(), var.dims().to_vec()));
+    let mut service = Service::new(group, &cut, variables.collect(), (shares, tells), known);
+    let mut turns = (shares || tells).then(|| Turns::new(cut.own.len(), shares, tells));
+    service.keep(&mut shapes);
+    let gradient_tensors = shapes.len();
     shapes.extend(statistics.shapes());
-    let own = || -> Result<Tree<Contribution>> {
+    network
+        .model
+        .set_watch(turns.as_ref().map(|turns| turns.watch()));
+    let mut own = |network: &Network| -> Result<Tree<Contribution>> {
         let mut tree = Tree::new(cut.parts.len());
-        for part in cut.own.clone() {
-            let rows = &cut.parts[part];
+        for set in service.sets() {
             statistics.reset()?;
-            let losses = losses(network, rows, part)?;
-            let mut found = gradients.of_part(&losses, balancer, &network.optimizer)?;
-            found
-                .numbers
-                .push(f64::from(losses.joint(&ones)?.to_scalar::<f32>()?));
-            let share = rows.len() as f64 / photos as f64;
-            found.tensors.extend(statistics.moved(share)?);
-            tree.push(part..part + 1, found, Contribution::plus)?;
+            let features = |part: usize| features(network, &cut.parts[part], part);
+            let features = match &mut turns {
+                Some(turns) if shares => service.run(turns, set.clone(), features)?,
+                _ => set.clone().map(features).collect::<Result<_>>()?,
+            };
+            let of_parts = features.into_iter().zip(set.clone());
+            let of_parts = of_parts.map(|(of, part)| losses(network, of, &cut.parts[part], part));
+            let losses: Vec<Losses> = of_parts.collect::<Result<_>>()?;
+            let backward = |part: usize| {
+                gradients.of_part(&losses[part - set.start], balancer, &network.optimizer)
+            };
+            let found = match &mut turns {
+                Some(turns) => service.run(turns, set.clone(), backward)?,
+                None => set.clone().map(backward).collect::<Result<_>>()?,
+            };
+            for ((part, losses), mut found) in set.zip(&losses).zip(found) {
+                service.take(part, &mut found)?;
+                found
+                    .numbers
+                    .push(f64::from(losses.joint(&ones)?.to_scalar::<f32>()?));
+                let share = cut.parts[part].len() as f64 / photos as f64;
+                found.tensors.extend(statistics.moved(part, share)?);
+                tree.push(part..part + 1, found, Contribution::plus)?;
+            }
         }
+        service.end()?;
         Ok(tree)
     };
+    let own = own(network);
+    network.model.set_watch(None);
     let numbers = gradients.numbers() + 1;
-    let mut sum = group.sum(cut.parts.len(), own(), &shapes, numbers)?;
+    let mut sum = group.sum(cut.parts.len(), own, &shapes, numbers)?;
     statistics.set(&sum.tensors.split_off(gradient_tensors))?;
+    let order;
+    (sum.tensors, order) = service.finish(sum.tensors)?;
+    network.order = order.or(network.order.take());
     let value = sum.numbers.pop().unwrap_or_default();
     let draw = (config.seed, at.epoch, at.step);
     let grads = gradients.finish(sum, balancer, &network.optimizer, draw)?;
@@ -131,7 +171,8 @@ pub(super) fn step(
     if balancer.looks_back() {
         // The same draws; running statistics stay.
         network.model.set_momentum(Some(0.0));
-        after = Some(losses(network, &(0..photos), 0)?.values()?);
+        let features = features(network, &(0..photos), 0)?;
+        after = Some(losses(network, features, &(0..photos), 0)?.values()?);
         network.model.set_momentum(None);
     }
     balancer.take(&gradients, after.as_deref(), at.lr * config.lr_heads);

@@ -474,6 +474,8 @@ fn fine_tuning_a_folded_one_is_refused_and_a_trainable_one_needs_its_batch_norm_
     assert!(error.contains("train.batch_norm"), "{error}");
     let frozen = of("small_mobilenetv4", &["train.batch_norm=frozen"]).unwrap();
     assert_eq!(frozen.train.batch_norm, BatchNormMode::Frozen);
+    let error = of("small_mobilenetv4", &["train.batch_norm=sync"]).unwrap_err();
+    assert!(error.contains("`sync`"), "{error}");
     of("small_convnext", &[]).unwrap();
     let error = of("small_convnext", &["train.activations=bf16"]).unwrap_err();
     assert!(error.contains("train.activations"), "{error}");

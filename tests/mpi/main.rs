@@ -95,8 +95,9 @@ fn processes_and_threads_do_not_change_the_bytes_of_a_convolutional_network_and_
         return;
     }
     let bench = Bench::new();
-    let kinds: [(&str, &[&str]); 2] = [
+    let kinds: [(&str, &[&str]); 3] = [
         ("cnn", &["train.epochs=2", "train.drop_path=0.1"]),
+        ("sync", &["train.epochs=1", "train.batch_norm=sync"]),
         (
             "vit",
             &[

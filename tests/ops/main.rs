@@ -15,3 +15,4 @@ mod mixers;
 mod ops;
 mod ops_tokens;
 mod pools;
+mod shared_statistics;

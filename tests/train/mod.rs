@@ -19,3 +19,4 @@ mod tensorboard;
 mod train;
 mod trust_resume;
 mod trust_runs;
+mod whole_batch;

@@ -60,7 +60,7 @@ impl Ranks for Thread {
 }
 
 /// Runs the same on so many threads that stand for processes; what each gives, in their order.
-fn together<T: Send>(size: usize, run: impl Fn(&Group) -> T + Sync) -> Vec<T> {
+pub(super) fn together<T: Send>(size: usize, run: impl Fn(&Group) -> T + Sync) -> Vec<T> {
     let table = Arc::new(Table {
         bytes: Mutex::new(vec![Vec::new(); size]),
         lists: Mutex::new(vec![Vec::new(); size]),
@@ -126,7 +126,16 @@ fn same_bytes(bench: &Bench, one: &str, other: &str) {
 #[test]
 fn one_two_and_four_processes_train_the_same_bytes() {
     let bench = Bench::new();
-    let kinds: [(&str, &[&str]); 4] = [
+    let kinds: [(&str, &[&str]); 5] = [
+        (
+            "whole-batch",
+            &[
+                "train.batch_norm=sync",
+                "train.unfreeze_every=1",
+                "train.fine_tune={last_stages=2}",
+                "train.average_last=1",
+            ],
+        ),
         (
             "batch-norm",
             &[
@@ -151,6 +160,7 @@ fn one_two_and_four_processes_train_the_same_bytes() {
             &[
                 "train.balancing=pc_grad",
                 "train.report_gradients=2",
+                "train.batch_norm=sync",
                 "train.mix=[{kind='half_paste',partner='same_class'}]",
                 "train.epochs=1",
             ],

@@ -13,6 +13,8 @@ use hydranet_kernels::columns::{
 };
 use hydranet_kernels::conv::{self, Fixed, Job, fits_winograd, flattened};
 use hydranet_kernels::geometry::Geometry;
+use hydranet_kernels::moments::Moments;
+use hydranet_kernels::tasks::in_pool;
 use rayon::prelude::*;
 use std::ops::Add;
 use std::sync::Arc;
@@ -26,9 +28,9 @@ struct Conv<T> {
     bias: Option<usize>,
     gamma: Option<usize>,
     beta: Option<usize>,
-    /// 1 / √(variance + eps) of each channel, and whether the statistics are the batch's.
+    /// 1 / √(variance + eps) of each channel, and of how many values a channel the statistics are, where they are the batch's.
     inverse: Vec<f64>,
-    of_batch: bool,
+    of_batch: Option<f64>,
     /// Patterns of the backward pass that are known already.
     transform: Arc<Transform<T>>,
     /// Whether something follows whose gradient depends on the sums.
@@ -67,26 +69,38 @@ pub(super) fn forward<T: Value>(
         });
     }
     let constants = Constants::new(epilogue, g.o)?;
-    let of_batch = epilogue.is_of_batch();
+    let mut of_batch = None;
     let tracked = slot.tracked || weight.track_op() || epilogue.tracked();
     let mut found = BatchMoments::default();
     let (mean, inverse) = match (constants.fixed(epilogue)?, &epilogue.norm) {
         (None, Some((Statistics::Batch, eps))) => {
-            let moments = conv::forward(&g, input, &packs, &mut y, None, true);
+            let moments = in_pool(|| conv::forward(&g, input, &packs, &mut y, None, true));
             let count = dims[..3].iter().product::<usize>() as f64;
-            found = BatchMoments {
+            let own = moments.into_iter().map(|m| Moments { count, ..m });
+            let (moments, moves) = match engine.shared() {
+                Some(watch) => (watch.moments(own.collect())?, watch.moves_statistics()),
+                None => (own.collect(), true),
+            };
+            // All channels have as many values.
+            let count = moments.first().map_or(count, |m| m.count);
+            let batch = BatchMoments {
                 mean: moments.iter().map(|m| m.mean).collect(),
                 var: moments.iter().map(|m| m.m2 / count).collect(),
                 count,
             };
-            (found.mean.clone(), inverse(&found.var, *eps))
+            of_batch = Some(count);
+            let known = (batch.mean.clone(), inverse(&batch.var, *eps));
+            if moves {
+                found = batch;
+            }
+            known
         }
         (fixed, _) => fixed.unwrap_or_default(),
     };
     let transform = constants.transform(&mean, &inverse, epilogue.activation);
     // A backward pass that does not need the sums leaves them to be finished now.
     let now = epilogue.is_bias();
-    if !of_batch {
+    if of_batch.is_none() {
         let fixed = now && !epilogue.is_nothing();
         let fixed = fixed.then(|| Fixed::new(transform.clone(), g.o));
         conv::forward(&g, input, &packs, &mut y, fixed.as_ref(), false);
@@ -117,7 +131,7 @@ pub(super) fn forward<T: Value>(
 
 impl<T: Value> Conv<T> {
     /// Σ d and Σ d · (y − mean) of each channel.
-    fn sums(&self, y: &[T], gradient: &Gradient<T>, centre: &[T]) -> Vec<(f64, f64)> {
+    fn channel_sums(&self, y: &[T], gradient: &Gradient<T>, centre: &[T]) -> Vec<(f64, f64)> {
         if let Some(sums) = &gradient.sums {
             return sums.clone();
         }
@@ -133,14 +147,9 @@ impl<T: Value> Conv<T> {
 
     /// The way from the gradient behind normalisation and activation to the one of the sums.
     fn epilogue(&self, sums: &[(f64, f64)], centre: &[T], gamma: &[f64]) -> EpilogueGrad<T> {
-        let positions = self.g.batch * self.g.out_plane();
         let per = |f: &dyn Fn(usize) -> f64| pattern((0..self.g.o).map(f));
         // Fixed statistics do not depend on y: no second and third term.
-        let share = if self.of_batch {
-            1.0 / positions as f64
-        } else {
-            0.0
-        };
+        let share = self.of_batch.map_or(0.0, |count| 1.0 / count);
         let scale = |c: usize| gamma[c] * self.inverse[c];
         EpilogueGrad {
             transform: (*self.transform).clone(),
@@ -194,6 +203,16 @@ impl<T: Value> Node<T> for Conv<T> {
         reads
     }
 
+    fn sums(&self, gradient: &Gradient<T>, slots: &[Slot<T>]) -> Result<Option<Vec<(f64, f64)>>> {
+        let y = &slots[self.y];
+        match (self.of_batch, &y.values, &y.centre) {
+            (Some(_), Some(values), Some(centre)) => {
+                Ok(Some(self.channel_sums(values, gradient, centre)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn backward(&self, mut gradient: Gradient<T>, back: &mut Back<T>) -> Result<()> {
         let (slots, g) = (back.slots, &self.g);
         let (x, y) = (&slots[self.x], &slots[self.y]);
@@ -210,13 +229,13 @@ impl<T: Value> Node<T> for Conv<T> {
                     Some(p) => to_f64(&back.params[p].tensor, g.o, "gamma")?,
                     None => vec![1.0; g.o],
                 };
-                let needs_sums = self.of_batch
+                let needs_sums = self.of_batch.is_some()
                     || [self.bias, self.gamma, self.beta]
                         .into_iter()
                         .flatten()
                         .any(|p| back.params[p].tracked);
                 let sums = if needs_sums {
-                    self.sums(y_values, &gradient, centre)
+                    self.channel_sums(y_values, &gradient, centre)
                 } else {
                     vec![(0.0, 0.0); g.o]
                 };
@@ -239,7 +258,8 @@ impl<T: Value> Node<T> for Conv<T> {
                         back.param(param, values);
                     }
                 }
-                Some(self.epilogue(&sums, centre, &gamma))
+                let whole = back.whole.take();
+                Some(self.epilogue(whole.as_ref().unwrap_or(&sums), centre, &gamma))
             }
             None => {
                 if self.reads_result {

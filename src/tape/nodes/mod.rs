@@ -22,10 +22,13 @@ use crate::epilogue::FusedConv;
 use crate::graph::{channels_first, linked};
 use crate::step::{Interpreter, Output, Step};
 use crate::values::Value;
+use crate::watch::Watch;
 use candle_core::{Result, Tensor};
+use hydranet_kernels::tasks::in_pool;
+use std::sync::Arc;
 
-impl<T: Value> Interpreter for Engine<T> {
-    fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output> {
+impl<T: Value> Engine<T> {
+    fn done(&mut self, step: Step, dims: [usize; 4]) -> Result<Output> {
         match step {
             Step::Conv { x, conv } => conv::forward(self, x, &conv),
             Step::LayerNorm(norm) => layer_norm::forward(self, &norm),
@@ -59,6 +62,16 @@ impl<T: Value> Interpreter for Engine<T> {
             } => max_pool::forward(self, x, [kernel, stride, padding], dims),
         }
     }
+}
+
+impl<T: Value> Interpreter for Engine<T> {
+    fn step(&mut self, step: Step, dims: [usize; 4]) -> Result<Output> {
+        match step {
+            // May wait for other parts of its batch, outside the pool.
+            Step::Conv { x, conv } if conv.epilogue.is_of_batch() => conv::forward(self, x, &conv),
+            step => in_pool(|| self.done(step, dims)),
+        }
+    }
 
     fn chain(
         &mut self,
@@ -75,6 +88,11 @@ impl<T: Value> Interpreter for Engine<T> {
 
     fn round_kept_values(&mut self) {
         self.rounds = true;
+    }
+
+    fn set_watch(&mut self, watch: &Arc<dyn Watch>) -> Result<()> {
+        self.watch = Some(watch.clone());
+        Ok(())
     }
 
     fn tensor(&self, place: usize) -> Result<Tensor> {

@@ -39,6 +39,11 @@ impl Gradients {
         }
     }
 
+    /// Whether each head's gradient is found, by a backward pass of its own.
+    pub(in crate::train) fn are_by_head(&self) -> bool {
+        self.by_head
+    }
+
     /// Runs backward from the losses of a part of the batch. The tensors are the gradients of the joint loss, unless they are
     /// projected, and then those of each head's where they are found; the numbers say of each head whether it takes part and its
     /// loss, and then the squares of its gradients at the features.

@@ -8,6 +8,16 @@ use crate::layers::BatchNormMode;
 use crate::train::balancing::Balancing;
 use crate::train::optim::variables::is_buffer;
 
+/// A mode as it is set.
+fn name(mode: BatchNormMode) -> String {
+    match mode {
+        BatchNormMode::Train => "`train`".into(),
+        BatchNormMode::Sync => "`sync`".into(),
+        BatchNormMode::Frozen => "`frozen`".into(),
+        BatchNormMode::FrozenStages(n) => format!("`frozen_stages = {n}`"),
+    }
+}
+
 impl TrainConfig {
     pub(super) fn validate_plugged(&self, backbone: Architecture) -> Result<()> {
         let Some(entry) = backbone.entry() else {
@@ -43,12 +53,8 @@ impl TrainConfig {
                         "{n} with {backbone}, whose batch norms are its own, or train.batch_norm = \"frozen\""
                     )
                 };
-                if let BatchNormMode::FrozenStages(n) = self.batch_norm {
-                    return fail(
-                        "batch_norm",
-                        own("`train`"),
-                        format!("`frozen_stages = {n}`"),
-                    );
+                if self.batch_norm != BatchNormMode::Train {
+                    return fail("batch_norm", own("`train`"), name(self.batch_norm));
                 }
                 if self.average_last > 0 {
                     return fail("average_last", own("0"), self.average_last.to_string());
@@ -65,10 +71,7 @@ impl TrainConfig {
                         format!(
                             "`frozen` with {backbone}, whose batch norms always use the running statistics"
                         ),
-                        match self.batch_norm {
-                            BatchNormMode::FrozenStages(n) => format!("`frozen_stages = {n}`"),
-                            _ => "`train`".into(),
-                        },
+                        name(self.batch_norm),
                     )
                 } else {
                     Ok(())

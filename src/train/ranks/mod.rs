@@ -10,13 +10,16 @@ mod mpi;
 #[cfg(all(feature = "cli", not(feature = "mpi")))]
 #[path = "without_mpi.rs"]
 mod mpi;
+mod round;
 mod sum;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "cli")]
 pub(crate) use mpi::Launcher;
+pub(in crate::train) use round::Round;
 use std::cell::Cell;
 use std::ops::Range;
+pub(in crate::train) use sum::{encoded, whole};
 
 /// How processes reach each other. All of them call the same functions in the same order.
 pub(crate) trait Ranks {

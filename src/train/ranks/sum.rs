@@ -63,6 +63,23 @@ impl Group {
         Ok(Contribution { tensors, numbers })
     }
 
+    /// The sums of some tensors, of which each process has said its [nodes](encoded); `own` are this one's.
+    ///
+    /// # Errors
+    /// If they cannot be sent, or are not of these shapes.
+    pub(in crate::train) fn sum_bucket(
+        &self,
+        parts: usize,
+        own: &[(Range<usize>, Contribution)],
+        said: &[Vec<u8>],
+        shapes: &[Vec<usize>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let nodes = said.iter().map(|said| decoded(said, shapes.len(), 0));
+        let nodes: Vec<Vec<Node>> = nodes.collect::<Option<_>>().ok_or_else(garbled)?;
+        let own: Vec<&[Option<Tensor>]> = own.iter().map(|(_, c)| &c.tensors[..]).collect();
+        self.bucket(parts, &own, &nodes, (0, shapes))
+    }
+
     /// The sums of some consecutive tensors from place `first` on; `own` are those of this process's nodes.
     fn bucket(
         &self,
@@ -142,7 +159,10 @@ fn added(a: Option<Vec<f32>>, b: Option<Vec<f32>>) -> Option<Vec<f32>> {
 }
 
 /// The root of a tree over parts that all were computed.
-fn whole<T>(tree: Tree<T>) -> Result<T> {
+///
+/// # Errors
+/// If a part is missing.
+pub(in crate::train) fn whole<T>(tree: Tree<T>) -> Result<T> {
     only(tree.into_nodes())
 }
 
@@ -167,7 +187,7 @@ fn garbled() -> Error {
 }
 
 /// Of each node its leaves, which tensors it has, and its numbers.
-fn encoded(nodes: &[(Range<usize>, Contribution)]) -> Vec<u8> {
+pub(in crate::train) fn encoded(nodes: &[(Range<usize>, Contribution)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (leaves, contribution) in nodes {
         for end in [leaves.start, leaves.end] {

@@ -1,7 +1,7 @@
 //! The guide: what hydranet does and how it is used, chapter by chapter. `hydranet guide CHAPTER` prints the same text.
 
 /// The chapters in the order to read them: name, and text in Markdown.
-pub(crate) const CHAPTERS: [(&str, &str); 26] = [
+pub(crate) const CHAPTERS: [(&str, &str); 27] = [
     ("data", include_str!("data.md")),
     ("columns", include_str!("columns.md")),
     ("remote", include_str!("remote.md")),

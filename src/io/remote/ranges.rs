@@ -139,7 +139,8 @@ impl RemoteFile {
         let (part, new) = match cache::find(self.number, range.start) {
             Some(part) => (part, None),
             None => {
-                let follows = |s: &Stream| (s.end..=s.end + NEAR).contains(&range.start);
+                let follows =
+                    |s: &Stream| (s.end..=s.end.saturating_add(NEAR)).contains(&range.start);
                 let stream = streams.iter().position(follows);
                 let stream = stream.and_then(|place| streams.remove(place));
                 let window = stream.map_or(FIRST, |s| (2 * s.window).min(MOST));

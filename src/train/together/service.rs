@@ -114,22 +114,23 @@ impl<'a> Service<'a> {
     /// # Errors
     /// That of another process.
     pub(in crate::train) fn end(&mut self) -> Result<()> {
-        let speaks = self.group.place().1 > 1 && (self.shares || self.early.is_some());
+        if self.group.place().1 == 1 || !self.shares && self.early.is_none() {
+            return Ok(());
+        }
         let own = if self.own.is_empty() {
             Round::Any
         } else {
             Round::End
         };
-        while speaks {
+        loop {
             let (round, said) = self.group.round(own, &[])?;
             match (round, &mut self.early) {
-                (Round::End, _) => break,
+                (Round::End, _) => return Ok(()),
                 (Round::Bucket, Some(early)) => early.follow(&said, self.group)?,
                 (Round::Norm, _) if self.shares => {}
                 _ => return Err(other_norm()),
             }
         }
-        Ok(())
     }
 
     /// The sums of all gradients, out of those that went out early and `others`; and the order that gradients have, once all

@@ -5,7 +5,6 @@ use crate::backbone::SavedActivations;
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::input::InputSpec;
-use crate::layers::BatchNormMode;
 use crate::model::MultiTaskModel;
 use crate::tape::Tape;
 use hydranet_tape::internal::Step;
@@ -15,10 +14,10 @@ const USUAL: u64 = 64 << 30;
 
 /// Refuses steps of at most `batch` photos that this machine's memory does not hold. Of a network that is not made of a tape's
 /// steps only the photos are known. Where features are kept, it is those of all `photos`, in training and in validation. Parts that
-/// share the statistics of batch norm are computed side by side: all those of one of `processes`.
+/// share the statistics of batch norm are computed side by side: `together` are all those of one of so many processes.
 pub(super) fn check(
     config: &TrainConfig,
-    (batch, processes): (usize, usize),
+    (batch, together): (usize, Option<usize>),
     input: &InputSpec,
     model: &MultiTaskModel,
     photos: [usize; 2],
@@ -32,11 +31,8 @@ pub(super) fn check(
     let bytes = of_photo(config, input, model).unwrap_or(0).max(photo);
     let bytes = bytes.saturating_mul(passes);
     let most = of_machine().unwrap_or(USUAL);
-    let together = match config.batch_norm {
-        BatchNormMode::Sync => processes,
-        _ => config.parts,
-    };
-    let photos = batch.div_ceil(together.clamp(1, (batch / 2).max(1)));
+    let turns = together.unwrap_or(config.parts);
+    let photos = batch.div_ceil(turns.clamp(1, (batch / 2).max(1)));
     // The pixels of the others wait beside.
     let waiting = photo.saturating_mul((batch - photos) as u64);
     let needed = bytes.saturating_mul(photos as u64).saturating_add(waiting);
@@ -47,8 +43,13 @@ pub(super) fn check(
     Err(Error::Invalid {
         what: "train.batch with model.input.size".into(),
         expected: format!(
-            "a step that fits into the {:.1} GiB of memory of this machine; lower train.batch or model.input.size, or compute a batch in parts with train.parts",
-            gib(most)
+            "a step that fits into the {:.1} GiB of memory of this machine; lower train.batch or model.input.size, or {}",
+            gib(most),
+            match together {
+                Some(_) =>
+                    "train on more machines; with train.batch_norm = \"train\" train.parts helps too",
+                None => "compute a batch in parts with train.parts",
+            }
         ),
         found: format!(
             "{photos} photos of {height} × {width} pixels at once, which take {:.1} GiB at least",
@@ -173,30 +174,26 @@ mod tests {
         assert!(of(&last, 224).0 < bytes / 2);
         assert_eq!(of(&freeze, 224).0, of(&last, 224).0);
         assert!((bytes / 2).abs_diff(of(&half, 224).0) < 8);
-        check(&full, (32, 1), &usual, &model, [0; 2]).unwrap();
+        check(&full, (32, None), &usual, &model, [0; 2]).unwrap();
         let (bytes, large) = of(&full, 4096);
         assert!(bytes > 8 << 30, "{bytes}");
-        check(&full, (0, 1), &large, &model, [0; 2]).unwrap();
+        check(&full, (0, None), &large, &model, [0; 2]).unwrap();
         // By processes, whatever the parts, where these share statistics.
-        let sync = TrainConfig {
-            batch_norm: BatchNormMode::Sync,
+        let parts = TrainConfig {
             parts: 32_768,
             ..full.clone()
         };
-        let parts = TrainConfig {
-            batch_norm: BatchNormMode::Train,
-            ..sync.clone()
-        };
-        let sizes = |config: &TrainConfig, processes: usize| {
-            let found = check(config, (65_536, processes), &large, &model, [0; 2]);
+        let sizes = |together: Option<usize>| {
+            let found = check(&parts, (65_536, together), &large, &model, [0; 2]);
             found.map_err(|e| e.to_string())
         };
         for (processes, at_once) in [(1, "65536 photos"), (2, "32768 photos")] {
-            let message = sizes(&sync, processes).unwrap_err();
+            let message = sizes(Some(processes)).unwrap_err();
             assert!(message.contains(at_once), "{message}");
+            assert!(message.contains("more machines"), "{message}");
         }
-        assert!(!sizes(&parts, 1).is_err_and(|e| e.contains("65536 photos")));
-        let message = check(&full, (65_536, 1), &large, &model, [0; 2]);
+        assert!(!sizes(None).is_err_and(|e| e.contains("65536 photos")));
+        let message = check(&full, (65_536, None), &large, &model, [0; 2]);
         let message = message.unwrap_err().to_string();
         for word in ["train.batch", "model.input.size", "train.parts", "4096"] {
             assert!(message.contains(word), "{message}");
@@ -209,8 +206,8 @@ mod tests {
         };
         kept.augment.flip = 0.0;
         assert!(kept.keeps_features());
-        check(&kept, (32, 1), &usual, &model, [100_000, 10_000]).unwrap();
-        let message = check(&kept, (32, 1), &usual, &model, [1 << 40, 1]).unwrap_err();
+        check(&kept, (32, None), &usual, &model, [100_000, 10_000]).unwrap();
+        let message = check(&kept, (32, None), &usual, &model, [1 << 40, 1]).unwrap_err();
         let message = message.to_string();
         for word in [
             "train.feature_cache",
@@ -221,6 +218,6 @@ mod tests {
         }
         // In a folder they are not in memory.
         kept.feature_cache = Some("features".into());
-        check(&kept, (32, 1), &usual, &model, [1 << 40, 1]).unwrap();
+        check(&kept, (32, None), &usual, &model, [1 << 40, 1]).unwrap();
     }
 }

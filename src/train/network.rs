@@ -87,6 +87,15 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
+    /// Whether its batch norms take the statistics of the whole batch, in whatever parts that is computed.
+    ///
+    /// # Errors
+    /// As [`Variables::buffers`].
+    pub(super) fn shares_statistics(&self) -> Result<bool> {
+        let sync = self.config.train.batch_norm == BatchNormMode::Sync;
+        Ok(sync && !self.variables.buffers()?.is_empty())
+    }
+
     /// # Shapes
     /// Result `(batch, num_features)`.
     pub(super) fn features(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {

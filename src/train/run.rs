@@ -122,13 +122,8 @@ impl<'a> Run<'a> {
         let largest = batches.largest();
         let photos = [train.len(), validation.photos.len()];
         let (input, model) = (&network.spec.input, &network.model);
-        memory::check(
-            &config.train,
-            (largest, group.place().1),
-            input,
-            model,
-            photos,
-        )?;
+        let together = network.shares_statistics()?.then_some(group.place().1);
+        memory::check(&config.train, (largest, together), input, model, photos)?;
         let mut averages = Averages::new(config.train.ema);
         if let Some(state) = &start.state {
             let steps = progress.optimizer_steps;

@@ -27,7 +27,7 @@ impl Statistics {
             BatchNormMode::Frozen => Vec::new(),
             _ => network.variables.buffers()?,
         };
-        let shared = mode == BatchNormMode::Sync && parts > 1 && !buffers.is_empty();
+        let shared = parts > 1 && network.shares_statistics()?;
         // What one part moves by itself stands where it is to stand.
         let alone = (parts == 1 || shared) && group.place().1 == 1;
         let buffers = if alone { Vec::new() } else { buffers };

@@ -11,6 +11,7 @@ use super::statistics::Statistics;
 use super::together::{Service, Turns};
 use crate::error::{Error, Result};
 use crate::layers::Mode;
+use crate::tape::scale;
 use candle_core::{Tensor, Var};
 use std::ops::Range;
 
@@ -62,6 +63,8 @@ pub(super) fn step(
     let cuts = balancer.cuts_at_features();
     let first = cut.rows().start;
     let batch_norm = config.batch_norm;
+    let statistics = Statistics::new(network, cut.parts.len(), group)?;
+    let shares = statistics.are_shared();
     let mode = |part: usize| Mode::Train {
         batch_norm,
         key: key.wrapping_add((part as u64) << 48),
@@ -80,6 +83,13 @@ pub(super) fn step(
             let seen = cut.as_ref().map_or(&features, Var::as_tensor);
             let outputs = network.model.outputs(seen, mode(part))?;
             let mut losses = objective.losses(&outputs, &targets, rows, photos)?;
+            if shares {
+                // A loss of one's own may have no gradient in a part, whose way back the other parts wait for.
+                let way_back = scale(&seen.sum_all()?, vec![0.0])?;
+                for head in &mut losses.heads {
+                    head.loss = (&head.loss + &way_back)?;
+                }
+            }
             losses.cut = cut.map(|copy| (features, copy));
             for (head, part) in objective.tasks.heads().zip(&losses.heads) {
                 let value = f64::from(part.loss.to_scalar::<f32>()?);
@@ -93,13 +103,11 @@ pub(super) fn step(
     let mut gradients = Gradients::new(balancer, targets.len(), measured);
     let ones = vec![1.0; targets.len()];
     let mut shapes = gradients.shapes(balancer, &network.optimizer);
-    let statistics = Statistics::new(network, cut.parts.len(), group)?;
     // Gradients of single heads come by many backward passes, and go out after them.
     let known = network.order.as_ref();
     let tells = group.place().1 > 1
         && !gradients.are_by_head()
         && known.is_none_or(|order| order.len() > 0);
-    let shares = statistics.are_shared();
     let variables = network.optimizer.groups();
     let variables = variables.map(|(_, var, _)| (var.as_tensor().id(), var.dims().to_vec()));
     let mut service = Service::new(group, &cut, variables.collect(), (shares, tells), known);

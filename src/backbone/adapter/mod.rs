@@ -73,11 +73,12 @@ use super::{Architecture, Backbone, IMAGENET, Known, SavedActivations};
 use crate::error::{Error, Result};
 use crate::input::{InputSpec, Interpolation};
 use crate::layers::Mode;
+use crate::tape::internal::Watch;
 use crate::tape::{Map, Tape};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A network as candle has them.
 pub type Module = Box<dyn candle_core::Module + Send + Sync>;
@@ -355,6 +356,10 @@ impl Backbone for Plugged {
 
     fn set_momentum(&mut self, momentum: Option<f64>) {
         self.network.set_momentum(momentum);
+    }
+
+    fn set_watch(&mut self, watch: Option<Arc<dyn Watch>>) {
+        self.network.set_watch(watch);
     }
 
     fn on_tape(&self, tape: &mut Tape, images: &Map) -> candle_core::Result<Map> {

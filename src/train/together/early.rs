@@ -47,21 +47,17 @@ impl Order {
         self.0.len()
     }
 
-    /// On all processes, the order that the first of them found which computed a part.
+    /// On all processes, the order that the first of them found which found any.
     ///
     /// # Errors
     /// As [`Group::agree`], and [`Error::Invalid`] if it is not one of so many variables.
     pub(super) fn agreed(own: Option<Self>, variables: usize, group: &Group) -> Result<Self> {
-        let mut said = vec![u8::from(own.is_some())];
         let places = own.unwrap_or_default().0;
-        said.extend(
-            places
-                .iter()
-                .flat_map(|place| (*place as u64).to_le_bytes()),
-        );
+        let bytes = places.iter().map(|place| (*place as u64).to_le_bytes());
+        let said = bytes.collect::<Vec<_>>().concat();
         let all = group.agree(Ok(said))?;
-        let first = all.iter().find(|said| said.first() == Some(&1));
-        let places = first.map_or(&[][..], |said| &said[1..]).chunks(8);
+        let first = all.iter().find(|said| !said.is_empty());
+        let places = first.map_or(&[][..], |said| said).chunks(8);
         let place = |bytes: &[u8]| {
             let place = u64::from_le_bytes(bytes.try_into().unwrap_or([u8::MAX; 8]));
             usize::try_from(place).ok().filter(|p| *p < variables)
@@ -101,6 +97,8 @@ fn same(a: &Tensor, b: &Tensor) -> Result<bool> {
 pub(super) struct Early {
     parts: usize,
     own: Range<usize>,
+    /// Whether parts are computed side by side, so that those before the last fill buckets as the last does.
+    together: bool,
     order: Vec<usize>,
     /// The place of each parameter in the order, and the shapes there.
     places: HashMap<TensorId, usize>,
@@ -127,7 +125,12 @@ struct Pass {
 
 impl Early {
     /// Of the variables with these numbers and shapes.
-    pub(super) fn new(order: &Order, variables: &[(TensorId, Vec<usize>)], cut: &Cut) -> Self {
+    pub(super) fn new(
+        order: &Order,
+        variables: &[(TensorId, Vec<usize>)],
+        cut: &Cut,
+        together: bool,
+    ) -> Self {
         let Order(order) = order.clone();
         let of = |place: &usize| &variables[*place];
         let places = order.iter().enumerate().map(|(i, place)| (of(place).0, i));
@@ -151,6 +154,7 @@ impl Early {
         Self {
             parts: cut.parts.len(),
             own: cut.own.clone(),
+            together,
             places: places.collect(),
             shapes,
             passes: vec![pass; cut.own.len()],
@@ -176,6 +180,10 @@ impl Early {
         gradient: &Tensor,
         group: &Group,
     ) -> Result<()> {
+        // One that ends before the last begins has nothing to hurry for.
+        if !self.together && part + 1 != self.own.end {
+            return Ok(());
+        }
         let Some(place) = self.places.get(&parameter) else {
             return Ok(());
         };
@@ -326,7 +334,7 @@ mod tests {
         let group = Group::alone();
         let order = Order(vec![3, 1]);
         let value = |i: usize| Some(tensor(&[i as f32, 1.0]));
-        let mut early = Early::new(&order, &variables, &cut);
+        let mut early = Early::new(&order, &variables, &cut, true);
         for part in 0..2 {
             let told = tensor(&[3.0, 1.0]);
             early.found(part, variables[3].0, &told, &group).unwrap();
@@ -339,7 +347,7 @@ mod tests {
         let first = |t: &Option<Tensor>| t.as_ref().map(|t| t.to_vec1::<f32>().unwrap()[0]);
         let firsts: Vec<_> = all.iter().map(first).collect();
         assert_eq!(firsts, [Some(7.0), Some(2.0), None, Some(6.0)]);
-        let mut early = Early::new(&order, &variables, &cut);
+        let mut early = Early::new(&order, &variables, &cut, true);
         early
             .found(0, variables[3].0, &tensor(&[3.0, 1.0]), &group)
             .unwrap();

@@ -36,7 +36,7 @@ impl<'a> Service<'a> {
         order: Option<&Order>,
     ) -> Self {
         let order = order.filter(|_| tells);
-        let early = order.map(|order| Early::new(order, &variables, cut));
+        let early = order.map(|order| Early::new(order, &variables, cut, shares));
         Self {
             group,
             parts: cut.parts.len(),

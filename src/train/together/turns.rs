@@ -66,6 +66,8 @@ impl Turns {
     ) -> Result<Vec<T>> {
         let hook = self.hook.clone();
         scope(|scope| {
+            // Lost on any way out but the good one, a panic among them, which ends the wait of all others.
+            let answers = std::mem::take(&mut self.answers);
             let mut threads = Vec::with_capacity(jobs.len());
             for (place, job) in jobs.into_iter().enumerate() {
                 let done = Done(hook.clone());
@@ -77,21 +79,17 @@ impl Turns {
                 let thread = Builder::new().stack_size(STACK);
                 threads.push(thread.spawn_scoped(scope, run).map_err(no_thread));
             }
-            let outcome = threads
-                .into_iter()
-                .collect::<Result<Vec<_>>>()
-                .and_then(|threads| self.conduct(threads, serve));
-            if outcome.is_err() {
-                // Ends the wait of all others.
-                self.answers.clear();
-            }
-            outcome
+            let threads = threads.into_iter().collect::<Result<Vec<_>>>()?;
+            let done = self.conduct(threads, &answers, serve)?;
+            self.answers = answers;
+            Ok(done)
         })
     }
 
     fn conduct<T>(
-        &mut self,
+        &self,
         threads: Vec<ScopedJoinHandle<Result<T>>>,
+        answers: &[Sender<Option<Shared>>],
         serve: &mut impl Serve,
     ) -> Result<Vec<T>> {
         let mut threads: Vec<_> = threads.into_iter().map(Some).collect();
@@ -101,7 +99,7 @@ impl Turns {
             let mut waiting = Vec::new();
             for (place, thread) in threads.iter_mut().enumerate() {
                 self.hook.turn.store(place, Ordering::SeqCst);
-                let sent = self.answers.get(place).map(|to| to.send(answer.clone()));
+                let sent = answers.get(place).map(|to| to.send(answer.clone()));
                 if !matches!(sent, Some(Ok(()))) {
                     return Err(other_norm());
                 }
@@ -115,10 +113,7 @@ impl Turns {
                         Ok(Said::Done) | Err(_) => {
                             match thread.take().map(ScopedJoinHandle::join) {
                                 Some(Ok(found)) => done.push(found?),
-                                Some(Err(panic)) => {
-                                    self.answers.clear();
-                                    resume_unwind(panic)
-                                }
+                                Some(Err(panic)) => resume_unwind(panic),
                                 None => return Err(other_norm()),
                             }
                             break;
@@ -165,6 +160,7 @@ mod tests {
         meetings: usize,
         found: Vec<(usize, f32)>,
         fails_at: Option<usize>,
+        panics: bool,
     }
 
     impl Serve for Sum {
@@ -175,6 +171,7 @@ mod tests {
 
         fn meet(&mut self, own: Vec<Shared>) -> Result<Shared> {
             self.meetings += 1;
+            assert!(!self.panics, "as asked");
             if self.fails_at == Some(self.meetings) {
                 return Err(failed("elsewhere"));
             }
@@ -279,5 +276,11 @@ mod tests {
         let end: End = || panic!("as asked");
         let panicked = std::panic::catch_unwind(|| three(&mut Sum::default(), Some((1, end))));
         assert!(panicked.is_err());
+        let mut sum = Sum {
+            panics: true,
+            ..Sum::default()
+        };
+        let serve = std::panic::AssertUnwindSafe(|| three(&mut sum, None));
+        assert!(std::panic::catch_unwind(serve).is_err());
     }
 }

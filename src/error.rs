@@ -314,8 +314,8 @@ pub(crate) fn row_word(listing: &Path) -> &'static str {
     }
 }
 
-/// A path as a part of a message: whatever its characters, it stays in its line.
-fn shown(path: &Path) -> String {
+/// A path as a part of a message: whatever its characters, it stays in its line, and what opens a URL to anyone is left out.
+pub(crate) fn shown(path: &Path) -> String {
     one_line(&location::shown(&path.display().to_string())).into_owned()
 }
 

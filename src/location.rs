@@ -61,6 +61,10 @@ pub(crate) fn is_remote_folder(path: &Path) -> bool {
     let Some(text) = path.to_str().filter(|_| is_remote(path)) else {
         return false;
     };
+    // With a query a server is asked for something, whatever the query ends in.
+    if without_query(path) != path {
+        return false;
+    }
     let host = text.find("://").map_or("", |at| &text[at + 3..]);
     text.ends_with('/') || !host.contains('/')
 }
@@ -76,16 +80,13 @@ pub(crate) fn folder_of(listing: &Path) -> &Path {
 }
 
 /// What a name in a listing of this folder leads to: a URL leads to itself, and of a store or server `/` at its front is the
-/// bucket or host.
+/// bucket or host. One from elsewhere names no files of this machine.
 pub(crate) fn resolve(folder: &Path, name: &str) -> PathBuf {
     if is_remote(Path::new(name)) {
         return name.into();
     }
-    if let Some(file) = of_file_url(name) {
-        return file;
-    }
     let Some(base) = folder.to_str().filter(|_| is_remote(folder)) else {
-        return folder.join(name);
+        return of_file_url(name).unwrap_or_else(|| folder.join(name));
     };
     let start = base.find("://").map_or(0, |at| at + 3);
     let (host, inner) = match base[start..].split_once('/') {
@@ -104,6 +105,14 @@ pub(crate) fn resolve(folder: &Path, name: &str) -> PathBuf {
     format!("{}{host}/{}", &base[..start], parts.join("/")).into()
 }
 
+/// The same of a path that may be no text.
+pub(crate) fn resolve_path(folder: &Path, path: &Path) -> PathBuf {
+    match path.to_str() {
+        Some(name) => resolve(folder, name),
+        None => folder.join(path),
+    }
+}
+
 /// The path of a file of this machine that is written as a URL; `None` for anything else.
 pub(crate) fn of_file_url(text: &str) -> Option<PathBuf> {
     if !begins(text.as_bytes(), FILE) {
@@ -118,6 +127,7 @@ pub(crate) fn of_file_url(text: &str) -> Option<PathBuf> {
     let mut left = rest.as_bytes();
     while let Some((byte, behind)) = left.split_first() {
         let coded = behind.get(..2).filter(|_| *byte == b'%');
+        let coded = coded.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let coded = coded.and_then(|digits| std::str::from_utf8(digits).ok());
         match coded.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(decoded) => {
@@ -135,15 +145,17 @@ pub(crate) fn of_file_url(text: &str) -> Option<PathBuf> {
     Some(drive.unwrap_or(&path).into())
 }
 
-/// The whole path, from wherever it is asked for.
+/// The whole path, from wherever it is asked for, also of what is written as a URL.
 ///
 /// # Errors
 /// As [`std::path::absolute`].
 pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     if is_remote(path) {
-        Ok(path.into())
-    } else {
-        std::path::absolute(path)
+        return Ok(path.into());
+    }
+    match path.to_str().and_then(of_file_url) {
+        Some(file) => Ok(file),
+        None => std::path::absolute(path),
     }
 }
 
@@ -168,7 +180,9 @@ mod tests {
         for folder in ["s3://b", "s3://b/", "gs://b/c/", "http://h/"] {
             assert!(is_remote_folder(Path::new(folder)), "{folder}");
         }
-        assert!(!is_remote_folder(Path::new("s3://b/c")));
+        for file in ["s3://b/c", "https://h/get?file=/x/", "https://h?id=3"] {
+            assert!(!is_remote_folder(Path::new(file)), "{file}");
+        }
     }
 
     #[test]
@@ -202,10 +216,30 @@ mod tests {
             ("lists/list.csv", "/a.jpg", "/a.jpg"),
             ("list.csv", "file:///a%20b/c%.jpg", "/a b/c%.jpg"),
             ("list.csv", "file://localhost/a.jpg", "/a.jpg"),
+            ("list.csv", "file:///a%+A%4g%2B.jpg", "/a%+A%4g+.jpg"),
+            // What lies elsewhere names nothing that lies here.
+            ("s3://b/list.csv", "file:///etc/a", "s3://b/file:/etc/a"),
+            (
+                "https://h/list.csv",
+                "FILE://localhost/a",
+                "https://h/FILE:/localhost/a",
+            ),
         ] {
             let found = resolve(folder_of(Path::new(listing)), name);
             assert_eq!(found, Path::new(expected), "{listing} {name}");
         }
         assert_eq!(of_file_url("file://elsewhere/a"), None);
+    }
+
+    #[test]
+    fn what_is_kept_for_later_is_found_from_anywhere() {
+        for (path, expected) in [
+            ("file:///d/x%20y.csv", "/d/x y.csv"),
+            ("/d/x.csv", "/d/x.csv"),
+            ("https://h/x.csv?key=s", "https://h/x.csv?key=s"),
+        ] {
+            assert_eq!(absolute(Path::new(path)).unwrap(), Path::new(expected));
+        }
+        assert!(absolute(Path::new("x.csv")).unwrap().is_absolute());
     }
 }

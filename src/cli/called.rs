@@ -3,11 +3,13 @@
 
 use super::{Cli, Command};
 use crate::Error;
+use crate::error::shown;
 use crate::train::Event;
 use clap::Parser as _;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::{self, Debug, Formatter};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -178,4 +180,9 @@ pub fn prediction_json(prediction: &crate::Prediction, path: Option<&str>) -> St
 /// What `hydranet predict` calls the columns of the table that it prints of these models' predictions.
 pub fn prediction_columns(models: &crate::Ensemble) -> Vec<String> {
     super::prediction_row::columns(models)
+}
+
+/// A path as messages have it: without the query of a URL, which may open the file to anyone.
+pub fn shown_path(path: &Path) -> String {
+    shown(path)
 }

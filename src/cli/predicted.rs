@@ -10,10 +10,11 @@ use crate::data::columns::Naming;
 use crate::data::held::is_held;
 use crate::data::manifest::{is_listing, photos_of};
 use crate::data::sources::expand;
+use crate::error::shown;
 use crate::input::find_images;
 use crate::io::table::csv_line;
 use crate::io::typed::{Columns, Kind};
-use crate::location::is_folder;
+use crate::location::{is_folder, without_query};
 use crate::{Ensemble, Error, PhotoSource, Predict as _, Prediction, Predictor};
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ impl Wanted {
                 if !found.passed_over.is_empty() {
                     note(format!(
                         "passed over in {}: {}",
-                        path.display(),
+                        shown(path),
                         found.passed_over
                     ));
                 }
@@ -80,7 +81,7 @@ impl Wanted {
                 let whole = |name: String, source: &PhotoSource| match (paths.len(), source) {
                     (1, _) => name,
                     (_, PhotoSource::File(file)) if !is_held(path) => file.display().to_string(),
-                    _ => path.join(name).display().to_string(),
+                    _ => without_query(path).join(name).display().to_string(),
                 };
                 wanted
                     .photos

@@ -8,6 +8,7 @@ use crate::data::columns::Naming;
 use crate::data::corrections::Corrections;
 use crate::data::dataset::{Dataset, Split};
 use crate::data::seen::{Sides, apply_split_file, settle};
+use crate::error::shown;
 use crate::{Description, Error, Result};
 use clap::Args;
 use std::path::PathBuf;
@@ -59,7 +60,7 @@ impl SplitFiles {
             if strangers > 0 {
                 note(format!(
                     "passed over: {strangers} rows of {} whose photo is in no listing",
-                    file.display()
+                    shown(file)
                 ));
             }
         }
@@ -138,6 +139,6 @@ impl DataArgs {
 
 /// Paths in a row, for messages.
 pub(super) fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    let paths: Vec<String> = paths.iter().map(|p| shown(p)).collect();
     paths.join(", ")
 }

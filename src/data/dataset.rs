@@ -4,8 +4,9 @@ use super::sample::CorrectionsFile;
 pub use super::sample::{Fault, PersonKey, Sample, Split, Value, person_key};
 use super::seen::Contents;
 use super::targets::check_values;
-use crate::error::{Error, Result, row_word};
+use crate::error::{Error, Result, row_word, shown};
 use crate::head::{HeadSpec, LabelSpec};
+use crate::location;
 use crate::model_file::Seen;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -162,12 +163,13 @@ impl Dataset {
         }
         for sample in &self.samples {
             if sample.source >= self.sources.len() {
-                let what = format!("the source of photo `{}`", sample.name);
+                let what = format!("the source of photo `{}`", location::shown(&sample.name));
                 let expected = format!("an index into the {} sources", self.sources.len());
                 return differ(what, expected, sample.source.to_string());
             }
             if let Err((needed, found)) = check_values(heads, &sample.values) {
-                let message = format!("photo `{}`: {needed} is needed, found {found}", sample.name);
+                let name = location::shown(&sample.name);
+                let message = format!("photo `{name}`: {needed} is needed, found {found}");
                 return Err(self.fault(sample, message).into());
             }
         }
@@ -196,8 +198,7 @@ impl Dataset {
         let listing = &self.sources[sample.source];
         let word = row_word(listing);
         let line = sample.row.map(|r| format!("{word} {r} of "));
-        let listing = listing.display();
-        format!("{}{listing}", line.unwrap_or_default())
+        format!("{}{}", line.unwrap_or_default(), shown(listing))
     }
 
     /// A SHA-256, in hexadecimal, over the sorted names, values and splits: the same wherever the data lies and in whatever order
@@ -264,7 +265,7 @@ pub(crate) fn empty_split(dataset: &Dataset, split: Split, reason: &str) -> Erro
     let origin = dataset
         .sources
         .iter()
-        .map(|s| s.display().to_string())
+        .map(|s| shown(s))
         .collect::<Vec<_>>()
         .join(", ");
     Error::EmptySplit {

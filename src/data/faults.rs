@@ -1,8 +1,7 @@
 //! Faults of one kind, said in one line.
 
 use super::sample::Fault;
-use crate::error::{Error, row_word};
-use crate::escape::one_line;
+use crate::error::{Error, row_word, shown};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -72,8 +71,7 @@ impl Kind<'_> {
         if self.count == 1 {
             return self.first.to_string();
         }
-        let listing = self.first.listing.display().to_string();
-        let listing = one_line(&listing);
+        let listing = shown(&self.first.listing);
         let lines: Vec<String> = self.lines.iter().take(NAMED).map(u64::to_string).collect();
         let place = match (self.lines.is_empty(), self.lines.len() > NAMED) {
             (true, _) => String::new(),

@@ -5,10 +5,10 @@ use super::corrections::{Corrections, CorrectionsReport};
 use super::dataset::{Dataset, Fault, Sample};
 use super::split::{self, SplitConfig};
 use super::{faults, folder, manifest, person_folder, sources};
-use crate::error::{Error, Result, row_word};
+use crate::error::{Error, Result, row_word, shown};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
-use crate::location::is_folder;
+use crate::location::{self, is_folder};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -170,7 +170,7 @@ impl Dataset {
             let place = if first.source == sample.source {
                 line
             } else {
-                format!("{} of {}", line, sources[first.source].display())
+                format!("{} of {}", line, shown(&sources[first.source]))
             };
             Fault {
                 source: sample.source,
@@ -178,7 +178,7 @@ impl Dataset {
                 row: sample.row,
                 message: format!(
                     "each photo is listed once, found `{}` on {place} too",
-                    sample.name
+                    location::shown(&sample.name)
                 ),
             }
         };

@@ -5,6 +5,7 @@ use super::held::{self, is_held};
 use super::manifest::photo_column;
 use super::table::Table;
 use super::template::PathCells;
+use crate::error::shown;
 use crate::head::HeadSpec;
 use crate::input::is_image_name;
 use crate::io::{is_tar, random_access};
@@ -57,13 +58,13 @@ impl Beside {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let shown: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
+            let named: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
             (!names.is_empty()).then(|| {
                 format!(
                     "{}: {} {what} passed over: {}{more}",
-                    of.display(),
+                    shown(of),
                     names.len(),
-                    shown.join(", ")
+                    named.join(", ")
                 )
             })
         };
@@ -162,7 +163,7 @@ fn beside_photos(folder: &Path) -> Vec<String> {
         Ok(found) if !found.passed_over.is_empty() => {
             vec![format!(
                 "{}: passed over: {}",
-                folder.display(),
+                shown(folder),
                 found.passed_over
             )]
         }

@@ -2,8 +2,8 @@
 
 use super::held::is_held;
 use super::person_folder;
-use crate::error::{Error, Result};
-use crate::input::find_images;
+use crate::error::{Error, Result, shown};
+use crate::input::{find_images, is_image_name};
 use crate::io::remote;
 use crate::location::{is_remote, is_remote_folder, of_file_url};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn of_braces(path: PathBuf) -> Result<Vec<PathBuf>> {
         let words = words(inner).filter(|words| words.len().saturating_mul(all.len()) <= MOST);
         let Some(words) = words else {
             return Err(Error::Invalid {
-                what: format!("the braces in {}", path.display()),
+                what: format!("the braces in {}", shown(&path)),
                 expected: format!("that they stand for at most {MOST} files"),
                 found: format!("`{{{inner}}}`"),
             });
@@ -123,7 +123,13 @@ fn shards(path: &Path) -> Result<Option<Vec<PathBuf>>> {
         let is_hidden = below.to_string_lossy().starts_with(['.', '_']);
         below.components().count() == 1 && !is_hidden && is_held(file)
     };
-    let any_photo = is_remote && files.iter().any(|file| crate::input::is_image_name(file));
+    let is_photo = |file: &PathBuf| {
+        let below = file.strip_prefix(path).unwrap_or(file);
+        let mut parts = below.components();
+        let is_hidden = parts.any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+        !is_hidden && is_image_name(file)
+    };
+    let any_photo = is_remote && files.iter().any(is_photo);
     let mut shards: Vec<PathBuf> = files.into_iter().filter(is_here).collect();
     // Other folders of this machine are gone through once only.
     if shards.is_empty() || any_photo || !is_remote && !find_images(path)?.images.is_empty() {
@@ -177,6 +183,13 @@ mod tests {
             let error = of_braces(many.into()).unwrap_err().to_string();
             assert!(error.contains("at most"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_in_no_message_of_braces() {
+        let url = "https://h/{0..9999999999}.tar?key=hidden";
+        let error = of_braces(url.into()).unwrap_err().to_string();
+        assert!(error.contains("?…") && !error.contains("hidden"), "{error}");
     }
 
     #[test]

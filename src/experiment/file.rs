@@ -3,6 +3,7 @@
 use super::figure::Figure;
 use crate::error::{Error, Result};
 use crate::io::recognise::not_toml;
+use crate::location::resolve_path;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -99,9 +100,11 @@ impl ExperimentFile {
         let text = crate::io::read::text(path, crate::io::read::SETTINGS)?;
         let mut file = Self::from_toml(&text, &path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        file.heads = folder.join(&file.heads);
-        file.config = file.config.map(|c| folder.join(c));
-        file.data.iter_mut().for_each(|d| *d = folder.join(&*d));
+        file.heads = resolve_path(folder, &file.heads);
+        file.config = file.config.map(|c| resolve_path(folder, &c));
+        file.data
+            .iter_mut()
+            .for_each(|d| *d = resolve_path(folder, d));
         Ok(file)
     }
 

@@ -7,6 +7,7 @@ use crate::data::dataset::Dataset;
 use crate::data::sample::Split;
 use crate::error::{Error, Result};
 use crate::io::table::to_csv;
+use crate::location::is_remote;
 use std::path::Path;
 
 /// The listing of a folder's photos, with paths from the folder of the listing on.
@@ -54,6 +55,10 @@ pub(super) fn manifest(
 
 /// What leads from a listing's folder to another folder, with `/` at its end; the whole path where that lies elsewhere.
 fn from_listing(folder: &Path, listing: &Path) -> Result<String> {
+    if is_remote(folder) {
+        let path = folder.display().to_string();
+        return Ok(format!("{}/", path.trim_end_matches('/')));
+    }
     let whole = |path: &Path| path.canonicalize().map_err(|e| Error::io("read", path, e));
     let folder = whole(folder)?;
     let beside = match listing.parent().filter(|p| !p.as_os_str().is_empty()) {

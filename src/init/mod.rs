@@ -17,7 +17,7 @@ mod write;
 
 use crate::data::columns::ColumnNames;
 use crate::data::sample::Split;
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Remedy, Result, shown};
 use crate::head::HeadSpec;
 use crate::io::write_atomically;
 use crate::taxonomy::Taxonomy;
@@ -92,7 +92,7 @@ pub(crate) fn propose(path: &Path, out: &Path, listing: &Path) -> Result<Proposa
         said.extend(groups::by_name(&survey.photos, finest));
     }
     said.extend(groups::by_look(&survey.photos));
-    let source = path.display().to_string();
+    let source = shown(path);
     let mut files = vec![(
         out.join("model.toml"),
         write::model(&plan, &heads, &names, &size),

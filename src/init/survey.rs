@@ -10,7 +10,7 @@ use crate::data::person_folder::find_listing;
 use crate::data::photo_cells::Photos;
 use crate::data::sample::Split;
 use crate::data::table::Table;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::input::PhotoSource;
 use crate::location::{folder_of, is_folder};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ impl Survey {
             )));
         }
         let columns = layout.columns().into_iter().zip(cells);
-        let mut said = vec![format!("{}: {} photos", path.display(), photos.len())];
+        let mut said = vec![format!("{}: {} photos", shown(path), photos.len())];
         if let Some(depth) = layout.sides {
             let what = if layout.one_side {
                 "one side only, which says nothing and is passed over"
@@ -153,7 +153,7 @@ impl Survey {
         });
         let photos: Vec<Photo> = photos.collect();
         let mut said = vec![
-            format!("{}: {} rows", path.display(), photos.len()),
+            format!("{}: {} rows", shown(path), photos.len()),
             format!("  `{title}`: photos; {words}"),
         ];
         let faulty = table.rows.len() + table.faults.len() - photos.len();

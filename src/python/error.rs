@@ -1,5 +1,6 @@
 //! The library's errors as Python's exceptions.
 
+use hydranet::cli::called::shown_path;
 use hydranet::{Error, HubErrorKind, Remedy};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,7 +23,7 @@ pub(crate) fn of(py: Python, error: &Error) -> PyErr {
     let set = |name: &str, value: Option<&str>| drop(attributes.set_item(name, value));
     let class = match error {
         Error::Io { path, source, .. } => {
-            set("filename", Some(&path.display().to_string()));
+            set("filename", Some(&shown_path(path)));
             drop(attributes.set_item("errno", source.raw_os_error()));
             match source.kind() {
                 ErrorKind::NotFound => "MissingFileError",
@@ -30,12 +31,12 @@ pub(crate) fn of(py: Python, error: &Error) -> PyErr {
             }
         }
         Error::Image { path, .. } => {
-            set("photo", Some(&path.display().to_string()));
+            set("photo", Some(&shown_path(path)));
             "ImageError"
         }
         Error::Config { .. } => "ConfigError",
         Error::Data { path, row, .. } => {
-            set("filename", Some(&path.display().to_string()));
+            set("filename", Some(&shown_path(path)));
             drop(attributes.set_item("line", *row));
             "DataError"
         }

@@ -320,6 +320,21 @@ mod with_remote {
                 }
             }
         }
+        // A tag without ranges: nothing can go on where it broke off, and all is asked for anew.
+        let name = "faces/portraits.csv";
+        server.state().without_tags = false;
+        server.state().without_ranges = true;
+        server.fail(name, 4, Fault::Half);
+        let expected = predicted(dir, &server, &[name]);
+        assert_eq!(predicted(dir, &server, &[&server.url(name)]), expected);
+        let faults = server.state().faults.clone();
+        assert!(faults.iter().all(|f| f.1 == 0 || f.0 == "images"));
+        server.fail(name, usize::MAX, Fault::Half);
+        let said = refused(dir, &server, &[&PREDICT[..], &[&server.url(name)]].concat());
+        assert!(
+            said.contains("whole files only), each of 6 times"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -403,6 +418,98 @@ mod with_remote {
         std::fs::write(dir.join("list.csv"), listing).unwrap();
         let said = refused(dir, &server, &[&PREDICT[..], &["list.csv"]].concat());
         assert!(said.contains("2 of 2 photos could not be read"), "{said}");
+    }
+
+    #[test]
+    fn a_url_is_asked_for_as_it_is_written_and_its_secret_is_in_no_message() {
+        let (dir, server) = served();
+        let dir = dir.path();
+        let photo = std::fs::read_dir(dir.join("faces/images")).unwrap().next();
+        let photo = photo.unwrap().unwrap().file_name().into_string().unwrap();
+        let url = format!("{}?at=1%2B1&key=hidden", server.url("faces%2Fimages/"));
+        let url = url.replace("/?", &format!("/{photo}?"));
+        let row = predicted(dir, &server, &[&url]);
+        let here = predicted(dir, &server, &[&format!("faces/images/{photo}")]);
+        assert_eq!(row.replace(&url, &format!("faces/images/{photo}")), here);
+        let target = &url[server.url("").len() - "/files/".len()..];
+        let seen = server.state().seen.clone();
+        assert!(seen.iter().any(|s| s.contains(target)), "{seen:?} {target}");
+        // A side on which no photo stands, rows that are wrong, and a column that is passed over.
+        let listing = std::fs::read_to_string(dir.join("faces/portraits.csv")).unwrap();
+        let mut lines = listing.lines();
+        let header = format!("{},beside\n", lines.next().unwrap());
+        assert!(header.contains(",split,beside"), "{header}");
+        let in_train = |l: &str| format!("{},train,x\n", l.rsplit_once(',').unwrap().0);
+        let rows: String = lines.map(in_train).collect();
+        std::fs::write(dir.join("faces/all.csv"), header.clone() + &rows).unwrap();
+        let wrong = header + &rows.repeat(2);
+        std::fs::write(dir.join("faces/twice.csv"), wrong).unwrap();
+        let secret = |name: &str| format!("{}?key=hidden", server.url(name));
+        let evaluate = [
+            "evaluate",
+            "--model",
+            "model.safetensors",
+            "--split",
+            "test",
+        ];
+        let check = ["check", "--heads", HEADS];
+        for (command, name, expected) in [
+            (&evaluate[..], "faces/all.csv", "no photo stands on it"),
+            (&check[..], "faces/all.csv", "beside"),
+            (&check[..], "faces/twice.csv", "each photo is listed once"),
+        ] {
+            let out = ask(
+                dir,
+                &server,
+                &[command, &["--data", &secret(name)]].concat(),
+            );
+            let said = text(&out.stdout) + &text(&out.stderr);
+            assert!(said.contains(expected), "{said}");
+            assert!(said.contains("?…") && !said.contains("hidden"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_listing_from_elsewhere_names_no_file_of_this_machine() {
+        let (dir, server) = served();
+        let dir = dir.path();
+        let photo = std::fs::read_dir(dir.join("faces/images")).unwrap().next();
+        let photo = photo.unwrap().unwrap().path().display().to_string();
+        let listing = format!("path\nfile://{photo}\n{photo}\n");
+        std::fs::write(dir.join("list.csv"), &listing).unwrap();
+        let here = predicted(dir, &server, &["list.csv"]);
+        assert_eq!(here.lines().count(), 3);
+        for url in [server.url("list.csv"), "s3://bucket/list.csv".into()] {
+            let said = refused(dir, &server, &[&PREDICT[..], &[&url]].concat());
+            assert!(said.contains("2 of 2 photos could not be read"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_a_bucket_is_looked_at_and_its_listing_leads_there() {
+        let (dir, server) = served();
+        let dir = dir.path();
+        let photos = std::fs::read_dir(dir.join("faces/images")).unwrap();
+        for (i, photo) in photos.enumerate() {
+            let photo = photo.unwrap().path();
+            let folder = dir.join("sorted").join(["worn", "bare"][i % 2]);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::copy(&photo, folder.join(photo.file_name().unwrap())).unwrap();
+        }
+        said(
+            dir,
+            &server,
+            &["init", "s3://bucket/sorted/", "--out", "heads"],
+        );
+        let listing = std::fs::read_to_string(dir.join("photos.csv")).unwrap();
+        let mut rows = listing.lines().skip(1);
+        assert!(
+            rows.all(|row| row.starts_with("s3://bucket/sorted/")),
+            "{listing}"
+        );
+        let predictions = predicted(dir, &server, &["photos.csv"]);
+        assert!(predictions.lines().count() > 2);
+        assert_eq!(predictions.lines().count(), listing.lines().count());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct State {
     pub without_ranges: bool,
     /// Gives files no tags, by which they are known again.
     pub without_tags: bool,
-    /// "METHOD path range" of every request.
+    /// "METHOD target range" of every request, the target as it came.
     pub seen: Vec<String>,
     /// Bytes of files that went out.
     pub sent: u64,
@@ -128,7 +128,7 @@ fn answer(
         let mut state = state.lock().unwrap();
         state
             .seen
-            .push(format!("{method} {path} {range}").trim().into());
+            .push(format!("{method} {target} {range}").trim().into());
         if host == "bucket" && !headers.contains_key("authorization") {
             state.unsigned += 1;
         }

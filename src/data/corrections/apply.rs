@@ -7,6 +7,7 @@ use crate::data::label_cell::written;
 use crate::data::targets::{group_name, label, labels_of};
 use crate::error::Result;
 use crate::head::HeadSpec;
+use crate::location;
 
 impl Corrections {
     /// Corrects those samples that are `wanted`; the others are not looked at.
@@ -39,7 +40,7 @@ impl Corrections {
                 report.reviewed.push(reviewed);
                 continue;
             }
-            let photo = format!("photo `{}`", sample.name);
+            let photo = format!("photo `{}`", location::shown(&sample.name));
             if let Some((own, other)) = of_photo.first().zip(of_person.drops())
                 && of_photo.drops().is_none()
             {

@@ -11,7 +11,7 @@ pub use report::{CorrectionsReport, NoteKind};
 
 use super::dataset::Dataset;
 pub use super::sample::CorrectionsFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::io::recognise::what_it_is;
 use crate::tensors::hash::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -210,7 +210,7 @@ impl Corrections {
         } else {
             format!(
                 "{}, line {}",
-                self.files[entry.file].path.display(),
+                shown(&self.files[entry.file].path),
                 entry.line
             )
         }

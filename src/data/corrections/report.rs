@@ -1,6 +1,7 @@
 //! What corrections did, and what they could not do.
 
 use super::CorrectionsFile;
+use crate::error::shown;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, line) = (self.path.display(), self.line);
+        let (path, line) = (shown(&self.path), self.line);
         write!(f, "{path}, line {line}: {}: {}", self.kind, self.message)
     }
 }

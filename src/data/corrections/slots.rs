@@ -5,7 +5,7 @@ use super::{Action, Corrections, Entry, NoteKind, Subject};
 use crate::data::columns::{named, parse_value};
 use crate::data::dataset::{Dataset, Value};
 use crate::data::table::misspelt;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::head::HeadSpec;
 use crate::io::files::Files;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -261,7 +261,7 @@ impl<'a> Index<'a> {
             }
             Some([one]) => Ok(Some(*one)),
             Some(several) => {
-                let path = |i: &usize| self.dataset.samples[*i].whole_path().display().to_string();
+                let path = |i: &usize| shown(&self.dataset.samples[*i].whole_path());
                 let paths: Vec<String> = several.iter().map(path).collect();
                 Err(format!(
                     "`photo`: one photo is needed, found `{name}` in several listings; write its whole path: {}",

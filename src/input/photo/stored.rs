@@ -1,6 +1,7 @@
 //! Photos inside of a file that holds many.
 
 use crate::error::Result;
+use crate::location::{shown, without_query};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl StoredPhoto {
 
     /// The path of a photo that its file calls so, as if the file were a folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.archive.path().join(name)
+        without_query(self.archive.path()).join(name)
     }
 }
 
@@ -71,6 +72,7 @@ impl Eq for StoredPhoto {}
 
 impl fmt::Debug for StoredPhoto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {}", self.place, self.archive.path().display())
+        let path = self.archive.path().display().to_string();
+        write!(f, "{} in {}", self.place, shown(&path))
     }
 }

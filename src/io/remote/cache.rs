@@ -40,6 +40,11 @@ impl Part {
         }
     }
 
+    fn is_set(&self) -> bool {
+        let content = self.content.lock();
+        content.unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn set(&self, result: Result<Vec<u8>, Failure>) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         if content.is_none() {
@@ -63,9 +68,12 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.set(Err(Failure::wrong(
-            "the download came to an end before it was whole",
-        )));
+        if !self.0.is_set() {
+            forget(&self.0);
+            self.0.set(Err(Failure::wrong(
+                "the download came to an end before it was whole",
+            )));
+        }
     }
 }
 
@@ -135,4 +143,22 @@ pub(super) fn close(file: u64) {
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     cache.parts.retain(|p| p.file != file);
     cache.bytes = cache.parts.iter().map(|p| p.length).sum();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_that_is_dropped_is_told_and_forgotten_and_one_that_is_kept_stays() {
+        let (part, promise) = add(u64::MAX, 0, 4);
+        drop(promise);
+        assert!(part.wait().is_err());
+        assert!(find(u64::MAX, 0).is_none());
+        let (_, promise) = add(u64::MAX, 0, 4);
+        promise.keep(Ok(vec![1, 2, 3, 4]));
+        assert_eq!(*find(u64::MAX, 0).unwrap().wait().unwrap(), [1, 2, 3, 4]);
+        close(u64::MAX);
+        assert!(find(u64::MAX, 0).is_none());
+    }
 }

@@ -1,22 +1,26 @@
 //! The one thread on which all downloads of this process run, and what they share.
 
+use super::failure::Failure;
+use super::place::Kind;
 use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 
 /// How often what may pass is asked again, and for how long in all.
 pub(super) const RETRIES: usize = 5;
-const RETRY_FOR: Duration = Duration::from_secs(60);
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(60);
 /// The wait before the first of these; it grows with each.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// How long a connection may take, and how long one may say nothing.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const SILENT: Duration = Duration::from_secs(30);
+/// How long an answer may take, with all that is tried again until it begins.
+const ANSWER: Duration = Duration::from_secs(180);
 /// A download may take this long, and a second more for each so many bytes.
 const SLOWEST: Duration = Duration::from_secs(60);
 const SLOWEST_RATE: u64 = 64 << 10;
@@ -28,8 +32,9 @@ pub(super) struct Engine {
     /// A forked process has none of its parent's threads.
     process: u32,
     handle: Handle,
-    pub(super) http: Shared,
-    pub(super) https: Shared,
+    /// Made when they are first needed: they fail where the machine has no certificates, which buckets may not need.
+    http: OnceLock<Shared>,
+    https: OnceLock<Shared>,
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
@@ -79,12 +84,27 @@ impl Engine {
         let new = Arc::new(Self {
             process: std::process::id(),
             handle,
-            http: Shared::new(true).map_err(io::Error::other)?,
-            https: Shared::new(false).map_err(io::Error::other)?,
+            http: OnceLock::new(),
+            https: OnceLock::new(),
             stores: Mutex::default(),
         });
         *engine = Some(Arc::clone(&new));
         Ok(new)
+    }
+
+    /// The connections of servers, without encryption or with it only.
+    ///
+    /// # Errors
+    /// If the settings of this machine do not allow for any.
+    pub(super) fn shared(&self, allow_http: bool) -> object_store::Result<Shared> {
+        let shared = if allow_http { &self.http } else { &self.https };
+        match shared.get() {
+            Some(shared) => Ok(shared.clone()),
+            None => {
+                let new = Shared::new(allow_http)?;
+                Ok(shared.get_or_init(|| new).clone())
+            }
+        }
     }
 
     /// Begins something on the thread of downloads.
@@ -127,6 +147,20 @@ impl Engine {
         let store = make()?;
         stores.insert(bucket.into(), Arc::clone(&store));
         Ok(store)
+    }
+}
+
+/// What a store answers, unless it takes too long: a server may go on for ever, a byte now and then.
+///
+/// # Errors
+/// What the store gives, and if it does not answer in time.
+pub(super) async fn answer<T>(
+    asked: impl Future<Output = object_store::Result<T>>,
+    store: Kind,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(ANSWER, asked).await {
+        Ok(answer) => answer.map_err(|e| Failure::of(&e, store)),
+        Err(_) => Err(Failure::late(ANSWER)),
     }
 }
 

@@ -8,6 +8,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::Duration;
 
 /// What is said of a server's answer that names its status.
 const STATUS: &str = "Server returned non-2xx status code: ";
@@ -51,14 +52,23 @@ impl Failure {
         }
     }
 
-    /// The same, after it was asked for again in vain.
-    pub(super) fn in_vain(self) -> Self {
-        let message = format!(
-            "{}, each of {} times; it may help to try again later",
-            self.message,
-            RETRIES + 1
-        );
+    /// The same, after it was asked for so many times.
+    pub(super) fn in_vain(self, times: usize) -> Self {
+        let each = match times {
+            0 | 1 => String::new(),
+            times => format!(", each of {times} times"),
+        };
+        let message = format!("{}{each}; it may help to try again later", self.message);
         Self::new(self.kind, message)
+    }
+
+    /// Of what is not answered within this time.
+    pub(super) fn late(within: Duration) -> Self {
+        let message = format!(
+            "the server does not answer within {} s; it may help to try again later",
+            within.as_secs()
+        );
+        Self::new(ErrorKind::TimedOut, message)
     }
 
     /// Of what is no longer what it was.
@@ -101,7 +111,10 @@ impl Failure {
             RETRIES + 1
         );
         if let Some(answer) = status(error) {
-            let message = if answer.starts_with('5') || answer.starts_with("429") {
+            let message = if ["5", "408", "429"]
+                .iter()
+                .any(|status| answer.starts_with(status))
+            {
                 format!("the server fails ({answer}), {later}")
             } else {
                 format!("the server refuses it ({answer})")
@@ -134,6 +147,18 @@ impl Failure {
             Some(HttpErrorKind::Timeout) => Self::new(
                 ErrorKind::TimedOut,
                 format!("the server does not answer in time ({cause}), {later}"),
+            ),
+            // Its status is lost with it.
+            Some(HttpErrorKind::Decode) => Self::new(
+                ErrorKind::Other,
+                format!("the server refuses it with an answer that is no text ({cause})"),
+            ),
+            Some(HttpErrorKind::Unknown) => Self::new(
+                ErrorKind::Other,
+                format!(
+                    "the server does not answer ({cause}); it may help to try again later{}",
+                    https(store)
+                ),
             ),
             Some(_) => Self::new(
                 ErrorKind::Other,

@@ -1,6 +1,6 @@
 //! What is read whole: photos and listings.
 
-use super::engine::{Engine, RETRIES, time_for, wait_before};
+use super::engine::{Engine, RETRIES, RETRY_FOR, answer, time_for, wait_before};
 use super::failure::{Failure, last_cause};
 use super::place::Place;
 use crate::error::{Error, Result};
@@ -10,6 +10,7 @@ use object_store::{GetOptions, GetResult, ObjectStoreExt as _};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A download whose size is known and of which nothing is held yet.
 pub(crate) struct Fetch {
@@ -29,11 +30,11 @@ impl Fetch {
         let engine = Engine::get().map_err(failed)?;
         let place = Place::of(path, &engine).map_err(|e| e.about(path))?;
         let (asked, kind) = (place.clone(), place.kind);
-        let begun = engine.wait(async move { asked.store.get(&asked.key).await });
+        let begun = engine.wait(async move { answer(asked.store.get(&asked.key), kind).await });
         let begun = begun.map_err(failed)?;
         Ok(Self {
             path: path.into(),
-            begun: begun.map_err(|e| Failure::of(&e, kind).about(path))?,
+            begun: begun.map_err(|e| e.about(path))?,
             engine,
             place,
         })
@@ -83,8 +84,7 @@ pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
 async fn read(place: Place, begun: GetResult) -> Result<Vec<u8>, Failure> {
     let (size, tag) = (begun.meta.size, begun.meta.e_tag.clone());
     let mut result = begun;
-    // What has a tag the store itself goes on with where it broke off.
-    let most = if tag.is_some() { 0 } else { RETRIES };
+    let start = Instant::now();
     let mut again = 0;
     loop {
         let stream = result.into_stream();
@@ -95,16 +95,14 @@ async fn read(place: Place, begun: GetResult) -> Result<Vec<u8>, Failure> {
         if !failure.broke_off {
             return Err(failure);
         }
-        if again == most {
-            return Err(failure.in_vain());
+        // What has a tag the store itself goes on with where it broke off, if the server knows ranges; others are begun again.
+        if again == RETRIES || start.elapsed() > RETRY_FOR {
+            return Err(failure.in_vain(again + 1));
         }
         tokio::time::sleep(wait_before(again)).await;
         again += 1;
-        let asked = place
-            .store
-            .get_opts(&place.key, GetOptions::default())
-            .await;
-        result = asked.map_err(|e| Failure::of(&e, place.kind))?;
+        let asked = place.store.get_opts(&place.key, GetOptions::default());
+        result = answer(asked, place.kind).await?;
         if result.meta.size != size || result.meta.e_tag != tag {
             return Err(Failure::changed());
         }
@@ -139,6 +137,10 @@ pub(super) async fn collect(
     let cause = match tokio::time::timeout(time_for(size), all).await {
         Ok(Ok(())) if bytes.len() as u64 == size => return Ok(bytes),
         Ok(Ok(())) => "the connection was closed".to_string(),
+        // The store wanted to go on where it broke off.
+        Ok(Err(cause)) if cause.starts_with("Range request not supported") => {
+            "the connection was closed, and the server gives whole files only".to_string()
+        }
         Ok(Err(cause)) => cause,
         Err(_) => format!("it takes longer than {} s", time_for(size).as_secs()),
     };

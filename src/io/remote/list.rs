@@ -1,6 +1,6 @@
 //! What lies in a folder of a bucket.
 
-use super::engine::Engine;
+use super::engine::{Engine, answer};
 use super::failure::Failure;
 use super::place::{Kind, Place};
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let all = engine.wait(async move {
         let mut found = Vec::new();
         let mut stream = place.store.list(Some(&place.key));
-        while let Some(object) = stream.try_next().await? {
+        while let Some(object) = answer(stream.try_next(), kind).await? {
             if found.len() >= MOST {
                 return Ok(None);
             }
@@ -41,7 +41,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         Ok(Some(found))
     });
     let all = all.map_err(failed)?;
-    let all = all.map_err(|e: object_store::Error| failed(Failure::of(&e, kind).into()))?;
+    let all = all.map_err(|e: Failure| failed(e.into()))?;
     let reason = match all {
         Some(mut all) if !all.is_empty() => {
             all.sort();

@@ -67,28 +67,25 @@ impl Place {
         })
     }
 
-    /// A server's: its path is written with `%`, and a query behind it goes with each request.
+    /// A server's, whose path and query go with each request as they are written.
     fn of_http(text: &str, engine: &Engine) -> Result<Self, Failure> {
         let wrong = |e: &dyn Display| Failure::wrong(format!("a URL is needed: {e}"));
         let mut url = Url::parse(text).map_err(|e| wrong(&e))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong(&"names and passwords in it are not taken"));
         }
-        let key = Key::from_url_path(url.path()).map_err(|e| wrong(&e))?;
-        let shared = match url.scheme() {
-            "https" => &engine.https,
-            _ => &engine.http,
-        };
-        url.set_path("");
+        let failed = |e| Failure::of(&e, Kind::Http);
+        let shared = engine.shared(url.scheme() != "https").map_err(failed)?;
         url.set_fragment(None);
         let store = HttpBuilder::new()
             .with_url(url)
-            .with_http_connector(shared.clone())
+            .with_http_connector(shared)
             .with_retry(retry())
             .build();
         Ok(Self {
-            store: Arc::new(store.map_err(|e| Failure::of(&e, Kind::Http))?),
-            key,
+            store: Arc::new(store.map_err(failed)?),
+            // It is asked for as it is written: as a key it would be decoded, and `%2F` is not `/`.
+            key: Key::default(),
             kind: Kind::Http,
         })
     }

@@ -1,7 +1,7 @@
 //! A file that is read at any place: by requests for ranges, which grow while it is read on.
 
 use super::cache::{self, Part, Promise};
-use super::engine::{Engine, RETRIES, wait_before};
+use super::engine::{Engine, RETRIES, answer, wait_before};
 use super::failure::Failure;
 use super::fetch::collect;
 use super::place::Place;
@@ -69,11 +69,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn ReadAt>> {
     Ok(Box::new(RemoteFile {
         number,
         engine,
-        // By a weak tag nothing is asked for.
-        asked: Asked {
-            tag: tag.filter(|tag| !tag.starts_with("W/")),
-            ..asked
-        },
+        asked: Asked { tag, ..asked },
         size,
         streams: Mutex::new(VecDeque::from([Stream {
             end: length,
@@ -89,14 +85,15 @@ impl Asked {
         loop {
             let options = GetOptions {
                 range: Some(GetRange::Bounded(range.clone())),
-                if_match: self.tag.clone(),
+                // By a weak tag nothing is asked for.
+                if_match: self.tag.clone().filter(|tag| !tag.starts_with("W/")),
                 ..GetOptions::default()
             };
             let place = &self.place;
-            let result = match place.store.get_opts(&place.key, options).await {
+            let asked = place.store.get_opts(&place.key, options);
+            let result = match answer(asked, place.kind).await {
                 Ok(result) => result,
-                Err(e) => {
-                    let failure = Failure::of(&e, place.kind);
+                Err(failure) => {
                     // Nothing can be a part of nothing.
                     if failure.message.contains("(416") && range.start == 0 {
                         return Ok((Vec::new(), 0, None));
@@ -115,7 +112,7 @@ impl Asked {
             match collect(result.into_stream(), length).await {
                 Ok(bytes) => return Ok((bytes, size, tag)),
                 Err(e) if !e.broke_off => return Err(e),
-                Err(e) if again == most => return Err(e.in_vain()),
+                Err(e) if again == most => return Err(e.in_vain(again + 1)),
                 Err(_) => tokio::time::sleep(wait_before(again)).await,
             }
             again += 1;
@@ -124,8 +121,8 @@ impl Asked {
 
     /// Exactly these bytes of a file of this size.
     async fn exactly(&self, range: Range<u64>, size: u64) -> Result<Vec<u8>, Failure> {
-        let (bytes, now, _) = self.range(range.clone()).await?;
-        if now != size || bytes.len() as u64 != range.end - range.start {
+        let (bytes, now, tag) = self.range(range.clone()).await?;
+        if now != size || tag != self.tag || bytes.len() as u64 != range.end - range.start {
             return Err(Failure::changed());
         }
         Ok(bytes)
@@ -139,8 +136,10 @@ impl RemoteFile {
         let (part, new) = match cache::find(self.number, range.start) {
             Some(part) => (part, None),
             None => {
-                let follows =
-                    |s: &Stream| (s.end..=s.end.saturating_add(NEAR)).contains(&range.start);
+                // Small jumps of one that reads here and there are not taken for it.
+                let follows = |s: &Stream| {
+                    (s.end..=s.end.saturating_add(s.window.min(NEAR))).contains(&range.start)
+                };
                 let stream = streams.iter().position(follows);
                 let stream = stream.and_then(|place| streams.remove(place));
                 let window = stream.map_or(FIRST, |s| (2 * s.window).min(MOST));
@@ -193,12 +192,12 @@ impl ReadAt for RemoteFile {
     }
 
     fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = start.checked_add(buffer.len() as u64);
-        let end = end.filter(|end| *end <= self.size);
-        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         if buffer.is_empty() {
             return Ok(());
         }
+        let end = start.checked_add(buffer.len() as u64);
+        let end = end.filter(|end| *end <= self.size);
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         if end - start <= MOST {
             let (mut at, mut left) = (start, buffer);
             while !left.is_empty() {

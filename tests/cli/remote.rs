@@ -4,7 +4,6 @@
 use super::{command, text, works};
 use crate::common::runs::HEADS;
 use crate::common::tiny;
-use std::path::Path;
 
 const PREDICT: [&str; 3] = ["predict", "--model", "model.safetensors"];
 
@@ -93,6 +92,7 @@ fn a_file_is_named_by_a_url_too() {
 mod with_remote {
     use super::*;
     use crate::common::store_server::{Fault, Server};
+    use std::path::Path;
     use std::process::Output;
 
     /// Portraits as files and as shards, and a server that gives them.

@@ -9,7 +9,8 @@
 
 The recipe is the plain one: cross-entropy, dropout 0.2, left-right flip, mix-up (alpha 0.2), AdamW, one cycle of learning rates
 (peak `--lr` for the backbone, 2e-3 for the heads), weight decay 0.01, batches of 32, the epoch of the best accuracy of the final
-class on the validation side, as timm's own script has it. Photos are decoded and resized once, before the time is taken. Labels are those of the training side.
+class on the validation side, as timm's own script has it. Photos are decoded and resized once, before the time is taken. Labels
+are those of the training side.
 Printed is JSON: scores on the test side and seconds of training; `--out` gets a line a test photo: path, true and predicted class.
 """
 

@@ -7,8 +7,9 @@
     python tests/bench/frozen_peer.py --features kept/*.features --split run/split.csv --listing garments.csv \
         --photo images/{image} --heads garment=label kids=kids --unknown "Not sure" Skip
 
-A head each, taught on all views that are kept of the photos in training; features are standardised, the strength of the penalty is the one that scores best on the validation side. The final
-class is the labels most likely together, as hydranet's rule `product` has it. Printed is JSON: macro F1 and accuracy on the test
+A head each, taught on all views that are kept of the photos in training; features are standardised, the strength of the penalty
+is the one that scores best on the validation side. The final class is the labels most likely together, as hydranet's rule
+`product` has it. Printed is JSON: macro F1 and accuracy on the test
 side, of each head and of the final class, over the photos whose labels are known.
 """
 

@@ -9,8 +9,8 @@
 
 A head each, taught on all views that are kept of the photos in training; features are standardised, the strength of the penalty
 is the one that scores best on the validation side. The final class is the labels most likely together, as hydranet's rule
-`product` has it. Printed is JSON: macro F1 and accuracy on the test
-side, of each head and of the final class, over the photos whose labels are known.
+`product` has it. Printed is JSON: macro F1 and accuracy on the test side, of each head and of the final class, over the photos
+whose labels are known.
 """
 
 import argparse

@@ -104,8 +104,8 @@ fn rows_then_columns<P: PixelTrait>(
 
 type Filtered = std::result::Result<Vec<u8>, Box<dyn std::error::Error>>;
 
-/// By the calls that know the type of pixels: the others compile the resizer for all thirteen that it has, which took a third of
-/// the time that this whole library takes to compile.
+/// By the calls that know the type of pixels: the others compile the resizer for all thirteen that it has, here, since it is
+/// generic; 22,000 of the 137,000 functions compiled in this library named it then.
 fn pass<P: PixelTrait>(
     pixels: &[u8],
     [height, width]: [usize; 2],

@@ -120,19 +120,19 @@ impl Check {
         })
     }
 
-    /// Whether the input has the shape of the photos, and else which one of as many pixels has; none where none was looked at.
+    /// Whether the input suits the photos' shape and size, and else which one does; none where none was looked at.
     fn proposed(&self, dataset: &Dataset, configured: [usize; 2]) -> Option<String> {
         if self.rows_only {
             return None;
         }
         let photos: Vec<_> = dataset.samples.iter().map(|s| &s.photo).collect();
-        let (input, why) = size::shaped(&photos, configured)?;
+        let (input, why) = size::fitting(&photos, configured)?;
         let [height, width] = configured;
         Some(if input == configured {
-            format!("input {height} × {width} (height × width), in the shape of the photos: {why}")
+            format!("input {height} × {width} (height × width) suits the photos: {why}")
         } else {
             format!(
-                "input {height} × {width} (height × width); in the shape of these photos it would be {} × {}, --set model.input.size={input:?}: {why}",
+                "input {height} × {width} (height × width); for these photos {} × {} is proposed, --set model.input.size={input:?}: {why}",
                 input[0], input[1]
             )
         })

@@ -6,8 +6,11 @@ use std::path::Path;
 
 /// Photos whose headers are looked at.
 const LOOKED: usize = 500;
-/// Pixels of an input: as many as of 128 × 128, at which training on a processor takes minutes and not hours.
-const PIXELS: f64 = 128.0 * 128.0;
+/// Pixels of an input: as many as of 160 × 160, at which training on a processor takes minutes and not hours. In the same time,
+/// more pixels in fewer epochs were worth more than 128 × 128 (the guide's chapter `recipes`).
+const PIXELS: f64 = 160.0 * 160.0;
+/// Times the pixels of a photo that an input may have: networks made for photos of 224 × 224 see more of a small one enlarged.
+const ENLARGED: f64 = 2.0;
 /// Sides are multiples of this.
 const STEP: f64 = 16.0;
 /// Shapes that differ by less are alike.
@@ -44,10 +47,8 @@ pub(super) fn propose(photos: &[&PhotoSource]) -> Size {
     }
 }
 
-/// A size with as many pixels as the one that is configured, in the shape of the photos, and why; the configured one if it has
-/// that shape. None if no photo could be looked at. Sides stay multiples of what those of the configured one are, so that a
-/// network of patches takes it too.
-pub(crate) fn shaped(
+/// The size that suits the photos where `configured` is given, and why; that one if it does. None if no photo could be looked at.
+pub(crate) fn fitting(
     photos: &[&PhotoSource],
     configured: [usize; 2],
 ) -> Option<([usize; 2], String)> {
@@ -60,20 +61,27 @@ pub(crate) fn shaped(
     if unreadable == photos.len().div_ceil(photos.len().div_ceil(LOOKED).max(1)) {
         return None;
     }
+    Some((fitted(configured, input), why))
+}
+
+/// A size in the shape of the one that is proposed, with as many pixels as that or as `configured` has, whichever are more;
+/// `configured` if it has that shape and about as many. Sides stay multiples of what those of `configured` are, so that a network
+/// of patches takes it too.
+fn fitted(configured: [usize; 2], proposed: [usize; 2]) -> [usize; 2] {
     let shape = |[h, w]: [usize; 2]| h as f64 / w as f64;
-    let (of_photos, own) = (shape(input), shape(configured));
-    if (of_photos / own).max(own / of_photos) < ALIKE {
-        return Some((configured, why));
+    let pixels = |[h, w]: [usize; 2]| h as f64 * w as f64;
+    let (of_photos, own) = (shape(proposed), shape(configured));
+    let area = pixels(configured).max(pixels(proposed));
+    if (of_photos / own).max(own / of_photos) < ALIKE && area < ALIKE * pixels(configured) {
+        return configured;
     }
     let all = |step: &usize| configured.iter().all(|side| side.is_multiple_of(*step));
     let step = [32, 16, 14, 8].into_iter().find(all).unwrap_or(1) as f64;
-    let area = (configured[0] * configured[1]) as f64;
     let side = |pixels: f64| ((pixels / step).round() * step).max(step) as usize;
-    let fitting = [
+    [
         side((area * of_photos).sqrt()),
         side((area / of_photos).sqrt()),
-    ];
-    Some((fitting, why))
+    ]
 }
 
 /// Whether most photos, of which it is known which are JPEGs, would be decoded smaller than they are.
@@ -99,13 +107,12 @@ fn of_sides(sides: &[[usize; 2]]) -> ([usize; 2], String) {
     let shape = |[h, w]: &[usize; 2]| *h as f64 / *w as f64;
     let Some(middle) = median(sides.iter().map(shape)) else {
         return (
-            [128, 128],
+            [160, 160],
             "no photo could be looked at: a square, until some are there".into(),
         );
     };
     let area = median(sides.iter().map(|[h, w]| (h * w) as f64))
-        .unwrap_or(PIXELS)
-        .min(PIXELS);
+        .map_or(PIXELS, |area| (ENLARGED * area).min(PIXELS));
     let alike = sides
         .iter()
         .filter(|s| (shape(s) / middle).max(middle / shape(s)) < ALIKE)
@@ -147,19 +154,36 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{large, of_sides};
+    use super::{fitted, large, of_sides};
 
     #[test]
     fn the_input_has_the_shape_of_the_photos_or_is_square() {
-        assert_eq!(of_sides(&[[400, 300]; 9]).0, [144, 112]);
-        assert_eq!(of_sides(&[[300, 300]; 9]).0, [128, 128]);
+        assert_eq!(of_sides(&[[400, 300]; 9]).0, [192, 144]);
+        assert_eq!(of_sides(&[[300, 300]; 9]).0, [160, 160]);
         // Half of them are wide and half are high.
         let mixed = [[[400, 200]; 5], [[200, 400]; 5]].concat();
-        assert_eq!(of_sides(&mixed).0, [128, 128]);
-        // Nothing is made larger.
-        assert_eq!(of_sides(&[[48, 48]; 9]).0, [48, 48]);
-        assert_eq!(of_sides(&[[8, 16_000]; 9]).0, [64, 256]);
-        assert_eq!(of_sides(&[]).0, [128, 128]);
+        assert_eq!(of_sides(&mixed).0, [160, 160]);
+        // Small photos are made larger, but not without bound.
+        assert_eq!(of_sides(&[[160, 120]; 9]).0, [192, 144]);
+        assert_eq!(of_sides(&[[48, 48]; 9]).0, [64, 64]);
+        assert_eq!(of_sides(&[[8, 16_000]; 9]).0, [80, 320]);
+        assert_eq!(of_sides(&[]).0, [160, 160]);
+    }
+
+    #[test]
+    fn what_is_configured_suits_or_gets_the_shape_and_the_pixels() {
+        let cases = [
+            ([144, 112], [144, 112], [144, 112]),
+            ([144, 112], [192, 144], [192, 144]),
+            // More than is proposed stays as much.
+            ([224, 224], [160, 160], [224, 224]),
+            ([224, 224], [192, 144], [256, 192]),
+            // Patches of 14 × 14.
+            ([126, 126], [192, 144], [196, 140]),
+        ];
+        for (configured, proposed, wanted) in cases {
+            assert_eq!(fitted(configured, proposed), wanted, "{configured:?}");
+        }
     }
 
     #[test]

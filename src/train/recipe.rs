@@ -11,17 +11,23 @@ pub(crate) struct Recipe {
     pub(crate) name: &'static str,
     /// The file: its aim and what it reached in comments, and the table `[train]`.
     pub(crate) text: &'static str,
-    /// Photos shown in all epochs together, from which the number of epochs follows.
+    /// Photos of [`PIXELS`] shown in all epochs together, from which the number of epochs follows; of more pixels as many fewer
+    /// as they take more time.
     shown: usize,
     /// The fewest and the most epochs.
     epochs: [usize; 2],
 }
+
+/// The pixels of a photo of 144 × 112.
+pub(crate) const PIXELS: usize = 144 * 112;
 
 /// What a recipe's settings are fitted to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fit {
     /// Photos in an epoch.
     pub(crate) photos: usize,
+    /// Pixels of the input.
+    pub(crate) pixels: usize,
     /// Whether the backbone's batch norms take the statistics of the batch.
     pub(crate) batch_norm: bool,
 }
@@ -30,9 +36,11 @@ impl Fit {
     /// That to a configuration, and so many photos in an epoch.
     pub(crate) fn new(config: &Config, photos: usize) -> Self {
         let (backbone, mode) = (config.model.backbone, config.train.batch_norm);
+        let [height, width] = config.model.input.size;
         let has_any = |shapes: crate::tensors::Shapes| shapes.keys().any(|name| is_buffer(name));
         Self {
             photos,
+            pixels: height.saturating_mul(width),
             batch_norm: matches!(mode, BatchNormMode::Train | BatchNormMode::Sync)
                 && backbone.shapes(3).is_ok_and(has_any),
         }
@@ -51,7 +59,7 @@ pub(crate) static RECIPES: [Recipe; 3] = [
         name: "balanced",
         text: include_str!("recipes/balanced.toml"),
         shown: 28_000,
-        epochs: [8, 30],
+        epochs: [5, 30],
     },
     Recipe {
         name: "best",
@@ -75,7 +83,7 @@ impl Recipe {
         })
     }
 
-    /// Its settings, with the number of epochs that suits so many photos in each, and the backbone's learning rate by itself
+    /// Its settings, with the number of epochs that suits so many photos of this size in each, and the backbone's learning rate by itself
     /// where that of the file, which is for networks with batch norm, does not suit.
     ///
     /// # Errors
@@ -87,7 +95,7 @@ impl Recipe {
             source: None,
         })?;
         if let Some(toml::Value::Table(train)) = table.get_mut("train") {
-            let epochs = i64::try_from(self.epochs_for(fit.photos)).unwrap_or(i64::MAX);
+            let epochs = i64::try_from(self.epochs_for(fit)).unwrap_or(i64::MAX);
             train.insert("epochs".into(), toml::Value::Integer(epochs));
             if !fit.batch_norm {
                 let rate = TrainConfig::default().lr_backbone;
@@ -97,17 +105,18 @@ impl Recipe {
         Ok(table)
     }
 
-    /// Few photos are seen more often, many less often.
-    fn epochs_for(&self, photos: usize) -> usize {
+    /// Few photos are seen more often, many or large ones less often.
+    fn epochs_for(&self, fit: Fit) -> usize {
         let [fewest, most] = self.epochs;
-        let nearest = (self.shown + photos / 2) / photos.max(1);
+        let shown = self.shown * PIXELS / fit.pixels.max(1);
+        let nearest = (shown + fit.photos / 2) / fit.photos.max(1);
         nearest.clamp(fewest, most)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, RECIPES, Recipe};
+    use super::{Fit, PIXELS, RECIPES, Recipe};
     use crate::train::TrainConfig;
     use serde::Deserialize;
 
@@ -122,11 +131,17 @@ mod tests {
                 recipe.name
             );
             let train = TrainConfig::deserialize(table["train"].clone()).unwrap();
-            assert_eq!(train.epochs, recipe.epochs_for(5000), "{}", recipe.name);
             let fit = |batch_norm| Fit {
                 photos: 5000,
+                pixels: PIXELS,
                 batch_norm,
             };
+            assert_eq!(
+                train.epochs,
+                recipe.epochs_for(fit(true)),
+                "{}",
+                recipe.name
+            );
             assert_eq!(recipe.table(fit(true)).unwrap(), table);
             let other = recipe.table(fit(false)).unwrap();
             assert_eq!(other["train"]["lr_backbone"].as_float(), Some(5e-4));
@@ -139,10 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn few_photos_are_seen_more_often_within_bounds() {
+    fn few_and_small_photos_are_seen_more_often_within_bounds() {
         let recipe = &RECIPES[0];
         let [fewest, most] = recipe.epochs;
-        let epochs = [0, 1, 100, 3500, 5000, 1 << 40].map(|n| recipe.epochs_for(n));
+        let of = |photos, pixels| {
+            recipe.epochs_for(Fit {
+                photos,
+                pixels,
+                batch_norm: true,
+            })
+        };
+        let epochs = [0, 1, 100, 3500, 5000, 1 << 40].map(|n| of(n, PIXELS));
         assert_eq!(epochs, [most, most, most, 4, 3, fewest]);
+        // Photos of twice the pixels take twice the time.
+        let epochs = [1, PIXELS / 2, 2 * PIXELS, usize::MAX].map(|pixels| of(2000, pixels));
+        assert_eq!(epochs, [most, most, 4, fewest]);
     }
 }

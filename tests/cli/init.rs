@@ -150,7 +150,7 @@ fn three_commands_make_a_scored_model_of_photos_in_folders_per_class() {
         "sides of the split",
         "head kind: blue 54, green 54, red 54",
         "put on valid",
-        "48 × 48",
+        "64 × 64",
         "hydranet train --data photos.csv --heads heads",
     ] {
         assert!(said.contains(words), "no `{words}` in {said}");
@@ -158,7 +158,7 @@ fn three_commands_make_a_scored_model_of_photos_in_folders_per_class() {
     let config = heads(dir);
     assert_eq!(config.model.heads, ["kind"]);
     assert_eq!(config.heads["kind"].labels.names, ["blue", "green", "red"]);
-    assert_eq!(config.model.input.size, [48, 48]);
+    assert_eq!(config.model.input.size, [64, 64]);
     let listing = std::fs::read_to_string(dir.join("photos.csv")).unwrap();
     assert!(
         listing.starts_with("path,kind,split\nphotos/Test/blue/"),

@@ -131,9 +131,9 @@ impl Check {
         Some(if input == configured {
             format!("input {height} × {width} (height × width) suits the photos: {why}")
         } else {
+            let [h, w] = input;
             format!(
-                "input {height} × {width} (height × width); for these photos {} × {} is proposed, --set model.input.size={input:?}: {why}",
-                input[0], input[1]
+                "input {height} × {width} (height × width); for these photos {h} × {w} is proposed, `hydranet train --size {h}x{w}`: {why}"
             )
         })
     }

@@ -457,7 +457,10 @@ fn check_accepts_good_data_and_help_names_every_command() {
         dir.path(),
         &["check", "--heads", HEADS, "--data", "portraits.csv"],
     );
-    assert!(report.contains("persons on two sides: 0"), "{report}");
+    let size = "for these photos 128 × 128 is proposed, `hydranet train --size 128x128`";
+    for words in ["persons on two sides: 0", size] {
+        assert!(report.contains(words), "{report}");
+    }
     let help = works(dir.path(), &["--help"]);
     for command in [
         "check", "train", "evaluate", "predict", "inspect", "export", "heads", "demo",

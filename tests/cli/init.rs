@@ -281,6 +281,8 @@ fn levels_of_folders_become_heads_beneath_labels() {
     );
     assert_eq!(names.len(), 7);
     let listing = works(dir, &["check", "--data", "photos.csv"]);
+    let suits = "input 64 × 64 (height × width) suits the photos";
+    assert!(listing.contains(suits), "{listing}");
     let folder = works(dir, &["check", "--data", "my photos"]);
     let of_heads = |said: &str| {
         let lines = said.lines().filter(|l| {

@@ -5,7 +5,7 @@
     hydranet train --data garments.csv --heads heads --out run
     hydranet evaluate --model run/best.safetensors --data garments.csv --out run/test
     python tests/bench/fine_tune_peer.py --split run/split.csv --listing garments.csv --photo images/{image} \
-        --heads garment=label kids=kids --unknown "Not sure" Skip Other --size 128 128 --epochs 8 --out peer.csv
+        --heads garment=label kids=kids --unknown "Not sure" Skip Other --size 160 160 --epochs 3 --out peer.csv
 
 The recipe is the plain one: cross-entropy, dropout 0.2, left-right flip, mix-up (alpha 0.2), AdamW, one cycle of learning rates
 (peak `--lr` for the backbone, 2e-3 for the heads), weight decay 0.01, batches of 32, the epoch of the best accuracy of the final
@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--heads", required=True, nargs="+", help="NAME=COLUMN")
     parser.add_argument("--unknown", nargs="*", default=[])
     parser.add_argument("--weights", default="weights/tf_efficientnet_lite0.in1k.safetensors")
-    parser.add_argument("--size", type=int, nargs=2, default=[128, 128])
+    parser.add_argument("--size", type=int, nargs=2, default=[160, 160])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=5e-4, help="of the backbone, at its peak")

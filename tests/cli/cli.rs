@@ -457,7 +457,7 @@ fn check_accepts_good_data_and_help_names_every_command() {
         dir.path(),
         &["check", "--heads", HEADS, "--data", "portraits.csv"],
     );
-    let size = "for these photos 128 × 128 is proposed, `hydranet train --size 128x128`";
+    let size = "for these photos 160 × 160 is proposed, `hydranet train --size 160x160`";
     for words in ["persons on two sides: 0", size] {
         assert!(report.contains(words), "{report}");
     }

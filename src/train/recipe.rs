@@ -83,8 +83,8 @@ impl Recipe {
         })
     }
 
-    /// Its settings, with the number of epochs that suits so many photos of this size in each, and the backbone's learning rate by itself
-    /// where that of the file, which is for networks with batch norm, does not suit.
+    /// Its settings, with the number of epochs that suits so many photos of this size in each, and the backbone's learning rate
+    /// by itself where that of the file, which is for networks with batch norm, does not suit.
     ///
     /// # Errors
     /// [`Error::Config`] if its file is no TOML.

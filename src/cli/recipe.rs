@@ -4,7 +4,7 @@ use super::ConfigArgs;
 use super::output::say;
 use super::terminal::note;
 use crate::train::config::{Config, Defaults};
-use crate::train::recipe::{Fit, PIXELS, RECIPES, Recipe};
+use crate::train::recipe::{Fit, RECIPES, Recipe, UNIT_PIXELS};
 use crate::{Error, Result};
 use clap::Args;
 use std::path::Path;
@@ -85,7 +85,7 @@ impl RecipeArgs {
         // Where settings are wrong by themselves, that is what is said.
         let fit = fit.unwrap_or(Fit {
             photos,
-            pixels: PIXELS,
+            pixels: UNIT_PIXELS,
             batch_norm: true,
         });
         let load = |recipe| Config::load_over(Defaults::Recipe(recipe, fit), heads, file, settings);

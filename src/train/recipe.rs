@@ -11,7 +11,7 @@ pub(crate) struct Recipe {
     pub(crate) name: &'static str,
     /// The file: its aim and what it reached in comments, and the table `[train]`.
     pub(crate) text: &'static str,
-    /// Photos of [`PIXELS`] shown in all epochs together, from which the number of epochs follows; of more pixels as many fewer
+    /// Photos of [`UNIT_PIXELS`] shown in all epochs together, from which the number of epochs follows; of more pixels as many fewer
     /// as they take more time.
     shown: usize,
     /// The fewest and the most epochs.
@@ -19,7 +19,7 @@ pub(crate) struct Recipe {
 }
 
 /// The pixels of a photo of 144 × 112.
-pub(crate) const PIXELS: usize = 144 * 112;
+pub(crate) const UNIT_PIXELS: usize = 144 * 112;
 
 /// What a recipe's settings are fitted to.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Recipe {
     /// Few photos are seen more often, many or large ones less often.
     fn epochs_for(&self, fit: Fit) -> usize {
         let [fewest, most] = self.epochs;
-        let shown = self.shown * PIXELS / fit.pixels.max(1);
+        let shown = self.shown * UNIT_PIXELS / fit.pixels.max(1);
         let nearest = (shown + fit.photos / 2) / fit.photos.max(1);
         nearest.clamp(fewest, most)
     }
@@ -116,7 +116,7 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, PIXELS, RECIPES, Recipe};
+    use super::{Fit, RECIPES, Recipe, UNIT_PIXELS};
     use crate::train::TrainConfig;
     use serde::Deserialize;
 
@@ -133,7 +133,7 @@ mod tests {
             let train = TrainConfig::deserialize(table["train"].clone()).unwrap();
             let fit = |batch_norm| Fit {
                 photos: 5000,
-                pixels: PIXELS,
+                pixels: UNIT_PIXELS,
                 batch_norm,
             };
             assert_eq!(
@@ -164,10 +164,11 @@ mod tests {
                 batch_norm: true,
             })
         };
-        let epochs = [0, 1, 100, 3500, 5000, 1 << 40].map(|n| of(n, PIXELS));
+        let epochs = [0, 1, 100, 3500, 5000, 1 << 40].map(|n| of(n, UNIT_PIXELS));
         assert_eq!(epochs, [most, most, most, 4, 3, fewest]);
         // Photos of twice the pixels take twice the time.
-        let epochs = [1, PIXELS / 2, 2 * PIXELS, usize::MAX].map(|pixels| of(2000, pixels));
+        let epochs =
+            [1, UNIT_PIXELS / 2, 2 * UNIT_PIXELS, usize::MAX].map(|pixels| of(2000, pixels));
         assert_eq!(epochs, [most, most, 4, fewest]);
     }
 }

@@ -200,6 +200,17 @@ struct Person {
     draw: u64,
 }
 
+/// A combination of labels that persons have.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Combination {
+    /// How many persons have it.
+    times: usize,
+    /// The least draw of these.
+    draw: u64,
+    /// In the order in which combinations were met.
+    number: u32,
+}
+
 /// The part of every photo that `takes_part`, 0 for the others.
 ///
 /// Greedy, after Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data", with persons in place of
@@ -236,31 +247,36 @@ fn divide(
     let by_person = dataset.by_person(|i| takes_part[i]);
     let mut persons: Vec<Person> = Vec::new();
     let mut totals = vec![0.0; columns];
-    let mut met: HashMap<Vec<usize>, (u32, usize)> = HashMap::new();
+    let mut met: HashMap<Vec<usize>, Combination> = HashMap::new();
     let mut begin = 0;
     for photos in dataset.persons_of(&by_person) {
         let counts = counts_of(photos);
         counts.iter().for_each(|(c, n)| totals[*c] += n);
-        let next = met.len() as u32;
-        let combination = counts.into_keys().collect();
-        let (combination, times) = met.entry(combination).or_insert((next, 0));
-        *times += 1;
+        let draw = draws.next_u64();
+        let number = met.len() as u32;
+        let combination = met
+            .entry(counts.into_keys().collect())
+            .or_insert(Combination {
+                times: 0,
+                draw,
+                number,
+            });
+        combination.times += 1;
+        combination.draw = combination.draw.min(draw);
         persons.push(Person {
             photos: begin,
-            combination: *combination,
-            draw: draws.next_u64(),
+            combination: combination.number,
+            draw,
         });
         begin += photos.len();
     }
-    // The rarest first.
-    let mut rarest: Vec<(usize, Vec<usize>, u32)> = met
-        .into_iter()
-        .map(|(combination, (number, times))| (times, combination, number))
-        .collect();
+    // The rarest first. Which of equally rare ones comes first is drawn too: persons of many photos have labels that nobody else
+    // has together, and would stand on the same side whatever the seed.
+    let mut rarest: Vec<Combination> = met.into_values().collect();
     rarest.sort_unstable();
     let mut rank = vec![0; rarest.len()];
-    for (place, (_, _, number)) in rarest.iter().enumerate() {
-        rank[*number as usize] = place;
+    for (place, combination) in rarest.iter().enumerate() {
+        rank[combination.number as usize] = place;
     }
     persons.sort_by_key(|p| (rank[p.combination as usize], p.draw));
     let mut placed = vec![0.0; columns];

@@ -1,11 +1,10 @@
-//! Convolution, normalisation, activation.
+//! A convolution with normalisation and activation.
 
 use super::activation::activation;
-use super::slices::{Seen, Way};
+use super::convolve::convolve;
 use crate::epilogue::FusedConv;
 use crate::norm::{BatchMoments, Statistics};
 use candle_core::{DType, Device, Result, Tensor, bail};
-use hydranet_kernels::geometry::Geometry;
 
 /// A convolution with what follows it, and the batch's moments.
 pub(super) fn conv(x: &Tensor, conv: &FusedConv) -> Result<(Tensor, BatchMoments)> {
@@ -72,42 +71,4 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
         .to_device(&Device::Cpu)?
         .to_dtype(DType::F64)?
         .to_vec1()
-}
-
-/// The convolution: one matrix product a group over what is seen.
-fn convolve(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
-    let (elements, groups) = (g.kh * g.kw, g.p.groups);
-    let depth = g.c / groups * elements;
-    // Products of each group's matrix with columns `(batch, C · elements, columns)`.
-    let product = |columns: &Tensor| {
-        let columns = columns.reshape((
-            g.batch,
-            groups,
-            depth,
-            columns.elem_count() / (g.batch * g.c * elements),
-        ))?;
-        let weight = weight.reshape((1, groups, g.o / groups, depth))?;
-        let product = weight.broadcast_matmul(&columns)?;
-        let (_, _, _, count) = product.dims4()?;
-        product.reshape((g.batch, g.o, count))
-    };
-    if g.is_pointwise() {
-        return product(&x.flatten_from(2)?)?.reshape((g.batch, g.o, g.oh, g.ow));
-    }
-    let seen = Seen::of(
-        x,
-        way(g.p.padding[0], g.kh, g.oh, g.p.dilation.0, g.p.stride.0),
-        way(g.p.padding[2], g.kw, g.ow, g.p.dilation.1, g.p.stride.1),
-    )?;
-    seen.windows(&product(&Tensor::stack(&seen.taps, 2)?)?)
-}
-
-fn way(before: usize, taps: usize, out: usize, dilation: usize, stride: usize) -> Way {
-    Way {
-        before,
-        taps,
-        dilation,
-        stride,
-        out,
-    }
 }

@@ -6,7 +6,10 @@
 //! work on every device; the CPU's tests compare them with the kernels.
 
 mod activation;
+mod columns;
 mod conv;
+mod convolve;
+mod depthwise;
 mod pool;
 mod slices;
 mod tokens;

@@ -2,6 +2,7 @@
 //! sum by index, which other devices make one position after the other.
 
 use candle_core::{Result, Tensor};
+use hydranet_kernels::geometry::Geometry;
 
 /// One axis of the windows' way.
 #[derive(Clone, Copy)]
@@ -17,10 +18,78 @@ pub(super) struct Way {
 }
 
 impl Way {
+    /// A convolution's, over rows and columns.
+    pub fn of(g: &Geometry) -> (Self, Self) {
+        let ([top, _, left, _], dilation, stride) = (g.p.padding, g.p.dilation, g.p.stride);
+        let way = |before, taps, dilation, stride, out| Self {
+            before,
+            taps,
+            dilation,
+            stride,
+            out,
+        };
+        (
+            way(top, g.kh, dilation.0, stride.0, g.oh),
+            way(left, g.kw, dilation.1, stride.1, g.ow),
+        )
+    }
+
     /// The plane's length with zeros around it: all that windows see, in whole strides.
-    fn padded(&self, len: usize) -> usize {
+    pub fn padded(&self, len: usize) -> usize {
         let seen = (self.out - 1) * self.stride + (self.taps - 1) * self.dilation + 1;
         seen.max(self.before + len).next_multiple_of(self.stride)
+    }
+}
+
+/// The way back along one axis: which windows have seen a value.
+pub(super) struct Back {
+    /// How far before a value the first window began that may have seen it, in windows.
+    pub reach: usize,
+    /// Values a stride apart that hold the whole axis, with the zeros before it.
+    pub len: usize,
+    taps: usize,
+    dilation: usize,
+    stride: usize,
+}
+
+impl Back {
+    /// Over an axis of `len` values.
+    pub fn new(way: &Way, len: usize) -> Self {
+        Self {
+            reach: (way.taps - 1) * way.dilation / way.stride,
+            len: (way.before + len).div_ceil(way.stride),
+            taps: way.taps,
+            dilation: way.dilation,
+            stride: way.stride,
+        }
+    }
+
+    /// How values a stride apart see the windows.
+    pub fn way(&self) -> Way {
+        Way {
+            before: self.reach,
+            taps: self.reach + 1,
+            dilation: 1,
+            stride: 1,
+            out: self.len,
+        }
+    }
+
+    /// For the values whose places have the remainder `phase` by the stride: each element of a window that lay over them, and
+    /// which window it was in, counted from the first that may have been.
+    pub fn met(&self, phase: usize) -> impl Iterator<Item = (usize, usize)> {
+        let place = |tap: &usize| tap * self.dilation;
+        (0..self.taps)
+            .filter(move |tap| place(tap) % self.stride == phase)
+            .map(move |tap| (tap, self.reach - place(&tap) / self.stride))
+    }
+}
+
+/// One tensor a phase, next to each other along a new axis.
+pub(super) fn joined(phases: Vec<Tensor>, axis: usize) -> Result<Tensor> {
+    match &phases[..] {
+        [one] => one.unsqueeze(axis),
+        phases => Tensor::stack(phases, axis),
     }
 }
 
@@ -65,6 +134,14 @@ impl Seen {
             rows: rows.out,
             cols: cols.out,
         })
+    }
+
+    /// What some of the elements see, one after the other for each channel: `(batch, C · elements, rows.out · width)`.
+    pub fn columns(&self, taps: impl IntoIterator<Item = usize>) -> Result<Tensor> {
+        let taps: Vec<_> = taps.into_iter().map(|tap| &self.taps[tap]).collect();
+        let columns = Tensor::stack(&taps, 2)?;
+        let (batch, c, elements, positions) = columns.dims4()?;
+        columns.reshape((batch, c * elements, positions))
     }
 
     /// A result for all windows, `(batch, C, rows.out · width)`, without those that reach over an end:

@@ -22,6 +22,9 @@ const CONVOLUTIONS: [(&str, [usize; 6]); 9] = [
     ("dense 1 x 1 stride 2", [64, 128, 1, 56, 1, 2]),
 ];
 
+/// How a tape starts.
+type Start = fn(&Tensor) -> Result<(Tape, Map)>;
+
 fn option(name: &str, default: usize) -> usize {
     let mut args = std::env::args().skip_while(|arg| arg != name);
     let value = args.nth(1);
@@ -30,7 +33,7 @@ fn option(name: &str, default: usize) -> usize {
 
 fn main() -> Result<()> {
     let (batch, rounds) = (option("--batch", 8), option("--rounds", 6));
-    let starts: [fn(&Tensor) -> Result<(Tape, Map)>; 2] = [Tape::composed, Tape::new];
+    let starts: [Start; 2] = [Tape::composed, Tape::new];
     println!("{:26}{:>14}{:>10}", "", "compositions", "kernels");
     for (name, [c, o, groups, size, kernel, stride]) in CONVOLUTIONS {
         let x = Var::randn(0f32, 1., (batch, c, size, size), &Device::Cpu)?;

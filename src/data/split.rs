@@ -271,7 +271,7 @@ fn divide(
         begin += photos.len();
     }
     // The rarest first. Which of equally rare ones comes first is drawn too: persons of many photos have labels that nobody else
-    // has together, and would stand on the same side whatever the seed.
+    // has together, and in a fixed order many would stand on one side whatever the seed.
     let mut rarest: Vec<Combination> = met.into_values().collect();
     rarest.sort_unstable();
     let mut rank = vec![0; rarest.len()];

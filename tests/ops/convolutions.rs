@@ -206,6 +206,39 @@ fn a_broken_value_stays_within_the_outputs_that_see_it() {
     }
 }
 
+#[test]
+fn a_broken_gradient_stays_within_the_values_its_window_saw() {
+    for stride in [1, 2] {
+        let p = Conv2dParams {
+            stride: (stride, stride),
+            padding: [1; 4],
+            groups: 2,
+            ..Default::default()
+        };
+        for kernel in [true, false] {
+            let x = Var::from_tensor(&values(&[1, 2, 6, 7], 1)).unwrap();
+            let y = convolve(
+                &[x.as_tensor().clone(), values(&[2, 1, 3, 3], 2)],
+                p,
+                kernel,
+            )
+            .unwrap();
+            let mut factors = vec![1.0; y.elem_count()];
+            // The window of the second row and column of the first channel.
+            factors[y.dim(3).unwrap() + 1] = f64::NAN;
+            let factors = Tensor::from_vec(factors, y.shape(), &Device::Cpu).unwrap();
+            let loss = (y * factors).unwrap().sum_all().unwrap();
+            let gradients = loss.backward().unwrap();
+            let saw = stride - 1..stride + 2;
+            for (i, v) in flat(gradients.get(&x).unwrap()).iter().enumerate() {
+                let (channel, row, column) = (i / 42, i / 7 % 6, i % 7);
+                let sees = channel == 0 && saw.contains(&row) && saw.contains(&column);
+                assert_eq!(v.is_nan(), sees, "stride {stride} kernel {kernel} at {i}");
+            }
+        }
+    }
+}
+
 /// A convolution by its definition, and the normalisation and bias by theirs.
 fn naive(x: &Tensor, w: &Tensor, p: Conv2dParams) -> Option<Tensor> {
     let (n, c, h, width) = x.dims4().unwrap();

@@ -4,7 +4,7 @@ use super::slices::{Back, Seen, Way, joined};
 use candle_core::{Result, Tensor};
 use hydranet_kernels::geometry::Geometry;
 
-/// The result of a pointwise convolution of `x` `(batch, C, H, W)`, whose gradients candle finds as fast.
+/// The result of a pointwise convolution of `x` `(batch, C, H, W)`, whose gradients candle finds by products too.
 pub(super) fn pointwise(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
     product(weight, &x.flatten_from(2)?, g)?.reshape((g.batch, g.o, g.oh, g.ow))
 }
@@ -31,7 +31,7 @@ pub(super) fn of_weight(x: &Tensor, gradient: &Tensor, g: &Geometry) -> Result<T
 /// them with the gradients of their windows.
 pub(super) fn of_images(weight: &Tensor, gradient: &Tensor, g: &Geometry) -> Result<Tensor> {
     let (rows, cols) = Way::of(g);
-    let (down, across) = (Back::new(&rows, g.h), Back::new(&cols, g.w));
+    let (down, across) = (Back::new(rows, g.h), Back::new(cols, g.w));
     let seen = Seen::of(gradient, down.way(), across.way())?;
     let groups = g.p.groups;
     let weight = weight.reshape((groups, g.o / groups, g.c / groups, g.kh * g.kw))?;

@@ -47,20 +47,16 @@ pub(super) struct Back {
     pub reach: usize,
     /// Values a stride apart that hold the whole axis, with the zeros before it.
     pub len: usize,
-    taps: usize,
-    dilation: usize,
-    stride: usize,
+    windows: Way,
 }
 
 impl Back {
     /// Over an axis of `len` values.
-    pub fn new(way: &Way, len: usize) -> Self {
+    pub fn new(windows: Way, len: usize) -> Self {
         Self {
-            reach: (way.taps - 1) * way.dilation / way.stride,
-            len: (way.before + len).div_ceil(way.stride),
-            taps: way.taps,
-            dilation: way.dilation,
-            stride: way.stride,
+            reach: (windows.taps - 1) * windows.dilation / windows.stride,
+            len: (windows.before + len).div_ceil(windows.stride),
+            windows,
         }
     }
 
@@ -78,10 +74,11 @@ impl Back {
     /// For the values whose places have the remainder `phase` by the stride: each element of a window that lay over them, and
     /// which window it was in, counted from the first that may have been.
     pub fn met(&self, phase: usize) -> impl Iterator<Item = (usize, usize)> {
-        let place = |tap: &usize| tap * self.dilation;
-        (0..self.taps)
-            .filter(move |tap| place(tap) % self.stride == phase)
-            .map(move |tap| (tap, self.reach - place(&tap) / self.stride))
+        let windows = self.windows;
+        (0..windows.taps)
+            .map(move |tap| (tap, tap * windows.dilation))
+            .filter(move |(_, place)| place % windows.stride == phase)
+            .map(move |(tap, place)| (tap, self.reach - place / windows.stride))
     }
 }
 

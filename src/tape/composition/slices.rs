@@ -111,16 +111,21 @@ impl Seen {
         let padded = x
             .pad_with_zeros(2, rows.before, height - h - rows.before)?
             .pad_with_zeros(3, cols.before, width - w - cols.before)?;
-        // What windows a stride apart see stands next to each other in one of stride × stride planes.
         let strides = padded.reshape(&[batch, c, height / s, s, width / t, t])?;
-        let strides = strides.permute([0, 1, 3, 5, 2, 4])?.contiguous()?;
-        let strides = strides.reshape((batch, c, s * t, height / s * (width / t)))?;
-        let planes = (0..s * t).map(|i| strides.narrow(2, i, 1)?.squeeze(2));
-        let planes = planes.collect::<Result<Vec<_>>>()?;
+        // What windows a stride apart see, next to each other: of the stride × stride such planes those that any element sees.
+        let plane = |i: usize, j: usize| {
+            let plane = strides.narrow(3, i, 1)?.narrow(5, j, 1)?;
+            plane.reshape((batch, c, height / s * (width / t)))
+        };
+        let mut planes = vec![None; s * t];
         let mut taps = Vec::with_capacity(rows.taps * cols.taps);
         for dy in (0..rows.taps).map(|i| i * rows.dilation) {
             for dx in (0..cols.taps).map(|j| j * cols.dilation) {
-                let plane = &planes[dy % s * t + dx % t];
+                let (i, j) = (dy % s, dx % t);
+                let plane: &Tensor = match &mut planes[i * t + j] {
+                    Some(plane) => plane,
+                    none => none.insert(plane(i, j)?),
+                };
                 let start = dy / s * (width / t) + dx / t;
                 taps.push(plane.narrow(2, start, rows.out * (width / t))?);
             }

@@ -96,27 +96,35 @@ pub(crate) fn panels<T: Real>(n: usize) -> impl Iterator<Item = (usize, usize)> 
     (0..count).map(move |i| (bound(i), bound(i + 1) - bound(i)))
 }
 
+/// Rows of a tile with AVX-512, so that the fewest are computed of so many: the 49 of a map of 7 × 7 are seven tiles of 7, where
+/// tiles of 8 would compute 56. With AVX2 tiles of fewer rows than 6 gain nothing.
+#[cfg(target_arch = "x86_64")]
+fn height(rows: usize) -> usize {
+    let computed = |height: &usize| rows.next_multiple_of(*height);
+    [8, 7, 6].into_iter().min_by_key(computed).unwrap_or(8)
+}
+
 macro_rules! vector_product {
-    ($name:ident, $feature:literal, $t:ty, $rows:literal, $lanes:literal,
+    ($name:ident, $feature:literal, $t:ty, $lanes:literal,
      $load:path, $store:path, $splat:path, $zero:path, $fma:path, $max:path, $min:path) => {
         /// # Safety
         /// The processor must have the instruction set, and the operands must be as in [`product`](super::product).
         #[target_feature(enable = $feature)]
-        unsafe fn $name<const V: usize>(p: &Product<$t>) {
+        unsafe fn $name<const R: usize, const V: usize>(p: &Product<$t>) {
             // SAFETY: all addresses are inside what the caller vouches for: V vectors of `b`, of scale and of shift, and
             // `columns` values of `out`, the last vector being completed in a local array.
             unsafe {
                 let partial = p.columns % $lanes;
-                for (a_at, out_at) in p.a_at.chunks($rows).zip(p.out_at.chunks($rows)) {
+                for (a_at, out_at) in p.a_at.chunks(R).zip(p.out_at.chunks(R)) {
                     // A short last block repeats its last row: the same sums, from the same values, written to the same place.
                     let row = |m: usize| if m < a_at.len() { m } else { a_at.len() - 1 };
-                    let a: [*const $t; $rows] =
+                    let a: [*const $t; R] =
                         std::array::from_fn(|m| p.a.add(*a_at.get_unchecked(row(m))));
-                    let out: [*mut $t; $rows] =
+                    let out: [*mut $t; R] =
                         std::array::from_fn(|m| p.out.add(*out_at.get_unchecked(row(m))));
-                    let mut acc = [[$zero(); V]; $rows];
+                    let mut acc = [[$zero(); V]; R];
                     if p.accumulate {
-                        for m in 0..$rows {
+                        for m in 0..R {
                             for v in 0..V {
                                 acc[m][v] = if v + 1 == V && partial > 0 {
                                     let mut last = [0.0; $lanes];
@@ -140,7 +148,7 @@ macro_rules! vector_product {
                             for v in 0..V {
                                 columns[v] = $load(b.add(v * $lanes));
                             }
-                            for m in 0..$rows {
+                            for m in 0..R {
                                 let value = $splat(*a[m].add(at));
                                 for v in 0..V {
                                     acc[m][v] = $fma(value, columns[v], acc[m][v]);
@@ -155,13 +163,13 @@ macro_rules! vector_product {
                         for v in 0..V {
                             let scale = $load(finish.scale.add(v * $lanes));
                             let shift = $load(finish.shift.add(v * $lanes));
-                            for m in 0..$rows {
+                            for m in 0..R {
                                 // The value stands second: a NaN stays a NaN.
                                 acc[m][v] = $min(high, $max(low, $fma(acc[m][v], scale, shift)));
                             }
                         }
                     }
-                    for m in 0..$rows {
+                    for m in 0..R {
                         for v in 0..V {
                             let out = out[m].add(v * $lanes);
                             if v + 1 == V && partial > 0 {
@@ -181,7 +189,7 @@ macro_rules! vector_product {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Product;
+    use super::{Product, height};
     use std::arch::x86_64::{
         _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps,
         _mm256_setzero_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
@@ -192,7 +200,6 @@ mod x86 {
         wide,
         "avx512f",
         f32,
-        8,
         16,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
@@ -206,7 +213,6 @@ mod x86 {
         narrow,
         "avx2,fma",
         f32,
-        6,
         8,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
@@ -222,10 +228,16 @@ mod x86 {
     pub(super) unsafe fn avx512(p: &Product<f32>) {
         // SAFETY: the caller's promise.
         unsafe {
-            match p.columns.div_ceil(16) {
-                1 => wide::<1>(p),
-                2 => wide::<2>(p),
-                _ => wide::<3>(p),
+            match (height(p.a_at.len()), p.columns.div_ceil(16)) {
+                (8, 1) => wide::<8, 1>(p),
+                (8, 2) => wide::<8, 2>(p),
+                (8, _) => wide::<8, 3>(p),
+                (7, 1) => wide::<7, 1>(p),
+                (7, 2) => wide::<7, 2>(p),
+                (7, _) => wide::<7, 3>(p),
+                (_, 1) => wide::<6, 1>(p),
+                (_, 2) => wide::<6, 2>(p),
+                _ => wide::<6, 3>(p),
             }
         }
     }
@@ -236,8 +248,8 @@ mod x86 {
         // SAFETY: the caller's promise.
         unsafe {
             match p.columns.div_ceil(8) {
-                1 => narrow::<1>(p),
-                _ => narrow::<2>(p),
+                1 => narrow::<6, 1>(p),
+                _ => narrow::<6, 2>(p),
             }
         }
     }
@@ -362,6 +374,7 @@ mod tests {
                     (false, false, 8),
                     (true, false, 8),
                     (true, true, 5),
+                    (true, true, 14),
                     (true, false, 4),
                     (false, true, 17),
                     (true, false, 1),

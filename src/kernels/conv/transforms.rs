@@ -1,47 +1,19 @@
 //! The transformations of Winograd's F(2 × 2, 3 × 3), a vector of channels at a time. See `winograd.rs`.
-
-// Indices are places in a matrix.
-#![allow(clippy::needless_range_loop)]
+//!
+//! Written out without loops over the four by four places: in loops the compiler keeps these vectors in memory, which takes ten
+//! times as long.
 
 use crate::real::Real;
 use crate::simd::kernel;
 
 #[inline(always)]
-fn load<T: Real, const L: usize>(values: &[T], at: usize, n: usize) -> [T; L] {
-    let mut out = [T::ZERO; L];
-    if n == L {
-        out.copy_from_slice(&values[at..at + L]);
-    } else {
-        out[..n].copy_from_slice(&values[at..at + n]);
-    }
-    out
-}
-
-#[inline(always)]
-fn store<T: Real, const L: usize>(lanes: [T; L], values: &mut [T], at: usize, n: usize) {
-    if n == L {
-        values[at..at + L].copy_from_slice(&lanes);
-    } else {
-        values[at..at + n].copy_from_slice(&lanes[..n]);
-    }
-}
-
-#[inline(always)]
 fn plus<T: Real, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
-    let mut out = a;
-    for (o, b) in out.iter_mut().zip(b) {
-        *o += b;
-    }
-    out
+    std::array::from_fn(|i| a[i] + b[i])
 }
 
 #[inline(always)]
 fn minus<T: Real, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
-    let mut out = a;
-    for (o, b) in out.iter_mut().zip(b) {
-        *o -= b;
-    }
-    out
+    std::array::from_fn(|i| a[i] - b[i])
 }
 
 /// Bᵀ·(four values).
@@ -50,72 +22,117 @@ fn by_b<T: Real, const L: usize>([a, b, c, d]: [[T; L]; 4]) -> [[T; L]; 4] {
     [minus(a, c), plus(b, c), minus(c, b), minus(b, d)]
 }
 
-kernel! {
-    /// Bᵀ·d·B of a patch (16, c): sixteen rows of c values, `step` apart.
-    fn input_of<T>(d: &[T], c: usize, step: usize, out: &mut [T]) {
-        for l in (0..c).step_by(L) {
-            let n = L.min(c - l);
-            let mut rows = [[[T::ZERO; L]; 4]; 4];
-            for x in 0..4 {
-                let column = by_b([
-                    load(d, x * c + l, n),
-                    load(d, (4 + x) * c + l, n),
-                    load(d, (8 + x) * c + l, n),
-                    load(d, (12 + x) * c + l, n),
-                ]);
-                for y in 0..4 {
-                    rows[y][x] = column[y];
-                }
-            }
-            for (y, row) in rows.into_iter().enumerate() {
-                for (x, v) in by_b(row).into_iter().enumerate() {
-                    store(v, out, (y * 4 + x) * step + l, n);
-                }
-            }
-        }
-    }
+/// Aᵀ·(four values).
+#[inline(always)]
+fn by_a<T: Real, const L: usize>([a, b, c, d]: [[T; L]; 4]) -> [[T; L]; 2] {
+    [plus(plus(a, b), c), minus(minus(b, c), d)]
 }
 
-kernel! {
-    /// Aᵀ·m·A: from sixteen rows of c values, `step` apart, to (2 · 2, c).
-    fn output_of<T>(m: &[T], c: usize, step: usize, out: &mut [T]) {
-        for l in (0..c).step_by(L) {
-            let n = L.min(c - l);
-            let mut rows = [[[T::ZERO; L]; 4]; 2];
-            for x in 0..4 {
-                let (m0, m1) = (load(m, x * step + l, n), load(m, (4 + x) * step + l, n));
-                let (m2, m3) = (load(m, (8 + x) * step + l, n), load(m, (12 + x) * step + l, n));
-                rows[0][x] = plus(plus(m0, m1), m2);
-                rows[1][x] = minus(minus(m1, m2), m3);
-            }
-            for (y, [m0, m1, m2, m3]) in rows.into_iter().enumerate() {
-                store(plus(plus(m0, m1), m2), out, 2 * y * c + l, n);
-                store(minus(minus(m1, m2), m3), out, (2 * y + 1) * c + l, n);
-            }
-        }
-    }
+/// A·(two values).
+#[inline(always)]
+fn from_a<T: Real, const L: usize>([a, b]: [[T; L]; 2]) -> [[T; L]; 4] {
+    [a, plus(a, b), minus(a, b), minus([T::ZERO; L], b)]
 }
 
-kernel! {
-    /// A·dy·Aᵀ: from (2 · 2, c) to sixteen rows of c values, `step` apart.
-    fn gradient_of<T>(dy: &[T], c: usize, step: usize, out: &mut [T]) {
-        for l in (0..c).step_by(L) {
-            let n = L.min(c - l);
-            let zero = [T::ZERO; L];
-            let mut rows = [[zero; 2]; 4];
-            for x in 0..2 {
-                let (a, b) = (load(dy, x * c + l, n), load(dy, (2 + x) * c + l, n));
-                rows[0][x] = a;
-                rows[1][x] = plus(a, b);
-                rows[2][x] = minus(a, b);
-                rows[3][x] = minus(zero, b);
-            }
-            for (y, [a, b]) in rows.into_iter().enumerate() {
-                store(a, out, y * 4 * step + l, n);
-                store(plus(a, b), out, (y * 4 + 1) * step + l, n);
-                store(minus(a, b), out, (y * 4 + 2) * step + l, n);
-                store(minus(zero, b), out, (y * 4 + 3) * step + l, n);
+macro_rules! put_row {
+    ($put:ident, $place:literal, $four:expr) => {
+        let [a, b, c, d] = $four;
+        $put($place, a);
+        $put($place + 1, b);
+        $put($place + 2, c);
+        $put($place + 3, d);
+    };
+}
+
+/// Bᵀ·d·B: `get(place)` of the sixteen, row by row, to `put(place, values)`.
+#[inline(always)]
+fn input<T: Real, const L: usize>(
+    get: impl Fn(usize) -> [T; L],
+    mut put: impl FnMut(usize, [T; L]),
+) {
+    let [a0, a1, a2, a3] = by_b([get(0), get(4), get(8), get(12)]);
+    let [b0, b1, b2, b3] = by_b([get(1), get(5), get(9), get(13)]);
+    let [c0, c1, c2, c3] = by_b([get(2), get(6), get(10), get(14)]);
+    let [d0, d1, d2, d3] = by_b([get(3), get(7), get(11), get(15)]);
+    put_row!(put, 0, by_b([a0, b0, c0, d0]));
+    put_row!(put, 4, by_b([a1, b1, c1, d1]));
+    put_row!(put, 8, by_b([a2, b2, c2, d2]));
+    put_row!(put, 12, by_b([a3, b3, c3, d3]));
+}
+
+/// Aᵀ·m·A: `get(place)` of the sixteen to `put(place, values)` of the four.
+#[inline(always)]
+fn output<T: Real, const L: usize>(
+    get: impl Fn(usize) -> [T; L],
+    mut put: impl FnMut(usize, [T; L]),
+) {
+    let [a0, a1] = by_a([get(0), get(4), get(8), get(12)]);
+    let [b0, b1] = by_a([get(1), get(5), get(9), get(13)]);
+    let [c0, c1] = by_a([get(2), get(6), get(10), get(14)]);
+    let [d0, d1] = by_a([get(3), get(7), get(11), get(15)]);
+    let ([y0, y1], [y2, y3]) = (by_a([a0, b0, c0, d0]), by_a([a1, b1, c1, d1]));
+    put(0, y0);
+    put(1, y1);
+    put(2, y2);
+    put(3, y3);
+}
+
+/// A·dy·Aᵀ: `get(place)` of the four to `put(place, values)` of the sixteen.
+#[inline(always)]
+fn gradient<T: Real, const L: usize>(
+    get: impl Fn(usize) -> [T; L],
+    mut put: impl FnMut(usize, [T; L]),
+) {
+    let [a0, a1, a2, a3] = from_a([get(0), get(2)]);
+    let [b0, b1, b2, b3] = from_a([get(1), get(3)]);
+    put_row!(put, 0, from_a([a0, b0]));
+    put_row!(put, 4, from_a([a1, b1]));
+    put_row!(put, 8, from_a([a2, b2]));
+    put_row!(put, 12, from_a([a3, b3]));
+}
+
+/// `L` values from `at` on.
+#[inline(always)]
+fn load<T: Real, const L: usize>(values: &[T], at: usize) -> [T; L] {
+    let mut out = [T::ZERO; L];
+    out.copy_from_slice(&values[at..at + L]);
+    out
+}
+
+macro_rules! transformation {
+    ($(#[$meta:meta])* $name:ident, $transform:ident) => {
+        kernel! {
+            $(#[$meta])*
+            fn $name<T>(from: &[T], from_step: usize, c: usize, to: &mut [T], to_step: usize) {
+                let whole = c / L * L;
+                for at in (0..whole).step_by(L) {
+                    $transform::<T, L>(
+                        |place| load(from, place * from_step + at),
+                        |place, v| to[place * to_step + at..][..L].copy_from_slice(&v),
+                    );
+                }
+                for at in whole..c {
+                    $transform::<T, 1>(
+                        |place| [from[place * from_step + at]],
+                        |place, v| to[place * to_step + at] = v[0],
+                    );
+                }
             }
         }
-    }
+    };
+}
+
+transformation! {
+    /// Bᵀ·d·B of a patch: sixteen rows of c values to sixteen; steps are from one row to the next.
+    input_of, input
+}
+
+transformation! {
+    /// Aᵀ·m·A: sixteen rows of c values to the four of 2 · 2 outputs.
+    output_of, output
+}
+
+transformation! {
+    /// A·dy·Aᵀ: the four rows of 2 · 2 outputs' gradients to sixteen.
+    gradient_of, gradient
 }

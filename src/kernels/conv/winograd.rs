@@ -160,7 +160,14 @@ fn gather<T: Real>(
     window.fill((h, w, c), out, read);
 }
 
-/// V of the patches: (16, patch, C).
+/// From one of the sixteen rows of matrices to the next, of `len` values: an odd number of cache lines, so that the lines that a
+/// transformation writes or reads together are not all of one set of the first-level cache.
+fn apart(len: usize) -> usize {
+    const LINE: usize = 16;
+    (len.div_ceil(LINE) | 1) * LINE
+}
+
+/// V of the patches: sixteen times (patch, C), [`apart`].
 fn transform_inputs<T: Real>(
     g: &Geometry,
     patches: Range<usize>,
@@ -169,8 +176,8 @@ fn transform_inputs<T: Real>(
     read: &mut Read<T>,
 ) {
     patch.resize(16 * g.c, T::ZERO);
-    v.reserve(patches.len() * 16 * g.c);
-    let step = patches.len() * g.c;
+    let step = apart(patches.len() * g.c);
+    v.reserve(16 * step);
     for (i, p) in patches.enumerate() {
         let (image, y, x) = place(g, p);
         let corner = (
@@ -180,7 +187,7 @@ fn transform_inputs<T: Real>(
         gather((g.h, g.w, g.c), 4, corner, patch, &mut |range, out| {
             read(image, range, out);
         });
-        input_of(patch, g.c, step, &mut v[i * g.c..]);
+        input_of(patch, g.c, g.c, &mut v[i * g.c..], step);
     }
 }
 
@@ -203,13 +210,13 @@ pub(crate) fn forward<T: Real>(
     // The output channels of these panels.
     let from = panels.first().map_or(0, |p| p.1);
     let outputs: usize = panels.iter().map(|p| p.2).sum();
-    m.reserve(patches.len() * 16 * outputs);
-    let shared = SharedMut::new(m);
     let count = patches.len();
+    let (v_step, m_step) = (apart(count * g.c), apart(count * outputs));
+    m.reserve(16 * m_step);
+    let shared = SharedMut::new(m);
     for xi in 0..16 {
-        let rows = xi * count..(xi + 1) * count;
-        let a_at: Vec<usize> = rows.clone().map(|t| t * g.c).collect();
-        let out_at: Vec<usize> = rows.map(|t| t * outputs).collect();
+        let a_at: Vec<usize> = (0..count).map(|t| xi * v_step + t * g.c).collect();
+        let out_at: Vec<usize> = (0..count).map(|t| xi * m_step + t * outputs).collect();
         for (_, first, columns, at, width) in panels {
             let product = Rows {
                 a: v.with_slack(),
@@ -236,8 +243,7 @@ pub(crate) fn forward<T: Real>(
     let mut places = Vec::with_capacity(4 * patches.len());
     for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
-        let (m, step) = (&m[i * outputs..], count * outputs);
-        output_of(m, outputs, step, &mut patch[..4 * outputs]);
+        output_of(&m[i * outputs..], m_step, outputs, &mut patch[..4 * outputs], outputs);
         let cols = (g.ow - col).min(2);
         for i in 0..(g.oh - row).min(2) {
             let at = ((row + i) * g.ow + col) * g.o + from;
@@ -270,9 +276,10 @@ pub(crate) fn backward_weight<T: Real>(
 ) {
     let Scratch { patch, v, m, .. } = scratch;
     transform_inputs(g, patches.clone(), patch, v, read_x);
-    m.reserve(patches.len() * 16 * g.o);
-    patch.resize(4 * g.o, T::ZERO);
     let count = patches.len();
+    let (v_step, m_step) = (apart(count * g.c), apart(count * g.o));
+    m.reserve(16 * m_step);
+    patch.resize(4 * g.o, T::ZERO);
     for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
         let corner = (row as isize, col as isize);
@@ -286,11 +293,11 @@ pub(crate) fn backward_weight<T: Real>(
                 read_dy(image, range, out);
             },
         );
-        gradient_of(&patch[..4 * g.o], g.o, count * g.o, &mut m[i * g.o..]);
+        gradient_of(&patch[..4 * g.o], g.o, g.o, &mut m[i * g.o..], m_step);
     }
     let shared = SharedMut::new(du);
     for xi in 0..16 {
-        let a_at: Vec<usize> = (0..g.o).map(|o| xi * count * g.o + o).collect();
+        let a_at: Vec<usize> = (0..g.o).map(|o| xi * m_step + o).collect();
         let out_at: Vec<usize> = (0..g.o).map(|o| (xi * g.o + o) * g.c).collect();
         for (first, columns) in panels::<T>(g.c) {
             let product = Rows {
@@ -298,7 +305,7 @@ pub(crate) fn backward_weight<T: Real>(
                 a_at: &a_at,
                 a_step: g.o,
                 b: v.with_slack(),
-                b_at: xi * count * g.c + first,
+                b_at: xi * v_step + first,
                 b_step: g.c,
                 spans: &[Span { a: 0, b: 0 }],
                 depth: count,

@@ -5,6 +5,7 @@ use crate::micro::{Product, SLACK, Span, panel, panels, product, vector};
 use crate::outer::Outer;
 use crate::real::Real;
 use crate::simd::kernel;
+use crate::transpose::{SIDE, turn};
 use std::mem::MaybeUninit;
 
 /// Depth of the blocks: a panel of `b` that deep, packed, stays in the first-level cache while all rows of `a` meet it.
@@ -154,9 +155,6 @@ pub(crate) unsafe fn matmul_at<T: Real>(
     }
 }
 
-/// Values turned at once.
-const TURN: usize = 8;
-
 kernel! {
     /// Writes `columns` columns of rows of `b`, by the distances between its rows and columns, as rows of `width` whose rest
     /// stays.
@@ -176,17 +174,10 @@ kernel! {
             }
             return;
         }
-        let (deep, wide) = if steps.0 == 1 { (depth / TURN * TURN, columns / TURN * TURN) } else { (0, 0) };
-        for j in (0..wide).step_by(TURN) {
-            for k in (0..deep).step_by(TURN) {
-                let mut rows = [[T::ZERO; TURN]; TURN];
-                for (r, row) in rows.iter_mut().enumerate() {
-                    row.copy_from_slice(&b[k + (j + r) * steps.1..][..TURN]);
-                }
-                for i in 0..TURN {
-                    let turned: [T; TURN] = std::array::from_fn(|r| rows[r][i]);
-                    out[(k + i) * width + j..][..TURN].copy_from_slice(&turned);
-                }
+        let (deep, wide) = if steps.0 == 1 { (depth / SIDE * SIDE, columns / SIDE * SIDE) } else { (0, 0) };
+        for j in (0..wide).step_by(SIDE) {
+            for k in (0..deep).step_by(SIDE) {
+                turn::<T, FMA>(&b[k + j * steps.1..], steps.1, &mut out[k * width + j..], width);
             }
         }
         for j in 0..columns {

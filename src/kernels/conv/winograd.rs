@@ -243,7 +243,13 @@ pub(crate) fn forward<T: Real>(
     let mut places = Vec::with_capacity(4 * patches.len());
     for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
-        output_of(&m[i * outputs..], m_step, outputs, &mut patch[..4 * outputs], outputs);
+        output_of(
+            &m[i * outputs..],
+            m_step,
+            outputs,
+            &mut patch[..4 * outputs],
+            outputs,
+        );
         let cols = (g.ow - col).min(2);
         for i in 0..(g.oh - row).min(2) {
             let at = ((row + i) * g.ow + col) * g.o + from;

@@ -91,6 +91,121 @@ fn gradient<T: Real, const L: usize>(
     put_row!(put, 12, from_a([a3, b3]));
 }
 
+/// G·(three values).
+#[inline(always)]
+fn by_g<T: Real, const L: usize>([a, b, c]: [[T; L]; 3]) -> [[T; L]; 4] {
+    let half = T::from_f64(0.5);
+    let (outer, inner) = (plus(a, c), b);
+    let halved = |v: [T; L]| v.map(|v| v * half);
+    [
+        a,
+        halved(plus(outer, inner)),
+        halved(minus(outer, inner)),
+        c,
+    ]
+}
+
+/// Gᵀ·(four values).
+#[inline(always)]
+fn from_g<T: Real, const L: usize>([a, b, c, d]: [[T; L]; 4]) -> [[T; L]; 3] {
+    let half = T::from_f64(0.5);
+    let both = plus(b, c).map(|v| v * half);
+    [plus(a, both), minus(b, c).map(|v| v * half), plus(both, d)]
+}
+
+/// G·g·Gᵀ: `get(element)` of the nine to `put(place, values)` of the sixteen.
+#[inline(always)]
+fn kernel_inwards<T: Real, const L: usize>(
+    get: impl Fn(usize) -> [T; L],
+    mut put: impl FnMut(usize, [T; L]),
+) {
+    let [a0, a1, a2, a3] = by_g([get(0), get(3), get(6)]);
+    let [b0, b1, b2, b3] = by_g([get(1), get(4), get(7)]);
+    let [c0, c1, c2, c3] = by_g([get(2), get(5), get(8)]);
+    put_row!(put, 0, by_g([a0, b0, c0]));
+    put_row!(put, 4, by_g([a1, b1, c1]));
+    put_row!(put, 8, by_g([a2, b2, c2]));
+    put_row!(put, 12, by_g([a3, b3, c3]));
+}
+
+/// Gᵀ·du·G: `get(place)` of the sixteen to `put(element, values)` of the nine.
+#[inline(always)]
+fn kernel_outwards<T: Real, const L: usize>(
+    get: impl Fn(usize) -> [T; L],
+    mut put: impl FnMut(usize, [T; L]),
+) {
+    let [a0, a1, a2] = from_g([get(0), get(4), get(8), get(12)]);
+    let [b0, b1, b2] = from_g([get(1), get(5), get(9), get(13)]);
+    let [c0, c1, c2] = from_g([get(2), get(6), get(10), get(14)]);
+    let [d0, d1, d2] = from_g([get(3), get(7), get(11), get(15)]);
+    let mut row = 0;
+    for [a, b, c] in [
+        from_g([a0, b0, c0, d0]),
+        from_g([a1, b1, c1, d1]),
+        from_g([a2, b2, c2, d2]),
+    ] {
+        put(row, a);
+        put(row + 1, b);
+        put(row + 2, c);
+        row += 3;
+    }
+}
+
+/// Elements of a kernel.
+const NINE: usize = 9;
+
+/// An element of each of `L` kernels.
+#[inline(always)]
+fn element_of<T: Real, const L: usize>(w: &[T], element: usize) -> [T; L] {
+    std::array::from_fn(|i| w[i * NINE + element])
+}
+
+#[inline(always)]
+fn put_element<T: Real, const L: usize>(w: &mut [T], element: usize, values: [T; L]) {
+    for (i, v) in values.into_iter().enumerate() {
+        w[i * NINE + element] = v;
+    }
+}
+
+kernel! {
+    /// G·g·Gᵀ of the kernels of some input channels, nine values each, with `turn` turned round: to sixteen rows.
+    fn kernels_in<T>(w: &[T], turn: bool, out: [&mut [T]; 16]) {
+        let (mut out, count) = (out, w.len() / NINE);
+        let element = |e: usize| if turn { NINE - 1 - e } else { e };
+        let whole = count / L * L;
+        for at in (0..whole).step_by(L) {
+            let w = &w[at * NINE..][..L * NINE];
+            kernel_inwards::<T, L>(
+                |e| element_of(w, element(e)),
+                |place, v| out[place][at..at + L].copy_from_slice(&v),
+            );
+        }
+        for at in whole..count {
+            let w = &w[at * NINE..][..NINE];
+            kernel_inwards::<T, 1>(|e| [w[element(e)]], |place, v| out[place][at] = v[0]);
+        }
+    }
+}
+
+kernel! {
+    /// Gᵀ·du·G of sixteen rows, `step` apart: the gradients of the kernels of some input channels, nine values each.
+    fn kernels_out<T>(du: &[T], step: usize, dw: &mut [T]) {
+        let count = dw.len() / NINE;
+        let whole = count / L * L;
+        for at in (0..whole).step_by(L) {
+            let dw = &mut dw[at * NINE..][..L * NINE];
+            kernel_outwards::<T, L>(
+                |place| load(du, place * step + at),
+                |e, v| put_element(dw, e, v),
+            );
+        }
+        for at in whole..count {
+            let dw = &mut dw[at * NINE..][..NINE];
+            kernel_outwards::<T, 1>(|place| [du[place * step + at]], |e, v| dw[e] = v[0]);
+        }
+    }
+}
+
 /// `L` values from `at` on.
 #[inline(always)]
 fn load<T: Real, const L: usize>(values: &[T], at: usize) -> [T; L] {

@@ -9,7 +9,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::product::{Packed, Panel, Rows};
-use super::transforms::{gradient_of, input_of, output_of};
+use super::transforms::{gradient_of, input_of, kernels_in, kernels_out, output_of};
 use super::window::Window;
 use crate::buffer::Buffer;
 use crate::geometry::Geometry;
@@ -88,36 +88,15 @@ fn place(g: &Geometry, patch: usize) -> (usize, usize, usize) {
 /// gradient.
 pub(crate) fn pack<T: Real>(g: &Geometry, w: &[T], turn: bool) -> Packed<T> {
     let (c, o) = (g.c, g.o);
-    let n = o * c;
     // As (16, O, C).
+    let n = apart(o * c);
     let mut u = Buffer::new(16 * n);
-    let half = T::from_f64(0.5);
     let shared = SharedMut::new(&mut u);
-    (0..o).into_par_iter().for_each(|row| {
+    let kernels = w.par_chunks_exact(c * 9).enumerate();
+    kernels.for_each(|(row, w)| {
         // SAFETY: each task has its own output channel in all sixteen.
-        let out: [&mut [T]; 16] =
-            std::array::from_fn(|xi| unsafe { shared.range(xi * n + row * c, c) });
-        for (i, g) in w[row * c * 9..(row + 1) * c * 9]
-            .chunks_exact(9)
-            .enumerate()
-        {
-            let k = |j: usize| if turn { g[8 - j] } else { g[j] };
-            // G·g, then ·Gᵀ.
-            let mut rows = [[T::ZERO; 3]; 4];
-            for x in 0..3 {
-                let (a, b, c) = (k(x), k(3 + x), k(6 + x));
-                rows[0][x] = a;
-                rows[1][x] = (a + b + c) * half;
-                rows[2][x] = (a - b + c) * half;
-                rows[3][x] = c;
-            }
-            for (y, [a, b, c]) in rows.into_iter().enumerate() {
-                let row = [a, (a + b + c) * half, (a - b + c) * half, c];
-                for (x, v) in row.into_iter().enumerate() {
-                    out[y * 4 + x][i] = v;
-                }
-            }
-        }
+        let out = std::array::from_fn(|xi| unsafe { shared.range(xi * n + row * c, c) });
+        kernels_in(w, turn, out);
     });
     let (rows, columns, steps) = if turn { (o, c, (c, 1)) } else { (c, o, (1, c)) };
     Packed::new(1, [16, rows, columns], &u, |_, block| block * n, steps)
@@ -330,25 +309,9 @@ pub(crate) fn backward_weight<T: Real>(
 /// Gᵀ·du·G: from (16, O, C) to candle's (O, C, 3, 3).
 pub(crate) fn weight_gradient<T: Real>(g: &Geometry, du: &[T]) -> Vec<T> {
     let n = du.len() / 16;
-    let half = T::from_f64(0.5);
-    let mut dw = vec![T::ZERO; 9 * n];
-    dw.par_chunks_mut(9 * g.c).enumerate().for_each(|(o, dw)| {
-        for (i, dw) in dw.chunks_exact_mut(9).enumerate() {
-            let u = |y: usize, x: usize| du[(y * 4 + x) * n + o * g.c + i];
-            let mut rows = [[T::ZERO; 4]; 3];
-            for x in 0..4 {
-                let (a, b, c, d) = (u(0, x), u(1, x), u(2, x), u(3, x));
-                rows[0][x] = a + (b + c) * half;
-                rows[1][x] = (b - c) * half;
-                rows[2][x] = (b + c) * half + d;
-            }
-            for (y, [a, b, c, d]) in rows.into_iter().enumerate() {
-                dw[3 * y] = a + (b + c) * half;
-                dw[3 * y + 1] = (b - c) * half;
-                dw[3 * y + 2] = (b + c) * half + d;
-            }
-        }
-    });
+    let mut dw = vec![T::ZERO; 9 * g.o * g.c];
+    let kernels = dw.par_chunks_mut(9 * g.c).enumerate();
+    kernels.for_each(|(o, dw)| kernels_out(&du[o * g.c..], n, dw));
     dw
 }
 

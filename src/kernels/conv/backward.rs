@@ -7,7 +7,7 @@ use super::plan::{Phase, Tile, input_window, output_window, phase_rows, phases, 
 use super::product::Packed;
 use super::seen::Seen;
 use super::slab;
-use super::winograd::{self, Scratch};
+use super::winograd::{self, Scratch, Source};
 use crate::buffer::Buffer;
 use crate::columns::{add, sums, total_of_pairs};
 use crate::geometry::Geometry;
@@ -115,13 +115,21 @@ impl<T: Real> Job<'_, T> {
     /// [`backward`] by fewer multiplications, see [`winograd`].
     fn in_patches(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
         let g = self.g;
-        let read_dy = |image: usize, range: Range<usize>, out: &mut [T]| {
+        let copy_dy = |image: usize, range: Range<usize>, out: &mut [T]| {
             let at = image * g.out_plane() * g.o;
             self.copy_gradient(at + range.start..at + range.end, out);
         };
-        let read_x = |image: usize, range: Range<usize>, out: &mut [T]| {
+        let copy_x = |image: usize, range: Range<usize>, out: &mut [T]| {
             let at = image * g.in_plane() * g.c;
             self.x.copy(at + range.start..at + range.end, out);
+        };
+        let x = Source {
+            lying: self.x.lying(),
+            copy: &copy_x,
+        };
+        let dy = Source {
+            lying: self.epilogue.is_none().then_some(self.dz),
+            copy: &copy_dy,
         };
         let dw = self.want_weight.then(|| {
             let len = 16 * g.o * g.c;
@@ -144,8 +152,8 @@ impl<T: Real> Job<'_, T> {
                             ranges[i].clone(),
                             i > first,
                             &mut scratch,
-                            &mut { read_x },
-                            &mut { read_dy },
+                            x,
+                            dy,
                             &mut du,
                         );
                     }
@@ -167,7 +175,7 @@ impl<T: Real> Job<'_, T> {
                         &weight.panels,
                         patches.clone(),
                         scratch,
-                        &mut { read_dy },
+                        dy,
                         &mut |_| (),
                         &mut |image, range, values| {
                             let at = image * g.in_plane() * g.c + range.start;

@@ -9,7 +9,7 @@ use super::plan::{input_window, taps, tiles};
 use super::product::Packed;
 use super::seen::Seen;
 use super::slab;
-use super::winograd::{self, Scratch};
+use super::winograd::{self, Scratch, Source};
 use crate::buffer::Buffer;
 use crate::columns::{Transform, in_order, moments};
 use crate::geometry::Geometry;
@@ -17,6 +17,7 @@ use crate::moments::Moments;
 use crate::real::Real;
 use crate::shared::SharedMut;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Computes every tile; gives the moments of each output channel if `measure`.
 pub fn forward<T: Real>(
@@ -149,6 +150,14 @@ fn in_patches<T: Real>(
             groups.map(move |(panels, finish)| (patches, *panels, finish))
         })
         .collect();
+    let copy = |image: usize, range: Range<usize>, out: &mut [T]| {
+        let at = image * g.in_plane() * g.c;
+        x.copy(at + range.start..at + range.end, out);
+    };
+    let source = Source {
+        lying: x.lying(),
+        copy: &copy,
+    };
     let found: Vec<_> = tasks
         .into_par_iter()
         .map_init(Scratch::default, |scratch, (patches, panels, finish)| {
@@ -159,10 +168,7 @@ fn in_patches<T: Real>(
                 panels,
                 patches.clone(),
                 scratch,
-                &mut |image, range, out| {
-                    let at = image * g.in_plane() * g.c;
-                    x.copy(at + range.start..at + range.end, out);
-                },
+                source,
                 &mut |rows| {
                     if let Some(finish) = finish {
                         finish.apply_in_place(rows);

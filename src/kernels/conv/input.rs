@@ -20,6 +20,11 @@ impl<T: Real> Clone for Input<'_, T> {
 impl<T: Real> Copy for Input<'_, T> {}
 
 impl<'a, T: Real> Input<'a, T> {
+    /// The values, if readers see them as they lie.
+    pub(crate) fn lying(&self) -> Option<&'a [T]> {
+        self.transform.is_none().then_some(self.values)
+    }
+
     /// Calls `f(values as readers see them)` for a range.
     pub fn read(&self, range: Range<usize>, scratch: &mut Vec<T>, f: impl FnOnce(&[T])) {
         let values = &self.values[range];

@@ -215,20 +215,21 @@ fn load<T: Real, const L: usize>(values: &[T], at: usize) -> [T; L] {
 }
 
 macro_rules! transformation {
-    ($(#[$meta:meta])* $name:ident, $transform:ident) => {
+    ($(#[$meta:meta])* $name:ident, $transform:ident, $columns:literal) => {
         kernel! {
             $(#[$meta])*
-            fn $name<T>(from: &[T], from_step: usize, c: usize, to: &mut [T], to_step: usize) {
+            fn $name<T>(from: &[T], steps: (usize, usize), c: usize, to: &mut [T], to_step: usize) {
+                let start = |place: usize| place / $columns * steps.0 + place % $columns * steps.1;
                 let whole = c / L * L;
                 for at in (0..whole).step_by(L) {
                     $transform::<T, L>(
-                        |place| load(from, place * from_step + at),
+                        |place| load(from, start(place) + at),
                         |place, v| to[place * to_step + at..][..L].copy_from_slice(&v),
                     );
                 }
                 for at in whole..c {
                     $transform::<T, 1>(
-                        |place| [from[place * from_step + at]],
+                        |place| [from[start(place) + at]],
                         |place, v| to[place * to_step + at] = v[0],
                     );
                 }
@@ -238,16 +239,17 @@ macro_rules! transformation {
 }
 
 transformation! {
-    /// Bᵀ·d·B of a patch: sixteen rows of c values to sixteen; steps are from one row to the next.
-    input_of, input
+    /// Bᵀ·d·B of a patch of 4 · 4 positions of `c` values, `steps` from one row and one column to the next: to sixteen rows,
+    /// `to_step` apart.
+    input_of, input, 4
 }
 
 transformation! {
-    /// Aᵀ·m·A: sixteen rows of c values to the four of 2 · 2 outputs.
-    output_of, output
+    /// Aᵀ·m·A: of sixteen rows to 2 · 2 outputs.
+    output_of, output, 4
 }
 
 transformation! {
-    /// A·dy·Aᵀ: the four rows of 2 · 2 outputs' gradients to sixteen.
-    gradient_of, gradient
+    /// A·dy·Aᵀ: of the gradients of 2 · 2 outputs to sixteen rows.
+    gradient_of, gradient, 2
 }

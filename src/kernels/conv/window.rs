@@ -18,6 +18,14 @@ impl Window {
         self.row >= 0 && self.row as usize + self.rows <= h && self.col == 0 && self.cols == w
     }
 
+    /// Whether nothing of it lies outside a plane of `h` × `w`.
+    pub(crate) fn is_within(&self, h: usize, w: usize) -> bool {
+        let inside = |from: isize, count: usize, end: usize| {
+            usize::try_from(from).is_ok_and(|from| from + count <= end)
+        };
+        inside(self.row, self.rows, h) && inside(self.col, self.cols, w)
+    }
+
     /// Position (row, column) of the plane, counted within the window.
     pub(crate) fn place(&self, row: isize, col: isize) -> usize {
         (row - self.row) as usize * self.cols + (col - self.col) as usize

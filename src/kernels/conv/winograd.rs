@@ -20,8 +20,16 @@ use crate::tasks::parts;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Copies a stretch of an image's values, as they are seen: (image, range, out).
-type Read<'a, T> = dyn FnMut(usize, Range<usize>, &mut [T]) + 'a;
+/// Copies a stretch of an image's values: (image, range, out).
+type Copying<'a, T> = dyn Fn(usize, Range<usize>, &mut [T]) + Sync + 'a;
+
+/// A map's values as they are seen.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a, T> {
+    /// All of them, if nothing is done to them when they are read.
+    pub lying: Option<&'a [T]>,
+    pub copy: &'a Copying<'a, T>,
+}
 
 /// Takes a stretch of an image's results: (image, range, values).
 type Write<'a, T> = dyn FnMut(usize, Range<usize>, &[T]) + 'a;
@@ -121,24 +129,6 @@ impl<T: Real> Default for Scratch<T> {
     }
 }
 
-/// Gathers the `size` × `size` inputs of a patch that begin at row and column (y, x): `read(range of the plane's values, out)`
-/// copies a stretch of a row; what lies outside is 0.
-fn gather<T: Real>(
-    (h, w, c): (usize, usize, usize),
-    size: usize,
-    (y, x): (isize, isize),
-    out: &mut [T],
-    read: &mut dyn FnMut(Range<usize>, &mut [T]),
-) {
-    let window = Window {
-        row: y,
-        rows: size,
-        col: x,
-        cols: size,
-    };
-    window.fill((h, w, c), out, read);
-}
-
 /// From one of the sixteen rows of matrices to the next, of `len` values: an odd number of cache lines, so that the lines that a
 /// transformation writes or reads together are not all of one set of the first-level cache.
 fn apart(len: usize) -> usize {
@@ -152,27 +142,38 @@ fn transform_inputs<T: Real>(
     patches: Range<usize>,
     patch: &mut Vec<T>,
     v: &mut Buffer<T>,
-    read: &mut Read<T>,
+    x: Source<T>,
 ) {
     patch.resize(16 * g.c, T::ZERO);
     let step = apart(patches.len() * g.c);
     v.reserve(16 * step);
     for (i, p) in patches.enumerate() {
-        let (image, y, x) = place(g, p);
-        let corner = (
-            y as isize - g.p.padding[0] as isize,
-            x as isize - g.p.padding[2] as isize,
-        );
-        gather((g.h, g.w, g.c), 4, corner, patch, &mut |range, out| {
-            read(image, range, out);
-        });
-        input_of(patch, g.c, g.c, &mut v[i * g.c..], step);
+        let (image, row, col) = place(g, p);
+        let window = Window {
+            row: row as isize - g.p.padding[0] as isize,
+            rows: 4,
+            col: col as isize - g.p.padding[2] as isize,
+            cols: 4,
+        };
+        let v = &mut v[i * g.c..];
+        match x.lying {
+            Some(x) if window.is_within(g.h, g.w) => {
+                let place = window.row as usize * g.w + window.col as usize;
+                let from = &x[(image * g.in_plane() + place) * g.c..];
+                input_of(from, (g.w * g.c, g.c), g.c, v, step);
+            }
+            _ => {
+                window.fill((g.h, g.w, g.c), patch, |range, out| {
+                    (x.copy)(image, range, out);
+                });
+                input_of(patch, (4 * g.c, g.c), g.c, v, step);
+            }
+        }
     }
 }
 
-/// Computes the outputs of some patches, those of some of the weight's panels. `read(image, range, out)` gives the input's values
-/// as they are seen; `write(image, range, values)` takes spans of output rows, and `whole(rows)` sees all of the outputs before,
-/// row after row.
+/// Computes the outputs of some patches, those of some of the weight's panels. `write(image, range, values)` takes spans of output
+/// rows, and `whole(rows)` sees all of the outputs before, row after row.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward<T: Real>(
     g: &Geometry,
@@ -180,12 +181,12 @@ pub(crate) fn forward<T: Real>(
     panels: &[Panel],
     patches: Range<usize>,
     scratch: &mut Scratch<T>,
-    read: &mut Read<T>,
+    x: Source<T>,
     whole: &mut dyn FnMut(&mut [T]),
     write: &mut Write<T>,
 ) {
     let Scratch { patch, v, m, y } = scratch;
-    transform_inputs(g, patches.clone(), patch, v, read);
+    transform_inputs(g, patches.clone(), patch, v, x);
     // The output channels of these panels.
     let from = panels.first().map_or(0, |p| p.1);
     let outputs: usize = panels.iter().map(|p| p.2).sum();
@@ -224,9 +225,9 @@ pub(crate) fn forward<T: Real>(
         let (image, row, col) = place(g, p);
         output_of(
             &m[i * outputs..],
-            m_step,
+            (4 * m_step, m_step),
             outputs,
-            &mut patch[..4 * outputs],
+            patch,
             outputs,
         );
         let cols = (g.ow - col).min(2);
@@ -255,30 +256,28 @@ pub(crate) fn backward_weight<T: Real>(
     patches: Range<usize>,
     accumulate: bool,
     scratch: &mut Scratch<T>,
-    read_x: &mut Read<T>,
-    read_dy: &mut Read<T>,
+    x: Source<T>,
+    dy: Source<T>,
     du: &mut [T],
 ) {
     let Scratch { patch, v, m, .. } = scratch;
-    transform_inputs(g, patches.clone(), patch, v, read_x);
+    transform_inputs(g, patches.clone(), patch, v, x);
     let count = patches.len();
     let (v_step, m_step) = (apart(count * g.c), apart(count * g.o));
     m.reserve(16 * m_step);
     patch.resize(4 * g.o, T::ZERO);
     for (i, p) in patches.enumerate() {
         let (image, row, col) = place(g, p);
-        let corner = (row as isize, col as isize);
-        let plane = (g.oh, g.ow, g.o);
-        gather(
-            plane,
-            2,
-            corner,
-            &mut patch[..4 * g.o],
-            &mut |range, out| {
-                read_dy(image, range, out);
-            },
-        );
-        gradient_of(&patch[..4 * g.o], g.o, g.o, &mut m[i * g.o..], m_step);
+        let window = Window {
+            row: row as isize,
+            rows: 2,
+            col: col as isize,
+            cols: 2,
+        };
+        window.fill((g.oh, g.ow, g.o), patch, |range, out| {
+            (dy.copy)(image, range, out);
+        });
+        gradient_of(patch, (2 * g.o, g.o), g.o, &mut m[i * g.o..], m_step);
     }
     let shared = SharedMut::new(du);
     for xi in 0..16 {

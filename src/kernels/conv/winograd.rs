@@ -41,7 +41,7 @@ const PATCHES: usize = 64;
 const CHANNELS: usize = 32;
 
 /// Patches of an image from which on they outweigh the transformation of the kernel and of its gradient.
-const ENOUGH: usize = 32;
+const ENOUGH: usize = 16;
 
 /// Whether the method fits a convolution. Never by the batch: an image's result does not depend on its company.
 pub fn fits(g: &Geometry) -> bool {
@@ -330,8 +330,8 @@ mod tests {
             fits(&Geometry::new(&x, &[channels, channels, 3, 3], p).unwrap())
         };
         for batch in [1, 2, 64] {
-            assert!(fits(batch, 14, 32) && fits(batch, 11, 256));
-            assert!(!fits(batch, 10, 32) && !fits(batch, 7, 512) && !fits(batch, 56, 31));
+            assert!(fits(batch, 14, 32) && fits(batch, 7, 512));
+            assert!(!fits(batch, 6, 512) && !fits(batch, 56, 31));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Activations value by value, each with its own derivative.
 
 use crate::real::Real;
+use crate::shared::SharedMut;
 use crate::simd::kernel;
 
 /// The activation after a normalisation or a bias.
@@ -80,33 +81,58 @@ fn gelu_tanh<T: Real, const FMA: bool>(v: T) -> T {
 }
 
 #[inline(always)]
-fn map<T: Real>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
-    for (o, x) in out.iter_mut().zip(x) {
-        *o = f(*x);
+fn map<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
+    for v in values {
+        *v = f(*v);
+    }
+}
+
+#[inline(always)]
+fn follow<T: Real, const FMA: bool>(curve: Activation, values: &mut [T]) {
+    let (half, three, six) = (T::from_f64(0.5), T::from_f64(3.0), T::from_f64(6.0));
+    let hard = |v: T| at_most(at_least(v + three, T::ZERO), six) / six;
+    match curve {
+        Activation::Identity | Activation::Relu | Activation::Relu6 => {}
+        Activation::Sigmoid => map(values, sigmoid::<T, FMA>),
+        Activation::HardSigmoid => map(values, hard),
+        Activation::Silu => map(values, |v| v / (T::ONE + (-v).exp::<FMA>())),
+        Activation::HardSwish => map(values, |v| {
+            v * at_most(at_least(v + three, T::ZERO), six) / six
+        }),
+        Activation::Gelu => map(values, |v| v * normal::<T, FMA>(v).0),
+        Activation::GeluTanh => map(values, |v| {
+            (half * v).madd::<FMA>(gelu_tanh::<T, FMA>(v), half * v)
+        }),
     }
 }
 
 kernel! {
-    /// out = f(x) of a curve; `out` is as long as `x`.
-    fn forward<T>(curve: Activation, x: &[T], out: &mut [T]) {
-        assert_eq!(x.len(), out.len());
-        let (half, three, six) = (T::from_f64(0.5), T::from_f64(3.0), T::from_f64(6.0));
-        match curve {
-            Activation::Identity | Activation::Relu | Activation::Relu6 => out.copy_from_slice(x),
-            Activation::Sigmoid => map(x, out, sigmoid::<T, FMA>),
-            Activation::HardSigmoid => {
-                map(x, out, |v| at_most(at_least(v + three, T::ZERO), six) / six)
-            }
-            Activation::Silu => map(x, out, |v| v / (T::ONE + (-v).exp::<FMA>())),
-            Activation::HardSwish => {
-                map(x, out, |v| v * at_most(at_least(v + three, T::ZERO), six) / six)
-            }
-            Activation::Gelu => map(x, out, |v| v * normal::<T, FMA>(v).0),
-            Activation::GeluTanh => {
-                map(x, out, |v| (half * v).madd::<FMA>(gelu_tanh::<T, FMA>(v), half * v))
+    /// Values become those of a curve.
+    fn forward<T>(curve: Activation, values: &mut [T]) {
+        follow::<T, FMA>(curve, values);
+    }
+}
+
+/// Columns of a matrix become those of a curve: `columns` values from `first` on behind each of `places`.
+///
+/// # Safety
+/// No other task may touch them.
+pub(crate) unsafe fn forward_columns<T: Real>(
+    curve: Activation,
+    out: &SharedMut<T>,
+    places: &[usize],
+    (first, columns): (usize, usize),
+) {
+    kernel! {
+        fn of_rows<T>(curve: Activation, out: &SharedMut<T>, places: &[usize], first: usize, columns: usize) {
+            for place in places {
+                // SAFETY: the caller's promise, outside.
+                let row = unsafe { out.range(place + first, columns) };
+                follow::<T, FMA>(curve, row);
             }
         }
     }
+    of_rows(curve, out, places, first, columns);
 }
 
 #[inline(always)]

@@ -33,9 +33,6 @@ pub struct Transform<T> {
     pub curve: Option<Activation>,
 }
 
-/// Values that a curve is followed over at once.
-const CHUNK: usize = 512;
-
 impl<T: Real> Transform<T> {
     /// `activation(v · scale + shift)`, scale and shift as patterns.
     pub fn new(scale: Vec<T>, shift: Vec<T>, activation: Activation) -> Self {
@@ -78,12 +75,8 @@ impl<T: Real> Transform<T> {
     }
 
     fn bend(&self, rows: &mut [T]) {
-        let Some(curve) = self.curve else { return };
-        let mut before = [T::ZERO; CHUNK];
-        for rows in rows.chunks_mut(CHUNK) {
-            let before = &mut before[..rows.len()];
-            before.copy_from_slice(rows);
-            activation::forward(curve, before, rows);
+        if let Some(curve) = self.curve {
+            activation::forward(curve, rows);
         }
     }
 

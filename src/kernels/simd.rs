@@ -50,6 +50,12 @@ fn limit() -> std::result::Result<Option<Isa>, String> {
     }
 }
 
+/// Whether there is a limit.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn is_limited() -> bool {
+    matches!(limit(), Ok(Some(_)))
+}
+
 /// The instruction set in use: the best of this processor within the limit.
 pub(crate) fn isa() -> Isa {
     static ISA: OnceLock<Isa> = OnceLock::new();

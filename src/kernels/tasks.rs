@@ -10,6 +10,12 @@ pub fn parts(all: usize, parts: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
+/// Tasks that work is wished to be cut into where no value depends on how: two for each thread, so that none waits long for the
+/// last one.
+pub(crate) fn wished() -> usize {
+    2 * rayon::current_num_threads()
+}
+
 /// Runs a chain of parallel loops inside the thread pool: a caller from outside is put to sleep and woken up at every one of
 /// them, which takes as long as a small loop.
 pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {

@@ -16,7 +16,6 @@ use crate::shared::SharedMut;
 use crate::tasks::parts;
 use crate::transpose::transpose;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// What a part of the tiles found.
 struct Share<T: Real> {
@@ -115,21 +114,13 @@ impl<T: Real> Job<'_, T> {
     /// [`backward`] by fewer multiplications, see [`winograd`].
     fn in_patches(&self, w: &[T], dx: &mut Buffer<T>) -> Found<T> {
         let g = self.g;
-        let copy_dy = |image: usize, range: Range<usize>, out: &mut [T]| {
-            let at = image * g.out_plane() * g.o;
-            self.copy_gradient(at + range.start..at + range.end, out);
-        };
-        let copy_x = |image: usize, range: Range<usize>, out: &mut [T]| {
-            let at = image * g.in_plane() * g.c;
-            self.x.copy(at + range.start..at + range.end, out);
-        };
         let x = Source {
             lying: self.x.lying(),
-            copy: &copy_x,
+            copy: &|range, out| self.x.copy(range, out),
         };
         let dy = Source {
             lying: self.epilogue.is_none().then_some(self.dz),
-            copy: &copy_dy,
+            copy: &|range, out| self.copy_gradient(range, out),
         };
         let dw = self.want_weight.then(|| {
             let len = 16 * g.o * g.c;

@@ -14,16 +14,13 @@ use crate::columns::add;
 use crate::geometry::Geometry;
 use crate::real::Real;
 use crate::shared::SharedMut;
-use crate::tasks::parts;
+use crate::tasks::{parts, wished};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Positions the projection takes at once: enough for each panel of its weight to be read for.
 const POSITIONS: usize = 64;
-
-/// Tasks from which on they need not be made smaller.
-const TASKS: usize = 4;
 
 /// A convolution and what follows it, ready.
 pub struct Link<T: Real> {
@@ -68,19 +65,11 @@ impl<T: Real> Pointwise<'_, T> {
             at: &a_at,
             out_at,
             accumulate: false,
-            finish: self.link.fixed.shifts.as_ref(),
+            finish: Some(&self.link.fixed.shifts),
         };
         for panel in &weight.panels {
             // SAFETY: the caller's promise.
             unsafe { weight.times(panel, &left, c, std::iter::once(0), out) };
-        }
-    }
-
-    /// What a product did not do in registers.
-    fn finish(&self, rows: &mut [T]) {
-        let fixed = &self.link.fixed;
-        if fixed.shifts.is_none() {
-            fixed.transform.apply_in_place(rows);
         }
     }
 }
@@ -129,7 +118,7 @@ impl<'a, T: Real> Chain<'a, T> {
             0 => g.oh,
             _ => g.oh * g.p.stride.0 / (3 * shared),
         };
-        TASKS.div_ceil(g.batch).min(most).max(1)
+        wished().div_ceil(g.batch).min(most).max(1)
     }
 
     /// Writes the result.
@@ -205,7 +194,6 @@ impl<'a, T: Real> Chain<'a, T> {
                 self.projection.product(wide.with_slack(), 0, &out_at, y);
                 y.range(at * o, positions * o)
             };
-            self.projection.finish(out);
             if self.shortcut {
                 add(&self.values[at * o..(at + positions) * o], out);
             }
@@ -250,10 +238,6 @@ impl<'a, T: Real> Chain<'a, T> {
         // SAFETY: the ring is this task's own.
         unsafe {
             expansion.product(self.values.with_slack(), from * inputs, &out_at, &shared);
-        }
-        for row in rows {
-            let at = row % slots * row_len + left * g.c;
-            expansion.finish(&mut ring[at..at + g.w * g.c]);
         }
     }
 }

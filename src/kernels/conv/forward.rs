@@ -17,7 +17,6 @@ use crate::moments::Moments;
 use crate::real::Real;
 use crate::shared::SharedMut;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Computes every tile; gives the moments of each output channel if `measure`.
 pub fn forward<T: Real>(
@@ -33,17 +32,16 @@ pub fn forward<T: Real>(
         return in_patches(g, x, weight, y, finish, measure);
     }
     let taps = taps(g);
-    // Done in registers where it can be.
-    let shifts = match (weight, finish) {
-        (Pack::Dense(_), Some(finish)) => finish.shifts.as_ref(),
-        _ => None,
+    // Products do it themselves.
+    let (shifts, finish) = match weight {
+        Pack::Dense(_) => (finish.map(|f| &f.shifts), None),
+        _ => (None, finish.map(|f| &f.transform)),
     };
-    let finish = finish.map(|f| &f.transform).filter(|_| shifts.is_none());
     if let Pack::Dense(weight) = weight
         && slab::fits(g)
     {
         slab::forward(g, x, weight, y, shifts);
-        return behind_all(g, y, finish, measure);
+        return measured(g, y, measure);
     }
     let shared = SharedMut::new(y);
     let found: Vec<Vec<Moments>> = tiles(g)
@@ -91,31 +89,14 @@ pub fn forward<T: Real>(
     in_order(&found, if measure { g.o } else { 0 }, Moments::join)
 }
 
-/// What follows the sums of all positions: finishes them and gives their moments.
-fn behind_all<T: Real>(
-    g: &Geometry,
-    y: &mut Buffer<T>,
-    finish: Option<&Transform<T>>,
-    measure: bool,
-) -> Vec<Moments> {
-    if finish.is_none() && !measure {
+/// The moments of each channel if `measure`.
+fn measured<T: Real>(g: &Geometry, y: &Buffer<T>, measure: bool) -> Vec<Moments> {
+    if !measure {
         return Vec::new();
     }
     let len = (32_768 / g.o).max(1) * g.o;
-    let found: Vec<_> = y
-        .par_chunks_mut(len)
-        .map(|rows| {
-            if let Some(finish) = finish {
-                finish.apply_in_place(rows);
-            }
-            if measure {
-                moments(rows, g.o)
-            } else {
-                Vec::new()
-            }
-        })
-        .collect();
-    in_order(&found, if measure { g.o } else { 0 }, Moments::join)
+    let found: Vec<_> = y.par_chunks(len).map(|rows| moments(rows, g.o)).collect();
+    in_order(&found, g.o, Moments::join)
 }
 
 /// [`forward`] by fewer multiplications, see [`winograd`].
@@ -150,13 +131,9 @@ fn in_patches<T: Real>(
             groups.map(move |(panels, finish)| (patches, *panels, finish))
         })
         .collect();
-    let copy = |image: usize, range: Range<usize>, out: &mut [T]| {
-        let at = image * g.in_plane() * g.c;
-        x.copy(at + range.start..at + range.end, out);
-    };
     let source = Source {
         lying: x.lying(),
-        copy: &copy,
+        copy: &|range, out| x.copy(range, out),
     };
     let found: Vec<_> = tasks
         .into_par_iter()

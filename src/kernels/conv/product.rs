@@ -2,6 +2,7 @@
 
 use super::finish::Shifts;
 use super::plan::{Phase, joined};
+use crate::activation::forward_columns;
 use crate::buffer::Buffer;
 use crate::geometry::Geometry;
 use crate::matmul::pack;
@@ -138,7 +139,12 @@ impl<T: Real> Packed<T> {
             finish: left.finish.map(|f| (f, first)),
         };
         // SAFETY: the caller's promise.
-        unsafe { product.run(out) };
+        unsafe {
+            product.run(out);
+            if let Some(curve) = left.finish.and_then(|f| f.curve) {
+                forward_columns(curve, out, left.out_at, (first, columns));
+            }
+        }
     }
 
     /// Every panel [`times`](Self::times) `left`, in pieces for tasks: some rows, which then stay in the second-level cache,

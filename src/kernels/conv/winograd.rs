@@ -16,12 +16,12 @@ use crate::geometry::Geometry;
 use crate::micro::{Span, panels};
 use crate::real::Real;
 use crate::shared::SharedMut;
-use crate::tasks::parts;
+use crate::tasks::{parts, wished};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Copies a stretch of an image's values: (image, range, out).
-type Copying<'a, T> = dyn Fn(usize, Range<usize>, &mut [T]) + Sync + 'a;
+/// Copies a range of all values.
+type Copying<'a, T> = dyn Fn(Range<usize>, &mut [T]) + Sync + 'a;
 
 /// A map's values as they are seen.
 #[derive(Clone, Copy)]
@@ -69,14 +69,11 @@ pub(crate) fn ranges(g: &Geometry) -> Vec<Range<usize>> {
     parts(all, all.div_ceil(PATCHES))
 }
 
-/// Tasks from which on a range need not be divided.
-const TASKS: usize = 4;
-
 /// The panels of a weight, in groups for tasks: all of them, unless there are few ranges of patches. Each group reads the patches
 /// for itself.
 pub(crate) fn groups<T: Real>(weight: &Packed<T>, ranges: usize) -> Vec<&[Panel]> {
     let panels = weight.panels.len();
-    parts(panels, TASKS.div_ceil(ranges))
+    parts(panels, wished().div_ceil(ranges))
         .into_iter()
         .map(|part| &weight.panels[part])
         .collect()
@@ -155,16 +152,15 @@ fn transform_inputs<T: Real>(
             col: col as isize - g.p.padding[2] as isize,
             cols: 4,
         };
-        let v = &mut v[i * g.c..];
+        let (at, v) = (image * g.in_plane() * g.c, &mut v[i * g.c..]);
         match x.lying {
             Some(x) if window.is_within(g.h, g.w) => {
                 let place = window.row as usize * g.w + window.col as usize;
-                let from = &x[(image * g.in_plane() + place) * g.c..];
-                input_of(from, (g.w * g.c, g.c), g.c, v, step);
+                input_of(&x[at + place * g.c..], (g.w * g.c, g.c), g.c, v, step);
             }
             _ => {
                 window.fill((g.h, g.w, g.c), patch, |range, out| {
-                    (x.copy)(image, range, out);
+                    (x.copy)(at + range.start..at + range.end, out);
                 });
                 input_of(patch, (4 * g.c, g.c), g.c, v, step);
             }
@@ -274,8 +270,9 @@ pub(crate) fn backward_weight<T: Real>(
             col: col as isize,
             cols: 2,
         };
+        let at = image * g.out_plane() * g.o;
         window.fill((g.oh, g.ow, g.o), patch, |range, out| {
-            (dy.copy)(image, range, out);
+            (dy.copy)(at + range.start..at + range.end, out);
         });
         gradient_of(patch, (2 * g.o, g.o), g.o, &mut m[i * g.o..], m_step);
     }

@@ -1,5 +1,7 @@
-//! What computes: the same bytes in three ways.
+//! What computes: the same bytes in four ways.
 
+#[cfg(target_arch = "x86_64")]
+use crate::simd::is_limited;
 use crate::simd::{Isa, isa};
 
 /// A way to compute in eight bits.
@@ -10,6 +12,9 @@ pub enum Path {
     /// `vpmaddubsw` and `vpmaddwd`.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// `vpdpbusd` of AVX-VNNI, which processors without AVX-512 have: Intel's since 2021.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// `vpdpbusd` of AVX-512 VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
@@ -21,12 +26,12 @@ impl Path {
         match isa() {
             Isa::Portable => Self::Portable,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Self::Avx2,
-            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => Self::Vnni,
             // AVX-512 without VNNI has nothing for bytes but what AVX2 has, in wider registers.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Self::Avx2,
+            _ if is_x86_feature_detected!("avxvnni") && !is_limited() => Self::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::Avx512 => Self::Avx2,
         }
     }
 
@@ -35,18 +40,25 @@ impl Path {
         let best = Self::best();
         let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        all.extend([Self::Avx2, Self::Vnni]);
+        {
+            let is_there =
+                |path: &Self| *path != Self::AvxVnni || is_x86_feature_detected!("avxvnni");
+            let wider = [Self::Avx2, Self::AvxVnni, Self::Vnni];
+            all.extend(wider.into_iter().filter(is_there));
+        }
         let count = all.iter().position(|p| *p == best).map_or(1, |i| i + 1);
         all.truncate(count);
         all
     }
 
-    /// `vnni`, `avx2` or `portable`.
+    /// `vnni`, `avx-vnni`, `avx2` or `portable`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => "vnni",
         }

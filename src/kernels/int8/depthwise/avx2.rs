@@ -1,6 +1,7 @@
 //! AVX2: products of two rows in 16 bits, which never saturate: 2 · 255 · 127 has 32 to sum up in. Bytes are widened when they are
 //! woven, once for all windows that see them.
 
+use super::sweep::Sweep;
 use super::{BLOCK, Depthwise, Finish, WOVEN};
 use crate::int8::product::avx2::finish;
 use std::arch::x86_64::*;
@@ -20,36 +21,21 @@ pub(super) unsafe fn run(
     out: &mut [u8],
     scratch: &mut [u8],
 ) {
-    let (g, channels) = (&d.g, d.blocks * BLOCK);
-    let window = g.kw * d.groups;
-    let block_weights = window * d.rows * COLUMN;
-    for first in rows.clone().step_by(d.rows) {
-        for block in 0..d.blocks {
-            let at = block * BLOCK;
-            // SAFETY: the scratch holds all columns; blocks and rows are those of the map and of its kernels.
-            unsafe {
-                weave(d, &x[at..], first, scratch.as_mut_ptr().cast());
-                let place = (first - rows.start) * g.ow * channels + at;
-                let sweep = Sweep {
-                    woven: scratch.as_ptr().cast(),
-                    weights: d.words.as_ptr().add(block * block_weights),
-                    window,
-                    finish,
-                    at,
-                    columns: g.ow,
-                    step: g.p.stride.1 * d.groups * COLUMN,
-                    out: out.as_mut_ptr().add(place),
-                    rows: d.rows.min(rows.end - first),
-                    row: g.ow * channels,
-                    position: channels,
-                };
-                match d.rows {
-                    4 => sweep.run::<4>(),
-                    2 => sweep.run::<2>(),
-                    _ => sweep.run::<1>(),
-                }
-            }
-        }
+    let woven: *mut i16 = scratch.as_mut_ptr().cast();
+    // SAFETY: the caller's promise; the weights are packed in words, and the scratch holds all woven columns.
+    unsafe {
+        d.sweeps(
+            rows,
+            finish,
+            out,
+            (woven.cast_const(), d.words.as_ptr(), COLUMN),
+            |at, first| weave(d, &x[at..], first, woven),
+            |sweep| match d.rows {
+                4 => sums::<4>(sweep),
+                2 => sums::<2>(sweep),
+                _ => sums::<1>(sweep),
+            },
+        );
     }
 }
 
@@ -92,56 +78,34 @@ unsafe fn weave(d: &Depthwise, x: &[u8], first: usize, woven: *mut i16) {
     }
 }
 
-/// What is swept over: woven rows of a block and what becomes of them.
-struct Sweep<'a> {
-    woven: *const i16,
-    weights: *const i16,
-    /// Woven columns of a window.
-    window: usize,
-    finish: &'a Finish,
-    /// The first channel.
-    at: usize,
-    columns: usize,
-    /// From one output column's window to the next, in values.
-    step: usize,
-    /// Of the first row; the rows there are, and the bytes of a row and of a position.
-    out: *mut u8,
-    rows: usize,
-    row: usize,
-    position: usize,
-}
-
-impl Sweep<'_> {
-    /// `R` output rows.
-    #[target_feature(enable = "avx2")]
-    unsafe fn run<const R: usize>(&self) {
-        // SAFETY: weights of a block, woven columns, and rows of the output are there.
-        unsafe {
-            let start = self.finish.start.as_ptr().add(self.at);
-            let start = [
-                _mm256_loadu_si256(start.cast()),
-                _mm256_loadu_si256(start.add(8).cast()),
-            ];
-            for column in 0..self.columns {
-                let x = self.woven.add(column * self.step);
-                let mut sums = [start; R];
-                for k in 0..self.window {
-                    // Two rows of eight channels, of the next eight; then two more rows.
-                    let x = [0, 1, 2, 3]
-                        .map(|i| _mm256_loadu_si256(x.add(k * COLUMN + i * BLOCK).cast()));
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let w = self.weights.add((k * R + r) * COLUMN);
-                        for (i, x) in x.into_iter().enumerate() {
-                            let w = _mm256_loadu_si256(w.add(i * BLOCK).cast());
-                            sums[i % 2] = _mm256_add_epi32(sums[i % 2], _mm256_madd_epi16(x, w));
-                        }
+/// `R` output rows.
+#[target_feature(enable = "avx2")]
+unsafe fn sums<const R: usize>(s: &Sweep<i16, i16>) {
+    // SAFETY: weights of a block, woven columns, and rows of the output are there.
+    unsafe {
+        let start = s.finish.start.as_ptr().add(s.at);
+        let start = [
+            _mm256_loadu_si256(start.cast()),
+            _mm256_loadu_si256(start.add(8).cast()),
+        ];
+        for column in 0..s.columns {
+            let x = s.woven.add(column * s.step);
+            let mut sums = [start; R];
+            for k in 0..s.window {
+                // Two rows of eight channels, of the next eight; then two more rows.
+                let x =
+                    [0, 1, 2, 3].map(|i| _mm256_loadu_si256(x.add(k * COLUMN + i * BLOCK).cast()));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let w = s.weights.add((k * R + r) * COLUMN);
+                    for (i, x) in x.into_iter().enumerate() {
+                        let w = _mm256_loadu_si256(w.add(i * BLOCK).cast());
+                        sums[i % 2] = _mm256_add_epi32(sums[i % 2], _mm256_madd_epi16(x, w));
                     }
                 }
-                for (r, sums) in sums.into_iter().enumerate() {
-                    if r < self.rows {
-                        let out = self.out.add(r * self.row + column * self.position);
-                        finish(self.finish, self.at, sums, None, out);
-                    }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                if let Some(out) = s.place(r, column) {
+                    finish(s.finish, s.at, sums, None, out);
                 }
             }
         }

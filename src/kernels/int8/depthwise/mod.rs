@@ -7,7 +7,13 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+#[cfg(target_arch = "x86_64")]
+mod sweep;
+#[cfg(target_arch = "x86_64")]
 mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod weave;
 
 use super::{BLOCK, Finish, Path};
 use crate::geometry::Geometry;
@@ -115,6 +121,12 @@ impl Depthwise {
                 self.make_room(scratch, 2);
                 // SAFETY: a `Path` is one of this processor's; the slices are long enough by the assertions above.
                 unsafe { avx2::run(self, x, rows, finish, out, scratch) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Path::AvxVnni => {
+                self.make_room(scratch, 1);
+                // SAFETY: as above.
+                unsafe { avx_vnni::run(self, x, rows, finish, out, scratch) }
             }
             #[cfg(target_arch = "x86_64")]
             Path::Vnni => {

@@ -1,7 +1,7 @@
-//! AVX2: `vpmaddubsw`, exact by the way weights are packed, and `vpmaddwd`. A tile is five rows of one block: ten
-//! registers of sums, and of weights, a value and ones those that are left.
+//! Registers of 256 bits: with AVX2 alone `vpmaddubsw`, exact by the way weights are packed, and `vpmaddwd`; with AVX-VNNI
+//! `vpdpbusd`. A tile is five rows of one block: ten registers of sums, and of weights, a value and ones those that are left.
 
-use super::{BLOCK, Finish, Product, QUAD, Rows};
+use super::{BLOCK, Finish, Path, Product, QUAD, Rows};
 use std::arch::x86_64::*;
 
 /// Bytes of rows that are gone through with all weights before the next ones: half of a first-level cache.
@@ -46,10 +46,11 @@ pub(super) unsafe fn run(
                     let out = out.as_mut_ptr().add(at);
                     let sizes = (rows.stride, channels);
                     let of = (places, weights, finish, block * BLOCK);
-                    if step > 1 {
-                        tile_of::<ROWS>(of, sizes, values, added, out);
-                    } else {
-                        tile_of::<1>(of, sizes, values, added, out);
+                    match (p.path, step) {
+                        (Path::AvxVnni, ROWS) => vnni::<ROWS>(of, sizes, values, added, out),
+                        (Path::AvxVnni, _) => vnni::<1>(of, sizes, values, added, out),
+                        (_, ROWS) => bytes::<ROWS>(of, sizes, values, added, out),
+                        _ => bytes::<1>(of, sizes, values, added, out),
                     }
                     row += step;
                 }
@@ -58,58 +59,68 @@ pub(super) unsafe fn run(
     }
 }
 
-/// `M` rows of a block: where its weights read in a row, the weights, what follows, and the first channel; from a row to the next
-/// in what is read and in what is written.
-#[target_feature(enable = "avx2")]
-unsafe fn tile_of<const M: usize>(
-    (places, weights, f, at): (&[u32], &[i8], &Finish, usize),
-    (stride, channels): (usize, usize),
-    values: *const u8,
-    added: Option<*const u8>,
-    out: *mut u8,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let start = f.start.as_ptr().add(at);
-        let start = [
-            _mm256_loadu_si256(start.cast()),
-            _mm256_loadu_si256(start.add(8).cast()),
-        ];
-        let mut sums = [start; M];
-        let ones = _mm256_set1_epi16(1);
-        let mut w = weights.as_ptr();
-        for place in places {
-            let x = values.add(*place as usize);
-            let halves = [
-                _mm256_loadu_si256(w.cast()),
-                _mm256_loadu_si256(w.add(32).cast()),
-            ];
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let four = x.add(m * stride).cast::<i32>().read_unaligned();
-                let four = _mm256_set1_epi32(four);
-                for (sum, w) in sums.iter_mut().zip(halves) {
-                    let pairs = _mm256_maddubs_epi16(four, w);
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+macro_rules! tile {
+    ($name:ident, $features:literal, $dot:expr) => {
+        /// `M` rows of a block: where its weights read in a row, the weights, what follows, and the first channel; from a row to
+        /// the next in what is read and in what is written.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const M: usize>(
+            (places, weights, f, at): (&[u32], &[i8], &Finish, usize),
+            (stride, channels): (usize, usize),
+            values: *const u8,
+            added: Option<*const u8>,
+            out: *mut u8,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let start = f.start.as_ptr().add(at);
+                let start = [
+                    _mm256_loadu_si256(start.cast()),
+                    _mm256_loadu_si256(start.add(8).cast()),
+                ];
+                let mut sums = [start; M];
+                let mut w = weights.as_ptr();
+                for place in places {
+                    let x = values.add(*place as usize);
+                    let halves = [
+                        _mm256_loadu_si256(w.cast()),
+                        _mm256_loadu_si256(w.add(32).cast()),
+                    ];
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        let four = x.add(m * stride).cast::<i32>().read_unaligned();
+                        let four = _mm256_set1_epi32(four);
+                        for (sum, w) in sums.iter_mut().zip(halves) {
+                            *sum = $dot(*sum, four, w);
+                        }
+                    }
+                    w = w.add(BLOCK * QUAD);
+                }
+                // What follows is a loop, whose index would keep the sums in memory all the time.
+                let mut kept = [[[0i32; BLOCK / 2]; 2]; M];
+                for (m, sums) in sums.iter().enumerate() {
+                    for (half, sum) in sums.iter().enumerate() {
+                        _mm256_storeu_si256(kept[m][half].as_mut_ptr().cast(), *sum);
+                    }
+                }
+                for (m, kept) in kept.iter().enumerate() {
+                    let sums = kept
+                        .each_ref()
+                        .map(|k| _mm256_loadu_si256(k.as_ptr().cast()));
+                    let added = added.map(|a| a.add(m * channels));
+                    finish(f, at, sums, added, out.add(m * channels));
                 }
             }
-            w = w.add(BLOCK * QUAD);
         }
-        // What follows is a loop, whose index would keep the sums in memory all the time.
-        let mut kept = [[[0i32; BLOCK / 2]; 2]; M];
-        for (m, sums) in sums.iter().enumerate() {
-            for (half, sum) in sums.iter().enumerate() {
-                _mm256_storeu_si256(kept[m][half].as_mut_ptr().cast(), *sum);
-            }
-        }
-        for (m, kept) in kept.iter().enumerate() {
-            let sums = kept
-                .each_ref()
-                .map(|k| _mm256_loadu_si256(k.as_ptr().cast()));
-            let added = added.map(|a| a.add(m * channels));
-            finish(f, at, sums, added, out.add(m * channels));
-        }
-    }
+    };
 }
+
+tile!(bytes, "avx2", |sum, four, w| {
+    let pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(four, w), _mm256_set1_epi16(1));
+    _mm256_add_epi32(sum, pairs)
+});
+tile!(vnni, "avx2,avxvnni", |sum, four, w| {
+    _mm256_dpbusd_avx_epi32(sum, four, w)
+});
 
 /// The bytes of a block's sums.
 ///

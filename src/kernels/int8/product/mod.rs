@@ -4,7 +4,7 @@
 //! eight bits nevertheless. Weights are packed four by four; where |w₀| + |w₁| > 128 for a pair of them in a block, the block has
 //! these four twice: with weights from −64 to 64, and with what is missing, at most 63. Then 255 · 128 = 32,640 is the most that
 //! a pair sums to, and the result is exact. Of the weights of a trained network few are so great that this costs much. `vpdpbusd`
-//! adds four products in 32 bits and needs none of it.
+//! adds four products in 32 bits and needs none of it, in registers of 256 bits (AVX-VNNI) or of 512.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -33,7 +33,7 @@ pub(super) struct Product {
     weights: Vec<i8>,
     /// Where the weights of each block begin, and those of the end.
     begins: Vec<usize>,
-    /// Where in a row each four weights of all blocks read, if some stand there twice.
+    /// Where in a row each four weights of all blocks read, for registers of 256 bits.
     places: Vec<u32>,
 }
 
@@ -89,6 +89,11 @@ impl Product {
             #[cfg(target_arch = "x86_64")]
             Path::Vnni => self.weights.extend(four.as_flattened()),
             #[cfg(target_arch = "x86_64")]
+            Path::AvxVnni => {
+                self.weights.extend(four.as_flattened());
+                self.places.push(first as u32);
+            }
+            #[cfg(target_arch = "x86_64")]
             Path::Avx2 => {
                 let mut pairs = four.as_flattened().chunks(2);
                 let sum = |pair: &[i8]| pair.iter().map(|w| i32::from(*w).abs()).sum::<i32>();
@@ -124,7 +129,7 @@ impl Product {
             Path::Portable => self.portable(rows, finish, added, out),
             // SAFETY: a `Path` is one of this processor's; all that is read and written is there by the assertions above.
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => unsafe { avx2::run(self, rows, finish, added, out) },
+            Path::Avx2 | Path::AvxVnni => unsafe { avx2::run(self, rows, finish, added, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Path::Vnni => unsafe { vnni::run(self, rows, finish, added, out) },

@@ -1,10 +1,11 @@
 //! The transformations of Winograd's F(2 × 2, 3 × 3), a vector of channels at a time. See `winograd.rs`.
 //!
-//! Written out without loops over the four by four places: in loops the compiler keeps these vectors in memory, which takes ten
-//! times as long.
+//! Written out without loops over the four by four places, and without vectors that are not whole: with them the compiler keeps
+//! everything in memory, which takes more than twice as long.
 
 use crate::real::Real;
 use crate::simd::kernel;
+use std::ops::Range;
 
 #[inline(always)]
 fn plus<T: Real, const L: usize>(a: [T; L], b: [T; L]) -> [T; L] {
@@ -95,14 +96,9 @@ fn gradient<T: Real, const L: usize>(
 #[inline(always)]
 fn by_g<T: Real, const L: usize>([a, b, c]: [[T; L]; 3]) -> [[T; L]; 4] {
     let half = T::from_f64(0.5);
-    let (outer, inner) = (plus(a, c), b);
     let halved = |v: [T; L]| v.map(|v| v * half);
-    [
-        a,
-        halved(plus(outer, inner)),
-        halved(minus(outer, inner)),
-        c,
-    ]
+    let (sum, difference) = (plus(plus(a, b), c), plus(minus(a, b), c));
+    [a, halved(sum), halved(difference), c]
 }
 
 /// Gᵀ·(four values).
@@ -151,6 +147,14 @@ fn kernel_outwards<T: Real, const L: usize>(
     }
 }
 
+/// Where vectors of `L` begin that cover `count` values, the last one some of them once more; fewer values than that are single.
+#[inline(always)]
+fn starts<const L: usize>(count: usize) -> (impl Iterator<Item = usize>, Range<usize>) {
+    let (end, single) = if count < L { (0, count) } else { (count, 0) };
+    let vectors = (0..end).step_by(L).map(move |at| at.min(end - L));
+    (vectors, 0..single)
+}
+
 /// Elements of a kernel.
 const NINE: usize = 9;
 
@@ -172,15 +176,15 @@ kernel! {
     fn kernels_in<T>(w: &[T], turn: bool, out: [&mut [T]; 16]) {
         let (mut out, count) = (out, w.len() / NINE);
         let element = |e: usize| if turn { NINE - 1 - e } else { e };
-        let whole = count / L * L;
-        for at in (0..whole).step_by(L) {
+        let (vectors, single) = starts::<L>(count);
+        for at in vectors {
             let w = &w[at * NINE..][..L * NINE];
             kernel_inwards::<T, L>(
                 |e| element_of(w, element(e)),
                 |place, v| out[place][at..at + L].copy_from_slice(&v),
             );
         }
-        for at in whole..count {
+        for at in single {
             let w = &w[at * NINE..][..NINE];
             kernel_inwards::<T, 1>(|e| [w[element(e)]], |place, v| out[place][at] = v[0]);
         }
@@ -190,16 +194,15 @@ kernel! {
 kernel! {
     /// Gᵀ·du·G of sixteen rows, `step` apart: the gradients of the kernels of some input channels, nine values each.
     fn kernels_out<T>(du: &[T], step: usize, dw: &mut [T]) {
-        let count = dw.len() / NINE;
-        let whole = count / L * L;
-        for at in (0..whole).step_by(L) {
+        let (vectors, single) = starts::<L>(dw.len() / NINE);
+        for at in vectors {
             let dw = &mut dw[at * NINE..][..L * NINE];
             kernel_outwards::<T, L>(
                 |place| load(du, place * step + at),
                 |e, v| put_element(dw, e, v),
             );
         }
-        for at in whole..count {
+        for at in single {
             let dw = &mut dw[at * NINE..][..NINE];
             kernel_outwards::<T, 1>(|place| [du[place * step + at]], |e, v| dw[e] = v[0]);
         }
@@ -220,14 +223,14 @@ macro_rules! transformation {
             $(#[$meta])*
             fn $name<T>(from: &[T], steps: (usize, usize), c: usize, to: &mut [T], to_step: usize) {
                 let start = |place: usize| place / $columns * steps.0 + place % $columns * steps.1;
-                let whole = c / L * L;
-                for at in (0..whole).step_by(L) {
+                let (vectors, single) = starts::<L>(c);
+                for at in vectors {
                     $transform::<T, L>(
                         |place| load(from, start(place) + at),
                         |place, v| to[place * to_step + at..][..L].copy_from_slice(&v),
                     );
                 }
-                for at in whole..c {
+                for at in single {
                     $transform::<T, 1>(
                         |place| [from[start(place) + at]],
                         |place, v| to[place * to_step + at] = v[0],

@@ -126,7 +126,7 @@ impl<T: Real> Default for Scratch<T> {
     }
 }
 
-/// From one of the sixteen rows of matrices to the next, of `len` values: an odd number of cache lines, so that the lines that a
+/// From one of sixteen matrices to the next, of `len` values: an odd number of cache lines, so that the lines that a
 /// transformation writes or reads together are not all of one set of the first-level cache.
 fn apart(len: usize) -> usize {
     const LINE: usize = 16;

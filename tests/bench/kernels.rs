@@ -4,10 +4,11 @@
 //!
 //! The peak is measured by a loop of twelve independent sums in registers, of the instruction set in use, on one thread, and taken
 //! times the threads. Each kernel runs for half a second; the best pass counts. Operations are those of the definition: where a
-//! 3 × 3 convolution is computed by Winograd's fewer multiplications, more than 100 % are possible. Convolutions in eight bits are
-//! shown in every way that the processor has, one image on one thread.
+//! 3 × 3 convolution is computed by Winograd's fewer multiplications, more than 100 % are possible. Products out of
+//! each level of the memory run on one thread, and so do convolutions in eight bits, in every way that the processor has.
 
 mod eight_bits;
+mod products;
 
 use hydranet_kernels::attention_heads::{self, Sizes};
 use hydranet_kernels::buffer::Buffer;
@@ -109,7 +110,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()?;
-    let peak = peak() * threads as f64;
+    let of_one = peak();
+    let peak = of_one * threads as f64;
     let set = hydranet_kernels::instruction_set()?;
     println!("{set}, {threads} threads, batch {batch}: peak {peak:.0} GFLOP/s");
     let only = options.get("--only").copied().unwrap_or_default();
@@ -123,6 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         println!("{name:44} forward {forward}   input {input}   weight {weight}");
     };
+    products::show(only, of_one, &noise, &best);
     for s in &CONVOLUTIONS {
         convolution(s, batch, &show)?;
     }

@@ -2,6 +2,7 @@
 
 use crate::real::Real;
 use crate::simd::kernel;
+#[cfg(target_arch = "x86_64")]
 use std::any::TypeId;
 
 /// Rows and columns that are turned at once.

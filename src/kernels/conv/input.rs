@@ -21,7 +21,7 @@ impl<T: Real> Copy for Input<'_, T> {}
 
 impl<'a, T: Real> Input<'a, T> {
     /// The values, if readers see them as they lie.
-    pub(crate) fn lying(&self) -> Option<&'a [T]> {
+    pub(crate) fn lying(&self) -> Option<&'a Buffer<T>> {
         self.transform.is_none().then_some(self.values)
     }
 

@@ -24,8 +24,7 @@ impl<'a, T: Real> Seen<'a, T> {
         window: Window,
         scratch: &'a mut Buffer<T>,
     ) -> Self {
-        let lying = x.transform.is_none().then_some(x.values);
-        Self::read(lying, plane, at, window, scratch, |range, out| {
+        Self::read(x.lying(), plane, at, window, scratch, |range, out| {
             x.copy(range, out);
         })
     }

@@ -25,9 +25,9 @@ type Copying<'a, T> = dyn Fn(Range<usize>, &mut [T]) + Sync + 'a;
 
 /// A map's values as they are seen.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a, T> {
+pub(crate) struct Source<'a, T: Real> {
     /// All of them, if nothing is done to them when they are read.
-    pub lying: Option<&'a [T]>,
+    pub lying: Option<&'a Buffer<T>>,
     pub copy: &'a Copying<'a, T>,
 }
 
